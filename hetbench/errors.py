@@ -1,0 +1,77 @@
+"""What can go wrong, as one tree.
+
+HetBenchError
+├── UnknownNameError     a model, chip, metric, operator ... that the catalogue does not hold   (exit 2)
+├── InvalidInputError    a size, precision, table or file that cannot be meant                  (exit 2)
+├── RefusedError         the question is sound, but no evidence allows an honest answer         (exit 3)
+└── ArtifactError        a surrogate file is missing, damaged or of another version             (exit 4)
+
+Every message says what was given, what is known, the nearest name and, where one helps, the command to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "nearest"]
+
+
+class HetBenchError(Exception):
+    """Base of every error that hetbench raises on purpose."""
+
+    exit_code = 2
+
+
+class InvalidInputError(HetBenchError):
+    """A value, table or file that cannot be meant: the message says what would be accepted."""
+
+
+class RefusedError(HetBenchError):
+    """No evidence supports an honest answer: the message says what is missing and what is covered."""
+
+    exit_code = 3
+
+
+class ArtifactError(HetBenchError):
+    """A surrogate artefact is missing, damaged or written by an incompatible version."""
+
+    exit_code = 4
+
+
+class UnknownNameError(HetBenchError):
+    """A name that the catalogue does not hold.
+
+    >>> print(UnknownNameError("metric", "latncy", ["latency", "memory"]))
+    unknown metric 'latncy'. Did you mean 'latency'? `hetbench metrics` lists all 2.
+    """
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        self.kind, self.given, self.known = kind, given, tuple(known)
+        self.nearest = nearest(given, self.known)
+        if self.nearest:
+            hint = " or ".join(repr(name) for name in self.nearest)
+            text = f"unknown {kind} {given!r}. Did you mean {hint}?"
+        elif len(self.known) <= 12:
+            text = f"unknown {kind} {given!r}. Known: {', '.join(sorted(self.known))}."
+        else:
+            text = f"unknown {kind} {given!r}."
+        if kind in _LISTED:
+            text += f" `hetbench {kind}s` lists all {len(self.known)}."
+        super().__init__(text)
+
+
+_LISTED = ("model", "chip", "metric", "operator")  # kinds with a listing command of their own
+
+
+def nearest(given: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """The known names most like `given`, best first, at most `limit`.
+
+    >>> nearest("H100", ["nvidia-h100-pcie", "amd-mi210"])
+    ['nvidia-h100-pcie']
+    """
+    key = given.lower().replace("_", "-").replace(" ", "-")
+    folded = {name.lower(): name for name in known}
+    inside = sorted((name for name in folded if key and key in name), key=len)
+    close = get_close_matches(key, folded, n=limit, cutoff=0.6)
+    return [folded[name] for name in dict.fromkeys(inside + close)][:limit]

@@ -1,0 +1,63 @@
+"""The metrics that hetbench answers: one table, nothing else to register.
+
+`kind` says where a number can come from: `surrogate` metrics are measured or predicted, `derived` ones are
+exact arithmetic on the operator graph, `evidence` ones are answered only where somebody measured them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hetbench.errors import UnknownNameError
+
+__all__ = ["METRICS", "Metric", "metric", "metrics"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One quantity: its unit, which direction is better and where its values come from."""
+
+    name: str
+    unit: str
+    better: str
+    """`lower`, `higher` or `neither`."""
+    kind: str
+    """`surrogate`, `derived` or `evidence`."""
+    meaning: str
+
+
+METRICS = MappingProxyType({m.name: m for m in (
+    Metric("latency", "ms", "lower", "surrogate", "wall time of one call on the whole batch"),
+    Metric("throughput", "1/s", "higher", "surrogate",
+           "samples per second (tokens per second in the prefill and decode phases): batch / latency"),
+    Metric("energy", "J", "lower", "evidence", "energy of one call on the whole batch"),
+    Metric("power", "W", "lower", "evidence", "mean power while running"),
+    Metric("memory", "MB", "lower", "derived",
+           "weights + peak of live activations + KV cache, in MB of 10^6 bytes, without allocator or runtime"),
+    Metric("coverage", "%", "higher", "derived",
+           "share of the model's operator calls that the backend registers natively or composes"),
+    Metric("flops", "FLOP", "lower", "derived", "floating-point operations of one call (a multiply-add is 2)"),
+    Metric("params", "1", "neither", "derived", "parameters, tied weights counted once"),
+)})
+
+
+def metrics() -> MappingProxyType[str, Metric]:
+    """All metrics by name.
+
+    >>> metrics()["latency"].unit
+    'ms'
+    """
+    return METRICS
+
+
+def metric(name: str) -> Metric:
+    """The metric called `name`; `UnknownNameError` with the nearest name otherwise.
+
+    >>> metric("memory").kind
+    'derived'
+    """
+    try:
+        return METRICS[name]
+    except (KeyError, TypeError):
+        raise UnknownNameError("metric", str(name), METRICS) from None

@@ -1,0 +1,57 @@
+"""The vocabulary of measurement rows: precisions, phases, timing protocols, and what is checked on them.
+
+The timing protocol says what a figure includes, which moves small operators more than the vendor does:
+`kernel` device time of the kernels alone, `graph` replay of a recorded device graph, `event` device events
+around an eager launch, `wall` host clock with a synchronise.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from hetbench.errors import UnknownNameError
+
+__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "STORAGE_BYTES", "itemsize", "precision"]
+
+FAMILIES = ("cuda", "rocm", "oneapi", "cann", "mlu")
+PHASES = ("inference", "prefill", "decode")
+PROTOCOLS = ("kernel", "graph", "event", "wall")
+
+ITEMSIZE = MappingProxyType(
+    {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
+)
+"""Bytes of one element of each precision a model can be asked in."""
+
+STORAGE_BYTES = MappingProxyType({**ITEMSIZE, "int64": 8, "int32": 4, "int16": 2, "uint8": 1, "bool": 1})
+"""Bytes of one element of every dtype that occurs in a graph."""
+
+PRECISIONS = tuple(ITEMSIZE)
+_ALIASES = MappingProxyType({
+    "float64": "fp64", "double": "fp64", "float32": "fp32", "float": "fp32", "single": "fp32", "float16": "fp16",
+    "half": "fp16", "bfloat16": "bf16", "float8": "fp8", "fp8_e4m3": "fp8", "f16": "fp16", "f32": "fp32",
+})
+
+
+def precision(name: str) -> str:
+    """The canonical name of a precision; `UnknownNameError` lists the known ones.
+
+    >>> precision("float16")
+    'fp16'
+    """
+    key = str(name).lower().removeprefix("torch.")
+    key = _ALIASES.get(key, key)
+    if key not in ITEMSIZE:
+        raise UnknownNameError("precision", str(name), PRECISIONS)
+    return key
+
+
+def itemsize(dtype: str) -> int:
+    """Bytes of one element.
+
+    >>> itemsize("bf16")
+    2
+    """
+    try:
+        return STORAGE_BYTES[dtype]
+    except KeyError:
+        raise UnknownNameError("dtype", dtype, STORAGE_BYTES) from None
