@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -36,12 +36,12 @@ class Model:
     architecture: str
     """Class of transformers that is built; where it is not the one upstream's config names, `note` says so."""
     config_class: str
-    config: Mapping[str, Any]
+    config: Mapping[str, Any] = field(hash=False)
     """Keyword arguments of `config_class`; read-only."""
     config_source: str
     """Where the hyper-parameters were read: repository@commit:path."""
     config_verified: bool
-    """Whether every hyper-parameter was found in `config_source`; if not, `note` names those that were not."""
+    """Whether every hyper-parameter that shapes the network was found there; if not, `note` names the others."""
     params: int
     """Parameters of `architecture`, tied weights counted once, buffers not counted."""
     params_source: str
@@ -50,6 +50,7 @@ class Model:
     licence: str
     """Licence of the weights."""
     licence_source: str
+    licence_verified: bool
     phases: tuple[str, ...]
     """Of `inference`, `prefill` and `decode`; the first is the default."""
     inputs: str
@@ -119,7 +120,7 @@ def _tables() -> tuple[Mapping[str, Model], Mapping[str, str]]:
 
 
 def _record(name: str, table: Mapping[str, Any]) -> Model:
-    optional: dict[str, Any] = {"seq_len": None, "max_seq_len": None, "image_size": None, "note": ""}
-    given = {key: tuple(value) if key in ("aliases", "phases") else value for key, value in table.items()}
-    given["config"] = MappingProxyType(given["config"])
-    return Model(name=name, **{**optional, **given})
+    given: dict[str, Any] = {"seq_len": None, "max_seq_len": None, "image_size": None, "note": "", **table}
+    given["aliases"], given["phases"] = tuple(table["aliases"]), tuple(table["phases"])
+    given["config"] = MappingProxyType(table["config"])
+    return Model(name=name, **given)

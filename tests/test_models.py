@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import FrozenInstanceError
 
@@ -28,9 +29,15 @@ def test_every_figure_says_where_it_was_read(record: Model):
 
 
 @EVERY
-def test_what_could_not_be_verified_is_named_in_the_note(record: Model):
+def test_what_could_not_be_verified_says_so(record: Model):
     assert record.config_verified or "not verified" in record.note
     assert record.params_verified or "computed" in record.params_source
+    assert record.licence_verified or "memory" in record.licence_source
+
+
+@EVERY
+def test_a_verified_configuration_names_a_repository_and_a_file(record: Model):
+    assert not record.config_verified or re.search(r"[\w.-]+/[\w.-]+@[0-9a-f]{8}:\S+", record.config_source)
 
 
 @EVERY
@@ -81,13 +88,18 @@ def test_records_and_catalogue_are_read_only():
         models()["gpt2"].config["n_layer"] = 1  # type: ignore[index]
 
 
+def test_records_can_be_keys():
+    assert len({record: record.params for record in models().values()}) == 34
+
+
 def linear(inputs: int, outputs: int, *, bias: bool = True) -> int:
     return inputs * outputs + outputs * bias
 
 
 def test_the_count_of_gpt2_is_what_its_hyper_parameters_give():
     width, norm = 768, 2 * 768
-    block = 2 * norm + linear(width, 3 * width) + linear(width, width) + linear(width, 4 * width) + linear(4 * width, width)
+    attention = linear(width, 3 * width) + linear(width, width)
+    block = 2 * norm + attention + linear(width, 4 * width) + linear(4 * width, width)
     assert model("gpt2").params == 50257 * width + 1024 * width + 12 * block + norm  # the output layer is tied
 
 
