@@ -1,0 +1,242 @@
+"""Chips: datasheet facts from the catalogue or from a user's own datasheet, with their source and confidence.
+
+A fact that is not known is None. A family name stands for the family's default chip, and the catalogue says why
+that chip. Names are matched without regard to case, spaces and underscores; aliases are the names used in data.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hetbench.errors import InvalidInputError, UnknownNameError, nearest
+from hetbench.schema import FAMILIES, PRECISIONS
+
+__all__ = ["CATALOGUE", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
+
+CATALOGUE = Path(str(files("hetbench") / "catalog" / "chips.toml"))
+_PEAKS = {
+    "fp64": ("fp64_matrix_tflops", "fp64_tflops"), "fp32": ("fp32_tflops", "fp32_vector_tflops"),
+    "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
+    "int8": ("int8_tops",),
+}  # fmt: skip
+_TELLING = ("bf16", "fp8")  # a datasheet that states peaks would state these, had the chip such units
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One chip. Peaks are dense, in TFLOPS (int8: TOPS); sizes and rates carry their unit in the name."""
+
+    name: str
+    family: str
+    vendor: str | None = None
+    kind: str | None = None
+    """gpu, cpu or npu."""
+    arch: str | None = None
+    launch_year: int | None = None
+    process_nm: float | None = None
+    compute_units: int | None = None
+    """Streaming multiprocessors, compute units, Xe cores, AI cores or CPU cores."""
+    boost_mhz: float | None = None
+    fp64_tflops: float | None = None
+    fp64_matrix_tflops: float | None = None
+    fp32_vector_tflops: float | None = None
+    fp32_tflops: float | None = None
+    tf32_tflops: float | None = None
+    fp16_tflops: float | None = None
+    bf16_tflops: float | None = None
+    fp8_tflops: float | None = None
+    int8_tops: float | None = None
+    fp4_tflops: float | None = None
+    fp16_vector_tflops: float | None = None
+    mem_gb: float | None = None
+    mem_type: str | None = None
+    mem_bw_gbs: float | None = None
+    l2_mb: float | None = None
+    llc_mb: float | None = None
+    l1_shared_kb_per_unit: float | None = None
+    tdp_w: float | None = None
+    interconnect_gbs: float | None = None
+    interconnect_type: str | None = None
+    stack: str | None = None
+    source: str | None = None
+    confidence: str | None = None
+    """high, medium or low, as the catalogue's reviewer judged; None for a user's own datasheet."""
+    notes: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Name in published data -> how surely it means this chip."""
+
+    def peak_flops(self, precision: str) -> float | None:
+        """Dense peak in FLOP/s of the fastest units at a precision, None where the datasheet states none.
+
+        >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
+        312000000000000.0
+        """
+        for column in _PEAKS.get(precision, ()):
+            value = getattr(self, column)
+            if value is not None:
+                return float(value) * 1e12
+        return None
+
+    @property
+    def vector_flops(self) -> float | None:
+        """fp32 peak in FLOP/s of the ordinary units, the matrix units left out where that is known."""
+        value = self.fp32_vector_tflops if self.fp32_vector_tflops is not None else self.fp32_tflops
+        return None if value is None else value * 1e12
+
+    @property
+    def bandwidth(self) -> float | None:
+        """Device memory bandwidth in bytes per second."""
+        return None if self.mem_bw_gbs is None else self.mem_bw_gbs * 1e9
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """Device memory in bytes of 10**9 a GB, as datasheets count."""
+        return None if self.mem_gb is None else self.mem_gb * 1e9
+
+    def supports(self, precision: str) -> bool | None:
+        """Whether the chip has units for a precision; None where its facts do not tell.
+
+        A stated peak says yes. A datasheet of medium or high confidence that states other peaks but none for bf16
+        or fp8 says no.
+
+        >>> chip("nvidia-v100-sxm2-16gb").supports("bf16")
+        False
+        """
+        if self.peak_flops(precision) is not None:
+            return True
+        stated = any(self.peak_flops(other) for other in PRECISIONS)
+        if precision in _TELLING and stated and self.confidence in ("high", "medium"):
+            return False
+        return None
+
+    @classmethod
+    def from_mapping(cls, facts: Mapping[str, Any]) -> Chip:
+        """A chip from a user's datasheet; `InvalidInputError` says what is wrong with it.
+
+        Needed: name, family, mem_bw_gbs and a peak at one precision at least.
+
+        >>> Chip.from_mapping({"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800}).mem_gb
+        """
+        known = [f.name for f in fields(cls)]
+        for key in facts:
+            if key not in known:
+                near = nearest(str(key), known, 1)
+                raise InvalidInputError(
+                    f"a chip has no fact {key!r}.{f' Did you mean {near[0]!r}?' if near else ''} Known: {', '.join(known)}."
+                )
+        values = {key: _checked(key, value) for key, value in facts.items()}
+        missing = [key for key in ("name", "family", "mem_bw_gbs") if values.get(key) is None]
+        if not any(values.get(column) for columns in _PEAKS.values() for column in columns):
+            missing.append("a peak such as fp16_tflops or fp32_tflops")
+        if missing:
+            raise InvalidInputError(f"the chip's datasheet lacks {', '.join(missing)}; given: {', '.join(facts) or 'nothing'}.")
+        if values["family"] not in FAMILIES:
+            raise UnknownNameError("family", str(values["family"]), FAMILIES)
+        return cls(**values)
+
+
+TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes")
+NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
+
+
+def _checked(key: str, value: Any) -> Any:
+    if key == "aliases":
+        return dict(value)
+    if key in NUMBERS:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise InvalidInputError(f"{key}={value!r} must be a number above 0; leave out what is not known.")
+        return value
+    if not isinstance(value, str) or not value:
+        raise InvalidInputError(f"{key}={value!r} must be a text.")
+    return value
+
+
+def load_chip(path: str | Path) -> Chip:
+    """A chip from a TOML or JSON datasheet of one table."""
+    path = Path(path)
+    try:
+        text = path.read_text()
+        facts = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise InvalidInputError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is neither TOML nor JSON: {error}") from None
+    if not isinstance(facts, dict):
+        raise InvalidInputError(f"{path} must hold one table of facts.")
+    return Chip.from_mapping(facts)
+
+
+@lru_cache(maxsize=1)
+def _catalogue() -> tuple[Mapping[str, Chip], Mapping[str, tuple[str, str]]]:
+    data = tomllib.loads(CATALOGUE.read_text())
+    found = {name: Chip(name=name, **facts) for name, facts in data["chips"].items()}
+    defaults = {family: (entry["chip"], entry["why"]) for family, entry in data["defaults"].items()}
+    return MappingProxyType(found), MappingProxyType(defaults)
+
+
+def chips() -> Mapping[str, Chip]:
+    """All chips of the catalogue by name.
+
+    >>> len(chips())
+    179
+    """
+    return _catalogue()[0]
+
+
+def families() -> tuple[str, ...]:
+    """The five chip families.
+
+    >>> families()
+    ('cuda', 'rocm', 'oneapi', 'cann', 'mlu')
+    """
+    return FAMILIES
+
+
+def default_chip(family: str) -> tuple[Chip, str]:
+    """The chip that a family name stands for, and why that one.
+
+    >>> default_chip("oneapi")[0].name
+    'intel-arc-pro-b60'
+    """
+    if family not in FAMILIES:
+        raise UnknownNameError("family", family, FAMILIES)
+    name, why = _catalogue()[1][family]
+    return chips()[name], why
+
+
+def chip(name: str) -> Chip:
+    """The chip called `name`: a catalogue name, an alias or a family; `UnknownNameError` names the nearest.
+
+    >>> chip("NVIDIA_L4").mem_gb, chip("rocm").name
+    (24, 'amd-mi210')
+    """
+    if not isinstance(name, str):
+        raise InvalidInputError(f"a chip is named by a text, not by {name!r}.")
+    found = _spellings().get(fold(name))
+    if found is None:
+        raise UnknownNameError("chip", name, (*chips(), *FAMILIES))
+    return chips()[found]
+
+
+def fold(name: str) -> str:
+    """A name without regard to case, spaces and underscores."""
+    return name.strip().lower().replace("_", "-").replace(" ", "-")
+
+
+@lru_cache(maxsize=1)
+def _spellings() -> Mapping[str, str]:
+    table: dict[str, str] = {}
+    for name, record in chips().items():
+        for alias, certainty in record.aliases.items():
+            if certainty != "partial":
+                table.setdefault(fold(alias), name)
+    table |= {fold(name): name for name in chips()}
+    return table | {family: default_chip(family)[0].name for family in FAMILIES}
