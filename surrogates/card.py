@@ -1,0 +1,73 @@
+"""The card of an artefact: what it was trained on, what it scores on every hold-out, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from surrogates.corpus import RULES, shape_hash
+from surrogates.evaluate import coverage, table
+
+_PACKAGES = ("autogluon.tabular", "catboost", "torch", "numpy", "pandas", "duckdb")
+
+
+def data_hash(frames: dict[str, pd.DataFrame]) -> str:
+    """sha256 over the clean training tables."""
+    digest = hashlib.sha256()
+    for name in sorted(frames):
+        digest.update(name.encode())
+        digest.update(pd.util.hash_pandas_object(frames[name], index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def calibration_half(frame: pd.DataFrame) -> np.ndarray:
+    """The half of the test shapes that sets intervals; the other half checks them."""
+    return (shape_hash(frame) // 10) % 2 == 0
+
+
+def write(out: Path, frames: dict[str, pd.DataFrame], folds: dict[str, np.ndarray], work: Path, seconds: float) -> None:
+    """card.json beside the arrays."""
+    card: dict[str, Any] = {
+        "made_by": "python -m surrogates.train", "commit": _commit(), "data_sha256": data_hash(frames),
+        "rows": {name: len(frame) for name, frame in frames.items()},
+        "rules": [[rule.name, rule.why] for rule in RULES],
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
+        "seconds": round(seconds), "splits": {},
+    }  # fmt: skip
+    for name in frames:
+        if (work / f"{name}.seen.parquet").exists():
+            card["splits"][name] = _class_scores(name, work)
+    peer = work / "neusight.json"
+    if peer.exists():
+        card["neusight_protocol"] = json.loads(peer.read_text())
+    (out / "card.json").write_text(json.dumps(card, indent=1))
+
+
+def _class_scores(name: str, work: Path) -> dict[str, Any]:
+    seen = pd.read_parquet(work / f"{name}.seen.parquet")
+    chips_out = pd.read_parquet(work / f"{name}.chips.parquet")
+    families_out = pd.read_parquet(work / f"{name}.families.parquet")
+    methods = ["surrogate", "constant", "roofline"]
+    checked = seen[~calibration_half(seen) & (seen.level == "B")]
+    return {
+        "unseen_shapes": table(seen, ["family", "dataset", "dtype"], ["predicted", "roofline"]),
+        "unseen_shapes_by_family": table(seen, ["family"], ["predicted", "roofline"]),
+        "unseen_shapes_by_operator": table(seen, ["family", "op"], ["predicted", "roofline"]),
+        "interval_coverage_unseen_shapes": {family: coverage(part) for family, part in checked.groupby("family")},
+        "leave_chip_out": table(chips_out, ["family", "group"], methods),
+        "leave_chip_out_by_family": table(chips_out, ["family"], methods),
+        "leave_family_out": table(families_out, ["family"], methods),
+    }
+
+
+def _commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"

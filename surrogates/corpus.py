@@ -1,0 +1,187 @@
+"""The measurement corpus as clean training tables, one per surrogate class, by documented rules.
+
+Every rule names the rows it removes and why; `load` counts them and prints the table. Rows that time the same
+(chip, dims, dtype, protocol, library, layout) are merged to their median, so that no cell counts twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from hetbench.chips import chips
+from hetbench.schema import PRECISIONS
+
+GEMM = ("Linear", "MatMul", "BMM", "AddMM")
+ROWS = ("LayerNorm", "RMSNorm", "Softmax", "LogSoftmax", "SiLUAndMul", "GroupNorm")
+ELEMENTWISE = (
+    "Add", "AddScalar", "Mul", "MulScalar", "Div", "DivScalar", "Pow", "PowScalar", "Sub", "ReLU", "GELU", "SiLU",
+    "Sigmoid", "Tanh", "Exp", "Abs", "Neg", "Reciprocal", "Rsqrt", "Sin", "Cos", "Where", "Cast", "Copy",
+)
+RENAMED = {"AddMM": "Linear", "Clone": "Copy", "Contiguous(transpose)": "Copy", "Cast(fp16->fp32)": "Cast"}
+
+# what was timed, by data set: kernel (device time), graph (replayed), event (device events, eager), wall (host)
+PROTOCOL = {
+    "aiconfigurator": "graph", "miopen-finddb": "kernel", "neusight": "event", "vidur": "kernel",
+    "rocblas-tensile": "kernel", "hipblaslt-tensile": "kernel", "pipeweave": "kernel", "aiter": "kernel",
+    "deepbench": "wall", "flagperf": "event", "hipkittens": "event", "flagos_op": "wall", "candle": "wall",
+    "pt_opbench": "wall", "ascend_profiles": "kernel",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Rows that are removed: SQL over the corpus columns, and the reason."""
+
+    name: str
+    where: str
+    why: str
+
+
+RULES = (
+    Rule("not forward", "phase <> 'fwd' and not (file = 'ascend_profiles' and op in ('Linear', 'BMM'))",
+         "backward passes and training steps are another question"),
+    Rule("operator outside the types", "kind = ''", "collectives, MoE, recurrent cells, Conv3d, views: no operator type"),
+    Rule("Triton and FlagGems versions",
+         "(file in ('cann_flagos_op', 'mlu_flagos_op') and not coalesce(extra->>'impl', '') like 'native%') "
+         "or software like '%FlagGems%'", "not the vendor's library; 2 to 100 times slower"),
+    Rule("host-timed forward of fwd+bwd", "file = 'flagperf' and stat = 'unknown'", "one host-timed call"),
+    Rule("strided or 1 Gi-element anchors", "file = 'flagperf' and op in ('Softmax', 'LogSoftmax', 'GroupNorm')",
+         "softmax over a strided axis, sizes that differ between passes"),
+    Rule("project's own kernels", "file = 'hipkittens' and extra->>'impl' = 'hipkittens'",
+         "hand-written kernels that no framework runs"),
+    Rule("unreleased parts", "chip like 'amd-gfx1250%'", "no public facts"),
+    Rule("placeholder GFLOPS", "file in ('rocblas_tensile', 'hipblaslt') and (extra->>'gflops')::double < 1",
+         "placeholders and 1 x 1 x 1 problems"),
+    Rule("gfx1100 fp32 in hipBLASLt", "file = 'hipblaslt' and chip = 'amd-gfx1100' and dtype = 'fp32'",
+         "stops at 0.97 of 61 TFLOPS: not what the chip does"),
+    Rule("1 microsecond clock", "file = 'vidur' and latency_ms <= 0.004", "four ticks of the clock or fewer"),
+    Rule("broadcast Adds in trace", "file = 'neusight' and split = 'trace' and op = 'Add' and numel in (67108864, 33554432)",
+         "mask adds that read one operand by broadcast"),
+    Rule("precision outside the schema", "dtype = ''", "weight-only, mixed and four-bit formats"),
+    Rule("chip without peak or bandwidth", "canonical = ''", "no roofline without facts"),
+    Rule("no dims", "dims is null", "nothing to predict from"),
+)
+
+_PRECISION = {"int8-sq": "int8", "tf32-xf32": "tf32", **{name: name for name in PRECISIONS}}
+# rows whose chip is known only by class, mapped to the facts of that class; the card repeats this
+_CHIP = {"huawei-ascend-910-unspecified": "huawei-ascend-910b", "neusight:amd-mi250": "amd-mi210"}
+_DIMS = ("b", "m", "n", "k", "c", "h", "w", "oc", "kh", "kw", "stride", "pad", "groups", "batch", "q_len", "kv_len",
+         "heads", "kv_heads", "head_dim", "causal", "window", "numel", "rows", "cols", "tokens", "dim")  # fmt: skip
+
+
+def _canonical_chips() -> dict[str, str]:
+    """Names in the data -> catalogue names, for chips whose facts allow a roofline."""
+    usable = {
+        name: name if chip.bandwidth and any(chip.peak_flops(p) for p in ("fp32", "fp16", "bf16")) else ""
+        for name, chip in chips().items()
+    }
+    return {alias: usable[name] for name, chip in chips().items() for alias in chip.aliases} | usable
+
+
+def _kinds() -> dict[str, str]:
+    table = {op: "gemm" for op in GEMM} | {op: "vector" for op in (*ROWS, *ELEMENTWISE, *RENAMED, "Embedding", "RoPE")}
+    return table | {"AddMM": "gemm", "Attention": "attention", "Conv2d": "conv"}
+
+
+def load(root: Path, cache: Path | None = None) -> dict[str, pd.DataFrame]:
+    """Clean tables by surrogate class: gemm, prefill, decode, conv, vector.
+
+    Columns: op, chip, family, dtype, protocol, library, layout, dataset, split, the dims, latency_ms, repeats.
+    """
+    path = cache / "operators.parquet" if cache else None
+    if path and path.exists():
+        frame = pd.read_parquet(path)
+    else:
+        frame = _read(root)
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            frame.to_parquet(path)
+    return {name: part.reset_index(drop=True) for name, part in frame.groupby("cls", sort=True)}
+
+
+def _read(root: Path) -> pd.DataFrame:
+    db = duckdb.connect()
+    _stage(db, root)
+    total = db.execute("select count(*) from staged").fetchone()[0]
+    print(f"corpus: {total:,} operator rows")
+    for rule in RULES:
+        dropped = db.execute(f"select count(*) from staged where {rule.where}").fetchone()[0]
+        db.execute(f"delete from staged where coalesce({rule.where}, false)")
+        print(f"  - {dropped:>9,}  {rule.name}: {rule.why}")
+    dims = ", ".join(f'"{name}"' for name in _DIMS)
+    frame = db.execute(
+        f"select cls, op, canonical chip, family, dtype, protocol, library, layout, any_value(dataset) dataset, "
+        f"split, {dims}, median(latency_ms) latency_ms, count(*) repeats from staged "
+        f"group by cls, op, canonical, family, dtype, protocol, library, layout, split, {dims} order by all"
+    ).df()
+    print(f"  = {len(frame):>9,}  cells after merging repeats to their median")
+    return frame
+
+
+def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
+    lookup = pd.DataFrame(_canonical_chips().items(), columns=["alias", "canonical"])
+    kinds = pd.DataFrame(_kinds().items(), columns=["op", "kind"])
+    renamed = pd.DataFrame(RENAMED.items(), columns=["op", "new"])
+    precisions = pd.DataFrame(_PRECISION.items(), columns=["dtype", "precision"])
+    mapped = pd.DataFrame(_CHIP.items(), columns=["data", "target"])
+    protocols = pd.DataFrame(PROTOCOL.items(), columns=["dataset", "protocol"])
+    for name, table in dict(lookup=lookup, kinds=kinds, renamed=renamed, precisions=precisions, mapped=mapped,
+                            protocols=protocols).items():
+        db.register(name, table)
+    dims = ", ".join(_dim_sql(name) for name in _DIMS)
+    files = f"{root}/op/*.parquet"
+    db.execute(f"""
+        create table raw as select *, regexp_extract(filename, '([^/]+).parquet', 1) file
+        from read_parquet('{files}', union_by_name = true, filename = true)""")
+    db.execute(f"""
+        create table staged as
+        select r.dataset, r.file, r.chip, r.phase, r.stat, r.software, r.extra, r.dims, r.latency_ms,
+            coalesce(r.split, '') split, coalesce(n.new, r.op) op, coalesce(k.kind, '') kind,
+            case when k.kind = 'attention' then if((r.dims->>'q_len')::bigint = 1, 'decode', 'prefill')
+                 else coalesce(k.kind, '') end cls,
+            coalesce(t.precision, '') as dtype, r.platform family,
+            coalesce(l.canonical, '') canonical,
+            case when r.chip = 'intel-arc-pro-b60' then 'event' else coalesce(p.protocol, 'wall') end protocol,
+            {_LIBRARY} library, {_LAYOUT} layout, {dims}
+        from raw r
+        left join kinds k on k.op = r.op left join renamed n on n.op = r.op
+        left join precisions t on t.dtype = r.dtype
+        left join mapped m on m.data = r.chip or m.data = r.file || ':' || r.chip
+        left join lookup l on l.alias = coalesce(m.target, r.chip)
+        left join protocols p on p.dataset = r.dataset""")
+
+
+def _dim_sql(name: str) -> str:
+    keys = {"tokens": "coalesce(r.dims->>'tokens', if(r.op = 'Embedding', r.dims->>'rows', null))",
+            "b": "coalesce(r.dims->>'b', '1')", "groups": "coalesce(r.dims->>'groups', '1')",
+            "window": "coalesce(r.dims->>'window', '0')", "causal": "coalesce(r.dims->>'causal', '0')",
+            "kv_heads": "coalesce(r.dims->>'kv_heads', r.dims->>'heads')"}  # fmt: skip
+    return f"coalesce(try_cast({keys.get(name, f'r.dims->>{name!r}')} as bigint), 0) as \"{name}\""
+
+
+# The library that ran the operator, where it is known before the call; solvers that a tuner picked are not.
+# Written "engine version/stage/kernel", so that an unseen version falls back to its kernel and engine.
+_LIBRARY = """
+    case when r.file = 'aiconfigurator' and r.op = 'Attention'
+              then r.software || '/' || (r.extra->>'stage') || '/' || (r.extra->>'kernel_source')
+         when r.file = 'aiconfigurator' then r.software
+         when r.file = 'miopen' then r.extra->>'backend'
+         when r.file = 'hipkittens' then r.extra->>'impl'
+         when r.file = 'aiter' then 'aiter/' || coalesce(r.extra->>'quant', r.extra->>'outdtype', '')
+         when r.file in ('rocblas_tensile', 'hipblaslt') then r.file || '/' || coalesce(r.extra->>'acc', '')
+         when r.file = 'deepbench' then 'deepbench/' || r.software
+         else r.file end"""
+_LAYOUT = """
+    case when r.file = 'miopen' then r.extra->>'layout'
+         when r.file in ('rocblas_tensile', 'hipblaslt') then r.extra->>'trans'
+         when r.file = 'aiconfigurator' and r.op = 'Linear' then 'NT' else '' end"""
+
+
+def shape_hash(frame: pd.DataFrame) -> np.ndarray:
+    """A stable 64-bit hash of (operator, dims) a row: every row of one shape falls on the same side of a split."""
+    return pd.util.hash_pandas_object(frame[["op", *_DIMS]], index=False).to_numpy()

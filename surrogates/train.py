@@ -1,0 +1,232 @@
+"""Train, export and score the operator surrogates, one class at a time; resumes after the last finished class.
+
+    python -m surrogates.train --corpus ../shared/corpus --out hetbench/catalog/surrogates --work runs/operators
+
+Writes <class>.npz, operators.json (what hetbench reads) and card.json (scores, data, versions).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hetbench.chips import chips
+from hetbench.predictors import CELL_KEYS, FORMAT, OperatorSurrogate
+from surrogates import card, holdout
+from surrogates.corpus import load
+from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline
+from surrogates.evaluate import served
+from surrogates.splits import TEST, TUNE, die, shape_fold
+from surrogates.tabular import (
+    Budget, FullHead, discard, fit_full, fit_ratio, full_columns, ratio_columns, sample,
+)  # fmt: skip
+from surrogates.export import forest
+
+INTERVAL_LEVEL = 0.9
+BUDGETS = {
+    "gemm": Budget(1_000_000, 400, 8, 0.2, epochs=30),
+    "prefill": Budget(500_000, 400, 8, 0.2, epochs=40),
+    "decode": Budget(500_000, 400, 8, 0.2, epochs=40),
+    "conv": Budget(300_000, 400, 8, 0.2, epochs=60),
+    "vector": Budget(200_000, 400, 8, 0.2, epochs=40),
+}
+RATIO_BUDGET = Budget(150_000, 400, 8, 0.1)
+_DENSE_ROWS = 200  # a chip with fewer rows of a class gives a bias, not training rows of the ratio head
+_BIAS_ROWS = 10.0  # a bias of this many rows counts half
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
+    parser.add_argument("--work", type=Path, default=Path("runs/operators"), help="cache, checkpoints and hold-out scores")
+    parser.add_argument("--classes", nargs="*", default=list(BUDGETS))
+    parser.add_argument("--shrink", type=float, default=1.0, help="share of the budget, for a quick look")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.work.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    frames = {name: with_roofline(complete(frame)) for name, frame in load(options.corpus, options.work).items()}
+    folds = {name: shape_fold(frame) for name, frame in frames.items()}
+    floor = floors([frame[folds[name] != TEST] for name, frame in frames.items()])
+    specs = {}
+    for name in options.classes:
+        done = options.work / f"{name}.json"
+        if not done.exists():
+            start = time.time()
+            spec = train_class(name, frames, folds[name], floor, options)
+            spec["seconds"] = round(time.time() - start)
+            done.write_text(json.dumps(spec))
+        specs[name] = json.loads(done.read_text())
+        print(f"{name}: {specs[name]['seconds']} s, members {specs[name]['members']}", flush=True)
+    index = {
+        "format": FORMAT, "id": f"operators-{card.data_hash(frames)[:12]}", "interval_level": INTERVAL_LEVEL,
+        "floors": floor, "classes": specs,
+    }  # fmt: skip
+    (options.out / "operators.json").write_text(json.dumps(index, separators=(",", ":")))
+    card.write(options.out, frames, folds, options.work, seconds=time.time() - began)
+
+
+def train_class(
+    name: str, frames: dict[str, pd.DataFrame], fold: np.ndarray, floor: dict[str, dict[str, float]],
+    options: argparse.Namespace,
+) -> dict[str, Any]:  # fmt: skip
+    """Fit both heads of one class, write its arrays, and return what operators.json says of it."""
+    frame, budget = frames[name], BUDGETS[name]
+    known = frame[fold != TEST].reset_index(drop=True)
+    picked = sample(known, int(budget.rows * options.shrink))
+    train, train_fold = known.iloc[picked].reset_index(drop=True), fold[fold != TEST][picked]
+    made = matrix(train, floor)
+    effects = Effects.fit(train[train_fold != TUNE], made.target[train_fold != TUNE])
+    size = cell_labels(known).value_counts()
+    cells = {label: index for index, label in enumerate(sorted(size.index))}
+    table = full_columns(made, train, effects, cells, cell_labels(train))
+    print(f"{name}: {len(train):,} of {len(known):,} training rows, {len(cells)} cells, {table.shape[1]} columns", flush=True)
+    head = fit_full(table, made.target, train_fold == TUNE, budget)
+    ratio, bias = fit_ratio_head(train, made, effects)
+    arrays = {"cell_effects": _cell_effects(cells, effects), **forest(ratio).to_arrays("ratio")}
+    for member in ("forest", "perceptron"):
+        if head.weights.get(member):
+            arrays |= getattr(head, member).to_arrays(member)
+    np.savez_compressed(options.out / f"{name}.npz", **arrays)
+    spec = {
+        "members": head.weights, "cells": _cell_records(cells, size), "chips": sorted(set(known.chip)),
+        "ratio": {**ratio_labels(train, effects), "bias": bias}, "protocol": usual_protocol(known),
+        "intervals": {"D/": [[-1.0, 1.0], [-1.0, 1.0]]},
+    }  # fmt: skip
+    check_agreement(options.out, name, spec, floor, train.iloc[:20_000], table.iloc[:20_000], head)
+    discard(head)
+    spec["intervals"] = calibrate(name, frames, fold, floor, spec, options)
+    return spec
+
+
+def fit_ratio_head(train: pd.DataFrame, made: Matrix, effects: Effects) -> tuple[Any, dict[str, float]]:
+    """The ratio head on chips with many rows, and the shrunken median residual of each chip with few."""
+    rows_of = train.groupby("chip").chip.transform("size").to_numpy()
+    dense = rows_of >= _DENSE_ROWS
+    columns = ratio_columns(made, train, effects)
+    chosen = np.flatnonzero(dense)[sample(train[dense].reset_index(drop=True), RATIO_BUDGET.rows)]
+    fitted = fit_ratio(
+        columns[chosen], made.target[chosen], holdout.cell_weight(train.iloc[chosen].reset_index(drop=True)), RATIO_BUDGET
+    )
+    residual = pd.Series(made.target - fitted.predict(columns))
+    bias = {}
+    for chip, rows in train[~dense].groupby("chip").groups.items():
+        bias[chip] = float(residual.loc[rows].median() * len(rows) / (len(rows) + _BIAS_ROWS))
+    return fitted, bias
+
+
+def ratio_labels(train: pd.DataFrame, effects: Effects) -> dict[str, Any]:
+    """The effects that the ratio head takes for a chip without cells: by op and dtype, and by family the usual ones."""
+    usual = {
+        key: {family: part[key].value_counts().index[0] for family, part in train.groupby("family")}
+        for key in ("library", "layout")
+    }
+    tables = effects.tables
+    return {
+        "op": {op: tables["op"][op] for op in sorted(set(train.op)) if op in tables["op"]}, "dtype": tables["dtype"],
+        **{key: {f: tables[key].get(v, effects.default) for f, v in names.items()} for key, names in usual.items()},
+        "default": effects.default,
+    }  # fmt: skip
+
+
+def usual_protocol(frame: pd.DataFrame) -> dict[str, str]:
+    """The protocol most rows of a family have."""
+    return {family: part.protocol.value_counts().index[0] for family, part in frame.groupby("family")}
+
+
+def _cell_effects(cells: dict[str, int], effects: Effects) -> np.ndarray:
+    labels = pd.DataFrame([label.split("|") for label in cells], columns=list(CELL_KEYS))
+    return effects.columns(labels).astype(np.float32)
+
+
+def _cell_records(cells: dict[str, int], size: pd.Series) -> list[list[Any]]:
+    catalogue = chips()
+    records = []
+    for label in cells:
+        values = label.split("|")
+        records.append([*values, catalogue[values[1]].arch or "", int(size[label])])
+    return records
+
+
+def check_agreement(
+    out: Path, name: str, spec: dict[str, Any], floor: dict[str, dict[str, float]], rows: pd.DataFrame,
+    table: pd.DataFrame, head: FullHead,
+) -> None:  # fmt: skip
+    """The exported arrays must answer as AutoGluon does, within 1e-4 of log latency."""
+    probe = out / "operators.json"
+    before = probe.read_text() if probe.exists() else None
+    probe.write_text(json.dumps({
+        "format": FORMAT, "id": "check", "interval_level": INTERVAL_LEVEL, "floors": floor, "classes": {name: spec},
+    }))  # fmt: skip
+    cell = cell_labels(rows).map(pd.Series({"|".join(r[:6]): r[7] for r in spec["cells"]}))
+    enough = (cell >= 50).to_numpy()
+    answer = served(rows[enough], OperatorSurrogate(out))
+    expected = matrix(rows[enough], floor).base_ms * np.exp(head(table[enough]))
+    worst = float(np.abs(np.log(answer.predicted / expected)).max())
+    print(f"{name}: export agrees with AutoGluon within {worst:.1e} of log latency on {enough.sum():,} rows", flush=True)
+    if before is not None:
+        probe.write_text(before)
+    if worst > 1e-4:
+        raise SystemExit(f"{name}: the export differs from AutoGluon by {worst:.1e}")
+
+
+def calibrate(
+    name: str, frames: dict[str, pd.DataFrame], fold: np.ndarray, floor: dict[str, dict[str, float]],
+    spec: dict[str, Any], options: argparse.Namespace,
+) -> dict[str, list[list[float]]]:  # fmt: skip
+    """Split-conformal bands of log residuals by level and family; also writes the hold-out predictions."""
+    frame, known = frames[name], list(frames.values())
+    (options.out / "operators.json").write_text(json.dumps({
+        "format": FORMAT, "id": "calibration", "interval_level": INTERVAL_LEVEL, "floors": floor, "classes": {name: spec},
+    }))  # fmt: skip
+    test = frame[fold == TEST].reset_index(drop=True)
+    test = test.iloc[sample(test, 100_000)].reset_index(drop=True)
+    made = matrix(test, floor)
+    seen = served(test, OperatorSurrogate(options.out)).assign(
+        base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms
+    )
+    seen.to_parquet(options.work / f"{name}.seen.parquet")
+    small = RATIO_BUDGET
+    chips_out = holdout.leave_groups_out(frame, die(frame), small, known)
+    chips_out.to_parquet(options.work / f"{name}.chips.parquet")
+    families_out = holdout.leave_groups_out(frame, frame.family, small, known, least=30)
+    families_out.to_parquet(options.work / f"{name}.families.parquet")
+    bands = {}
+    half = seen[card.calibration_half(seen)]
+    for family, part in half[half.level == "B"].groupby("family"):
+        bands[f"B/{family}"] = band(part, "predicted")
+    for family, part in chips_out.groupby("family"):
+        bands[f"C/{family}"] = bands[f"D/{family}"] = band(part, "surrogate")
+    for family, part in families_out.groupby("family"):
+        if f"D/{family}" not in bands:
+            bands[f"C/{family}"] = bands[f"D/{family}"] = band(part, "surrogate")
+    everything = pd.concat([chips_out, families_out])
+    bands["C/"] = bands["D/"] = band(everything, "surrogate")
+    bands["B/"] = band(half, "predicted")
+    return bands
+
+
+def band(frame: pd.DataFrame, column: str) -> list[list[float]]:
+    """[[low, high] where the launch floor dominates, [low, high] elsewhere] of log(measured / predicted)."""
+    residual = np.log(frame.latency_ms / frame[column]).to_numpy()
+    launch_bound = (frame.roofline_ms <= frame.base_ms / 2).to_numpy()
+    tail = (1 - INTERVAL_LEVEL) / 2
+    pairs = []
+    for chosen in (launch_bound, ~launch_bound):
+        values = residual[chosen] if chosen.sum() >= 30 else residual
+        if len(values) == 0:
+            return [[-1.0, 1.0], [-1.0, 1.0]]
+        outer = min(1.0, (1 - tail) * (1 + 1 / len(values)))  # the finite-sample correction of split conformal
+        pairs.append([float(np.quantile(values, 1 - outer)), float(np.quantile(values, outer))])
+    return pairs
+
+
+if __name__ == "__main__":
+    main()
