@@ -1,0 +1,152 @@
+"""One question with every blank filled: which model, on which chip, at which size, precision, phase and stack.
+
+Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the eager stack. A size that
+the model does not take is left out and noted; a size, phase or precision that cannot be meant is refused here, so that
+what follows works with sound settings only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from operator import index
+from typing import Any, TypedDict
+
+from hetbench import schema
+from hetbench.chips import Chip
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.models import Model
+from hetbench.schema import PHASES, PRECISIONS
+
+__all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Setting", "check_predictor", "default_precision"]
+
+MAX_SIZE = 2**24
+"""Largest batch, seq_len or image_size that is believed."""
+DEFAULT_STACK = "eager"
+PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
+
+
+class Options(TypedDict, total=False):
+    """What a query may say beyond model, chip and metric; None and absence both mean the default."""
+
+    batch: int | None
+    seq_len: int | None
+    image_size: int | None
+    precision: str | None
+    phase: str | None
+    stack: str | None
+    predictor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A question about a model on a chip, complete and checked."""
+
+    model: Model
+    chip: Chip | None
+    """None where the metric needs no chip (flops, params, memory)."""
+    batch: int
+    seq_len: int | None
+    image_size: int | None
+    precision: str
+    phase: str
+    stack: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def build(cls, model: Model, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Setting:
+        """Fill the blanks of `options` (see `Options`) and check every entry."""
+        phase = _phase(model, options.get("phase"))
+        sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
+        for name in ("seq_len", "image_size"):
+            if sizes[name] is not None and getattr(model, name) is None:
+                notes += (f"{model.name} takes no {name}: {sizes[name]} was ignored",)
+                sizes[name] = None
+        seq_len = sizes["seq_len"] or model.seq_len
+        if seq_len and model.max_seq_len and seq_len + (phase == "decode") > model.max_seq_len:
+            raise InvalidInputError(
+                f"{model.name} takes at most seq_len={model.max_seq_len}"
+                f"{', the new token included' if phase == 'decode' else ''}; given: {seq_len}."
+            )
+        precision, more = _precision(options.get("precision"), chip)
+        return cls(
+            model, chip, sizes["batch"] or model.batch, seq_len, sizes["image_size"] or model.image_size,
+            precision, phase, str(options.get("stack") or DEFAULT_STACK).lower(), (*notes, *more),
+        )  # fmt: skip
+
+    def on(self, chip: Chip | None, notes: tuple[str, ...] = ()) -> Setting:
+        """The same question about another chip."""
+        return replace(self, chip=chip, notes=notes)
+
+    @property
+    def graph_key(self) -> tuple[int, int | None, int | None, str, str]:
+        """What the operator graph depends on: batch, seq_len, image_size, precision, phase."""
+        return self.batch, self.seq_len, self.image_size, self.precision, self.phase
+
+
+def size(name: str, value: object) -> int | None:
+    """A positive whole number, or None; `InvalidInputError` otherwise.
+
+    >>> size("batch", 8), size("batch", None)
+    (8, None)
+    """
+    if value is None:
+        return None
+    try:
+        number = index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = 0
+    if isinstance(value, bool) or not 1 <= number <= MAX_SIZE:
+        raise InvalidInputError(f"{name} must be a whole number from 1 to {MAX_SIZE:,}; given: {value!r}.")
+    return number
+
+
+def default_precision(*chips: Chip | None) -> str:
+    """fp16 where every chip has it, else fp32; without a chip fp16.
+
+    >>> from hetbench.chips import chip
+    >>> default_precision(chip("cuda")), default_precision(chip("cuda"), chip("amd-epyc-7r32"))
+    ('fp16', 'fp32')
+    """
+    return "fp16" if all(chip is None or chip.supports("fp16") for chip in chips) else "fp32"
+
+
+def check_predictor(name: str | None) -> str:
+    """The predictor called `name`, `auto` where none is named; `rgat` is refused until one is trained.
+
+    >>> check_predictor(None)
+    'auto'
+    """
+    if name is None:
+        return "auto"
+    if name not in PREDICTORS:
+        raise UnknownNameError("predictor", str(name), PREDICTORS)
+    if name == "rgat":
+        raise RefusedError("predictor 'rgat' is not trained yet. There are: auto, autogluon, roofline.")
+    return name
+
+
+def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
+    """Notes on a precision of a chip; `RefusedError` where the chip does not have it."""
+    supported = chip.supports(precision)
+    if supported is False:
+        has = ", ".join(name for name in PRECISIONS if chip.supports(name))
+        raise RefusedError(f"{chip.name} has no {precision} units. It has: {has}.")
+    if supported is None:
+        return (f"the datasheet of {chip.name} does not say whether it has {precision} units",)
+    return ()
+
+
+def _precision(given: str | None, chip: Chip | None) -> tuple[str, tuple[str, ...]]:
+    name = schema.precision(given) if given is not None else default_precision(chip)
+    return name, () if chip is None else check_precision(name, chip)
+
+
+def _phase(model: Model, given: str | None) -> str:
+    if given is None:
+        return model.phases[0]
+    if given not in PHASES:
+        raise UnknownNameError("phase", str(given), PHASES)
+    if given not in model.phases:
+        raise InvalidInputError(f"{model.name} has no phase {given!r}; it has: {', '.join(model.phases)}.")
+    return given
