@@ -8,17 +8,18 @@ what follows works with sound settings only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import index
 from typing import Any, TypedDict
 
 from hetbench import schema
 from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.models import Model
+from hetbench.graph import ModelGraph
 from hetbench.schema import PHASES, PRECISIONS
 
-__all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Setting", "check_predictor", "default_precision"]
+__all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
+           "default_precision"]
 
 MAX_SIZE = 2**24
 """Largest batch, seq_len or image_size that is believed."""
@@ -39,13 +40,14 @@ class Options(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class Question:
     """A question about a model on a chip, complete and checked."""
 
-    model: Model
+    model: str
     chip: Chip | None
     """None where the metric needs no chip (flops, params, memory)."""
-    batch: int
+    batch: int | None
+    """None for a traced module, whose sizes are those of its example inputs."""
     seq_len: int | None
     image_size: int | None
     precision: str
@@ -54,32 +56,27 @@ class Setting:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def build(cls, model: Model, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()) -> Setting:
-        """Fill the blanks of `options` (see `Options`) and check every entry."""
-        phase = _phase(model, options.get("phase"))
+    def build(
+        cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()
+    ) -> Question:
+        """Fill the blanks of `options` (see `Options`) from the graph and the chip, and check every entry."""
+        phase = _phase(graph, options.get("phase"))
+        given = options.get("precision")
+        precision = schema.precision(given) if given is not None else default_precision(chip)
+        if chip is not None:
+            notes += check_precision(precision, chip)
         sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
+        usual = graph.setting(precision=precision, phase=phase)
         for name in ("seq_len", "image_size"):
-            if sizes[name] is not None and getattr(model, name) is None:
-                notes += (f"{model.name} takes no {name}: {sizes[name]} was ignored",)
+            if sizes[name] is not None and getattr(usual, name) is None:
+                notes += (f"{graph.name} takes no {name}: {sizes[name]} was ignored",)
                 sizes[name] = None
-        seq_len = sizes["seq_len"] or model.seq_len
-        if seq_len and model.max_seq_len and seq_len + (phase == "decode") > model.max_seq_len:
-            raise InvalidInputError(
-                f"{model.name} takes at most seq_len={model.max_seq_len}"
-                f"{', the new token included' if phase == 'decode' else ''}; given: {seq_len}."
-            )
-        precision, more = _precision(options.get("precision"), chip)
-        return cls(
-            model, chip, sizes["batch"] or model.batch, seq_len, sizes["image_size"] or model.image_size,
-            precision, phase, str(options.get("stack") or DEFAULT_STACK).lower(), (*notes, *more),
-        )  # fmt: skip
-
-    def on(self, chip: Chip | None, notes: tuple[str, ...] = ()) -> Setting:
-        """The same question about another chip."""
-        return replace(self, chip=chip, notes=notes)
+        full = graph.setting(**sizes, precision=precision, phase=phase)
+        stack = str(options.get("stack") or DEFAULT_STACK).lower()
+        return cls(graph.name, chip, full.batch, full.seq_len, full.image_size, precision, phase, stack, notes)
 
     @property
-    def graph_key(self) -> tuple[int, int | None, int | None, str, str]:
+    def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:
         """What the operator graph depends on: batch, seq_len, image_size, precision, phase."""
         return self.batch, self.seq_len, self.image_size, self.precision, self.phase
 
@@ -137,16 +134,11 @@ def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
     return ()
 
 
-def _precision(given: str | None, chip: Chip | None) -> tuple[str, tuple[str, ...]]:
-    name = schema.precision(given) if given is not None else default_precision(chip)
-    return name, () if chip is None else check_precision(name, chip)
-
-
-def _phase(model: Model, given: str | None) -> str:
+def _phase(graph: ModelGraph, given: str | None) -> str:
     if given is None:
-        return model.phases[0]
+        return PHASES[0] if PHASES[0] in graph.phases else graph.phases[0]
     if given not in PHASES:
         raise UnknownNameError("phase", str(given), PHASES)
-    if given not in model.phases:
-        raise InvalidInputError(f"{model.name} has no phase {given!r}; it has: {', '.join(model.phases)}.")
+    if given not in graph.phases:
+        raise InvalidInputError(f"{graph.name} has no phase {given!r}; it has: {', '.join(graph.phases)}.")
     return given

@@ -1,0 +1,111 @@
+"""Columns in, columns out: no row raises, every unanswered row says why."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hetbench import HetBench, InvalidInputError
+
+LINEAR = {"m": 128, "n": 3072, "k": 768}
+GOOD = {"op": "Linear", "dims": json.dumps(LINEAR), "dtype": "fp32", "phase": "fwd", "chip": "amd-mi210"}
+
+
+@pytest.fixture(scope="module")
+def api() -> HetBench:
+    return HetBench()
+
+
+def _table(*rows: dict[str, Any]) -> dict[str, list[Any]]:
+    return {name: [row.get(name) for row in rows] for name in {name for row in rows for name in row}}
+
+
+def test_a_table_answers_as_the_single_query_does(api: HetBench):
+    single = api.query_operator("Linear", LINEAR, device="amd-mi210", precision="fp32")
+    found = api.query_operators(_table(GOOD, {**GOOD, "dims": LINEAR}))
+    assert found["value"] == pytest.approx([single.value] * 2)
+    assert found["upper"] == pytest.approx([single.upper] * 2)
+    assert found["level"].tolist() == [single.level] * 2
+    assert found["reason"].tolist() == ["", ""]
+
+
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({"op": "Linearr"}, "unknown operator 'Linearr'"), ({"op": None}, "unknown operator"),
+    ({"op": ["x"]}, "unknown operator"),
+    ({"chip": "nvidia-h10"}, "unknown chip"), ({"chip": None}, "a chip is named by a text"),
+    ({"dtype": "fp17"}, "unknown precision"), ({"dtype": "bf16", "chip": "nvidia-v100-sxm2-16gb"}, "no bf16 units"),
+    ({"phase": "bwd"}, "only fwd"), ({"protocol": "sundial"}, "unknown protocol"),
+    ({"dims": "nope"}, "its JSON"), ({"dims": None}, "its JSON"), ({"dims": "[1]"}, "its JSON"),
+    ({"dims": '{"m": 1}'}, "needs n, k"), ({"dims": {**LINEAR, "m": -1}}, "dim m"),
+    ({"dims": {**LINEAR, "m": 1.5}}, "dim m"), ({"dims": {**LINEAR, "m": "x"}}, "dim m"),
+    ({"dims": {**LINEAR, "z": 1}}, "no dim 'z'"), ({"dims": {**LINEAR, "m": 10**30}}, "dim m"),
+    ({"dims": json.dumps({"m": 2**30, "n": 2**30, "k": 2**30})}, "cannot be meant"),
+])
+def test_a_malformed_row_says_why_and_leaves_the_others_alone(api: HetBench, changes: dict[str, Any], reason: str):
+    found = api.query_operators(_table(GOOD, {**GOOD, **changes}, GOOD))
+    assert reason in found["reason"][1]
+    assert np.isnan(found["value"]).tolist() == [False, True, False]
+    assert found["reason"][[0, 2]].tolist() == ["", ""]
+
+
+def test_dims_in_any_order_layout_or_type_mean_the_same(api: HetBench):
+    spellings = [LINEAR, dict(reversed(LINEAR.items())), {k: np.int64(v) for k, v in LINEAR.items()},
+                 {k: float(v) for k, v in LINEAR.items()}, {**LINEAR, "bias": 0}]  # fmt: skip
+    texts = [json.dumps(LINEAR), json.dumps(LINEAR, separators=(",", ":")), json.dumps(LINEAR, indent=1)]
+    found = api.query_operators(_table(*({**GOOD, "dims": dims} for dims in (*spellings, *texts))))
+    assert found["reason"].tolist() == [""] * 8
+    assert found["value"] == pytest.approx([found["value"][0]] * 8)
+
+
+def test_many_rows_of_one_layout_answer_as_each_row_alone(api: HetBench):
+    dims = [{"m": m, "n": 8 * m, "k": 64} for m in range(1, 60)]
+    together = api.query_operators(_table(*({**GOOD, "dims": json.dumps(d)} for d in dims)))["value"]
+    alone = [api.query_operator("Linear", d, device="amd-mi210", precision="fp32").value for d in dims]
+    assert together == pytest.approx(alone)
+
+
+def test_attention_rows_split_into_prefill_and_decode(api: HetBench):
+    shape = {"batch": 4, "kv_len": 512, "heads": 8, "kv_heads": 8, "head_dim": 64, "causal": 1}
+    rows = [{**shape, "q_len": q_len} for q_len in (1, 512)]
+    table = _table(*({**GOOD, "op": "Attention", "dims": json.dumps(d), "dtype": "fp16"} for d in rows))
+    alone = [api.query_operator("Attention", d, device="amd-mi210", precision="fp16").value for d in rows]
+    assert api.query_operators(table)["value"] == pytest.approx(alone)
+
+
+@pytest.mark.parametrize(("table", "message"), [
+    ([1, 2], "mapping of columns"), ({}, "lacks the columns op"), ({"opp": []}, "Is 'opp' meant as 'op'"),
+    ({**_table(GOOD), "op": ["Linear", "Add"]}, "differ in length"),
+    ({**_table(GOOD), "op": "Linear"}, "sequence of cells"),
+])
+def test_a_malformed_table_is_refused(api: HetBench, table: Any, message: str):
+    with pytest.raises(InvalidInputError, match=message):
+        api.query_operators(table)
+
+
+def test_an_empty_table_gets_empty_columns(api: HetBench):
+    found = api.query_operators({name: [] for name in GOOD})
+    assert {name: len(column) for name, column in found.items()} == dict.fromkeys(
+        ("value", "lower", "upper", "level", "reason"), 0
+    )
+
+
+def test_model_rows_take_defaults_where_cells_are_missing(api: HetBench):
+    nan = float("nan")
+    found = api.query_models({
+        "model": ["bert-base-uncased", "resnet-50", "gpt3", "gpt2", "gpt2"],
+        "chip": ["cuda", "rocm", "cuda", "nope", None],
+        "batch": [8.0, nan, 1.0, 1.0, 1.0], "metric": ["latency", None, None, None, None],
+    })  # fmt: skip
+    assert found["value"][0] == api.query("bert-base", target="cuda", metric="latency", batch=8).value
+    assert found["value"][1] == api.query("resnet-50", target="rocm", metric="latency").value
+    assert np.isnan(found["value"][2:]).all()
+    for at, why in ((2, "unknown model"), (3, "unknown chip"), (4, "no chip")):
+        assert why in found["reason"][at]
+
+
+def test_a_model_row_with_a_size_that_cannot_be_meant_says_so(api: HetBench):
+    found = api.query_models({"model": ["gpt2"] * 3, "chip": ["cuda"] * 3, "batch": [0, 1.5, "x"]})
+    assert all("batch must be" in reason for reason in found["reason"])
