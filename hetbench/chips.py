@@ -86,6 +86,15 @@ class Chip:
         return None
 
     @property
+    def die(self) -> str:
+        """The die of the architecture without its packaging: chips of one die are near twins.
+
+        >>> chip("nvidia-h100-sxm5-80gb").die == chip("nvidia-h200-sxm-141gb").die
+        True
+        """
+        return (self.arch or self.name).split(" (")[0]
+
+    @property
     def vector_flops(self) -> float | None:
         """fp32 peak in FLOP/s of the ordinary units, the matrix units left out where that is known."""
         value = self.fp32_vector_tflops if self.fp32_vector_tflops is not None else self.fp32_tflops

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.chips import Chip
 from hetbench.errors import ArtifactError, RefusedError
-from hetbench.features import Features, canonical, chip_facts, class_of, features
+from hetbench.features import Facts, Features, canonical, chip_facts, class_of, features
 from hetbench.forest import Forest
+from hetbench.operators import operator_type
 from hetbench.perceptron import Perceptron
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
-__all__ = ["CELL_KEYS", "FLOOR_QUANTILE", "OperatorSurrogate", "Prediction", "load", "launch_floor"]
+if TYPE_CHECKING:
+    from hetbench.graph import OperatorGroup, OperatorTable
+
+__all__ = ["CELL_KEYS", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
 CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
 FLOOR_QUANTILE = 0.02
@@ -34,7 +38,9 @@ FORMAT = 1
 _ENOUGH_ROWS = 50  # a cell with fewer rows is evidence for a bias, not for the full head
 DEVICE_PROTOCOLS = ("kernel", "graph")
 USUAL_MHZ = 1500.0  # of chips whose clock is not stated
-_SIBLING = {"fp16": "bf16", "bf16": "fp16"}  # same width, same matrix units
+_COVERED = 0.9  # share of the predicted time that a model's level must cover
+_SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
+_ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
 _PROTOCOL_ORDER = ("event", "graph", "kernel", "wall")
 
 # Operators nobody published rows of, and the measured operator with the same traffic pattern that stands in.
@@ -82,6 +88,22 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelPrediction:
+    """Latency of a whole model in ms, and what it is made of."""
+
+    value: float
+    lower: float
+    upper: float
+    level: str
+    support: int
+    """Measured rows behind all the cells that answered."""
+    by_operator: Mapping[str, float]
+    """Predicted ms of each operator type."""
+    by_level: Mapping[str, float]
+    """Predicted ms that rest on each evidence level."""
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What answers for one (operator, dtype, chip, protocol): a head, its labels and how sure it is."""
 
@@ -94,6 +116,7 @@ class Choice:
     support: int
     source: str
     bias: float
+    dtype: str
 
 
 class OperatorSurrogate:
@@ -131,42 +154,85 @@ class OperatorSurrogate:
         cls = class_of(op, dims)
         choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
         shared = canonical(op, dims, STORAGE_BYTES[dtype])
-        return self.evaluate(cls, shared, chip, dtype, protocol, [choice], np.zeros(len(shared["flops"]), dtype=np.int64))
+        which = np.zeros(len(shared["flops"]), dtype=np.int64)
+        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which)
+        return Prediction(value, lower, upper, choice.level, choice.support, choice.source)
+
+    def predict_model(
+        self, table: OperatorTable, chip: Chip, *, protocol: str = "event", predictor: str = "auto"
+    ) -> ModelPrediction:
+        """Latency of a whole operator table: each operator's latency times its count, summed.
+
+        The interval adds the bounds of the operators, as if all their errors had one sign. The level is the best
+        one that covers nine tenths of the predicted time.
+        """
+        parts = []
+        for cls, groups in _by_class(table).items():
+            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+            names = [name for name in blocks[0] if all(name in block for block in blocks)]
+            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
+            count = np.concatenate([g.count for g in groups])
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
+            parts.append((cls, groups, choices, which, bounds))
+        total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
+        by_level: dict[str, float] = {}
+        by_operator: dict[str, float] = {}
+        for _, groups, choices, which, bounds in parts:
+            for index, ms in enumerate(np.bincount(which, bounds[0], len(groups))):
+                by_level[choices[index].level] = by_level.get(choices[index].level, 0.0) + float(ms)
+                by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
+        covered, level = 0.0, "D"
+        for name in sorted(by_level):
+            covered += by_level[name]
+            level = name
+            if covered >= _COVERED * total[0]:
+                break
+        support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
+        return ModelPrediction(float(total[0]), float(total[1]), float(total[2]), level, support, by_operator, by_level)
 
     def evaluate(
-        self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, dtype: str, protocol: str,
-        choices: Sequence[Choice], which: NDArray[np.int64],
-    ) -> Prediction:  # fmt: skip
-        """Latency of rows of one class and dtype; `which` says whose choice each row follows."""
+        self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
+        which: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Latency and its interval in ms, [rows] each, of rows of one class; `which` names each row's choice."""
         head = self.head(cls)
-        value = np.empty(len(which))
-        lower, upper = np.empty(len(which)), np.empty(len(which))
-        for key in dict.fromkeys((c.head, c.protocol) for c in choices):
-            mine = [i for i, c in enumerate(choices) if (c.head, c.protocol) == key]
-            rows = slice(None) if len(mine) == len(choices) else np.isin(which, mine)
-            part = {name: array[rows] for name, array in shared.items()} if len(mine) < len(choices) else shared
-            picked = which[rows]
-            floor = self._floor(chip, cls, key[1])
-            made = features(cls, part, chip_facts(chip, dtype, floor))
-            log_ratio = head.predict(key[0], made, choices, picked)
-            native = made.base_ms * np.exp(log_ratio)
-            value[rows] = self._converted(native, chip, cls, key[1], protocol)
+        out = np.empty((3, len(which)))
+        for name in dict.fromkeys(c.head for c in choices):
+            rows = np.array([c.head == name for c in choices])[which]
+            everything = bool(rows.all())
+            part = shared if everything else {key: array[rows] for key, array in shared.items()}
+            picked = which if everything else which[rows]
+            made = features(cls, part, self._facts(cls, chip, choices, picked))
+            native = made.base_ms * np.exp(head.predict(name, made, choices, picked))
+            value = self._converted(native, chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, made, chip.family)
-            lower[rows], upper[rows] = value[rows] * np.exp(low), value[rows] * np.exp(high)
-        worst = max(choices, key=lambda c: c.level)
-        return Prediction(value, lower, upper, worst.level, min(c.support for c in choices), worst.source)
+            out[:, rows] = value, value * np.exp(low), value * np.exp(high)
+        return out[0], out[1], out[2]
+
+    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
+        """Chip facts per row: peak, item size and floor follow each row's choice."""
+        each = [chip_facts(chip, c.dtype, self._floor(chip, cls, c.protocol)) for c in choices]
+        if len(each) == 1:
+            return each[0]
+        columns = np.array([(f.peak, f.floor_ms, f.itemsize) for f in each])[which].T
+        return replace(each[0], peak=columns[0], floor_ms=columns[1], itemsize=columns[2])
 
     def _floor(self, chip: Chip, cls: str, protocol: str) -> float:
         return launch_floor(self.floors, chip, cls, protocol)
 
-    def _converted(self, native: NDArray[Any], chip: Chip, cls: str, measured: str, asked: str) -> NDArray[Any]:
+    def _converted(
+        self, native: NDArray[Any], chip: Chip, cls: str, choices: Sequence[Choice], which: NDArray[np.int64], asked: str
+    ) -> NDArray[Any]:
         """From the protocol of the rows to the one asked for: an eager launch hides behind a longer kernel."""
-        if measured == asked:
+        if all(c.protocol == asked for c in choices):
             return native
-        floor, target = self._floor(chip, cls, measured), self._floor(chip, cls, asked)
-        if target > floor:
-            return np.maximum(native, target)
-        out: NDArray[Any] = np.maximum(native - floor, 0) + target
+        target = self._floor(chip, cls, asked)
+        floor = np.array([self._floor(chip, cls, c.protocol) for c in choices])[which]
+        out: NDArray[Any] = np.where(
+            target > floor, np.maximum(native, target), np.maximum(native - floor, 0) + np.minimum(target, floor)
+        )
         return out
 
     def choose(
@@ -191,19 +257,19 @@ class OperatorSurrogate:
                 "Give its datasheet with `hetbench query ... --chip-file FILE`."
             )
         if predictor == "roofline":
-            return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0)
+            return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         index = self.head(cls).cells
         stand_ins = STAND_INS.get(op, ()) + (_ANY_VECTOR if cls == "vector" else ())
-        for rank, (name, group, measured_as) in enumerate(
-            (name, group, as_dtype)
-            for name in (op, *stand_ins)
-            for group in ("chip", "twin")
-            for as_dtype in (dtype, _SIBLING.get(dtype, ""))
-        ):
-            found = index.best(chip, group, name, measured_as, protocol, library, layout)
-            if found is not None:
-                level = "B" if rank < 2 else "C"
-                return found.choice("full", level, 0.0, f"rows of {name} {measured_as} on {found.chip}")
+        dtypes = [dtype, *_SIBLING.get(dtype, ())] + (list(_ANY_DTYPE) if cls == "vector" else [])
+        for own in (True, False):
+            for name in (op, *stand_ins):
+                for measured_as in dict.fromkeys(dtypes):
+                    cell = index.best(chip, own, name, measured_as, protocol, library, layout)
+                    if cell is not None:
+                        exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
+                        source = f"rows of {name} {measured_as} on {cell.chip}"
+                        return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
+                                      source, 0.0, dtype)  # fmt: skip
         return self._ratio(cls, op, dtype, chip, protocol)
 
     def _ratio(self, cls: str, op: str, dtype: str, chip: Chip, protocol: str) -> Choice:
@@ -214,7 +280,7 @@ class OperatorSurrogate:
             next((spec["op"][n] for n in names if n in spec["op"]), spec["default"]),
             spec["library"].get(chip.family, spec["default"]),
             spec["layout"].get(chip.family, spec["default"]),
-            spec["dtype"].get(dtype, spec["dtype"].get(_SIBLING.get(dtype, ""), spec["default"])),
+            spec["dtype"].get(dtype, next((spec["dtype"][d] for d in (*_SIBLING.get(dtype, ()), *_ANY_DTYPE) if d in spec["dtype"]), 0.0)),
             0.0,
         ]
         few = head.cells.rows_of(chip.name)
@@ -223,7 +289,7 @@ class OperatorSurrogate:
         source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, other chips' rows only"
         return Choice(
             "ratio", np.array(effects, dtype=np.float32), 0, head.spec["protocol"].get(chip.family, protocol),
-            "C" if known else "D", few, source, bias,
+            "C" if known else "D", few, source, bias, dtype,
         )  # fmt: skip
 
 
@@ -242,36 +308,49 @@ class _Cell:
     rows: int
     effects: NDArray[np.float32]
 
-    def choice(self, head: str, level: str, bias: float, source: str) -> Choice:
-        return Choice(head, self.effects, self.index, self.protocol, level, self.rows, source, bias)
-
 
 class _Cells:
     """The cells of one class, found by chip, operator and dtype."""
 
     def __init__(self, records: Sequence[Sequence[Any]], effects: NDArray[np.float32]) -> None:
         self.by_name: dict[tuple[str, str, str], list[_Cell]] = {}
-        self.by_arch: dict[tuple[str, str, str], list[_Cell]] = {}
+        self.by_die: dict[tuple[str, str, str], list[_Cell]] = {}
         self.count: dict[str, int] = {}
-        for index, (op, chip, dtype, protocol, library, layout, arch, rows) in enumerate(records):
+        for index, (op, chip, dtype, protocol, library, layout, die, rows) in enumerate(records):
             cell = _Cell(index, op, chip, dtype, protocol, library, layout, rows, effects[index])
             self.count[chip] = self.count.get(chip, 0) + rows
             if rows >= _ENOUGH_ROWS:
                 self.by_name.setdefault((chip, op, dtype), []).append(cell)
-                self.by_arch.setdefault((arch, op, dtype), []).append(cell)
+                self.by_die.setdefault((die, op, dtype), []).append(cell)
 
     def rows_of(self, chip: str) -> int:
         return self.count.get(chip, 0)
 
     def best(
-        self, chip: Chip, group: str, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
+        self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
     ) -> _Cell | None:
-        """The asked protocol first, then the order of `_PROTOCOL_ORDER`, then the cell with most rows."""
-        table = self.by_name if group == "chip" else self.by_arch
-        found = table.get((chip.name if group == "chip" else chip.arch or "", op, dtype), [])
+        """Cells of the chip or, with `own` false, of its near twins: the asked protocol first, then most rows."""
+        table = self.by_name if own else self.by_die
+        found = table.get((chip.name if own else chip.die, op, dtype), [])
         found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
         order = (protocol, *_PROTOCOL_ORDER)
         return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
+
+
+def _by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
+    """The groups of a table by surrogate class; attention is parted into decode and prefill rows."""
+    found: dict[str, list[OperatorGroup]] = {}
+    for group in table.groups:
+        kind = operator_type(group.op).cost_class
+        if kind == "attention":
+            single = group.dims["q_len"] == 1
+            for cls, rows in (("decode", single), ("prefill", ~single)):
+                if rows.any():
+                    dims = {name: value[rows] for name, value in group.dims.items()}
+                    found.setdefault(cls, []).append(replace(group, dims=dims, count=group.count[rows]))
+        elif kind != "free":
+            found.setdefault(kind, []).append(group)
+    return found
 
 
 class _Head:

@@ -70,7 +70,7 @@ RULES = (
 _PRECISION = {"int8-sq": "int8", "tf32-xf32": "tf32", **{name: name for name in PRECISIONS}}
 # rows whose chip is known only by class, mapped to the facts of that class; the card repeats this
 _CHIP = {"huawei-ascend-910-unspecified": "huawei-ascend-910b", "neusight:amd-mi250": "amd-mi210"}
-_DIMS = ("b", "m", "n", "k", "c", "h", "w", "oc", "kh", "kw", "stride", "pad", "groups", "batch", "q_len", "kv_len",
+DIMS = ("b", "m", "n", "k", "c", "h", "w", "oc", "kh", "kw", "stride", "pad", "groups", "batch", "q_len", "kv_len",
          "heads", "kv_heads", "head_dim", "causal", "window", "numel", "rows", "cols", "tokens", "dim")  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def _read(root: Path) -> pd.DataFrame:
         dropped = db.execute(f"select count(*) from staged where {rule.where}").fetchone()[0]
         db.execute(f"delete from staged where coalesce({rule.where}, false)")
         print(f"  - {dropped:>9,}  {rule.name}: {rule.why}")
-    dims = ", ".join(f'"{name}"' for name in _DIMS)
+    dims = ", ".join(f'"{name}"' for name in DIMS)
     frame = db.execute(
         f"select cls, op, canonical chip, family, dtype, protocol, library, layout, any_value(dataset) dataset, "
         f"split, {dims}, median(latency_ms) latency_ms, count(*) repeats from staged "
@@ -133,7 +133,7 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
     for name, table in dict(lookup=lookup, kinds=kinds, renamed=renamed, precisions=precisions, mapped=mapped,
                             protocols=protocols).items():
         db.register(name, table)
-    dims = ", ".join(_dim_sql(name) for name in _DIMS)
+    dims = ", ".join(_dim_sql(name) for name in DIMS)
     files = f"{root}/op/*.parquet"
     db.execute(f"""
         create table raw as select *, regexp_extract(filename, '([^/]+).parquet', 1) file
@@ -184,4 +184,4 @@ _LAYOUT = """
 
 def shape_hash(frame: pd.DataFrame) -> np.ndarray:
     """A stable 64-bit hash of (operator, dims) a row: every row of one shape falls on the same side of a split."""
-    return pd.util.hash_pandas_object(frame[["op", *_DIMS]], index=False).to_numpy()
+    return pd.util.hash_pandas_object(frame[["op", *DIMS]], index=False).to_numpy()

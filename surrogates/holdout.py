@@ -7,6 +7,8 @@ or, where the family is held out, that of all others: nothing of the chip is use
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -36,7 +38,7 @@ def constant_residual(train: pd.DataFrame, target: np.ndarray, test: pd.DataFram
 
 
 def hold_out(
-    frame: pd.DataFrame, away: np.ndarray, group: str, budget: Budget, known: list[pd.DataFrame]
+    frame: pd.DataFrame, away: np.ndarray, group: str, budgets: Sequence[Budget], known: list[pd.DataFrame]
 ) -> pd.DataFrame:
     """Train on the rows not `away`, predict (a sample of) those that are.
 
@@ -44,14 +46,14 @@ def hold_out(
     """
     absent = set(frame.chip[away])
     train = frame[~away].reset_index(drop=True)
-    train = train.iloc[sample(train, budget.rows)].reset_index(drop=True)
+    train = train.iloc[sample(train, budgets[0].rows)].reset_index(drop=True)
     test = frame[away].reset_index(drop=True)
     test = test.iloc[sample(test, _SCORED_ROWS)].reset_index(drop=True)
     table = floors([rows[~rows.chip.isin(absent)] for rows in known])
     made, unseen = matrix(train, table), matrix(test, table)
     target = made.target
     effects = Effects.fit(train, target)
-    fitted = fit_ratio(ratio_columns(made, train, effects), target, cell_weight(train), budget)
+    fitted = fit_ratio(ratio_columns(made, train, effects), target, cell_weight(train), budgets)
     log_ratio = fitted.predict(ratio_columns(unseen, test, effects))
     return test.assign(
         group=group, surrogate=unseen.base_ms * np.exp(log_ratio), roofline=unseen.roofline_ms + unseen.floor_ms,
@@ -60,10 +62,10 @@ def hold_out(
 
 
 def leave_groups_out(
-    frame: pd.DataFrame, groups: pd.Series, budget: Budget, known: list[pd.DataFrame], least: int = 200
+    frame: pd.DataFrame, groups: pd.Series, budgets: Sequence[Budget], known: list[pd.DataFrame], least: int = 200
 ) -> pd.DataFrame:
     """Every group with enough rows left out in turn; the predictions of all of them together."""
     size = groups.value_counts()
     names = sorted(size.index[size >= least])
-    parts = [hold_out(frame, (groups == name).to_numpy(), name, budget, known) for name in names]
+    parts = [hold_out(frame, (groups == name).to_numpy(), name, budgets, known) for name in names]
     return pd.concat(parts, ignore_index=True) if parts else frame.iloc[:0]

@@ -23,5 +23,4 @@ def shape_fold(frame: pd.DataFrame) -> np.ndarray:
 
 def die(frame: pd.DataFrame) -> pd.Series:
     """The group of near twins a row's chip belongs to: the die of its architecture without packaging."""
-    arch = {name: (chip.arch or name).split(" (")[0] for name, chip in chips().items()}
-    return frame.chip.map(arch)
+    return frame.chip.map({name: chip.die for name, chip in chips().items()})

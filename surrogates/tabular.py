@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,11 @@ from hetbench.forest import Forest
 from hetbench.perceptron import Perceptron
 from hetbench.schema import PROTOCOLS
 from surrogates.dataset import Effects, Matrix
-from surrogates.export import forest
+from surrogates.export import forest, mean_forest
 from surrogates.perceptron import CELL, PerceptronModel
+
+
+_LEAST_WEIGHT = 0.1  # a member that weighs less is not worth its time at every query
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Budget:
     hidden: int = 192
     layers: int = 3
     epochs: int = 30
+    columns: float = 1.0
+    """Share of the columns that a tree level may use: fewer carry over better to chips never seen."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,15 @@ class FullHead:
     """What AutoGluon fitted, with its own predictor kept for the agreement check."""
 
     predictor: TabularPredictor
+    model: str
+    """AutoGluon's name of the model that is served: its ensemble, or the best member where that carries it."""
     weights: dict[str, float]
     forest: Forest | None
     perceptron: Perceptron | None
 
     def __call__(self, frame: pd.DataFrame) -> np.ndarray:
         """AutoGluon's own prediction of log(latency / base), [rows]."""
-        return self.predictor.predict(frame).to_numpy(np.float64)
+        return self.predictor.predict(frame, model=self.model).to_numpy(np.float64)
 
 
 def full_columns(made: Matrix, frame: pd.DataFrame, effects: Effects, cells: dict[str, int], labels: pd.Series) -> pd.DataFrame:
@@ -101,13 +109,17 @@ def fit_full(table: pd.DataFrame, target: np.ndarray, held: np.ndarray, budget: 
         feature_generator=IdentityFeatureGenerator(), num_cpus=threads, num_gpus=0,
     )  # fmt: skip
     trainer: Any = predictor._trainer
-    ensemble = trainer.load_model(predictor.model_best)
-    weights = dict(ensemble._get_model_weights()) if hasattr(ensemble, "_get_model_weights") else {ensemble.name: 1.0}
+    model = predictor.model_best
+    ensemble = trainer.load_model(model)
+    weights = dict(ensemble._get_model_weights()) if hasattr(ensemble, "_get_model_weights") else {model: 1.0}
+    heaviest = max(weights, key=lambda name: weights[name])
+    if weights[heaviest] > 1 - _LEAST_WEIGHT:
+        model, weights = heaviest, {heaviest: 1.0}
     fitted = {name: trainer.load_model(name) for name in weights}
     trees = next((forest(m.model, list(table)) for n, m in fitted.items() if n.startswith("CatBoost")), None)
     network = next((m.model for n, m in fitted.items() if n.startswith("Perceptron")), None)
     short = {("forest" if name.startswith("CatBoost") else "perceptron"): float(w) for name, w in weights.items()}
-    return FullHead(predictor, short, trees, network)
+    return FullHead(predictor, model, short, trees, network)
 
 
 def discard(head: FullHead) -> None:
@@ -115,11 +127,31 @@ def discard(head: FullHead) -> None:
     shutil.rmtree(Path(head.predictor.path), ignore_errors=True)
 
 
-def fit_ratio(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray, budget: Budget, threads: int = 2) -> Any:
-    """A CatBoost on ratio columns alone; `weight` is one a row."""
+@dataclass(frozen=True)
+class RatioHead:
+    """The mean of several CatBoosts on ratio columns: one that follows the data, one that follows fewer columns."""
+
+    boosters: tuple[Any, ...]
+
+    def predict(self, matrix: np.ndarray) -> np.ndarray:
+        """log(latency / base), [rows]."""
+        return np.mean([booster.predict(matrix) for booster in self.boosters], axis=0)
+
+    @property
+    def forest(self) -> Forest:
+        """All trees as one forest."""
+        return mean_forest([forest(booster) for booster in self.boosters])
+
+
+def fit_ratio(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray, budgets: Sequence[Budget], threads: int = 2) -> RatioHead:
+    """A CatBoost for each budget on ratio columns alone; `weight` is one a row."""
     from catboost import CatBoostRegressor
 
-    return CatBoostRegressor(
-        iterations=budget.trees, depth=budget.depth, learning_rate=budget.learning_rate, loss_function="RMSE",
-        l2_leaf_reg=3.0, border_count=254, thread_count=threads, random_seed=0, verbose=0, allow_writing_files=False,
-    ).fit(matrix, target, sample_weight=weight)  # fmt: skip
+    return RatioHead(tuple(
+        CatBoostRegressor(
+            iterations=budget.trees, depth=budget.depth, learning_rate=budget.learning_rate, loss_function="RMSE",
+            l2_leaf_reg=3.0, border_count=120, rsm=budget.columns, thread_count=threads, random_seed=0, verbose=0,
+            allow_writing_files=False,
+        ).fit(matrix, target, sample_weight=weight)
+        for budget in budgets
+    ))  # fmt: skip
