@@ -1,0 +1,273 @@
+"""`HetBench`: ask how fast a model or an operator runs on a chip, and get an answer with its evidence.
+
+Everything is read on first use and kept, so constructing costs nothing and a repeated question costs one dictionary
+look-up. No network, no torch, no state but the chips added and the model set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from hetbench import graph as graphs
+from hetbench import predictors, schema, tables
+from hetbench.answers import Answer, Answers
+from hetbench.chips import Chip, chips, default_chip, fold, load_chip
+from hetbench.chips import chip as chip_named
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.graph import ModelGraph
+from hetbench.metrics import METRICS
+from hetbench.metrics import metric as metric_named
+from hetbench.operators import operator_type
+from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
+from hetbench.solve import predict, solve
+
+__all__ = ["HetBench"]
+
+_KEPT = 100_000
+"""Answers kept before the store starts afresh."""
+
+
+class HetBench:
+    """Answers about models and operators on chips.
+
+    >>> api = HetBench()
+    >>> print(api.query("resnet-50", metric="params"))
+    params = 25,557,032 for resnet-50 (derived)
+    """
+
+    def __init__(self) -> None:
+        self._added: dict[str, Chip] = {}
+        self._model: Any = None
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    def query(
+        self, model: Any = None, source: str | None = None, target: str | None = None, metric: str | None = None, *,
+        device: Any = None, source_value: float | None = None, **options: Unpack[Options],
+    ) -> Any:  # fmt: skip
+        """How `model` does on the chip `target` (or `device`, the same thing).
+
+        `model` is a catalogue name, any of its upstream names, or what `trace` returned; left out, it is the model of
+        `set_model`. A chip is a name, an alias or a family, which means the family's default chip; `device` may be a
+        list. Options: batch, seq_len, image_size, precision, phase, stack, predictor; what is left out takes the
+        model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, and eager.
+
+        With a metric: an `Answer`; with a list of devices: {device: Answer}. Without a metric: `Answers`, by metric,
+        whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it;
+        `source_value`, measured by the caller on the source in the metric's unit, scales the answer by it.
+
+        Raises `UnknownNameError`, `InvalidInputError`, or `RefusedError` where no evidence allows an answer.
+
+        >>> print(HetBench().query("gpt2", metric="memory", seq_len=128, precision="fp32").unit)
+        MB
+        """
+        model = self._model if model is None else model
+        kinds = map(type, (source_value, *options.values()))  # True and 1.0 equal 1 as keys, and are no sizes
+        try:
+            key = (model, source, target, metric, device, source_value, *options.items(), *kinds)
+            kept = self._kept.get(key)
+        except TypeError:  # a list of devices cannot be a key; each of them can
+            return self._ask(model, source, target, metric, device, source_value, options)
+        if kept is None:
+            kept = self._ask(model, source, target, metric, device, source_value, options)
+            if len(self._kept) >= _KEPT:
+                self._kept.clear()
+            self._kept[key] = kept
+        return kept
+
+    def query_operator(
+        self, op: str, dims: Mapping[str, int], *, device: str, precision: str | None = None, protocol: str = "event",
+        library: str | None = None, layout: str | None = None, predictor: str | None = None,
+    ) -> Answer:  # fmt: skip
+        """Forward latency of one operator; `dims` as its type names them (`hetbench operators` lists them).
+
+        `protocol` says what the time includes: kernel, graph, event (default) or wall.
+
+        >>> from hetbench.operators import operator_type
+        >>> operator_type("Linear").dims
+        ('m', 'n', 'k')
+        """
+        kind = operator_type(op)
+        sizes = kind.check(dims)
+        chip, notes = self.chip(device)
+        name = schema.precision(precision) if precision is not None else default_precision(chip)
+        notes += check_precision(name, chip)
+        if protocol not in schema.PROTOCOLS:
+            raise UnknownNameError("protocol", str(protocol), schema.PROTOCOLS)
+        chosen = check_predictor(predictor)
+        fields: dict[str, Any] = {
+            "metric": "latency", "operator": op, "chip": chip.name, "family": chip.family, "precision": name,
+            "protocol": protocol,
+        }  # fmt: skip
+        if kind.cost_class == "free":
+            return Answer(0.0, "ms", kind="derived", notes=(*notes, f"{op} does nothing at inference"), **fields)
+        surrogate = predictors.load()
+        found = surrogate.predict(
+            op, name, tables.checked_work(kind, sizes), chip, protocol=protocol, library=library, layout=layout,
+            predictor=chosen,
+        )  # fmt: skip
+        return Answer(
+            float(found.value[0]), "ms", float(found.lower[0]), float(found.upper[0]), surrogate.interval_level,
+            "predicted", found.level, found.support, surrogate=f"{surrogate.id}/{chosen}",
+            notes=(*notes, found.source), **fields,
+        )  # fmt: skip
+
+    def query_operators(self, table: Mapping[str, Sequence[Any]], predictor: str | None = None) -> dict[str, Any]:
+        """Latency in ms of many operators: see `hetbench.tables.operators`."""
+        return tables.operators(table, lambda name: self.chip(name)[0], check_predictor(predictor))
+
+    def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Answers to many model queries: see `hetbench.tables.models`."""
+        return tables.models(table, self.query)
+
+    def set_model(self, model: Any) -> None:
+        """The model that a query means when it names none.
+
+        >>> api = HetBench()
+        >>> api.set_model("gpt2")
+        >>> int(api.query(metric="params"))
+        124439808
+        """
+        self._graph(model)
+        self._model = model
+
+    def add_chip(self, datasheet: str | Path | Mapping[str, Any]) -> Chip:
+        """Know a chip that the catalogue does not hold, from a TOML or JSON file or a mapping of `Chip` fields.
+
+        >>> api = HetBench()
+        >>> api.add_chip({"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800}).name
+        'my-npu'
+        """
+        if isinstance(datasheet, Mapping):
+            chip = Chip.from_mapping(datasheet)
+        else:
+            chip = load_chip(datasheet)
+        name = fold(chip.name)
+        if name in chips() or name in schema.FAMILIES:
+            raise InvalidInputError(f"{chip.name!r} is a name of the catalogue; give the chip a name of its own.")
+        self._added[name] = chip
+        self._kept.clear()
+        return chip
+
+    def trace(self, module: Any, example_inputs: Any, **names: Any) -> Any:
+        """The operators of a torch module of the caller's own, as something `query` takes for a model."""
+        from hetbench.tracing import trace  # torch is imported there
+
+        return trace(module, example_inputs, **names)
+
+    def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:
+        """The chip that `name` means, an added one first, and a note where a family's default was taken.
+
+        >>> HetBench().chip("oneapi")[0].name
+        'intel-arc-pro-b60'
+        """
+        if isinstance(name, str):
+            added = self._added.get(fold(name))
+            if added is not None:
+                return added, ("a chip added by the caller: only its datasheet is known",)
+            if name in schema.FAMILIES:
+                found, why = default_chip(name)
+                return found, (f"{found.name} is the default chip of {name}: {why}",)
+        return chip_named(name), ()
+
+    def _graph(self, model: Any) -> ModelGraph:
+        if isinstance(model, ModelGraph):
+            return model
+        name = getattr(model, "name", model)  # a record of `models()` means its name
+        if not isinstance(name, str):
+            raise InvalidInputError(f"a model is a name or what `trace` returned; given: {model!r}.")
+        return graphs.load(name)
+
+    def _ask(
+        self, model: Any, source: str | None, target: str | None, metric: str | None, device: Any,
+        source_value: float | None, options: Mapping[str, Any],
+    ) -> Any:  # fmt: skip
+        if target is not None and device is not None:
+            raise InvalidInputError("target= and device= mean the same; give one of them.")
+        if isinstance(device, list | tuple | set):
+            return {
+                name: self.query(model, source, None, metric, device=name, source_value=source_value, **options)
+                for name in device
+            }  # fmt: skip
+        unknown = options.keys() - Options.__optional_keys__
+        if unknown:
+            raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        metric = None if metric is None else metric_named(metric).name
+        place = target if target is not None else device
+        if model is None:
+            raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
+        predictor = check_predictor(options.get("predictor"))
+        graph = self._graph(model)
+        sides = self._questions(graph, source, place, metric, options)
+        if metric is not None:
+            return self._sides(*sides, graph, metric, predictor, source_value)
+        if source_value is not None:
+            raise InvalidInputError("source_value is a figure in the unit of one metric: say metric=.")
+        answers, refused = {}, {}
+        for name in METRICS:
+            try:
+                answers[name] = self._sides(*sides, graph, name, predictor, None)
+            except RefusedError as why:
+                refused[name] = str(why)
+        return Answers(answers, refused)
+
+    def _questions(
+        self, graph: ModelGraph, source: str | None, place: str | None, metric: str | None, options: Mapping[str, Any]
+    ) -> tuple[Question, Question | None]:
+        """The question about the target and that about the source, in one precision that both chips have."""
+        if place is None:
+            if source is not None or metric not in ("flops", "params", "memory"):
+                raise InvalidInputError(
+                    "no chip to answer for: name one with target= or device=, a chip or a family "
+                    f"({', '.join(schema.FAMILIES)}). `hetbench chips` lists them."
+                )
+            return Question.build(graph, None, options), None
+        chip, notes = self.chip(place)
+        if source is None:
+            return Question.build(graph, chip, options, notes), None
+        origin, origin_notes = self.chip(source)
+        if options.get("precision") is None:
+            options = {**options, "precision": default_precision(chip, origin)}
+        return Question.build(graph, chip, options, notes), Question.build(graph, origin, options, origin_notes)
+
+    def _sides(
+        self, target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
+        source_value: float | None,
+    ) -> Answer:  # fmt: skip
+        """The answer for the target, with that of the source and the ratio where a source is named."""
+        if source_value is not None:
+            return _scaled(target, source, graph, metric, predictor, source_value)
+        answer = solve(target, graph, metric, predictor)
+        if source is None:
+            return answer
+        origin = solve(source, graph, metric, predictor)
+        return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
+
+
+def _scaled(
+    target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
+) -> Answer:
+    """The target predicted, times what the caller measured on the source over what is predicted there."""
+    if source is None or metric not in ("latency", "throughput"):
+        raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
+    real = isinstance(source_value, int | float | np.number) and not isinstance(source_value, bool)
+    if not real or not math.isfinite(source_value) or source_value <= 0:
+        raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
+    value = float(source_value)
+    there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
+    notes = [f"scaled by {value:g} / {origin.value:.4g}: measured by the caller on {origin.chip} / predicted there"]
+    for side in (target, source):
+        known = solve(side, graph, metric, predictor)
+        if known.kind == "measured":
+            notes.append(f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})")
+    measured = replace(
+        origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
+        shares={}, notes=(*source.notes, "measured by the caller"),
+    )  # fmt: skip
+    ratio = there.value / origin.value
+    return there.scaled(value / origin.value, ratio=ratio, source=measured, notes=(*there.notes, *notes))
