@@ -1,0 +1,1 @@
+"""Operator graphs of the catalogue's models, from their configurations, without weights or network."""

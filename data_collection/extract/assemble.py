@@ -1,0 +1,160 @@
+"""Trace a model at several settings, find its structures, and write the graph file.
+
+Settings that give the same operators in the same order are one structure. Where they do not, a condition tells them
+apart: batch 1 (a copy that is a view when one axis has size 1) or the trained image size (nothing to interpolate).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from data_collection.extract.build import Point, build, native_size, phases, trace_point
+from data_collection.extract.fit import Basis
+from hetbench.errors import HetBenchError
+from hetbench.graph import FORMAT
+from hetbench.models import Model
+from hetbench.tracing import Trace
+from hetbench.tracing.document import signature, variant_table
+
+__all__ = ["StructureError", "extract", "fit_points", "limits", "write"]
+
+PRECISIONS = ("fp32", "fp16", "bf16")
+UNBOUNDED = 131_072  # longest seq_len where the network sets no limit
+MIN_IMAGE, MAX_IMAGE = 64, 2048
+Conditions = list[list[Any]]
+
+
+class StructureError(HetBenchError):
+    """The operators of a network depend on the setting in a way that no known condition tells apart."""
+
+
+def limits(record: Model) -> dict[str, Any]:
+    """Bounds of each input, [least, most, multiple of, default], and the default batch."""
+    found: dict[str, Any] = {"batch": record.batch}
+    if record.seq_len is not None:
+        found["seq_len"] = [1, record.max_seq_len or UNBOUNDED, 1, record.seq_len]
+    if record.image_size is not None:
+        step = image_multiple(record)
+        found["image_size"] = [max(MIN_IMAGE, step), MAX_IMAGE // step * step, step, record.image_size]
+    return found
+
+
+def image_multiple(record: Model) -> int:
+    """Image sizes that need no padding. Swin pads windows that do not fit, which changes its operators.
+
+    Its stages halve the image three times after the patches, so patch x 8 x window.
+    """
+    if record.config_class == "SwinConfig":
+        return int(record.config["patch_size"] * 8 * record.config["window_size"])
+    return 1
+
+
+def fit_points(record: Model) -> list[Point]:
+    """Settings that determine every polynomial: batches 1 and more, sizes that share no factors and all residues."""
+    batches = (2, 1, 3, 5, 1, 2, 7, 1, 3, 2)
+    lengths: list[int | None] = [37, 29, 53, 64, 41, 17, 23, 61, 19, 47]
+    images: list[int | None] = [224, 256, 225, 255, 193, 320, 239, 159, 287, 224]
+    native = native_size(record)
+    step = image_multiple(record)
+    if step > 1:
+        images = [step * n for n in (1, 2, 3, 1, 4, 2, 3, 5, 1, 2)]
+    elif native is not None:
+        images[8:] = [native, native]
+    if record.seq_len is None:
+        lengths = [None] * len(batches)
+    if record.image_size is None:
+        images = [None] * len(batches)
+    count = len(batches) if record.image_size else 6
+    points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=True)][:count]
+    if native is not None and record.image_size:
+        points += [Point(batch, point.seq_len, native) for batch, point in zip((1, 2, 3, 5), points, strict=False)]
+    return points
+
+
+def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """The graph of a model as the table that `hetbench.graph` reads."""
+    network = build(record)
+    points = fit_points(record)
+    variants: list[dict[str, Any]] = []
+    known: dict[str, int] = {}
+    table: dict[str, Any] = {"format": FORMAT, "name": record.name, "params": 0, "limits": limits(record)}
+    by_phase: dict[str, Any] = {}
+    for phase in phases(record):
+        by_phase[phase] = {}
+        for precision in PRECISIONS:
+            if precision == "bf16" and _same(record, network, points[0], phase):
+                by_phase[phase]["bf16"] = by_phase[phase]["fp16"]
+                continue
+            say(f"{record.name}: {phase} {precision}, {len(points)} settings")
+            traces = [trace_point(record, network, point, precision, phase) for point in points]
+            table["params"] = traces[0].parameter_count
+            rules = []
+            for conditions, chosen in _structures(record, points, traces, precision):
+                variant = _fit([points[i] for i in chosen], [traces[i] for i in chosen], precision)
+                index = known.setdefault(json.dumps(variant, sort_keys=True), len(variants))
+                if index == len(variants):
+                    variants.append(variant)
+                rules.append([conditions, index])
+            by_phase[phase][precision] = rules
+    return {**table, "phases": by_phase, "variants": variants}
+
+
+def _same(record: Model, network: Any, point: Point, phase: str) -> bool:
+    """Whether the network runs the same operators in bf16 as in fp16 (T5 guards against overflow in fp16 only)."""
+    half, brain = (trace_point(record, network, point, precision, phase) for precision in ("fp16", "bf16"))
+    dims = [[node.dims for node in trace.nodes] for trace in (half, brain)]
+    return dims[0] == dims[1] and signature(half, "fp16") == signature(brain, "bf16")
+
+
+def _fit(points: Sequence[Point], traces: Sequence[Trace], precision: str) -> dict[str, Any]:
+    basis = Basis(points)
+    variant = variant_table(traces, basis.monomials, basis.express, precision)
+    return {**variant, "monomials": [[list(f) if isinstance(f, tuple) else f for f in m] for m in basis.monomials]}
+
+
+def _structures(
+    record: Model, points: Sequence[Point], traces: Sequence[Trace], precision: str
+) -> list[tuple[Conditions, list[int]]]:
+    """Conditions that tell the structures apart, each with the settings that meet them."""
+    signatures = [signature(trace, precision) for trace in traces]
+    native = native_size(record)
+    tests: dict[str, tuple[str, int]] = {"batch": ("batch", 1)}
+    if native is not None:
+        tests["image"] = ("image_size", native)
+    for names in ((), ("batch",), ("image",), ("batch", "image")):
+        if not set(names) <= set(tests):
+            continue
+        classes: dict[tuple[bool, ...], list[int]] = {}
+        for index, point in enumerate(points):
+            met = tuple(getattr(point, tests[name][0]) == tests[name][1] for name in names)
+            classes.setdefault(met, []).append(index)
+        if all(len({signatures[i] for i in members}) == 1 for members in classes.values()):
+            return [
+                ([[*tests[name], yes] for name, yes in zip(names, met, strict=True)], members)
+                for met, members in sorted(classes.items())
+            ]
+    raise StructureError(f"{record.name}: {_difference(points, signatures)}")
+
+
+def _difference(points: Sequence[Point], signatures: Sequence[tuple[Any, ...]]) -> str:
+    """The first operator that differs between two settings."""
+    for point, other in zip(points[1:], signatures[1:], strict=True):
+        for index, (a, b) in enumerate(zip(signatures[0][0], other[0], strict=False)):
+            if a != b:
+                return f"operator {index} at {points[0]} is {a}, at {point} it is {b}"
+        if len(signatures[0][0]) != len(other[0]):
+            return f"{len(signatures[0][0])} operators at {points[0]}, {len(other[0])} at {point}"
+    return "inputs differ between settings"
+
+
+def write(table: dict[str, Any], folder: Path) -> Path:
+    """Write a graph as compressed JSON; the same table gives the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{table['name']}.json.gz"
+    text = json.dumps(table, separators=(",", ":"), sort_keys=True)
+    path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
+    return path
