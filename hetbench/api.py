@@ -130,8 +130,8 @@ class HetBench:
 
         >>> api = HetBench()
         >>> api.set_model("gpt2")
-        >>> int(api.query(metric="params"))
-        124439808
+        >>> api.query(metric="params").value
+        124439808.0
         """
         self._graph(model)
         self._model = model

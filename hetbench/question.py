@@ -15,7 +15,8 @@ from typing import Any, TypedDict
 from hetbench import schema
 from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graph import ModelGraph
+from hetbench.graph import ModelGraph, load
+from hetbench.models import models
 from hetbench.schema import PHASES, PRECISIONS
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
@@ -73,6 +74,9 @@ class Question:
                 sizes[name] = None
         full = graph.setting(**sizes, precision=precision, phase=phase)
         stack = str(options.get("stack") or DEFAULT_STACK).lower()
+        if graph.name not in models() or graph is not load(graph.name):
+            notes += ("a traced module: its sizes are those of the example inputs",)
+            return cls(graph.name, chip, None, None, None, precision, phase, stack, notes)
         return cls(graph.name, chip, full.batch, full.seq_len, full.image_size, precision, phase, stack, notes)
 
     @property

@@ -56,7 +56,7 @@ def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 def _throughput(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     latency = solve(question, graph, "latency", predictor)
     per_call = (question.batch or 1) * ((question.seq_len or 1) if question.phase == "prefill" else 1)
-    what = "samples" if question.phase == "inference" else "tokens"
+    what = ("samples" if question.phase == "inference" else "tokens") if question.batch else "run of the example inputs"
     return replace(
         latency, metric="throughput", unit="1/s", value=1e3 * per_call / latency.value,
         lower=None if latency.upper is None else 1e3 * per_call / latency.upper,
@@ -90,7 +90,7 @@ def _only_measured(metric: str) -> Callable[[Question, ModelGraph, str], Answer]
     def refuse(question: Question, graph: ModelGraph, predictor: str) -> Answer:
         raise RefusedError(
             f"{metric} is answered only where somebody measured it, and no row has {question.model} on "
-            f"{_chip_of(question, metric).name} at this question. `hetbench sources` lists what was measured."
+            f"{_chip_of(question, metric).name} at this setting. `hetbench sources` lists what was measured."
         )
 
     return refuse
