@@ -18,8 +18,8 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "graph_memory", "graph", "features",
-    "forest", "perceptron", "answers", "evidence", "artifacts", "predictors", "migration", "question", "solve", "tables",
-    "tracing", "api", "cli",
+    "forest", "perceptron", "answers", "evidence", "artifacts", "predictors", "migration", "question", "solve",
+    "tables", "tracing", "api", "cli",
 )  # fmt: skip
 
 

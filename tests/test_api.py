@@ -1,0 +1,274 @@
+"""Queries: what is answered, how sides compare, what is refused and how it says so."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from hetbench import Answer, Answers, HetBench, InvalidInputError, RefusedError, UnknownNameError, evidence, models
+from hetbench.schema import FAMILIES
+
+NPU = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "fp32_tflops": 25, "mem_bw_gbs": 800, "mem_gb": 1}
+
+
+@pytest.fixture(scope="module")
+def api() -> HetBench:
+    return HetBench()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_latency_is_answered_on_every_family_with_an_interval_and_a_level(api: HetBench, family: str):
+    answer = api.query("resnet-50", target=family, metric="latency", batch=3)
+    assert 0 < answer.lower < answer.value < answer.upper
+    assert (answer.kind, answer.unit, answer.family) == ("predicted", "ms", family)
+    assert answer.level in ("B", "C", "D")
+    assert any("default chip" in note for note in answer.notes)
+
+
+def test_a_repeated_question_gets_the_very_same_answer(api: HetBench):
+    assert api.query("gpt2", target="rocm", metric="latency") is api.query("gpt2", target="rocm", metric="latency")
+
+
+def test_two_instances_answer_alike():
+    first, second = (HetBench().query("bert-base", target="cann", metric="latency") for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("predictor", ["auto", "roofline"])
+@pytest.mark.parametrize("name", ["gpt2", "resnet-50", "whisper-large-v3"])
+def test_latency_rises_with_batch(api: HetBench, name: str, predictor: str):
+    values = [
+        api.query(name, target="cuda", metric="latency", batch=batch, predictor=predictor).value for batch in (1, 8, 64)
+    ]
+    assert values == sorted(values)
+
+
+def test_throughput_is_batch_over_latency(api: HetBench):
+    latency = api.query("resnet-50", target="rocm", metric="latency", batch=7)
+    throughput = api.query("resnet-50", target="rocm", metric="throughput", batch=7)
+    assert throughput.value == pytest.approx(7000 / latency.value)
+    assert throughput.lower == pytest.approx(7000 / latency.upper)
+
+
+@pytest.mark.parametrize(("phase", "tokens"), [("prefill", 2 * 100), ("decode", 2)])
+def test_throughput_of_generation_counts_tokens(api: HetBench, phase: str, tokens: int):
+    setting = {"batch": 2, "seq_len": 100, "phase": phase}
+    latency = api.query("gpt2", target="rocm", metric="latency", **setting)
+    throughput = api.query("gpt2", target="rocm", metric="throughput", **setting)
+    assert throughput.value == pytest.approx(1e3 * tokens / latency.value)
+
+
+def test_params_flops_and_memory_are_exact_and_need_no_chip(api: HetBench):
+    params = api.query("gpt2", metric="params")
+    assert (params.value, params.kind, params.level, params.lower) == (124439808, "derived", None, None)
+    memory = api.query("gpt2", metric="memory", precision="fp32", seq_len=8)
+    assert memory.value > 4 * 124.4
+    assert api.query("gpt2", metric="flops", batch=2).value == 2 * api.query("gpt2", metric="flops").value
+
+
+def test_without_a_metric_every_answer_comes_and_the_refused_say_why(api: HetBench):
+    answers = api.query("gpt2", target="cann", batch=5)
+    assert isinstance(answers, Answers)
+    assert {"latency", "throughput", "flops", "params", "memory"} <= set(answers)
+    assert "measured" in answers.refused["energy"]
+
+
+def test_the_set_model_is_the_one_meant():
+    api = HetBench()
+    with pytest.raises(InvalidInputError, match="set_model"):
+        api.query(device="cann")
+    api.set_model("gpt2")
+    assert api.query(device="cann", metric="latency").model == "gpt2"
+    api.set_model("bert-base")
+    assert api.query(device="cann", metric="latency").model == "bert-base"
+
+
+def test_a_list_of_devices_gives_one_answer_each(api: HetBench):
+    answers = api.query("gpt2", device=["cuda", "amd-mi210"], metric="latency")
+    assert {name: answer.chip for name, answer in answers.items()} == {
+        "cuda": "nvidia-a100-sxm4-80gb", "amd-mi210": "amd-mi210",
+    }  # fmt: skip
+
+
+def test_a_source_shows_both_sides_in_one_precision_and_their_ratio(api: HetBench):
+    answer = api.query("resnet-50", source="cuda", target="cann", metric="latency", batch=3)
+    assert answer.ratio == pytest.approx(answer.value / answer.source.value)
+    assert answer.source.chip == "nvidia-a100-sxm4-80gb"
+    assert answer.source.precision == answer.precision == "fp16"
+
+
+def test_what_the_caller_measured_on_the_source_scales_value_and_interval(api: HetBench):
+    plain = api.query("resnet-50", source="cuda", target="cann", metric="latency", batch=3)
+    doubled = 2 * plain.source.value
+    answer = api.query("resnet-50", source="cuda", target="cann", metric="latency", batch=3, source_value=doubled)
+    assert answer.value == pytest.approx(2 * plain.value)
+    assert answer.upper == pytest.approx(2 * plain.upper)
+    assert answer.source.value == doubled
+    assert any("scaled" in note for note in answer.notes)
+
+
+def test_a_measured_setting_answers_with_the_measured_row(api: HetBench):
+    row = next(row for row in evidence.rows() if row.metric == "latency" and row.stack == "eager")
+    answer = api.query(
+        row.model, target=row.chip, metric="latency", batch=row.batch, seq_len=row.seq_len, image_size=row.image_size,
+        precision=row.precision, phase=row.phase,
+    )  # fmt: skip
+    assert (answer.kind, answer.level, answer.lower) == ("measured", "A", None)
+    assert answer.refs
+    assert "@" in answer.refs[0]
+
+
+def test_the_roofline_predicts_even_where_a_row_was_measured(api: HetBench):
+    row = next(row for row in evidence.rows() if row.metric == "latency" and row.stack == "eager")
+    answer = api.query(row.model, target=row.chip, metric="latency", precision=row.precision, predictor="roofline")
+    assert answer.kind == "predicted"
+
+
+def test_a_model_larger_than_the_memory_is_answered_with_a_warning(api: HetBench):
+    answer = api.query("qwen2.5-7b", target="nvidia-t4", metric="latency", precision="fp32", seq_len=16)
+    assert any(note.startswith("does not fit: needs 30.") for note in answer.notes)
+
+
+def test_a_precision_that_the_chip_lacks_is_refused(api: HetBench):
+    with pytest.raises(RefusedError, match=r"no bf16 units\. It has: .*fp16"):
+        api.query("gpt2", target="nvidia-v100-sxm2-16gb", metric="latency", precision="bf16")
+
+
+def test_energy_is_refused_where_nobody_measured_it(api: HetBench):
+    with pytest.raises(RefusedError, match="energy is answered only where somebody measured it"):
+        api.query("gpt2", target="cann", metric="energy", batch=3)
+
+
+def test_a_stack_that_nobody_measured_here_is_refused(api: HetBench):
+    with pytest.raises(RefusedError, match="stack 'compiled'"):
+        api.query("gpt2", target="mlu", metric="latency", stack="compiled", batch=3)
+
+
+def test_the_untrained_predictor_is_refused(api: HetBench):
+    with pytest.raises(RefusedError, match="not trained yet"):
+        api.query("gpt2", target="cuda", metric="latency", predictor="rgat")
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"model": "gpt3"}, "unknown model 'gpt3'"), ({"target": "nvidia-h10"}, "unknown chip 'nvidia-h10'"),
+    ({"metric": "latncy"}, "Did you mean 'latency'"), ({"precision": "fp17"}, "unknown precision 'fp17'"),
+    ({"phase": "sleep"}, "unknown phase 'sleep'"), ({"predictor": "oracle"}, "unknown predictor 'oracle'"),
+])
+def test_an_unknown_name_is_named_with_the_nearest(api: HetBench, changes: dict, message: str):
+    with pytest.raises(UnknownNameError, match=message):
+        api.query(**{"model": "gpt2", "target": "cuda", "metric": "latency", **changes})
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.0, 2**24 + 1, "8", math.nan])
+@pytest.mark.parametrize("name", ["batch", "seq_len", "image_size"])
+def test_a_size_that_cannot_be_meant_is_refused(api: HetBench, name: str, value: object):
+    api.query("clip-vit-l-14", target="cuda", metric="flops", batch=1)  # True and 1.0 equal it as keys
+    with pytest.raises(InvalidInputError, match=name):
+        api.query("clip-vit-l-14", target="cuda", metric="flops", **{name: value})
+
+
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, True, "2"])
+def test_a_source_value_that_cannot_be_meant_is_refused(api: HetBench, value: object):
+    with pytest.raises(InvalidInputError, match="source_value"):
+        api.query("gpt2", source="cuda", target="cann", metric="latency", source_value=value)
+
+
+def test_sequences_longer_than_the_model_takes_are_refused(api: HetBench):
+    with pytest.raises(InvalidInputError, match="seq_len=2048 must be a whole number from 1 to 1024"):
+        api.query("gpt2", target="cuda", metric="latency", seq_len=2048)
+
+
+def test_a_size_that_the_model_does_not_take_is_ignored_and_noted(api: HetBench):
+    answer = api.query("resnet-50", target="cuda", metric="flops", seq_len=128)
+    assert "takes no seq_len" in " ".join(answer.notes)
+    assert answer.seq_len is None
+
+
+def test_a_phase_that_the_model_lacks_is_refused(api: HetBench):
+    with pytest.raises(InvalidInputError, match="has no phase 'decode'"):
+        api.query("resnet-50", target="cuda", metric="latency", phase="decode")
+
+
+def test_target_and_device_together_are_refused(api: HetBench):
+    with pytest.raises(InvalidInputError, match="mean the same"):
+        api.query("gpt2", target="cuda", device="cann", metric="latency")
+
+
+def test_a_misspelt_option_is_a_type_error(api: HetBench):
+    with pytest.raises(TypeError, match="batchsize"):
+        api.query("gpt2", target="cuda", metric="latency", batchsize=8)
+
+
+def test_an_added_chip_answers_from_its_datasheet():
+    api = HetBench()
+    api.add_chip(NPU)
+    answer = api.query("gpt2", target="My NPU", metric="latency")
+    assert (answer.chip, answer.level) == ("my-npu", "D")
+    assert HetBench().chip("cuda")
+    with pytest.raises(UnknownNameError):
+        HetBench().query("gpt2", target="my-npu", metric="latency")
+
+
+def test_an_added_chip_may_not_take_a_name_of_the_catalogue():
+    with pytest.raises(InvalidInputError, match="name of its own"):
+        HetBench().add_chip({**NPU, "name": "nvidia-l4"})
+
+
+def test_adding_a_chip_again_replaces_its_facts():
+    api = HetBench()
+    api.add_chip(NPU)
+    slow = api.query("gpt2", target="my-npu", metric="latency", predictor="roofline")
+    api.add_chip({**NPU, "mem_bw_gbs": 1600, "fp16_tflops": 400, "fp32_tflops": 100})
+    assert api.query("gpt2", target="my-npu", metric="latency", predictor="roofline").value < slow.value
+
+
+def test_coverage_counts_the_operators_that_the_backend_registers(api: HetBench):
+    answer = api.query("gpt2", target="cuda", metric="coverage")
+    assert 90 < answer.value <= 100
+    assert (answer.kind, answer.unit) == ("derived", "%")
+    assert answer.refs
+
+
+def test_an_operator_is_answered_with_its_protocol(api: HetBench):
+    answer = api.query_operator("Linear", {"m": 128, "n": 3072, "k": 768}, device="amd-mi210", precision="fp32")
+    assert isinstance(answer, Answer)
+    assert 0 < answer.lower < answer.value < answer.upper
+    assert (answer.operator, answer.protocol, answer.level) == ("Linear", "event", "B")
+
+
+def test_an_operator_that_costs_nothing_is_exact(api: HetBench):
+    answer = api.query_operator("Dropout", {"numel": 100}, device="cuda")
+    assert (answer.value, answer.kind) == (0.0, "derived")
+
+
+@pytest.mark.parametrize(("op", "dims", "error", "message"), [
+    ("Linearr", {"m": 1}, UnknownNameError, "Did you mean 'Linear'"),
+    ("Linear", {"m": 1}, InvalidInputError, "needs n, k"),
+    ("Linear", {"m": 1, "n": 1, "k": 0}, InvalidInputError, "k=0"),
+    ("Linear", {"m": 2**30, "n": 2**30, "k": 2**30}, InvalidInputError, "cannot be meant"),
+    ("Attention", {"batch": 1, "q_len": 1, "kv_len": 1, "heads": 3, "kv_heads": 2, "head_dim": 8, "causal": 0},
+     InvalidInputError, "kv_heads must divide heads"),
+])
+def test_dims_that_cannot_be_meant_are_refused(api: HetBench, op: str, dims: dict, error: type, message: str):
+    with pytest.raises(error, match=message):
+        api.query_operator(op, dims, device="cuda")
+
+
+def test_every_catalogue_model_is_answered_on_every_family(api: HetBench):
+    for name, record in models().items():
+        seq_len = min(64, record.max_seq_len or 64)
+        answers = api.query(name, device=list(FAMILIES), metric="latency", batch=2, seq_len=seq_len)
+        assert all(0 < answer.value < math.inf for answer in answers.values())
+
+
+def test_a_traced_module_is_asked_like_a_model(api: HetBench):
+    torch = pytest.importorskip("torch")
+    graph = api.trace(torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU()).eval(), torch.zeros(32, 64))
+    assert api.query(graph, metric="params").value == 64 * 256 + 256
+    assert api.query(graph, metric="flops").value >= 2 * 32 * 64 * 256
+    answer = api.query(graph, source="cuda", target="rocm", metric="latency", precision="fp32")
+    assert 0 < answer.value < 1
+    assert answer.batch is None
+    with pytest.raises(InvalidInputError, match="traced at one setting"):
+        api.query(graph, target="cuda", metric="latency", batch=2)

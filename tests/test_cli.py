@@ -1,0 +1,116 @@
+"""The shell answers as the library does: pure JSON on stdout, one teaching message on stderr, telling exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hetbench import HetBench
+from hetbench.cli import main
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]):
+    """Run the command line; returns exit code, stdout, stderr."""
+
+    def go(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as done:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return int(done.value.code or 0), out, err
+
+    return go
+
+
+def test_a_query_prints_the_answer_of_the_library(run: Any):
+    sides = ("--source", "cuda", "--target", "cann", "--batch", "3")
+    code, out, _ = run("query", "resnet-50", *sides, "--metric", "latency")
+    assert code == 0
+    assert str(HetBench().query("resnet-50", "cuda", "cann", "latency", batch=3)) in out
+
+
+def test_a_query_prints_pure_json(run: Any):
+    code, out, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--json")
+    assert (code, err) == (0, "")
+    answer = HetBench().query("gpt2", target="rocm", metric="latency")
+    assert json.loads(out) == json.loads(json.dumps(answer.to_dict()))
+
+
+def test_without_a_metric_all_are_printed_and_the_refused_say_why(run: Any):
+    code, out, _ = run("query", "gpt2", "--source", "cuda", "--target", "cann", "--batch", "3")
+    assert code == 0
+    assert all(word in out for word in ("latency", "throughput", "memory", "ratio", "refused: energy"))
+    read = json.loads(run("query", "gpt2", "--target", "cann", "--batch", "3", "--json")[1])
+    assert set(read) == {"answers", "refused"}
+
+
+def test_an_operator_is_answered(run: Any):
+    dims = ("m=128", "n=3072", "k=768")
+    code, out, _ = run("operator", "Linear", *dims, "--device", "amd-mi210", "--precision", "fp32", "--json")
+    assert code == 0
+    assert json.loads(out)["operator"] == "Linear"
+
+
+@pytest.mark.parametrize(
+    ("name", "least"), [("models", 34), ("chips", 179), ("operators", 40), ("metrics", 8), ("sources", 5)]
+)
+def test_listings_are_complete_in_json_and_readable_as_tables(run: Any, name: str, least: int):
+    code, out, _ = run(name, "--json")
+    assert code == 0
+    assert len(json.loads(out)) >= least
+    code, out, _ = run(name)
+    assert code == 0
+    assert len(out.splitlines()) > least
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    (("query", "gpt3", "--target", "cuda"), 2, "unknown model 'gpt3'"),
+    (("query", "gpt2", "--target", "cudaa"), 2, "unknown chip 'cudaa'"),
+    (("query", "gpt2", "--target", "cuda", "--metric", "latncy"), 2, "Did you mean 'latency'"),
+    (("query", "gpt2"), 2, "no chip to answer for"),
+    (("query", "gpt2", "--target", "cuda", "--batch", "0"), 2, "batch must be"),
+    (("query", "gpt2", "--target", "cuda", "--batch", "x"), 2, "batch"),
+    (("query", "gpt2", "--colour", "red"), 2, "colour"), (("paint",), 2, "paint"),
+    (("operator", "Linear", "m", "--device", "cuda"), 2, "name=value"),
+    (("operator", "Linear", "m=1", "n=1", "k=1"), 2, "--device"),
+    (("query", "gpt2", "--target", "nvidia-v100-sxm2-16gb", "--precision", "bf16"), 3, "no bf16 units"),
+    (("query", "gpt2", "--target", "cann", "--metric", "energy", "--batch", "3"), 3, "measured"),
+])  # fmt: skip
+def test_errors_are_one_message_on_stderr_with_a_telling_exit_code(
+    run: Any, arguments: tuple[str, ...], code: int, message: str
+):
+    found, out, err = run(*arguments)
+    assert (found, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_chip_is_taken_from_its_datasheet(run: Any, tmp_path: Path):
+    sheet = tmp_path / "npu.toml"
+    sheet.write_text('name = "my-npu"\nfamily = "cann"\nfp16_tflops = 100\nmem_bw_gbs = 800\n')
+    code, out, _ = run("query", "gpt2", "--source", "cuda", "--chip-file", str(sheet), "--metric", "latency", "--json")
+    assert code == 0
+    assert json.loads(out)["chip"] == "my-npu"
+    code, _, err = run("query", "gpt2", "--chip-file", str(tmp_path / "none.toml"), "--metric", "latency")
+    assert (code, "cannot read" in err) == (2, True)
+
+
+def test_a_damaged_artefact_has_an_exit_code_of_its_own(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from hetbench import predictors
+
+    monkeypatch.setattr(predictors, "files", lambda _: tmp_path)
+    predictors.load.cache_clear()
+    code, _, err = run("query", "gpt2", "--target", "cann", "--metric", "latency", "--batch", "3")
+    predictors.load.cache_clear()
+    assert (code, "operators.json" in err) == (4, True)
+
+
+def test_the_module_behind_the_command_starts_without_heavy_imports():
+    code = "import sys, hetbench.cli; print([n for n in ('torch', 'pandas', 'pyarrow') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
