@@ -83,8 +83,7 @@ def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
     peak = next((value for value in peaks if value), np.nan)
     caches = [size for size in (chip.l2_mb, chip.llc_mb) if size]
     bandwidth = chip.bandwidth or np.nan
-    clocked = chip.compute_units and chip.boost_mhz
-    cache_bandwidth = max(32e6 * chip.compute_units * chip.boost_mhz if clocked else 0.0, 3 * bandwidth)
+    cache_bandwidth = max(32e6 * (chip.compute_units or 0) * (chip.boost_mhz or 0), 3 * bandwidth)
     return Facts(
         peak, chip.vector_flops or np.nan, bandwidth, chip.compute_units or np.nan,
         max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],

@@ -57,7 +57,7 @@ class Forest:
             f"{prefix}.split_column": self.split_column.astype(np.uint8),
             f"{prefix}.split_rank": self.split_rank[:, :, 0].astype(np.uint8),
             f"{prefix}.leaves": self.leaves.astype(np.float32),
-            f"{prefix}.bias": np.float64(self.bias),
+            f"{prefix}.bias": np.asarray(self.bias),
         }
 
     def __call__(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:

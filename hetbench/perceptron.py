@@ -73,4 +73,5 @@ class Perceptron:
 def _silu(x: NDArray[np.float32]) -> NDArray[np.float32]:
     gate = np.exp(-np.clip(x, -60, 60))
     gate += 1
-    return x / gate
+    np.divide(x, gate, out=gate)
+    return gate

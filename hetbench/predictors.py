@@ -21,27 +21,23 @@ from numpy.typing import NDArray
 
 from hetbench.chips import Chip
 from hetbench.errors import ArtifactError, RefusedError
-from hetbench.features import Facts, Features, canonical, chip_facts, class_of, features
-from hetbench.forest import Forest
+from hetbench.features import Facts, canonical, chip_facts, class_of, features
+from hetbench.heads import Choice, Head
 from hetbench.operators import operator_type
-from hetbench.perceptron import Perceptron
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
 if TYPE_CHECKING:
     from hetbench.graph import OperatorGroup, OperatorTable
 
-__all__ = ["CELL_KEYS", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
+__all__ = ["FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
-CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
 FLOOR_QUANTILE = 0.02
 FORMAT = 1
-_ENOUGH_ROWS = 50  # a cell with fewer rows is evidence for a bias, not for the full head
 DEVICE_PROTOCOLS = ("kernel", "graph")
 USUAL_MHZ = 1500.0  # of chips whose clock is not stated
 _COVERED = 0.9  # share of the predicted time that a model's level must cover
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 _ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
-_PROTOCOL_ORDER = ("event", "graph", "kernel", "wall")
 
 # Operators nobody published rows of, and the measured operator with the same traffic pattern that stands in.
 STAND_INS = {
@@ -103,22 +99,6 @@ class ModelPrediction:
     """Predicted ms that rest on each evidence level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What answers for one (operator, dtype, chip, protocol): a head, its labels and how sure it is."""
-
-    head: str
-    """`full`, `ratio` or `roofline`."""
-    effects: NDArray[np.float32]
-    cell: int
-    protocol: str
-    level: str
-    support: int
-    source: str
-    bias: float
-    dtype: str
-
-
 class OperatorSurrogate:
     """The surrogates of one artefact folder.
 
@@ -131,19 +111,19 @@ class OperatorSurrogate:
         self.folder = folder
         index = json.loads((folder / "operators.json").read_text())
         if index["format"] != FORMAT:
-            raise ArtifactError(f"{folder} has format {index['format']}, this hetbench reads {FORMAT}: install its version")
+            raise ArtifactError(f"{folder} has format {index['format']}; this hetbench reads {FORMAT}: install its version")
         self.id: str = index["id"]
         self.floors: dict[str, dict[str, float]] = index["floors"]
         self.classes: dict[str, Any] = index["classes"]
         self.interval_level: float = index["interval_level"]
-        self._heads: dict[str, _Head] = {}
+        self._heads: dict[str, Head] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
 
-    def head(self, cls: str) -> _Head:
+    def head(self, cls: str) -> Head:
         """The arrays of one class, read on first use."""
         if cls not in self._heads:
             with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
-                self._heads[cls] = _Head(self.classes[cls], {name: stored[name] for name in stored.files})
+                self._heads[cls] = Head(self.classes[cls], {name: stored[name] for name in stored.files})
         return self._heads[cls]
 
     def predict(
@@ -223,8 +203,9 @@ class OperatorSurrogate:
         return launch_floor(self.floors, chip, cls, protocol)
 
     def _converted(
-        self, native: NDArray[Any], chip: Chip, cls: str, choices: Sequence[Choice], which: NDArray[np.int64], asked: str
-    ) -> NDArray[Any]:
+        self, native: NDArray[Any], chip: Chip, cls: str, choices: Sequence[Choice], which: NDArray[np.int64],
+        asked: str,
+    ) -> NDArray[Any]:  # fmt: skip
         """From the protocol of the rows to the one asked for: an eager launch hides behind a longer kernel."""
         if all(c.protocol == asked for c in choices):
             return native
@@ -240,7 +221,7 @@ class OperatorSurrogate:
         predictor: str = "auto",
     ) -> Choice:  # fmt: skip
         """The head and the cell that answer; cached, since it depends on names only."""
-        key = (cls, op, dtype, chip.name, protocol, library or "", layout or "", predictor)
+        key = (cls, op, dtype, chip.name, chip.die, protocol, library or "", layout or "", predictor)
         if key not in self._choices:
             self._choices[key] = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
         return self._choices[key]
@@ -275,13 +256,13 @@ class OperatorSurrogate:
     def _ratio(self, cls: str, op: str, dtype: str, chip: Chip, protocol: str) -> Choice:
         head = self.head(cls)
         spec = head.spec["ratio"]
-        names = (op, *STAND_INS.get(op, ()), *_ANY_VECTOR)
+        default = float(spec["default"])
         effects = [
-            next((spec["op"][n] for n in names if n in spec["op"]), spec["default"]),
-            spec["library"].get(chip.family, spec["default"]),
-            spec["layout"].get(chip.family, spec["default"]),
-            spec["dtype"].get(dtype, next((spec["dtype"][d] for d in (*_SIBLING.get(dtype, ()), *_ANY_DTYPE) if d in spec["dtype"]), 0.0)),
-            0.0,
+            _first(spec["op"], (op, *STAND_INS.get(op, ()), *_ANY_VECTOR), default),
+            _first(spec["library"], (chip.family,), default),
+            _first(spec["layout"], (chip.family,), default),
+            _first(spec["dtype"], (dtype, *_SIBLING.get(dtype, ()), *_ANY_DTYPE), default),
+            0.0,  # no cell, no effect of one
         ]
         few = head.cells.rows_of(chip.name)
         bias = spec["bias"].get(chip.name, 0.0)
@@ -296,45 +277,9 @@ class OperatorSurrogate:
 _NO_EFFECTS = np.zeros(5, dtype=np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    index: int
-    op: str
-    chip: str
-    dtype: str
-    protocol: str
-    library: str
-    layout: str
-    rows: int
-    effects: NDArray[np.float32]
-
-
-class _Cells:
-    """The cells of one class, found by chip, operator and dtype."""
-
-    def __init__(self, records: Sequence[Sequence[Any]], effects: NDArray[np.float32]) -> None:
-        self.by_name: dict[tuple[str, str, str], list[_Cell]] = {}
-        self.by_die: dict[tuple[str, str, str], list[_Cell]] = {}
-        self.count: dict[str, int] = {}
-        for index, (op, chip, dtype, protocol, library, layout, die, rows) in enumerate(records):
-            cell = _Cell(index, op, chip, dtype, protocol, library, layout, rows, effects[index])
-            self.count[chip] = self.count.get(chip, 0) + rows
-            if rows >= _ENOUGH_ROWS:
-                self.by_name.setdefault((chip, op, dtype), []).append(cell)
-                self.by_die.setdefault((die, op, dtype), []).append(cell)
-
-    def rows_of(self, chip: str) -> int:
-        return self.count.get(chip, 0)
-
-    def best(
-        self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
-    ) -> _Cell | None:
-        """Cells of the chip or, with `own` false, of its near twins: the asked protocol first, then most rows."""
-        table = self.by_name if own else self.by_die
-        found = table.get((chip.name if own else chip.die, op, dtype), [])
-        found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
-        order = (protocol, *_PROTOCOL_ORDER)
-        return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
+def _first(table: Mapping[str, float], names: Sequence[str], default: float) -> float:
+    """The value of the first of `names` that the table holds."""
+    return next((table[name] for name in names if name in table), default)
 
 
 def _by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
@@ -351,52 +296,6 @@ def _by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
         elif kind != "free":
             found.setdefault(kind, []).append(group)
     return found
-
-
-class _Head:
-    """The members and tables of one class."""
-
-    def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        self.spec = spec
-        self.cells = _Cells(spec["cells"], arrays["cell_effects"])
-        kinds = {"forest": Forest, "perceptron": Perceptron}
-        self.members = [
-            (float(weight), kinds[name].from_arrays(arrays, name)) for name, weight in spec["members"].items() if weight
-        ]
-        self.ratio_forest = Forest.from_arrays(arrays, "ratio")
-
-    def predict(
-        self, head: str, made: Features, choices: Sequence[Choice], which: NDArray[np.int64]
-    ) -> NDArray[np.float64]:
-        """log(latency / base), [rows]."""
-        if head == "roofline":
-            plain: NDArray[np.float64] = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
-            return plain
-        effects = np.array([c.effects for c in choices])[which]
-        protocol = np.array([PROTOCOLS.index(c.protocol) for c in choices], dtype=np.float32)[which]
-        if head == "ratio":
-            matrix = np.concatenate((made.ratio, effects[:, :4], protocol[:, None]), axis=1)
-            return self.ratio_forest(matrix) + np.array([c.bias for c in choices])[which]
-        cells = np.array([c.cell for c in choices])[which]
-        labels = np.stack((protocol, cells.astype(np.float32)), axis=1)
-        matrix = np.concatenate((made.ratio, made.absolute, effects, labels), axis=1)
-        total = np.zeros(len(which))
-        for weight, member in self.members:
-            total += weight * (member(matrix[:, :-1], cells) if isinstance(member, Perceptron) else member(matrix))
-        return total
-
-    def interval(
-        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, family: str
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper residual of log latency, [rows] each, by level, family and launch-bound or not."""
-        table = self.spec["intervals"]
-        bound = (made.roofline_ms > made.base_ms / 2).astype(np.int64)  # 0: the launch floor dominates
-        bands = []
-        for choice in choices:
-            level = "D" if choice.head == "roofline" else choice.level
-            bands.append(next(table[k] for k in (f"{level}/{family}", f"{level}/", "D/") if k in table))
-        picked = np.array(bands)[which, bound]  # [rows, 2]
-        return picked[:, 0], picked[:, 1]
 
 
 @lru_cache(maxsize=4)

@@ -33,7 +33,7 @@ def calibration_half(frame: pd.DataFrame) -> np.ndarray:
     return (shape_hash(frame) // 10) % 2 == 0
 
 
-def write(out: Path, frames: dict[str, pd.DataFrame], folds: dict[str, np.ndarray], work: Path, seconds: float) -> None:
+def write(out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float) -> None:
     """card.json beside the arrays."""
     card: dict[str, Any] = {
         "made_by": "python -m surrogates.train", "commit": _commit(), "data_sha256": data_hash(frames),

@@ -17,7 +17,8 @@ import pandas as pd
 from hetbench.chips import Chip, chips
 from hetbench.features import CLASSES, canonical, chip_facts, class_of, features
 from hetbench.operators import operator_type
-from hetbench.predictors import CELL_KEYS, DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
+from hetbench.heads import CELL_KEYS
+from hetbench.predictors import DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound

@@ -9,8 +9,9 @@ import pandas as pd
 from scipy.stats import kendalltau
 
 from hetbench.chips import chips
+from hetbench.heads import CELL_KEYS
 from hetbench.operators import operator_type
-from hetbench.predictors import CELL_KEYS, OperatorSurrogate
+from hetbench.predictors import OperatorSurrogate
 
 _TAU_ROWS = 5_000  # Kendall's tau on at most this many rows
 

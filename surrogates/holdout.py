@@ -15,7 +15,7 @@ import pandas as pd
 from surrogates.dataset import Effects, floors, matrix
 from surrogates.tabular import Budget, fit_ratio, ratio_columns, sample
 
-_SCORED_ROWS = 20_000  # rows of a held-out group that are scored
+_SCORED_ROWS = 10_000  # rows of a held-out group that are scored
 
 
 def cell_weight(frame: pd.DataFrame) -> np.ndarray:
@@ -62,7 +62,7 @@ def hold_out(
 
 
 def leave_groups_out(
-    frame: pd.DataFrame, groups: pd.Series, budgets: Sequence[Budget], known: list[pd.DataFrame], least: int = 200
+    frame: pd.DataFrame, groups: pd.Series, budgets: Sequence[Budget], known: list[pd.DataFrame], least: int = 400
 ) -> pd.DataFrame:
     """Every group with enough rows left out in turn; the predictions of all of them together."""
     size = groups.value_counts()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from hetbench.chips import chips
-from hetbench.predictors import CELL_KEYS, FORMAT, OperatorSurrogate
+from hetbench.heads import CELL_KEYS, ENOUGH_ROWS
+from hetbench.predictors import FORMAT, OperatorSurrogate
 from surrogates import card, holdout
 from surrogates.corpus import load
 from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline
@@ -36,7 +39,7 @@ BUDGETS = {
     "vector": Budget(200_000, 400, 8, 0.2, epochs=40),
 }
 # chosen on NeuSight's training chips alone, one left out each
-RATIO_BUDGETS = (Budget(150_000, 400, 8, 0.1), Budget(150_000, 300, 8, 0.05, columns=0.3))
+RATIO_BUDGETS = (Budget(100_000, 400, 8, 0.1), Budget(100_000, 300, 8, 0.05, columns=0.3))
 _DENSE_ROWS = 200  # a chip with fewer rows of a class gives a bias, not training rows of the ratio head
 _BIAS_ROWS = 10.0  # a bias of this many rows counts half
 
@@ -55,30 +58,44 @@ def main() -> None:
     frames = {name: with_roofline(complete(frame)) for name, frame in load(options.corpus, options.work).items()}
     folds = {name: shape_fold(frame) for name, frame in frames.items()}
     floor = floors([frame[folds[name] != TEST] for name, frame in frames.items()])
-    specs = {}
-    for name in options.classes:
-        done = options.work / f"{name}.json"
+    stage = options.work / "artefact"
+    stage.mkdir(exist_ok=True)
+    identity = f"operators-{card.data_hash(frames)[:12]}"
+
+    def publish(folder: Path, specs: dict[str, Any]) -> None:
+        index = {"format": FORMAT, "id": identity, "interval_level": INTERVAL_LEVEL, "floors": floor, "classes": specs}
+        (folder / "operators.json").write_text(json.dumps(index, separators=(",", ":")))
+
+    def once(kind: str, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The result of one step, from its checkpoint when there is one."""
+        done = options.work / f"{name}.{kind}.json"
         if not done.exists():
             start = time.time()
-            spec = train_class(name, frames, folds[name], floor, options)
-            spec["seconds"] = round(time.time() - start)
-            done.write_text(json.dumps(spec))
-        specs[name] = json.loads(done.read_text())
-        print(f"{name}: {specs[name]['seconds']} s, members {specs[name]['members']}", flush=True)
-    index = {
-        "format": FORMAT, "id": f"operators-{card.data_hash(frames)[:12]}", "interval_level": INTERVAL_LEVEL,
-        "floors": floor, "classes": specs,
-    }  # fmt: skip
-    (options.out / "operators.json").write_text(json.dumps(index, separators=(",", ":")))
-    card.write(options.out, frames, folds, options.work, seconds=time.time() - began)
+            result = make()
+            done.write_text(json.dumps({**result, "seconds": round(time.time() - start)}))
+            print(f"{name}: {kind} took {time.time() - start:.0f} s", flush=True)
+        return json.loads(done.read_text())
+
+    specs: dict[str, Any] = {}
+    for name in options.classes:
+        specs[name] = once("fit", name, lambda: fit_class(name, frames[name], folds[name], floor, stage, publish, options))
+        publish(stage, specs)
+    for name in options.classes:
+        bands = once("bands", name, lambda: calibrate(name, frames, folds[name], floor, stage, options.work))
+        specs[name]["intervals"] = {key: value for key, value in bands.items() if key != "seconds"}
+        publish(stage, specs)
+    card.write(stage, frames, options.work, seconds=time.time() - began)
+    for path in sorted(stage.iterdir()):
+        shutil.copyfile(path, options.out / path.name)
+    print(f"{options.out}: {sum(p.stat().st_size for p in stage.iterdir()) / 1e6:.1f} MB after {time.time() - began:.0f} s")
 
 
-def train_class(
-    name: str, frames: dict[str, pd.DataFrame], fold: np.ndarray, floor: dict[str, dict[str, float]],
-    options: argparse.Namespace,
+def fit_class(
+    name: str, frame: pd.DataFrame, fold: np.ndarray, floor: dict[str, dict[str, float]], stage: Path,
+    publish: Callable[[Path, dict[str, Any]], None], options: argparse.Namespace,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit both heads of one class, write its arrays, and return what operators.json says of it."""
-    frame, budget = frames[name], BUDGETS[name]
+    budget = BUDGETS[name]
     known = frame[fold != TEST].reset_index(drop=True)
     picked = sample(known, int(budget.rows * options.shrink))
     train, train_fold = known.iloc[picked].reset_index(drop=True), fold[fold != TEST][picked]
@@ -99,16 +116,16 @@ def train_class(
     weights = json.loads(str(arrays.pop("weights")))
     ratio, bias = fit_ratio_head(train, made, effects)
     arrays |= {"cell_effects": _cell_effects(cells, effects), **ratio.forest.to_arrays("ratio")}
-    np.savez_compressed(options.out / f"{name}.npz", **arrays)
+    np.savez_compressed(stage / f"{name}.npz", **arrays)
     spec = {
         "members": weights, "cells": _cell_records(cells, size), "chips": sorted(set(known.chip)),
         "ratio": {**ratio_labels(train, effects), "bias": bias}, "protocol": usual_protocol(known),
         "intervals": {"D/": [[-1.0, 1.0], [-1.0, 1.0]]},
     }  # fmt: skip
     if head is not None:
-        check_agreement(options.out, name, spec, floor, train.iloc[:20_000], table.iloc[:20_000], head)
+        publish(stage, {name: spec})
+        check_agreement(name, OperatorSurrogate(stage), floor, train.iloc[:20_000], table.iloc[:20_000], head)
         discard(head)
-    spec["intervals"] = calibrate(name, frames, fold, floor, spec, options)
     return spec
 
 
@@ -162,47 +179,36 @@ def _cell_records(cells: dict[str, int], size: pd.Series) -> list[list[Any]]:
 
 
 def check_agreement(
-    out: Path, name: str, spec: dict[str, Any], floor: dict[str, dict[str, float]], rows: pd.DataFrame,
+    name: str, surrogate: OperatorSurrogate, floor: dict[str, dict[str, float]], rows: pd.DataFrame,
     table: pd.DataFrame, head: FullHead,
 ) -> None:  # fmt: skip
     """The exported arrays must answer as AutoGluon does, within 1e-4 of log latency."""
-    probe = out / "operators.json"
-    before = probe.read_text() if probe.exists() else None
-    probe.write_text(json.dumps({
-        "format": FORMAT, "id": "check", "interval_level": INTERVAL_LEVEL, "floors": floor, "classes": {name: spec},
-    }))  # fmt: skip
-    cell = cell_labels(rows).map(pd.Series({"|".join(r[:6]): r[7] for r in spec["cells"]}))
-    enough = (cell >= 50).to_numpy()
-    answer = served(rows[enough], OperatorSurrogate(out))
+    size = pd.Series({"|".join(r[:6]): r[7] for r in surrogate.classes[name]["cells"]})
+    enough = (cell_labels(rows).map(size) >= ENOUGH_ROWS).to_numpy()
+    answer = served(rows[enough], surrogate)
     expected = matrix(rows[enough], floor).base_ms * np.exp(head(table[enough]))
     worst = float(np.abs(np.log(answer.predicted / expected)).max())
     print(f"{name}: export agrees with AutoGluon within {worst:.1e} of log latency on {enough.sum():,} rows", flush=True)
-    if before is not None:
-        probe.write_text(before)
     if worst > 1e-4:
         raise SystemExit(f"{name}: the export differs from AutoGluon by {worst:.1e}")
 
 
 def calibrate(
-    name: str, frames: dict[str, pd.DataFrame], fold: np.ndarray, floor: dict[str, dict[str, float]],
-    spec: dict[str, Any], options: argparse.Namespace,
-) -> dict[str, list[list[float]]]:  # fmt: skip
+    name: str, frames: dict[str, pd.DataFrame], fold: np.ndarray, floor: dict[str, dict[str, float]], stage: Path, work: Path
+) -> dict[str, list[list[float]]]:
     """Split-conformal bands of log residuals by level and family; also writes the hold-out predictions."""
     frame, known = frames[name], list(frames.values())
-    (options.out / "operators.json").write_text(json.dumps({
-        "format": FORMAT, "id": "calibration", "interval_level": INTERVAL_LEVEL, "floors": floor, "classes": {name: spec},
-    }))  # fmt: skip
     test = frame[fold == TEST].reset_index(drop=True)
     test = test.iloc[sample(test, 100_000)].reset_index(drop=True)
     made = matrix(test, floor)
-    seen = served(test, OperatorSurrogate(options.out)).assign(
+    seen = served(test, OperatorSurrogate(stage)).assign(
         base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms
     )
-    seen.to_parquet(options.work / f"{name}.seen.parquet")
+    seen.to_parquet(work / f"{name}.seen.parquet")
     chips_out = holdout.leave_groups_out(frame, die(frame), RATIO_BUDGETS, known)
-    chips_out.to_parquet(options.work / f"{name}.chips.parquet")
+    chips_out.to_parquet(work / f"{name}.chips.parquet")
     families_out = holdout.leave_groups_out(frame, frame.family, RATIO_BUDGETS, known, least=30)
-    families_out.to_parquet(options.work / f"{name}.families.parquet")
+    families_out.to_parquet(work / f"{name}.families.parquet")
     bands = {}
     half = seen[card.calibration_half(seen)]
     for family, part in half[half.level == "B"].groupby("family"):

@@ -75,7 +75,7 @@ class OperatorType:
     def _whole(self, name: str, value: object) -> int:
         least = 0 if name in ZERO_ALLOWED else 1
         if isinstance(value, int | float) or hasattr(value, "__index__"):
-            number = float(value)  # type: ignore[arg-type]
+            number = float(value)
             if number.is_integer() and least <= number <= MAX_DIM:
                 return int(number)
         raise InvalidInputError(

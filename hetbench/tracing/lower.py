@@ -61,7 +61,7 @@ _CASTS = frozenset({
 })  # fmt: skip
 _UNARY = {
     "relu": "ReLU", "relu6": "ReLU6", "gelu": "GELU", "silu": "SiLU", "sigmoid": "Sigmoid", "tanh": "Tanh",
-    "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid", "leaky_relu": "LeakyReLU", "prelu": "LeakyReLU", "exp": "Exp", "log": "Log",
+    "hardswish": "Hardswish", "hardsigmoid": "Hardsigmoid", "leaky_relu": "LeakyReLU", "exp": "Exp", "log": "Log",
     "neg": "Neg", "__neg__": "Neg", "abs": "Abs", "sqrt": "Sqrt", "rsqrt": "Rsqrt", "reciprocal": "Reciprocal",
     "sin": "Sin", "cos": "Cos", "clamp": "Clamp", "clamp_min": "Clamp", "clamp_max": "Clamp", "hardtanh": "Clamp",
     "where": "Where", "masked_fill": "Where", "isinf": "Compare", "isnan": "Compare", "isfinite": "Compare",
@@ -69,7 +69,7 @@ _UNARY = {
     "round": "Compare", "floor": "Compare", "ceil": "Compare", "square": "PowScalar", "softplus": "GELU",
     "elu": "GELU", "mish": "GELU", "erf": "Tanh", "log1p": "Log", "expm1": "Exp", "nan_to_num": "Where",
     "celu": "GELU", "selu": "GELU", "logsigmoid": "SiLU", "exp2": "Exp", "log2": "Log", "bitwise_not": "Compare",
-    "__invert__": "Compare", "zero_": "Fill", "fill_": "Fill", "sgn": "Compare",
+    "__invert__": "Compare", "zero_": "Fill", "fill_": "Fill", "sgn": "Compare", "prelu": "LeakyReLU",
 }  # fmt: skip
 _BINARY = {
     "add": "Add", "__add__": "Add", "__radd__": "Add", "__iadd__": "Add", "sub": "Sub", "__sub__": "Sub",

@@ -1,0 +1,126 @@
+"""One class of operators as arrays: its measurement cells, its members, its ratio head and its intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.chips import Chip
+from hetbench.features import Features
+from hetbench.forest import Forest
+from hetbench.perceptron import Perceptron
+from hetbench.schema import PROTOCOLS
+
+__all__ = ["CELL_KEYS", "ENOUGH_ROWS", "Choice", "Head"]
+
+CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
+ENOUGH_ROWS = 50  # a cell with fewer rows is evidence for a bias, not for the full head
+_PROTOCOL_ORDER = ("event", "graph", "kernel", "wall")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What answers for one (operator, dtype, chip, protocol): a head, its labels and how sure it is."""
+
+    head: str
+    """`full`, `ratio` or `roofline`."""
+    effects: NDArray[np.float32]
+    cell: int
+    protocol: str
+    level: str
+    support: int
+    source: str
+    bias: float
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    index: int
+    op: str
+    chip: str
+    dtype: str
+    protocol: str
+    library: str
+    layout: str
+    rows: int
+    effects: NDArray[np.float32]
+
+
+class Cells:
+    """The cells of one class, found by chip, operator and dtype."""
+
+    def __init__(self, records: Sequence[Sequence[Any]], effects: NDArray[np.float32]) -> None:
+        self.by_name: dict[tuple[str, str, str], list[Cell]] = {}
+        self.by_die: dict[tuple[str, str, str], list[Cell]] = {}
+        self.count: dict[str, int] = {}
+        for index, (op, chip, dtype, protocol, library, layout, die, rows) in enumerate(records):
+            cell = Cell(index, op, chip, dtype, protocol, library, layout, rows, effects[index])
+            self.count[chip] = self.count.get(chip, 0) + rows
+            if rows >= ENOUGH_ROWS:
+                self.by_name.setdefault((chip, op, dtype), []).append(cell)
+                self.by_die.setdefault((die, op, dtype), []).append(cell)
+
+    def rows_of(self, chip: str) -> int:
+        return self.count.get(chip, 0)
+
+    def best(
+        self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
+    ) -> Cell | None:
+        """Cells of the chip or, with `own` false, of its near twins: the asked protocol first, then most rows."""
+        table = self.by_name if own else self.by_die
+        found = table.get((chip.name if own else chip.die, op, dtype), [])
+        found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
+        order = (protocol, *_PROTOCOL_ORDER)
+        return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
+
+
+class Head:
+    """The members and tables of one class."""
+
+    def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        self.spec = spec
+        self.cells = Cells(spec["cells"], arrays["cell_effects"])
+        self.members: list[tuple[float, Forest | Perceptron]] = [
+            (float(weight), (Forest if name == "forest" else Perceptron).from_arrays(arrays, name))
+            for name, weight in spec["members"].items()
+        ]
+        self.ratio_forest = Forest.from_arrays(arrays, "ratio")
+
+    def predict(
+        self, head: str, made: Features, choices: Sequence[Choice], which: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """log(latency / base), [rows]."""
+        if head == "roofline":
+            plain: NDArray[np.float64] = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
+            return plain
+        effects = np.array([c.effects for c in choices])[which]
+        protocol = np.array([PROTOCOLS.index(c.protocol) for c in choices], dtype=np.float32)[which]
+        if head == "ratio":
+            matrix = np.concatenate((made.ratio, effects[:, :4], protocol[:, None]), axis=1)
+            total: NDArray[np.float64] = self.ratio_forest(matrix) + np.array([c.bias for c in choices])[which]
+            return total
+        cells = np.array([c.cell for c in choices])[which]
+        labels = np.stack((protocol, cells.astype(np.float32)), axis=1)
+        matrix = np.concatenate((made.ratio, made.absolute, effects, labels), axis=1)
+        total = np.zeros(len(which), dtype=np.float64)
+        for weight, member in self.members:
+            total += weight * (member(matrix[:, :-1], cells) if isinstance(member, Perceptron) else member(matrix))
+        return total
+
+    def interval(
+        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, family: str
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper residual of log latency, [rows] each, by level, family and launch-bound or not."""
+        table = self.spec["intervals"]
+        bound = (made.roofline_ms > made.base_ms / 2).astype(np.int64)  # 0: the launch floor dominates
+        bands = []
+        for choice in choices:
+            level = "D" if choice.head == "roofline" else choice.level
+            bands.append(next(table[k] for k in (f"{level}/{family}", f"{level}/", "D/") if k in table))
+        picked = np.array(bands)[which, bound]  # [rows, 2]
+        return picked[:, 0], picked[:, 1]
