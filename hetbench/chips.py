@@ -138,15 +138,16 @@ class Chip:
         for key in facts:
             if key not in known:
                 near = nearest(str(key), known, 1)
-                raise InvalidInputError(
-                    f"a chip has no fact {key!r}.{f' Did you mean {near[0]!r}?' if near else ''} Known: {', '.join(known)}."
-                )
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise InvalidInputError(f"a chip has no fact {key!r}.{hint} Known: {', '.join(known)}.")
         values = {key: _checked(key, value) for key, value in facts.items()}
         missing = [key for key in ("name", "family", "mem_bw_gbs") if values.get(key) is None]
         if not any(values.get(column) for columns in _PEAKS.values() for column in columns):
             missing.append("a peak such as fp16_tflops or fp32_tflops")
         if missing:
-            raise InvalidInputError(f"the chip's datasheet lacks {', '.join(missing)}; given: {', '.join(facts) or 'nothing'}.")
+            raise InvalidInputError(
+                f"the chip's datasheet lacks {', '.join(missing)}; given: {', '.join(facts) or 'nothing'}."
+            )
         if values["family"] not in FAMILIES:
             raise UnknownNameError("family", str(values["family"]), FAMILIES)
         return cls(**values)

@@ -111,7 +111,9 @@ class OperatorSurrogate:
         self.folder = folder
         index = json.loads((folder / "operators.json").read_text())
         if index["format"] != FORMAT:
-            raise ArtifactError(f"{folder} has format {index['format']}; this hetbench reads {FORMAT}: install its version")
+            raise ArtifactError(
+                f"{folder} has format {index['format']}; this hetbench reads {FORMAT}: install its version"
+            )
         self.id: str = index["id"]
         self.floors: dict[str, dict[str, float]] = index["floors"]
         self.classes: dict[str, Any] = index["classes"]

@@ -43,25 +43,48 @@ class Rule:
 
 
 RULES = (
-    Rule("not forward", "phase <> 'fwd' and not (file = 'ascend_profiles' and op in ('Linear', 'BMM'))",
-         "backward passes and training steps are another question"),
-    Rule("operator outside the types", "kind = ''", "collectives, MoE, recurrent cells, Conv3d, views: no operator type"),
-    Rule("Triton and FlagGems versions",
-         "(file in ('cann_flagos_op', 'mlu_flagos_op') and not coalesce(extra->>'impl', '') like 'native%') "
-         "or software like '%FlagGems%'", "not the vendor's library; 2 to 100 times slower"),
+    Rule(
+        "not forward",
+        "phase <> 'fwd' and not (file = 'ascend_profiles' and op in ('Linear', 'BMM'))",
+        "backward passes and training steps are another question",
+    ),
+    Rule(
+        "operator outside the types", "kind = ''", "collectives, MoE, recurrent cells, Conv3d, views: no operator type"
+    ),
+    Rule(
+        "Triton and FlagGems versions",
+        "(file in ('cann_flagos_op', 'mlu_flagos_op') and not coalesce(extra->>'impl', '') like 'native%') "
+        "or software like '%FlagGems%'",
+        "not the vendor's library; 2 to 100 times slower",
+    ),
     Rule("host-timed forward of fwd+bwd", "file = 'flagperf' and stat = 'unknown'", "one host-timed call"),
-    Rule("strided or 1 Gi-element anchors", "file = 'flagperf' and op in ('Softmax', 'LogSoftmax', 'GroupNorm')",
-         "softmax over a strided axis, sizes that differ between passes"),
-    Rule("project's own kernels", "file = 'hipkittens' and extra->>'impl' = 'hipkittens'",
-         "hand-written kernels that no framework runs"),
+    Rule(
+        "strided or 1 Gi-element anchors",
+        "file = 'flagperf' and op in ('Softmax', 'LogSoftmax', 'GroupNorm')",
+        "softmax over a strided axis, sizes that differ between passes",
+    ),
+    Rule(
+        "project's own kernels",
+        "file = 'hipkittens' and extra->>'impl' = 'hipkittens'",
+        "hand-written kernels that no framework runs",
+    ),
     Rule("unreleased parts", "chip like 'amd-gfx1250%'", "no public facts"),
-    Rule("placeholder GFLOPS", "file in ('rocblas_tensile', 'hipblaslt') and (extra->>'gflops')::double < 1",
-         "placeholders and 1 x 1 x 1 problems"),
-    Rule("gfx1100 fp32 in hipBLASLt", "file = 'hipblaslt' and chip = 'amd-gfx1100' and dtype = 'fp32'",
-         "stops at 0.97 of 61 TFLOPS: not what the chip does"),
+    Rule(
+        "placeholder GFLOPS",
+        "file in ('rocblas_tensile', 'hipblaslt') and (extra->>'gflops')::double < 1",
+        "placeholders and 1 x 1 x 1 problems",
+    ),
+    Rule(
+        "gfx1100 fp32 in hipBLASLt",
+        "file = 'hipblaslt' and chip = 'amd-gfx1100' and dtype = 'fp32'",
+        "stops at 0.97 of 61 TFLOPS: not what the chip does",
+    ),
     Rule("1 microsecond clock", "file = 'vidur' and latency_ms <= 0.004", "four ticks of the clock or fewer"),
-    Rule("broadcast Adds in trace", "file = 'neusight' and split = 'trace' and op = 'Add' and numel in (67108864, 33554432)",
-         "mask adds that read one operand by broadcast"),
+    Rule(
+        "broadcast Adds in trace",
+        "file = 'neusight' and split = 'trace' and op = 'Add' and numel in (67108864, 33554432)",
+        "mask adds that read one operand by broadcast",
+    ),
     Rule("precision outside the schema", "dtype = ''", "weight-only, mixed and four-bit formats"),
     Rule("chip without peak or bandwidth", "canonical = ''", "no roofline without facts"),
     Rule("no dims", "dims is null", "nothing to predict from"),
@@ -84,7 +107,7 @@ def _canonical_chips() -> dict[str, str]:
 
 
 def _kinds() -> dict[str, str]:
-    table = {op: "gemm" for op in GEMM} | {op: "vector" for op in (*ROWS, *ELEMENTWISE, *RENAMED, "Embedding", "RoPE")}
+    table = dict.fromkeys(GEMM, "gemm") | dict.fromkeys((*ROWS, *ELEMENTWISE, *RENAMED, "Embedding", "RoPE"), "vector")
     return table | {"AddMM": "gemm", "Attention": "attention", "Conv2d": "conv"}
 
 
@@ -130,8 +153,14 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
     precisions = pd.DataFrame(_PRECISION.items(), columns=["dtype", "precision"])
     mapped = pd.DataFrame(_CHIP.items(), columns=["data", "target"])
     protocols = pd.DataFrame(PROTOCOL.items(), columns=["dataset", "protocol"])
-    for name, table in dict(lookup=lookup, kinds=kinds, renamed=renamed, precisions=precisions, mapped=mapped,
-                            protocols=protocols).items():
+    for name, table in {
+        "lookup": lookup,
+        "kinds": kinds,
+        "renamed": renamed,
+        "precisions": precisions,
+        "mapped": mapped,
+        "protocols": protocols,
+    }.items():
         db.register(name, table)
     dims = ", ".join(_dim_sql(name) for name in DIMS)
     files = f"{root}/op/*.parquet"

@@ -16,14 +16,15 @@ import pandas as pd
 
 from hetbench.chips import Chip, chips
 from hetbench.features import CLASSES, canonical, chip_facts, class_of, features
-from hetbench.operators import operator_type
 from hetbench.heads import CELL_KEYS
+from hetbench.operators import operator_type
 from hetbench.predictors import DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound
 _FLOOR_COLUMNS = ("cls", "chip", "family", "protocol", "latency_ms", "roofline_ms")
 _FLOOR_ROWS = 5  # a floor of its own takes at least this many rows
+_NEAREST_PROTOCOL = {"graph": "kernel", "kernel": "graph", "event": "wall", "wall": "event"}
 _SHRINK_ROWS = 20.0  # an effect of this many rows counts half
 
 
@@ -58,7 +59,7 @@ def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
     """Launch floors for `hetbench.predictors.launch_floor`: a low quantile of the latencies of small operators.
 
     Only rows whose roofline is below `_SMALL_MS` tell a floor; a class without such rows takes the least of the
-    chip's other classes under the same protocol.
+    chip's other classes under the same protocol, and a protocol that nobody measured the nearest one.
     """
     catalogue = chips()
     rows = pd.concat([f.loc[f.roofline_ms < _SMALL_MS, list(_FLOOR_COLUMNS)] for f in frames])
@@ -80,6 +81,11 @@ def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
             for key, value in table[chip].items():
                 pooled.setdefault(key, []).append(value * (ghz if key.split("/")[1] in DEVICE_PROTOCOLS else 1.0))
         table[group] = {key: float(np.median(values)) for key, values in sorted(pooled.items())}
+    for cls in CLASSES:
+        for protocol, nearest in _NEAREST_PROTOCOL.items():
+            found = table["any"].get(f"{cls}/{nearest}")
+            if found is not None:
+                table["any"].setdefault(f"{cls}/{protocol}", found)
     return table
 
 
@@ -125,7 +131,9 @@ class Effects:
         overall = float(np.mean(target))
         tables = {}
         for name, labels in _labels(frame).items():
-            parts = [labels] if name != "library" else [pd.Series(labels).map(spell).to_numpy(str) for spell in SPELLINGS]
+            parts = (
+                [labels] if name != "library" else [pd.Series(labels).map(spell).to_numpy(str) for spell in SPELLINGS]
+            )
             table: dict[str, float] = {}
             for spelled in reversed(parts):  # the most specific spelling of a library is written last
                 sums = pd.DataFrame({"label": spelled, "target": target}).groupby("label").target.agg(["sum", "count"])

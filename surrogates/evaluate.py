@@ -21,7 +21,9 @@ def served(frame: pd.DataFrame, surrogate: OperatorSurrogate, predictor: str = "
     out = {name: np.full(len(frame), np.nan) for name in ("predicted", "lower", "upper")}
     level = np.full(len(frame), "", dtype=object)
     catalogue = chips()
-    for (op, chip, dtype, protocol, library, layout), rows in frame.groupby(list(CELL_KEYS), sort=False).indices.items():
+    for (op, chip, dtype, protocol, library, layout), rows in frame.groupby(
+        list(CELL_KEYS), sort=False
+    ).indices.items():
         kind, part = operator_type(op), frame.iloc[rows]
         dims = {name: part[name].to_numpy() for name in (*kind.dims, *kind.optional) if name in part}
         answer = surrogate.predict(
@@ -57,7 +59,11 @@ def table(frame: pd.DataFrame, by: list[str], methods: list[str], least: int = 2
 def coverage(frame: pd.DataFrame) -> dict[str, Any]:
     """Share of the measurements inside their interval, and the median width upper / lower."""
     inside = (frame.latency_ms >= frame.lower) & (frame.latency_ms <= frame.upper)
-    return {"n": len(frame), "inside": _percent(inside.mean()), "width": round(float((frame.upper / frame.lower).median()), 2)}
+    return {
+        "n": len(frame),
+        "inside": _percent(inside.mean()),
+        "width": round(float((frame.upper / frame.lower).median()), 2),
+    }
 
 
 def _percent(share: float) -> float:

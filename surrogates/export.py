@@ -51,7 +51,9 @@ def forest(booster: Any, names: Sequence[str] | None = None) -> Forest:
 def mean_forest(forests: Sequence[Forest]) -> Forest:
     """One forest that answers the mean of several of the same depth."""
     columns = sorted({int(column) for f in forests for column in f.columns})
-    pooled = {column: [f.borders[list(f.columns).index(column)] for f in forests if column in f.columns] for column in columns}
+    pooled = {
+        column: [f.borders[list(f.columns).index(column)] for f in forests if column in f.columns] for column in columns
+    }
     borders = [np.unique(np.concatenate(pooled[column])) for column in columns]
     split_column, split_rank = [], []
     for f in forests:

@@ -81,12 +81,16 @@ def run(corpus: Path, work: Path) -> pd.DataFrame:
         made, unseen = matrix(train, floor), matrix(test, floor)
         effects = Effects.fit(train, made.target)
         weight = holdout.cell_weight(train)
-        full, asked_full = (np.hstack([ratio_columns(m, f, effects), m.absolute]) for m, f in ((made, train), (unseen, test)))
+        full, asked_full = (
+            np.hstack([ratio_columns(m, f, effects), m.absolute]) for m, f in ((made, train), (unseen, test))
+        )
         log_seen = fit_ratio(full, made.target, weight, [SEEN_BUDGET]).predict(asked_full)
         ratio, asked_ratio = ratio_columns(made, train, effects), ratio_columns(unseen, test, effects)
         log_unseen = fit_ratio(ratio, made.target, weight, UNSEEN_BUDGETS).predict(asked_ratio)
         ours = unseen.base_ms * np.exp(np.where(test.data_chip.isin(SEEN), log_seen, log_unseen))
-        print(f"{cls}: {len(train):,} training rows, {len(mine) - len(train)} removed as in the trace, {len(test)} tested")
+        print(
+            f"{cls}: {len(train):,} training rows, {len(mine) - len(train)} removed as in the trace, {len(test)} tested"
+        )
         parts.append(test.assign(surrogate=ours))
     scored = pd.concat(parts, ignore_index=True)
     return scored.assign(group=scored.data_chip.map(group_of))

@@ -25,7 +25,15 @@ class PerceptronModel(AbstractModel):
     ag_name = "Perceptron"
 
     def _set_default_params(self) -> None:
-        defaults = {"hidden": 192, "layers": 3, "epochs": 30, "batch": 2048, "learning_rate": 3e-3, "cells": 1, "seed": 0}
+        defaults = {
+            "hidden": 192,
+            "layers": 3,
+            "epochs": 30,
+            "batch": 2048,
+            "learning_rate": 3e-3,
+            "cells": 1,
+            "seed": 0,
+        }
         for name, value in defaults.items():
             self._set_default_param_value(name, value)
 

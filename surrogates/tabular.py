@@ -26,7 +26,6 @@ from surrogates.dataset import Effects, Matrix
 from surrogates.export import forest, mean_forest
 from surrogates.perceptron import CELL, PerceptronModel
 
-
 _LEAST_WEIGHT = 0.1  # a member that weighs less is not worth its time at every query
 
 
@@ -62,7 +61,9 @@ class FullHead:
         return self.predictor.predict(frame, model=self.model).to_numpy(np.float64)
 
 
-def full_columns(made: Matrix, frame: pd.DataFrame, effects: Effects, cells: dict[str, int], labels: pd.Series) -> pd.DataFrame:
+def full_columns(
+    made: Matrix, frame: pd.DataFrame, effects: Effects, cells: dict[str, int], labels: pd.Series
+) -> pd.DataFrame:
     """The columns of the full head: ratio, absolute, effects, protocol, and the cell's index."""
     blocks = (made.ratio, made.absolute, effects.columns(frame), _protocol(frame))
     table = pd.DataFrame(np.concatenate(blocks, axis=1).astype(np.float32))
@@ -143,7 +144,9 @@ class RatioHead:
         return mean_forest([forest(booster) for booster in self.boosters])
 
 
-def fit_ratio(matrix: np.ndarray, target: np.ndarray, weight: np.ndarray, budgets: Sequence[Budget], threads: int = 2) -> RatioHead:
+def fit_ratio(
+    matrix: np.ndarray, target: np.ndarray, weight: np.ndarray, budgets: Sequence[Budget], threads: int = 2
+) -> RatioHead:
     """A CatBoost for each budget on ratio columns alone; `weight` is one a row."""
     from catboost import CatBoostRegressor
 

@@ -12,6 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,15 @@ from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, m
 from surrogates.evaluate import served
 from surrogates.splits import TEST, TUNE, die, shape_fold
 from surrogates.tabular import (
-    Budget, FullHead, RatioHead, discard, fit_full, fit_ratio, full_columns, ratio_columns, sample,
+    Budget,
+    FullHead,
+    RatioHead,
+    discard,
+    fit_full,
+    fit_ratio,
+    full_columns,
+    ratio_columns,
+    sample,
 )  # fmt: skip
 
 INTERVAL_LEVEL = 0.9
@@ -48,7 +57,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
-    parser.add_argument("--work", type=Path, default=Path("runs/operators"), help="cache, checkpoints and hold-out scores")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/operators"), help="cache, checkpoints and hold-out scores"
+    )
     parser.add_argument("--classes", nargs="*", default=list(BUDGETS))
     parser.add_argument("--shrink", type=float, default=1.0, help="share of the budget, for a quick look")
     options = parser.parse_args()
@@ -78,16 +89,19 @@ def main() -> None:
 
     specs: dict[str, Any] = {}
     for name in options.classes:
-        specs[name] = once("fit", name, lambda: fit_class(name, frames[name], folds[name], floor, stage, publish, options))
+        specs[name] = once(
+            "fit", name, partial(fit_class, name, frames[name], folds[name], floor, stage, publish, options)
+        )
         publish(stage, specs)
     for name in options.classes:
-        bands = once("bands", name, lambda: calibrate(name, frames, folds[name], floor, stage, options.work))
+        bands = once("bands", name, partial(calibrate, name, frames, folds[name], floor, stage, options.work))
         specs[name]["intervals"] = {key: value for key, value in bands.items() if key != "seconds"}
         publish(stage, specs)
     card.write(stage, frames, options.work, seconds=time.time() - began)
     for path in sorted(stage.iterdir()):
         shutil.copyfile(path, options.out / path.name)
-    print(f"{options.out}: {sum(p.stat().st_size for p in stage.iterdir()) / 1e6:.1f} MB after {time.time() - began:.0f} s")
+    size = sum(path.stat().st_size for path in stage.iterdir()) / 1e6
+    print(f"{options.out}: {size:.1f} MB after {time.time() - began:.0f} s")
 
 
 def fit_class(
@@ -104,13 +118,18 @@ def fit_class(
     size = cell_labels(known).value_counts()
     cells = {label: index for index, label in enumerate(sorted(size.index))}
     table = full_columns(made, train, effects, cells, cell_labels(train))
-    print(f"{name}: {len(train):,} of {len(known):,} training rows, {len(cells)} cells, {table.shape[1]} columns", flush=True)
+    print(
+        f"{name}: {len(train):,} of {len(known):,} training rows, {len(cells)} cells, {table.shape[1]} columns",
+        flush=True,
+    )
     stored = options.work / f"{name}.full.npz"
     head = None
     if not stored.exists():
         head = fit_full(table, made.target, train_fold == TUNE, budget)
         members = {m: getattr(head, m).to_arrays(m) for m in head.weights}
-        np.savez(stored, weights=json.dumps(head.weights), **{k: v for arrays in members.values() for k, v in arrays.items()})
+        np.savez(
+            stored, weights=json.dumps(head.weights), **{k: v for arrays in members.values() for k, v in arrays.items()}
+        )
     with np.load(stored) as kept:
         arrays = {key: kept[key] for key in kept.files}
     weights = json.loads(str(arrays.pop("weights")))
@@ -136,7 +155,10 @@ def fit_ratio_head(train: pd.DataFrame, made: Matrix, effects: Effects) -> tuple
     columns = ratio_columns(made, train, effects)
     chosen = np.flatnonzero(dense)[sample(train[dense].reset_index(drop=True), RATIO_BUDGETS[0].rows)]
     fitted = fit_ratio(
-        columns[chosen], made.target[chosen], holdout.cell_weight(train.iloc[chosen].reset_index(drop=True)), RATIO_BUDGETS
+        columns[chosen],
+        made.target[chosen],
+        holdout.cell_weight(train.iloc[chosen].reset_index(drop=True)),
+        RATIO_BUDGETS,
     )
     residual = pd.Series(made.target - fitted.predict(columns))
     bias = {}
@@ -188,13 +210,20 @@ def check_agreement(
     answer = served(rows[enough], surrogate)
     expected = matrix(rows[enough], floor).base_ms * np.exp(head(table[enough]))
     worst = float(np.abs(np.log(answer.predicted / expected)).max())
-    print(f"{name}: export agrees with AutoGluon within {worst:.1e} of log latency on {enough.sum():,} rows", flush=True)
+    print(
+        f"{name}: export agrees with AutoGluon within {worst:.1e} of log latency on {enough.sum():,} rows", flush=True
+    )
     if worst > 1e-4:
         raise SystemExit(f"{name}: the export differs from AutoGluon by {worst:.1e}")
 
 
 def calibrate(
-    name: str, frames: dict[str, pd.DataFrame], fold: np.ndarray, floor: dict[str, dict[str, float]], stage: Path, work: Path
+    name: str,
+    frames: dict[str, pd.DataFrame],
+    fold: np.ndarray,
+    floor: dict[str, dict[str, float]],
+    stage: Path,
+    work: Path,
 ) -> dict[str, list[list[float]]]:
     """Split-conformal bands of log residuals by level and family; also writes the hold-out predictions."""
     frame, known = frames[name], list(frames.values())

@@ -138,7 +138,14 @@ def test_torch_export_sees_the_same_operators(name: str):
 
 # ---- polynomials -----------------------------------------------------------------------------------------------------
 
-POINTS = [Point(2, 37, 224), Point(1, 29, 225), Point(3, 53, 255), Point(5, 64, 256), Point(1, 41, 193), Point(2, 17, 239)]
+POINTS = [
+    Point(2, 37, 224),
+    Point(1, 29, 225),
+    Point(3, 53, 255),
+    Point(5, 64, 256),
+    Point(1, 41, 193),
+    Point(2, 17, 239),
+]
 
 
 @pytest.mark.parametrize(

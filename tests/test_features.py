@@ -7,13 +7,14 @@ from hetbench.chips import Chip, chip
 from hetbench.features import canonical, chip_facts, class_of, features
 
 A100 = chip("nvidia-a100-sxm4-80gb")
+HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}
 CASES = {
     "gemm": ("Linear", {"m": 4096, "n": 4096, "k": 4096}),
     "vector": ("Add", {"numel": 2**26}),
     "conv": ("Conv2d", {"n": 8, "c": 64, "h": 56, "w": 56, "oc": 64, "kh": 3, "kw": 3, "stride": 1, "pad": 1}),
-    "prefill": ("Attention", {"batch": 2, "q_len": 512, "kv_len": 512, "heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}),
-    "decode": ("Attention", {"batch": 8, "q_len": 1, "kv_len": 4096, "heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}),
-}  # fmt: skip
+    "prefill": ("Attention", {"batch": 2, "q_len": 512, "kv_len": 512, **HEADS}),
+    "decode": ("Attention", {"batch": 8, "q_len": 1, "kv_len": 4096, **HEADS}),
+}
 
 
 def made(cls, device, floor=0.01):
@@ -39,7 +40,9 @@ def test_what_fits_the_cache_has_a_faster_base_than_the_memory_allows():
 def test_a_chip_twice_as_fast_changes_no_ratio_column(cls):
     """Double the peaks, the bandwidth and the clock and halve the floor: every ratio stays."""
     facts = {k: getattr(A100, k) for k in ("fp16_tflops", "fp32_tflops", "mem_bw_gbs", "boost_mhz")}
-    twice = Chip(name="twice", family="cuda", compute_units=108, l2_mb=A100.l2_mb, **{k: 2 * v for k, v in facts.items()})
+    twice = Chip(
+        name="twice", family="cuda", compute_units=108, l2_mb=A100.l2_mb, **{k: 2 * v for k, v in facts.items()}
+    )
     once, double = made(cls, A100), made(cls, twice, floor=0.005)
     np.testing.assert_allclose(double.ratio, once.ratio, rtol=1e-6)
     np.testing.assert_allclose(double.base_ms, once.base_ms / 2)
@@ -49,7 +52,10 @@ def test_a_chip_twice_as_fast_changes_no_ratio_column(cls):
 @pytest.mark.parametrize("cls", sorted(CASES))
 def test_features_of_many_rows_are_those_of_each_row(cls):
     op, dims = CASES[cls]
-    many = {name: np.array([value, value * 2 if name in ("m", "n", "numel", "batch") else value]) for name, value in dims.items()}
+    many = {
+        name: np.array([value, value * 2 if name in ("m", "n", "numel", "batch") else value])
+        for name, value in dims.items()
+    }
     facts = chip_facts(A100, "fp16", 0.01)
     both = features(cls, canonical(op, many, 2), facts)
     first = features(cls, canonical(op, dims, 2), facts)

@@ -40,8 +40,8 @@ def test_a_perceptron_equals_the_formula_written_out():
     random = np.random.default_rng(0)
     weights = tuple(random.normal(size=shape).astype(np.float32) for shape in ((3, 4), (4, 4), (4, 1)))
     biases = tuple(random.normal(size=shape).astype(np.float32) for shape in (4, 1))
-    network = Perceptron(np.ones(3, np.float32), np.full(3, 2, np.float32), random.normal(size=(2, 4)).astype(np.float32),
-                         weights, biases, 0.5)  # fmt: skip
+    cells = random.normal(size=(2, 4)).astype(np.float32)
+    network = Perceptron(np.ones(3, np.float32), np.full(3, 2, np.float32), cells, weights, biases, 0.5)
     row = np.array([[3.0, np.nan, -1.0]], np.float32)
 
     def silu(value):

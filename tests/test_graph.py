@@ -16,10 +16,11 @@ from hetbench.operators import operator_types
 
 EVERY = pytest.mark.parametrize("name", models())
 LLMS = [record.name for record in models().values() if record.category == "llm"]
-REQUIRED_TYPES = set(
-    "Linear MatMul BMM Conv1d Conv2d Attention LayerNorm RMSNorm GroupNorm BatchNorm2d ReLU ReLU6 GELU SiLU Sigmoid "
-    "Tanh Add Mul RoPE Embedding MaxPool2d AvgPool2d AdaptiveAvgPool2d Concat Copy Dropout".split()
-)
+REQUIRED_TYPES = {
+    "Linear", "MatMul", "BMM", "Conv1d", "Conv2d", "Attention", "LayerNorm", "RMSNorm", "GroupNorm",
+    "BatchNorm2d", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tanh", "Add", "Mul", "RoPE", "Embedding",
+    "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Concat", "Copy", "Dropout",
+}  # fmt: skip
 
 
 def rows(name: str, op: str, **sizes) -> list[dict]:
@@ -97,9 +98,10 @@ def test_windows_are_those_of_the_configuration():
 
 
 def test_rope_turns_the_rotated_width_only():
-    assert rows("pythia-1.4b", "RoPE", batch=2, seq_len=50)[0] == {  # 25 % of 128
-        "op": "RoPE", "dims": {"tokens": 100, "heads": 16, "kv_heads": 16, "head_dim": 32}, "dtype": "fp32", "count": 24,
-    }  # fmt: skip
+    quarter = {"tokens": 100, "heads": 16, "kv_heads": 16, "head_dim": 32}  # 25 % of 128
+    assert rows("pythia-1.4b", "RoPE", batch=2, seq_len=50)[0] == {
+        "op": "RoPE", "dims": quarter, "dtype": "fp32", "count": 24
+    }
     assert rows("yi-6b", "RoPE", seq_len=50)[0]["dims"] == {"tokens": 50, "heads": 32, "kv_heads": 4, "head_dim": 128}
 
 

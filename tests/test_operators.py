@@ -12,7 +12,7 @@ ATTENTION = {"batch": 2, "q_len": 4, "kv_len": 4, "heads": 8, "kv_heads": 2, "he
 
 def example(name):
     kind = operator_type(name)
-    dims = {dim: 4 for dim in kind.dims}
+    dims = dict.fromkeys(kind.dims, 4)
     return dims | {dim: 8 for dim in ("h", "w", "l", "head_dim", "cols") if dim in dims}
 
 
@@ -48,7 +48,9 @@ def test_full_attention_counts_every_pair_and_causal_attention_the_triangle():
     assert attention.bytes_moved(ATTENTION, 2) == 2 * 2 * 16 * (2 * 4 * 8 + 2 * 4 * 2)
 
 
-@pytest.mark.parametrize(("q", "kv", "causal", "window"), [(1, 129, 1, 0), (7, 7, 1, 3), (5, 12, 1, 4), (3, 9, 0, 4), (6, 6, 1, 99)])
+@pytest.mark.parametrize(
+    ("q", "kv", "causal", "window"), [(1, 129, 1, 0), (7, 7, 1, 3), (5, 12, 1, 4), (3, 9, 0, 4), (6, 6, 1, 99)]
+)
 def test_attended_pairs_equal_a_count_over_an_explicit_mask(q, kv, causal, window):
     expected = 0
     for query in range(q):
@@ -99,7 +101,7 @@ def test_flops_agree_with_torch_where_torch_counts_them():
 
 
 def test_an_unknown_operator_names_the_nearest():
-    with pytest.raises(UnknownNameError, match="unknown operator 'Liner'. Did you mean 'Linear'"):
+    with pytest.raises(UnknownNameError, match=r"unknown operator 'Liner'\. Did you mean 'Linear'"):
         operator_type("Liner")
 
 

@@ -87,7 +87,9 @@ def test_an_effect_of_few_rows_is_shrunk_to_the_mean():
 
 def test_an_unseen_version_of_a_library_falls_back_to_its_kernel_then_to_its_engine():
     frame = pd.DataFrame({key: ["x"] * 2 for key in ("op", "chip", "dtype", "protocol", "layout")})
-    effects = Effects.fit(frame.assign(library=["vllm 0.1/context/fa2", "trtllm 1.0/context/flow"]), np.array([1.0, -1.0]))
+    effects = Effects.fit(
+        frame.assign(library=["vllm 0.1/context/fa2", "trtllm 1.0/context/flow"]), np.array([1.0, -1.0])
+    )
     unseen = frame.assign(library=["vllm 0.9/context/fa2", "vllm 0.9/context/fa3"])
     assert effects.columns(unseen)[:, 1] == pytest.approx([1 / 21, 1 / 21])
     assert effects.columns(frame.assign(library="sglang 5"))[0, 1] == 0.0
@@ -104,9 +106,8 @@ def grid(rows=600):
     """Rows of one cell whose latency follows a law that the features can tell."""
     random = np.random.default_rng(0)
     frame = pd.DataFrame({dim: 2 ** random.integers(4, 13, rows) for dim in ("m", "n", "k")})
-    labels = {"cls": "gemm", "op": "Linear", "chip": "nvidia-l4", "family": "cuda", "dtype": "fp16", "protocol": "event",
-              "library": "neusight", "layout": "", "dataset": "neusight", "split": ""}  # fmt: skip
-    frame = frame.assign(b=1, **labels)
+    cell = {"op": "Linear", "chip": "nvidia-l4", "dtype": "fp16", "protocol": "event", "library": "x", "layout": ""}
+    frame = frame.assign(b=1, cls="gemm", family="cuda", dataset="neusight", split="", **cell)
     work = 2.0 * frame.m * frame.n * frame.k
     return with_roofline(frame.assign(latency_ms=0.02 + 1e3 * work / 60e12 * (1 + 64 / frame.m)))
 
@@ -146,4 +147,8 @@ def test_small_cells_are_not_drowned_by_large_ones():
 
 
 def test_the_peers_rows_are_grouped_as_they_were_trained():
-    assert [neusight.group_of(c) for c in ("nvidia-t4", "nvidia-l4", "amd-mi100")] == ["seen chips", "unseen chips", "amd, zero-shot"]
+    assert [neusight.group_of(c) for c in ("nvidia-t4", "nvidia-l4", "amd-mi100")] == [
+        "seen chips",
+        "unseen chips",
+        "amd, zero-shot",
+    ]

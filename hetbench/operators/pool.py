@@ -40,10 +40,18 @@ def _adaptive(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]
 _WINDOW = ("n", "c", "h", "w", "kh", "kw")
 
 OPERATORS = (
-    OperatorType("MaxPool2d", "vector", _WINDOW, _flops, _elements, partial(_make, "max_pool2d"), {"stride": 1, "pad": 0}),
-    OperatorType("AvgPool2d", "vector", _WINDOW, _flops, _elements, partial(_make, "avg_pool2d"), {"stride": 1, "pad": 0}),
     OperatorType(
-        "AdaptiveAvgPool2d", "vector", ("n", "c", "h", "w", "oh", "ow"), lambda d: d["n"] * d["c"] * d["h"] * d["w"],
-        lambda d: d["n"] * d["c"] * (d["h"] * d["w"] + d["oh"] * d["ow"]), _adaptive,
+        "MaxPool2d", "vector", _WINDOW, _flops, _elements, partial(_make, "max_pool2d"), {"stride": 1, "pad": 0}
+    ),
+    OperatorType(
+        "AvgPool2d", "vector", _WINDOW, _flops, _elements, partial(_make, "avg_pool2d"), {"stride": 1, "pad": 0}
+    ),
+    OperatorType(
+        "AdaptiveAvgPool2d",
+        "vector",
+        ("n", "c", "h", "w", "oh", "ow"),
+        lambda d: d["n"] * d["c"] * d["h"] * d["w"],
+        lambda d: d["n"] * d["c"] * (d["h"] * d["w"] + d["oh"] * d["ow"]),
+        _adaptive,
     ),
 )
