@@ -2,7 +2,7 @@
 
 `data_collection.extract` traced each model at several settings and wrote every size as an integer polynomial over
 batch, seq_len and (image_size + a) // d. A variant is one network structure: phase and precision choose it, and
-seldom a setting (position tables are interpolated only away from the trained image size). Evaluation is one product
+seldom a setting (position tables are interpolated only away from the trained number of patches). Evaluation is one product
 of a coefficient matrix with the monomials; all sizes are exact int64.
 
 Sizes mean: batch samples, seq_len tokens (decode: tokens already in the KV cache), image_size pixels of the side.
@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.resources import files
@@ -294,13 +294,19 @@ class ModelGraph:
 
     def variant(self, setting: Setting) -> Variant:
         """The structure that the network has at a setting."""
-        sizes = {"batch": setting.batch, "seq_len": setting.seq_len, "image_size": setting.image_size}
         for conditions, index in self._table["phases"][setting.phase][TRACED_AS[setting.precision]]:
-            if all((sizes[name] == value) == equal for name, value, equal in conditions):
+            if all((_measured(setting, what) == value) == equal for what, value, equal in conditions):
                 if index not in self._variants:
                     self._variants[index] = Variant(self._table["variants"][index])
                 return self._variants[index]
         raise ArtifactError(f"graph {self.name!r} has no structure for {setting}; extract it again.")
+
+
+def _measured(setting: Setting, what: str | Sequence[int]) -> int | None:
+    """What a condition looks at: `batch`, `image_size`, or [a, d], the patches (image_size + a) // d along one side."""
+    if isinstance(what, str):
+        return setting.batch if what == "batch" else setting.image_size
+    return ((setting.image_size or 0) + what[0]) // what[1]
 
 
 def _size(name: str, given: object, low: int, high: int, owner: str, multiple: int = 1) -> int:

@@ -1,7 +1,8 @@
 """Trace a model at several settings, find its structures, and write the graph file.
 
 Settings that give the same operators in the same order are one structure. Where they do not, a condition tells them
-apart: batch 1 (a copy that is a view when one axis has size 1) or the trained image size (nothing to interpolate).
+apart: batch 1 (a copy that is a view when one axis has size 1), the trained image size (no window to shift) or the
+trained number of patches (nothing to interpolate).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_collection.extract.build import Point, build, native_size, phases, trace_point
+from data_collection.extract.build import Point, build, native_size, patch_size, phases, trace_point
 from data_collection.extract.fit import Basis
 from hetbench.errors import HetBenchError
 from hetbench.graph import FORMAT
@@ -55,23 +56,22 @@ def image_multiple(record: Model) -> int:
 
 def fit_points(record: Model) -> list[Point]:
     """Settings that determine every polynomial: batches 1 and more, sizes that share no factors and all residues."""
-    batches = (2, 1, 3, 5, 1, 2, 7, 1, 3, 2)
-    lengths: list[int | None] = [37, 29, 53, 64, 41, 17, 23, 61, 19, 47]
-    images: list[int | None] = [224, 256, 225, 255, 193, 320, 239, 159, 287, 224]
-    native = native_size(record)
+    batches = (2, 1, 3, 5, 1, 2, 7, 1, 3, 2, 1, 1)
+    lengths: list[int | None] = [37, 29, 53, 64, 41, 17, 23, 61, 19, 47, 31, 43]
+    images: list[int | None] = [224, 256, 225, 255, 193, 320, 239, 159, 287, 224, 384, 130]
     step = image_multiple(record)
     if step > 1:
-        images = [step * n for n in (1, 2, 3, 1, 4, 2, 3, 5, 1, 2)]
-    elif native is not None:
-        images[8:] = [native, native]
+        images = [step * n for n in (1, 2, 3, 1, 4, 2, 3, 5, 1, 2, 6, 3)]
     if record.seq_len is None:
         lengths = [None] * len(batches)
     if record.image_size is None:
-        images = [None] * len(batches)
-    count = len(batches) if record.image_size else 6
-    points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=True)][:count]
-    if native is not None and record.image_size:
-        points += [Point(batch, point.seq_len, native) for batch, point in zip((1, 2, 3, 5), points, strict=False)]
+        return [Point(*sizes) for sizes in zip(batches[:6], lengths, [None] * 6, strict=False)]
+    points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=True)]
+    native, patch = native_size(record), patch_size(record)
+    if native is not None:  # the trained size, and sizes that cut into as many patches
+        near = [native + extra if step == 1 else native for extra in (0, 0, 0, 0, 1, 2, patch - 1, patch // 2)]
+        sizes = zip((1, 2, 3, 5, 1, 3, 2, 1), lengths, near, strict=False)
+        points += [point for each in sizes if (point := Point(*each)) not in points]
     return points
 
 
@@ -86,7 +86,7 @@ def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[
     for phase in phases(record):
         by_phase[phase] = {}
         for precision in PRECISIONS:
-            if precision == "bf16" and _same(record, network, points[0], phase):
+            if precision == "bf16" and _same(traces[0], trace_point(record, network, points[0], "bf16", phase)):
                 by_phase[phase]["bf16"] = by_phase[phase]["fp16"]
                 continue
             say(f"{record.name}: {phase} {precision}, {len(points)} settings")
@@ -103,9 +103,8 @@ def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[
     return {**table, "phases": by_phase, "variants": variants}
 
 
-def _same(record: Model, network: Any, point: Point, phase: str) -> bool:
+def _same(half: Trace, brain: Trace) -> bool:
     """Whether the network runs the same operators in bf16 as in fp16 (T5 guards against overflow in fp16 only)."""
-    half, brain = (trace_point(record, network, point, precision, phase) for precision in ("fp16", "bf16"))
     dims = [[node.dims for node in trace.nodes] for trace in (half, brain)]
     return dims[0] == dims[1] and signature(half, "fp16") == signature(brain, "bf16")
 
@@ -121,23 +120,28 @@ def _structures(
 ) -> list[tuple[Conditions, list[int]]]:
     """Conditions that tell the structures apart, each with the settings that meet them."""
     signatures = [signature(trace, precision) for trace in traces]
-    native = native_size(record)
-    tests: dict[str, tuple[str, int]] = {"batch": ("batch", 1)}
+    one: tuple[Any, int] = ("batch", 1)
+    tests: list[tuple[tuple[Any, int], ...]] = [(), (one,)]
+    native, patch = native_size(record), patch_size(record)
     if native is not None:
-        tests["image"] = ("image_size", native)
-    for names in ((), ("batch",), ("image",), ("batch", "image")):
-        if not set(names) <= set(tests):
-            continue
+        size, patches = ("image_size", native), ([0, patch], native // patch)
+        tests += [(size,), (patches,), (one, size), (one, patches)]
+    for conditions in tests:
         classes: dict[tuple[bool, ...], list[int]] = {}
         for index, point in enumerate(points):
-            met = tuple(getattr(point, tests[name][0]) == tests[name][1] for name in names)
+            met = tuple(_measure(point, what) == value for what, value in conditions)
             classes.setdefault(met, []).append(index)
         if all(len({signatures[i] for i in members}) == 1 for members in classes.values()):
             return [
-                ([[*tests[name], yes] for name, yes in zip(names, met, strict=True)], members)
+                ([[*condition, yes] for condition, yes in zip(conditions, met, strict=True)], members)
                 for met, members in sorted(classes.items())
             ]
     raise StructureError(f"{record.name}: {_difference(points, signatures)}")
+
+
+def _measure(point: Point, what: Any) -> int:
+    """What a condition looks at; see `hetbench.graph`."""
+    return int(getattr(point, what)) if isinstance(what, str) else ((point.image_size or 0) + what[0]) // what[1]
 
 
 def _difference(points: Sequence[Point], signatures: Sequence[tuple[Any, ...]]) -> str:

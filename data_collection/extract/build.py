@@ -20,7 +20,7 @@ from typing import Any
 from hetbench.models import Model
 from hetbench.tracing import Trace, trace_call
 
-__all__ = ["Point", "build", "has_cache", "phases", "trace_point"]
+__all__ = ["Point", "build", "has_cache", "native_size", "patch_size", "phases", "trace_point"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +111,15 @@ def _inputs(record_: Model, point: Point, dtype: Any) -> dict[str, Any]:
 
 
 def native_size(record_: Model) -> int | None:
-    """Side of the images that the position table was made for, where there is one to interpolate."""
+    """Side of the images that position tables and windows were made for, where the network has such."""
     vision = record_.config.get("vision_config", record_.config)
-    return vision.get("image_size") if "patch_size" in vision and "num_attention_heads" in vision else None
+    attends = "num_attention_heads" in vision or "num_heads" in vision
+    return vision.get("image_size") if "patch_size" in vision and attends else None
+
+
+def patch_size(record_: Model) -> int:
+    """Side of a patch; 1 where images are not cut."""
+    return int(record_.config.get("vision_config", record_.config).get("patch_size", 1))
 
 
 def _interpolates(record_: Model, point: Point) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from data_collection.extract.assemble import image_multiple
+from data_collection.extract.assemble import fit_points, image_multiple
 from data_collection.extract.build import Point, build, native_size, phases, trace_point
 from hetbench.graph import GraphNode, ModelGraph, load
 from hetbench.models import Model
@@ -14,15 +14,21 @@ __all__ = ["check", "compare", "unseen_points"]
 
 
 def unseen_points(record: Model) -> list[Point]:
-    """Settings that no graph was fitted to: defaults, a large one, one of batch 1, one of odd sizes."""
+    """Settings that no graph was fitted to: defaults, a large one, one of batch 1, odd sizes, around the trained size."""
     longest = min(record.max_seq_len or 1500, 1500)
-    lengths: list[int | None] = [record.seq_len, longest, 1, min(77, longest)]
-    step, native = image_multiple(record), native_size(record)
-    images: list[int | None] = [record.image_size, 6 * step if step > 1 else 511, 2 * step if step > 1 else 97, native]
+    lengths: list[int | None] = [record.seq_len, longest, 1, min(77, longest), 3, 2]
+    step, native = image_multiple(record), native_size(record) or 301
+    images: list[int | None] = [record.image_size, 511, 97, native, native + 5, native + 5]
+    if step > 1:
+        images = [record.image_size, 6 * step, 2 * step, native, native, 5 * step]
+    batches = (4, 1, 8, 13, 1, 6)
+    if record.image_size is None:
+        batches, images = batches[:4], [None] * 4
     if record.seq_len is None:
-        lengths = [None] * 4
-    images = [None] * 4 if record.image_size is None else [size or 301 for size in images]
-    return [Point(*sizes) for sizes in zip((4, 1, 8, 13), lengths, images, strict=True)]
+        lengths = [None] * 6
+    seen = fit_points(record)
+    points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=False)]
+    return [point for point in points if point not in seen]
 
 
 def check(record: Model, points: Iterable[Point] | None = None, precisions: Iterable[str] = ("fp32", "fp16", "bf16"),

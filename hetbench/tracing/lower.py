@@ -311,7 +311,11 @@ def _pool(call: Call, _: Recording) -> Lowered:
     stride = _one(_argument(call, 2, "stride", None) or kernel)
     pad = _one(_argument(call, 3, "padding", 0))
     name = "MaxPool2d" if call.name.startswith("max") else "AvgPool2d"
-    dims = {**_image(x), "kh": kernel[0], "kw": kernel[1], "stride": stride[0], "pad": pad[0]}
+    image = _image(x)
+    covered = (min(kernel[0], image["h"] + 2 * pad[0]), min(kernel[1], image["w"] + 2 * pad[1]))
+    if covered != kernel:  # EfficientNet's window of 1280: one that covers the image
+        kernel, stride = covered, covered
+    dims = {**image, "kh": kernel[0], "kw": kernel[1], "stride": stride[0], "pad": pad[0]}
     return Lowered(name, dims, dtype_name(x.dtype))
 
 
