@@ -2,8 +2,8 @@
 
 `data_collection.extract` traced each model at several settings and wrote every size as an integer polynomial over
 batch, seq_len and (image_size + a) // d. A variant is one network structure: phase and precision choose it, and
-seldom a setting (position tables are interpolated only away from the trained number of patches). Evaluation is one product
-of a coefficient matrix with the monomials; all sizes are exact int64.
+seldom a setting (position tables are interpolated only away from the trained number of patches). Evaluation is one
+product of a coefficient matrix with the monomials; all sizes are exact int64.
 
 Sizes mean: batch samples, seq_len tokens (decode: tokens already in the KV cache), image_size pixels of the side.
 """
@@ -155,12 +155,12 @@ class Variant:
         """(op, dtype, dim names, size indices [dims, rows], count [rows]) of each group."""
         if precision not in self._groups:
             counts = Counter(self.template)
-            found: dict[tuple[str, str, tuple[str, ...]], list[tuple[list[int], int]]] = {}
+            found: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}
             for index, (op, dtype, dims, *_) in enumerate(self.table["templates"]):
                 key = (op, resolve_dtype(op, dtype, precision), tuple(dims))
-                found.setdefault(key, []).append((list(dims.values()), counts[index]))
+                found.setdefault(key, Counter())[tuple(dims.values())] += counts[index]
             self._groups[precision] = [
-                (*key, np.array([sizes for sizes, _ in rows], dtype=np.int64).T.copy(), np.array([n for _, n in rows]))
+                (*key, np.array(list(rows), dtype=np.int64).T.copy(), np.array(list(rows.values()), dtype=np.int64))
                 for key, rows in sorted(found.items())
             ]
         return self._groups[precision]

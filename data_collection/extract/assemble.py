@@ -83,10 +83,11 @@ def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[
     known: dict[str, int] = {}
     table: dict[str, Any] = {"format": FORMAT, "name": record.name, "params": 0, "limits": limits(record)}
     by_phase: dict[str, Any] = {}
+    traces: list[Trace] = []
     for phase in phases(record):
         by_phase[phase] = {}
         for precision in PRECISIONS:
-            if precision == "bf16" and _same(traces[0], trace_point(record, network, points[0], "bf16", phase)):
+            if precision == "bf16" and _same(traces[0], trace_point(record, network, points[0], precision, phase)):
                 by_phase[phase]["bf16"] = by_phase[phase]["fp16"]
                 continue
             say(f"{record.name}: {phase} {precision}, {len(points)} settings")
@@ -94,6 +95,7 @@ def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[
             table["params"] = traces[0].parameter_count
             rules = []
             for conditions, chosen in _structures(record, points, traces, precision):
+                chosen = sorted(chosen, key=lambda i: points[i].batch == 1)  # the first says what reshapes copy
                 variant = _fit([points[i] for i in chosen], [traces[i] for i in chosen], precision)
                 index = known.setdefault(json.dumps(variant, sort_keys=True), len(variants))
                 if index == len(variants):

@@ -1,20 +1,23 @@
-"""Compare a graph file with fresh traces at settings that were never used for fitting: node by node, exactly."""
+"""Compare a graph file with fresh traces at settings that were never used for fitting: node by node, with
+their flops, memory and ATen operators, exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from data_collection.extract.assemble import fit_points, image_multiple
 from data_collection.extract.build import Point, build, native_size, phases, trace_point
-from hetbench.graph import GraphNode, ModelGraph, load
+from hetbench.graph import FORMAT, TRACED_AS, GraphNode, ModelGraph, OperatorTable, load
 from hetbench.models import Model
 from hetbench.tracing import Trace
+from hetbench.tracing.document import constant, variant_table
 
 __all__ = ["check", "compare", "unseen_points"]
 
 
 def unseen_points(record: Model) -> list[Point]:
-    """Settings that no graph was fitted to: defaults, a large one, one of batch 1, odd sizes, around the trained size."""
+    """Settings that no graph was fitted to: defaults, large ones, batch 1, odd sizes, just above the trained size."""
     longest = min(record.max_seq_len or 1500, 1500)
     lengths: list[int | None] = [record.seq_len, longest, 1, min(77, longest), 3, 2]
     step, native = image_multiple(record), native_size(record) or 301
@@ -47,16 +50,45 @@ def check(record: Model, points: Iterable[Point] | None = None, precisions: Iter
 
 def compare(graph: ModelGraph, trace: Trace, point: Point, precision: str, phase: str) -> str:
     """The first difference between a graph and a trace of the same setting, or nothing."""
-    sizes = (point.batch, point.seq_len, point.image_size, precision, phase)
-    nodes = graph.nodes(*sizes)
-    fresh = [GraphNode(n.op, n.dims, n.dtype, n.path, n.sources) for n in trace.nodes]
+    sizes = {"batch": point.batch, "seq_len": point.seq_len, "image_size": point.image_size}
+    asked = {"precision": precision, "phase": phase}
+    nodes = [_unmasked(node) for node in graph.nodes(**sizes, **asked)]  # type: ignore[arg-type]
+    fresh = [_unmasked(GraphNode(n.op, n.dims, n.dtype, n.path, n.sources)) for n in trace.nodes]
     if len(nodes) != len(fresh):
         return f"{len(nodes)} operators, the trace has {len(fresh)}"
     for index, (stored, seen) in enumerate(zip(nodes, fresh, strict=True)):
         if stored != seen:
             return f"operator {index} is {stored}, the trace has {seen}"
-    if graph.params != trace.parameter_count:
-        return f"{graph.params} parameters, the network has {trace.parameter_count}"
-    table = graph.operators(*sizes)
-    counted = sum(int(group.count.sum()) for group in table.groups)
-    return "" if counted == len(fresh) else f"the table counts {counted} operators, the trace {len(fresh)}"
+    alone = _alone(trace, precision, phase)
+    totals = [
+        ("parameters", graph.params, alone.params),
+        ("operators", _count(graph.operators(**sizes, **asked)), len(fresh)),  # type: ignore[arg-type]
+        ("flops", graph.operators(**sizes, **asked).flops, alone.operators(**asked).flops),  # type: ignore[arg-type]
+        ("memory", graph.memory(**sizes, **asked), alone.memory(**asked)),  # type: ignore[arg-type]
+    ]
+    if 1 not in sizes.values():  # along an axis of size 1 a reshape that copies elsewhere is a view
+        totals.append(("ATen operators", graph.aten_ops(**asked, **sizes), alone.aten_ops(**asked)))
+    for name, said, seen_total in totals:
+        if said != seen_total:
+            return f"{name}: {said}, of the trace {seen_total}"
+    return ""
+
+
+def _unmasked(node: GraphNode) -> GraphNode:
+    """Attention of one query to one key has nothing to mask, and torch is not told whether it is causal."""
+    if node.op == "Attention" and node.dims["q_len"] == node.dims["kv_len"] == 1:
+        return replace(node, dims={**node.dims, "causal": 0})
+    return node
+
+
+def _count(table: OperatorTable) -> int:
+    return sum(int(group.count.sum()) for group in table.groups)
+
+
+def _alone(trace: Trace, precision: str, phase: str) -> ModelGraph:
+    """A graph of one trace, which answers for that setting only."""
+    structure = {TRACED_AS[precision]: [[[], 0]]}
+    return ModelGraph({
+        "format": FORMAT, "name": "trace", "params": trace.parameter_count, "limits": {"fixed": True},
+        "phases": {phase: structure}, "variants": [variant_table([trace], [()], constant, precision)],
+    })  # fmt: skip
