@@ -26,7 +26,7 @@ from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.graph_memory import MemoryBreakdown, breakdown
 from hetbench.models import model, models
 from hetbench.operators import operator_type
-from hetbench.schema import itemsize
+from hetbench.schema import PHASES, itemsize
 from hetbench.schema import precision as canonical_precision
 
 __all__ = ["GraphNode", "ModelGraph", "OperatorGroup", "OperatorTable", "Setting", "load", "resolve_dtype"]
@@ -183,7 +183,7 @@ class ModelGraph:
         self.name: str = table["name"]
         self.params: int = table["params"]
         """Parameters, tied weights once."""
-        self.phases: tuple[str, ...] = tuple(table["phases"])
+        self.phases: tuple[str, ...] = tuple(phase for phase in PHASES if phase in table["phases"])
         self._table = table
         self._variants: dict[int, Variant] = {}
 
@@ -263,10 +263,10 @@ class ModelGraph:
         precision: str = "fp32", phase: str = "inference",
     ) -> Setting:
         """The sizes of a query with defaults filled in, or the error that says what would be accepted."""
-        limits, known = self._table["limits"], self._table["phases"]
+        limits, known = self._table["limits"], self.phases
         precision = canonical_precision(precision)
         if phase not in known:
-            if phase not in ("inference", "prefill", "decode"):
+            if phase not in PHASES:
                 raise InvalidInputError(f"unknown phase {phase!r}. {self.name} has: {', '.join(known)}.")
             raise RefusedError(
                 f"{self.name} has no {phase}: it does not generate token by token. It has: {', '.join(known)}."

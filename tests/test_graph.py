@@ -17,7 +17,7 @@ from hetbench.operators import operator_types
 EVERY = pytest.mark.parametrize("name", models())
 LLMS = [record.name for record in models().values() if record.category == "llm"]
 REQUIRED_TYPES = {
-    "Linear", "MatMul", "BMM", "Conv1d", "Conv2d", "Attention", "LayerNorm", "RMSNorm", "GroupNorm",
+    "Linear", "MatMul", "Conv1d", "Conv2d", "Attention", "LayerNorm", "RMSNorm", "GroupNorm",
     "BatchNorm2d", "ReLU", "ReLU6", "GELU", "SiLU", "Sigmoid", "Tanh", "Add", "Mul", "RoPE", "Embedding",
     "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "Concat", "Copy", "Dropout",
 }  # fmt: skip

@@ -269,7 +269,8 @@ def _absorb(flow: Flow, members: list[int], lowered: Lowered, operands: tuple[An
                 cached = "full"
             else:
                 new = call.inputs[0]
-                if place == 1 and new.dim() == 5:  # [batch, kv_heads, repeats, length, width]
+                repeated = new.dim() == 5 or (call.name == "repeat_interleave" and new.dim() == 4)
+                if place == 1 and repeated:  # from [batch, kv_heads, (repeats,) length, width]
                     dims["kv_heads"] = _heads(new)
             members.append(index)
             tensor = new
