@@ -27,7 +27,7 @@ class Choice:
     """What answers for one (operator, dtype, chip, protocol): a head, its labels and how sure it is."""
 
     head: str
-    """`full`, `ratio` or `roofline`."""
+    """`full`, `roofline`, or `ratio/GROUP`: the ratio head of a family's rows, or of all rows (`ratio/any`)."""
     effects: NDArray[np.float32]
     cell: int
     protocol: str
@@ -36,6 +36,8 @@ class Choice:
     source: str
     bias: float
     dtype: str
+    constant: float = np.nan
+    """Usual log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +91,20 @@ class Head:
             (float(weight), (Forest if name == "forest" else Perceptron).from_arrays(arrays, name))
             for name, weight in spec["members"].items()
         ]
-        self.ratio_forest = Forest.from_arrays(arrays, "ratio")
+        self.ratio = {group: Forest.from_arrays(arrays, f"ratio_{group}") for group in spec["ratio"]}
 
     def predict(
         self, head: str, made: Features, choices: Sequence[Choice], which: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """log(latency / base), [rows]."""
         if head == "roofline":
-            plain: NDArray[np.float64] = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
-            return plain
+            return plain_roofline(made)
         effects = np.array([c.effects for c in choices])[which]
         protocol = np.array([PROTOCOLS.index(c.protocol) for c in choices], dtype=np.float32)[which]
-        if head == "ratio":
+        if head.startswith("ratio/"):
             matrix = np.concatenate((made.ratio, effects[:, :4], protocol[:, None]), axis=1)
-            total: NDArray[np.float64] = self.ratio_forest(matrix) + np.array([c.bias for c in choices])[which]
-            return total
+            learned = self.ratio[head.removeprefix("ratio/")](matrix) + np.array([c.bias for c in choices])[which]
+            return median_of_three(learned, np.array([c.constant for c in choices])[which], made)
         cells = np.array([c.cell for c in choices])[which]
         labels = np.stack((protocol, cells.astype(np.float32)), axis=1)
         matrix = np.concatenate((made.ratio, made.absolute, effects, labels), axis=1)
@@ -124,3 +125,25 @@ class Head:
             bands.append(next(table[k] for k in (f"{level}/{family}", f"{level}/", "D/") if k in table))
         picked = np.array(bands)[which, bound]  # [rows, 2]
         return picked[:, 0], picked[:, 1]
+
+
+def plain_roofline(made: Features) -> NDArray[np.float64]:
+    """log((roofline + floor) / base), [rows]: the roofline without the cache, as the learned heads state theirs."""
+    out: NDArray[np.float64] = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
+    return out
+
+
+def median_of_three(
+    learned: NDArray[np.float64], constant: NDArray[np.float64], made: Features
+) -> NDArray[np.float64]:
+    """For a family without rows the median of the learned, the constant and the roofline's log(latency / base), [rows].
+
+    None of the three is the best on every family held out, and the median is never the worst. Where `constant` is NaN
+    (the family has rows) it is `learned`.
+    """
+    if np.isnan(constant).all():
+        return learned
+    low, high = np.minimum(learned, constant), np.maximum(learned, constant)
+    middle = np.maximum(low, np.minimum(high, plain_roofline(made)))
+    out: NDArray[np.float64] = np.where(np.isnan(constant), learned, middle)
+    return out

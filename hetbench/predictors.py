@@ -257,8 +257,12 @@ class OperatorSurrogate:
 
     def _ratio(self, cls: str, op: str, dtype: str, chip: Chip, protocol: str) -> Choice:
         head = self.head(cls)
-        spec = head.spec["ratio"]
+        group = chip.family if chip.family in head.spec["ratio"] else "any"
+        spec = head.spec["ratio"][group]
         default = float(spec["default"])
+        constant = np.nan
+        if chip.family not in head.spec["protocol"]:  # no row of this family
+            constant = _first(head.spec["constant"], (f"{op}/{dtype}", op, ""), default)
         effects = [
             _first(spec["op"], (op, *STAND_INS.get(op, ()), *_ANY_VECTOR), default),
             _first(spec["library"], (chip.family,), default),
@@ -271,8 +275,8 @@ class OperatorSurrogate:
         known = few or any(chip.name in c["chips"] for c in self.classes.values())
         source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, other chips' rows only"
         return Choice(
-            "ratio", np.array(effects, dtype=np.float32), 0, head.spec["protocol"].get(chip.family, protocol),
-            "C" if known else "D", few, source, bias, dtype,
+            f"ratio/{group}", np.array(effects, dtype=np.float32), 0, head.spec["protocol"].get(chip.family, protocol),
+            "C" if known else "D", few, source, bias, dtype, constant,
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,10 @@ class Matrix:
     roofline_ms: np.ndarray  # without the floor
     floor_ms: np.ndarray
     latency_ms: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Matrix:
+        """Some of the rows, by index."""
+        return Matrix(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @property
     def target(self) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Chips and families never seen: fit the ratio head without them, predict them, and score next to the baselines.
 
 Baselines on the same rows: the roofline with its launch floor, and constant efficiency (the median residual of
-each operator, dtype and protocol over the training rows). The floor of a chip that is held out is its family's,
+each operator and dtype over the training rows). The floor of a chip that is held out is its family's,
 or, where the family is held out, that of all others: nothing of the chip is used.
 """
 
@@ -12,10 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hetbench.heads import median_of_three
 from surrogates.dataset import Effects, floors, matrix
+from surrogates.splits import die
 from surrogates.tabular import Budget, fit_ratio, ratio_columns, sample
 
+DENSE_ROWS = 200  # a chip with fewer rows of a class gives a bias, not training rows of the ratio head
 _SCORED_ROWS = 10_000  # rows of a held-out group that are scored
+_OWN_DIES = 4  # a family with rows of this many dies has a ratio head of its own
 
 
 def cell_weight(frame: pd.DataFrame) -> np.ndarray:
@@ -25,16 +29,30 @@ def cell_weight(frame: pd.DataFrame) -> np.ndarray:
     return weight / weight.mean()
 
 
+def constants(train: pd.DataFrame, target: np.ndarray) -> dict[str, float]:
+    """Constant efficiency: the median log residual by "op/dtype", by "op" and, under "", of all training rows."""
+    by_op = pd.Series(target).groupby(train.op.to_numpy()).median()
+    by_both = pd.Series(target).groupby((train.op + "/" + train.dtype).to_numpy()).median()
+    return {"": float(np.median(target)), **by_op.to_dict(), **by_both.to_dict()}
+
+
 def constant_residual(train: pd.DataFrame, target: np.ndarray, test: pd.DataFrame) -> np.ndarray:
-    """Median log residual of the training rows of the same (op, dtype, protocol), else op, else all; [test rows]."""
-    data = train.assign(target=target)
-    out = np.full(len(test), float(np.median(target)))
-    for keys in (["op"], ["op", "dtype", "protocol"]):
-        median = data.groupby(keys).target.median()
-        index = pd.MultiIndex.from_frame(test[keys]) if len(keys) > 1 else pd.Index(test[keys[0]])
-        found = median.reindex(index).to_numpy()
-        out = np.where(np.isnan(found), out, found)
-    return out
+    """What `constants` of the training rows say of each test row, [test rows]."""
+    table = constants(train, target)
+    both = (test.op + "/" + test.dtype).map(table)
+    return both.fillna(test.op.map(table)).fillna(table[""]).to_numpy(np.float64)
+
+
+def ratio_group(train: pd.DataFrame, family: str) -> str:
+    """Whose rows the ratio head of a family learns from: its own where they are of enough dies, else everybody's."""
+    own = train[train.family == family]
+    dense = die(own)[own.groupby("chip").chip.transform("size") >= DENSE_ROWS]
+    return family if dense.nunique() >= _OWN_DIES else "any"
+
+
+def rows_of_group(train: pd.DataFrame, group: str) -> np.ndarray:
+    """Which rows a ratio head of this group learns from, bool [rows]."""
+    return np.ones(len(train), dtype=bool) if group == "any" else (train.family == group).to_numpy()
 
 
 def hold_out(
@@ -45,7 +63,9 @@ def hold_out(
     `known` are rows of every class that may set launch floors; those of the chips held out are removed here.
     """
     absent = set(frame.chip[away])
-    train = frame[~away].reset_index(drop=True)
+    train = frame[~away]
+    family = frame.family[away].iloc[0]
+    train = train[rows_of_group(train, ratio_group(train, family))].reset_index(drop=True)
     train = train.iloc[sample(train, budgets[0].rows)].reset_index(drop=True)
     test = frame[away].reset_index(drop=True)
     test = test.iloc[sample(test, _SCORED_ROWS)].reset_index(drop=True)
@@ -55,9 +75,12 @@ def hold_out(
     effects = Effects.fit(train, target)
     fitted = fit_ratio(ratio_columns(made, train, effects), target, cell_weight(train), budgets)
     log_ratio = fitted.predict(ratio_columns(unseen, test, effects))
+    constant = constant_residual(train, target, test)
+    if family not in set(train.family):
+        log_ratio = median_of_three(log_ratio, constant, unseen)
     return test.assign(
         group=group, surrogate=unseen.base_ms * np.exp(log_ratio), roofline=unseen.roofline_ms + unseen.floor_ms,
-        constant=unseen.base_ms * np.exp(constant_residual(train, target, test)), base_ms=unseen.base_ms,
+        constant=unseen.base_ms * np.exp(constant), base_ms=unseen.base_ms,
     )  # fmt: skip
 
 

@@ -30,7 +30,6 @@ from surrogates.splits import TEST, TUNE, die, shape_fold
 from surrogates.tabular import (
     Budget,
     FullHead,
-    RatioHead,
     discard,
     fit_full,
     fit_ratio,
@@ -49,7 +48,6 @@ BUDGETS = {
 }
 # chosen on NeuSight's training chips alone, one left out each
 RATIO_BUDGETS = (Budget(100_000, 400, 8, 0.1), Budget(100_000, 300, 8, 0.05, columns=0.3))
-_DENSE_ROWS = 200  # a chip with fewer rows of a class gives a bias, not training rows of the ratio head
 _BIAS_ROWS = 10.0  # a bias of this many rows counts half
 
 
@@ -133,12 +131,11 @@ def fit_class(
     with np.load(stored) as kept:
         arrays = {key: kept[key] for key in kept.files}
     weights = json.loads(str(arrays.pop("weights")))
-    ratio, bias = fit_ratio_head(train, made, effects)
-    arrays |= {"cell_effects": _cell_effects(cells, effects), **ratio.forest.to_arrays("ratio")}
-    np.savez_compressed(stage / f"{name}.npz", **arrays)
+    ratio, ratio_arrays = fit_ratio_heads(train, made)
+    np.savez_compressed(stage / f"{name}.npz", cell_effects=_cell_effects(cells, effects), **arrays, **ratio_arrays)
     spec = {
         "members": weights, "cells": _cell_records(cells, size), "chips": sorted(set(known.chip)),
-        "ratio": {**ratio_labels(train, effects), "bias": bias}, "protocol": usual_protocol(known),
+        "ratio": ratio, "constant": holdout.constants(train, made.target), "protocol": usual_protocol(known),
         "intervals": {"D/": [[-1.0, 1.0], [-1.0, 1.0]]},
     }  # fmt: skip
     if head is not None:
@@ -148,23 +145,24 @@ def fit_class(
     return spec
 
 
-def fit_ratio_head(train: pd.DataFrame, made: Matrix, effects: Effects) -> tuple[RatioHead, dict[str, float]]:
-    """The ratio head on chips with many rows, and the shrunken median residual of each chip with few."""
-    rows_of = train.groupby("chip").chip.transform("size").to_numpy()
-    dense = rows_of >= _DENSE_ROWS
-    columns = ratio_columns(made, train, effects)
-    chosen = np.flatnonzero(dense)[sample(train[dense].reset_index(drop=True), RATIO_BUDGETS[0].rows)]
-    fitted = fit_ratio(
-        columns[chosen],
-        made.target[chosen],
-        holdout.cell_weight(train.iloc[chosen].reset_index(drop=True)),
-        RATIO_BUDGETS,
-    )
-    residual = pd.Series(made.target - fitted.predict(columns))
-    bias = {}
-    for chip, rows in train[~dense].groupby("chip").groups.items():
-        bias[chip] = float(residual.loc[rows].median() * len(rows) / (len(rows) + _BIAS_ROWS))
-    return fitted, bias
+def fit_ratio_heads(train: pd.DataFrame, made: Matrix) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The ratio heads, of all rows and of each family with enough chips: what operators.json says, and the arrays."""
+    specs, arrays = {}, {}
+    for group in sorted({"any", *(holdout.ratio_group(train, family) for family in set(train.family))}):
+        rows = np.flatnonzero(holdout.rows_of_group(train, group))
+        part, target = train.iloc[rows].reset_index(drop=True), made.target[rows]
+        effects = Effects.fit(part, target)
+        columns = ratio_columns(made.take(rows), part, effects)
+        dense = (part.groupby("chip").chip.transform("size") >= holdout.DENSE_ROWS).to_numpy()
+        chosen = np.flatnonzero(dense)[sample(part[dense], RATIO_BUDGETS[0].rows)]
+        weight = holdout.cell_weight(part.iloc[chosen])
+        fitted = fit_ratio(columns[chosen], target[chosen], weight, RATIO_BUDGETS)
+        residual = pd.Series(target - fitted.predict(columns))
+        few = residual[~dense].groupby(part.chip[~dense]).agg(["median", "size"])
+        bias = {chip: float(row["median"] * row["size"] / (row["size"] + _BIAS_ROWS)) for chip, row in few.iterrows()}
+        specs[group] = {**ratio_labels(part, effects), "bias": bias}
+        arrays |= fitted.forest.to_arrays(f"ratio_{group}")
+    return specs, arrays
 
 
 def ratio_labels(train: pd.DataFrame, effects: Effects) -> dict[str, Any]:

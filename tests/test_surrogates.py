@@ -10,7 +10,8 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("duckdb")
 pytest.importorskip("autogluon.tabular")
 
-from surrogates import corpus, neusight, splits  # noqa: E402
+from hetbench.heads import median_of_three, plain_roofline  # noqa: E402
+from surrogates import corpus, holdout, neusight, splits  # noqa: E402
 from surrogates.dataset import Effects, cell_labels, complete, floors, matrix, with_roofline  # noqa: E402
 from surrogates.evaluate import coverage, score  # noqa: E402
 from surrogates.tabular import Budget, fit_full, fit_ratio, full_columns, sample  # noqa: E402
@@ -136,6 +137,30 @@ def test_shuffled_targets_leave_the_ratio_head_at_chance():
     assert np.median(error) > 0.7 * np.median(np.abs(made.target[400:] - np.median(shuffled)))
     forest = fitted.forest
     np.testing.assert_allclose(forest(made.ratio), fitted.predict(made.ratio), atol=1e-5)
+
+
+def test_a_family_without_rows_gets_the_median_of_learned_constant_and_roofline():
+    made = matrix(grid(), floors([grid()])).take(np.arange(5))
+    plain = plain_roofline(made)
+    learned, constant = np.array([[1.0, -1.0, 2.0, 1.0, 1.0], [2.0, 1.0, 1.0, -1.0, np.nan]]) + plain
+    expected = np.array([1.0, 0.0, 1.0, 0.0, 1.0]) + plain
+    np.testing.assert_allclose(median_of_three(learned, constant, made), expected)
+
+
+def test_a_family_learns_from_its_own_rows_once_enough_of_its_dies_were_measured():
+    dies = ["nvidia-t4", "nvidia-l4", "nvidia-h100-sxm5-80gb", "nvidia-a100-sxm4-80gb"]
+    frame = pd.concat([grid(200).assign(chip=chip) for chip in dies])
+    assert holdout.ratio_group(frame, "cuda") == "cuda"
+    assert holdout.ratio_group(frame[frame.chip != "nvidia-l4"], "cuda") == "any"
+    twins = frame.replace({"chip": {"nvidia-l4": "nvidia-h200-sxm-141gb"}})  # the die of the H100
+    assert holdout.ratio_group(twins, "cuda") == "any"
+    assert holdout.ratio_group(frame, "rocm") == "any"
+
+
+def test_constant_efficiency_falls_back_from_operator_and_dtype_to_operator_to_all():
+    train = grid(4).assign(op=["Linear", "Linear", "Linear", "BMM"], dtype=["fp16", "fp16", "fp32", "fp16"])
+    test = grid(3).assign(op=["Linear", "Linear", "MatMul"], dtype=["fp16", "int8", "fp16"])
+    assert holdout.constant_residual(train, np.array([1.0, 3.0, 4.0, 9.0]), test).tolist() == [2.0, 3.0, 3.5]
 
 
 def test_small_cells_are_not_drowned_by_large_ones():
