@@ -97,6 +97,8 @@ class ModelPrediction:
     """Predicted ms of each operator type."""
     by_level: Mapping[str, float]
     """Predicted ms that rest on each evidence level."""
+    launch_ms: float
+    """What its launches alone take: the sum of the launch floors."""
 
 
 class OperatorSurrogate:
@@ -165,6 +167,8 @@ class OperatorSurrogate:
             for index, ms in enumerate(np.bincount(which, bounds[0], len(groups))):
                 by_level[choices[index].level] = by_level.get(choices[index].level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
+        launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
+        launch_ms = sum(self._floor(chip, cls, protocol) * count for cls, count in launches)
         covered, level = 0.0, "D"
         for name in sorted(by_level):
             covered += by_level[name]
@@ -172,7 +176,8 @@ class OperatorSurrogate:
             if covered >= _COVERED * total[0]:
                 break
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
-        return ModelPrediction(float(total[0]), float(total[1]), float(total[2]), level, support, by_operator, by_level)
+        value, lower, upper = (float(each) for each in total)
+        return ModelPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],

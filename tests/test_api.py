@@ -255,11 +255,22 @@ def test_dims_that_cannot_be_meant_are_refused(api: HetBench, op: str, dims: dic
         api.query_operator(op, dims, device="cuda")
 
 
-def test_every_catalogue_model_is_answered_on_every_family(api: HetBench):
+@pytest.mark.parametrize("seq_len", [128, 512])
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_model_is_answered_never_faster_at_a_larger_batch_or_refused(
+    api: HetBench, family: str, precision: str, seq_len: int
+):
     for name, record in models().items():
-        seq_len = min(64, record.max_seq_len or 64)
-        answers = api.query(name, device=list(FAMILIES), metric="latency", batch=2, seq_len=seq_len)
-        assert all(0 < answer.value < math.inf for answer in answers.values())
+        setting = {"target": family, "metric": "latency", "precision": precision, "seq_len": seq_len}
+        if record.max_seq_len and seq_len > record.max_seq_len:
+            with pytest.raises(InvalidInputError, match="at most"):
+                api.query(name, **setting)
+            continue
+        one, eight = (api.query(name, batch=batch, **setting) for batch in (1, 8))
+        assert 0 < one.value <= eight.value < math.inf, name
+        for answer in (one, eight):
+            assert answer.kind == "measured" or answer.lower <= answer.value <= answer.upper
 
 
 def test_a_traced_module_is_asked_like_a_model(api: HetBench):
