@@ -213,7 +213,7 @@ class ModelGraph:
     ) -> list[GraphNode]:
         """Every operator instance in execution order, with the nodes it reads from.
 
-        >>> load("bert-tiny").nodes(seq_len=8)[3].path
+        >>> load("bert-tiny").nodes(seq_len=8)[5].path
         'embeddings.LayerNorm'
         """
         setting = self.setting(batch, seq_len, image_size, precision, phase)
@@ -303,9 +303,9 @@ class ModelGraph:
 
 
 def _measured(setting: Setting, what: str | Sequence[int]) -> int | None:
-    """What a condition looks at: `batch`, `image_size`, or [a, d], the patches (image_size + a) // d along one side."""
+    """What a condition looks at: a size by its name, or [a, d]: the patches (image_size + a) // d along one side."""
     if isinstance(what, str):
-        return setting.batch if what == "batch" else setting.image_size
+        return {"batch": setting.batch, "seq_len": setting.seq_len, "image_size": setting.image_size}[what]
     return ((setting.image_size or 0) + what[0]) // what[1]
 
 

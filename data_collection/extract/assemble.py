@@ -1,8 +1,8 @@
 """Trace a model at several settings, find its structures, and write the graph file.
 
 Settings that give the same operators in the same order are one structure. Where they do not, a condition tells them
-apart: batch 1 (a copy that is a view when one axis has size 1), the trained image size (no window to shift) or the
-trained number of patches (nothing to interpolate).
+apart: batch 1 or seq_len 1 (a copy that is a view when one axis has size 1), the trained image size (no window to
+shift) or the trained number of patches (nothing to interpolate).
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def fit_points(record: Model) -> list[Point]:
     if record.seq_len is None:
         lengths = [None] * len(batches)
     if record.image_size is None:
-        return [Point(*sizes) for sizes in zip(batches[:6], lengths, [None] * 6, strict=False)]
+        points = [Point(*sizes) for sizes in zip(batches[:6], lengths, [None] * 6, strict=False)]
+        return points + [Point(batch, 1) for batch in (2, 1, 3) if record.inputs == "text+text"]
     points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=True)]
     native, patch = native_size(record), patch_size(record)
     if native is not None:  # the trained size, and sizes that cut into as many patches
@@ -125,6 +126,8 @@ def _structures(
     one: tuple[Any, int] = ("batch", 1)
     tests: list[tuple[tuple[Any, int], ...]] = [(), (one,)]
     native, patch = native_size(record), patch_size(record)
+    if any(point.seq_len == 1 for point in points):
+        tests += [(("seq_len", 1),), (one, ("seq_len", 1))]
     if native is not None:
         size, patches = ("image_size", native), ([0, patch], native // patch)
         tests += [(size,), (patches,), (one, size), (one, patches)]

@@ -19,6 +19,7 @@ from typing import Any
 
 from hetbench.models import Model
 from hetbench.tracing import Trace, trace_call
+from hetbench.tracing.record import unchanged
 
 __all__ = ["Point", "build", "has_cache", "native_size", "patch_size", "phases", "trace_point"]
 
@@ -71,7 +72,7 @@ def trace_point(record_: Model, network: Any, point: Point, precision: str, phas
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     network.to(dtype)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with _last_position_only(record_, network, phase), warnings.catch_warnings():
+    with unchanged(network), _last_position_only(record_, network, phase), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with mode, torch.device("meta"), torch.no_grad():
             kwargs = _inputs(record_, point, dtype)

@@ -25,7 +25,7 @@ def unseen_points(record: Model) -> list[Point]:
     step, native = image_multiple(record), native_size(record) or 301
     images: list[int | None] = [record.image_size, 511, 97, native, native + 5, native + 5]
     if step > 1:
-        images = [record.image_size, 6 * step, 2 * step, native, native, 5 * step]
+        images = [record.image_size, 8 * step, 2 * step, native, native, 5 * step]
     batches = (4, 1, 8, 13, 1, 6)
     if record.image_size is None:
         batches, images = batches[:4], [None] * 4

@@ -8,13 +8,13 @@ of the model reaches (parameter, buffer or input) is bookkeeping: positions, mas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
 
-__all__ = ["CREATION", "Call", "Frame", "Recording", "buffer_of", "fake_like", "fake_state", "record"]
+__all__ = ["CREATION", "Call", "Frame", "Recording", "buffer_of", "fake_like", "fake_state", "record", "unchanged"]
 
 
 @dataclass(eq=False, slots=True)
@@ -222,8 +222,20 @@ def record(
     """
     from torch.nn.utils.stateless import _reparametrize_module
 
-    with mode, _reparametrize_module(module, dict(state or fake_state(module, mode))):
+    with mode, unchanged(module), _reparametrize_module(module, dict(state or fake_state(module, mode))):
         return _record(module, args, kwargs or {}, known, cache)
+
+
+@contextmanager
+def unchanged(module: Any) -> Iterator[None]:
+    """Attributes as they are now after whatever runs inside: a call may keep tables or sizes for the next one."""
+    before = [(part, dict(vars(part))) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, attributes in before:
+            vars(part).clear()
+            vars(part).update(attributes)
 
 
 def _record(
