@@ -58,8 +58,9 @@ class HetBench:
         model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, and eager.
 
         With a metric: an `Answer`; with a list of devices: {device: Answer}. Without a metric: `Answers`, by metric,
-        whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it;
-        `source_value`, measured by the caller on the source in the metric's unit, scales the answer by it.
+        whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it: both
+        sides measured, else both predicted, with a row that was measured in the notes. `source_value`, measured by
+        the caller on the source in the metric's unit, scales the answer by it.
 
         Raises `UnknownNameError`, `InvalidInputError`, or `RefusedError` where no evidence allows an answer.
 
@@ -246,7 +247,26 @@ class HetBench:
         if source is None:
             return answer
         origin = solve(source, graph, metric, predictor)
+        if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
+            answer, origin = _both_predicted(target, source, graph, metric, predictor)
         return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
+
+
+def _both_predicted(
+    target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
+) -> tuple[Answer, Answer]:
+    """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
+    sides = []
+    for side in (target, source):
+        known, found = solve(side, graph, metric, predictor), predict(side, graph, metric, predictor)
+        if known.kind == "measured":
+            found = replace(found, notes=(*found.notes, _published(known)))
+        sides.append(found)
+    return sides[0], sides[1]
+
+
+def _published(known: Answer) -> str:
+    return f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})"
 
 
 def _scaled(
@@ -264,7 +284,7 @@ def _scaled(
     for side in (target, source):
         known = solve(side, graph, metric, predictor)
         if known.kind == "measured":
-            notes.append(f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})")
+            notes.append(_published(known))
     measured = replace(
         origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
         shares={}, notes=(*source.notes, "measured by the caller"),

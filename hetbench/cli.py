@@ -25,6 +25,7 @@ from hetbench.metrics import metrics as all_metrics
 from hetbench.models import models as all_models
 from hetbench.operators import operator_types
 from hetbench.schema import FAMILIES, PRECISIONS
+from hetbench.sources import sources as all_sources
 
 __all__ = ["app", "main"]
 
@@ -131,6 +132,20 @@ def metrics(as_json: Json = False) -> None:
     """The metrics, their units and where their values come from."""
     columns = ("name", "unit", "better", "kind", "meaning")
     _print_table(columns, ([getattr(m, c) for c in columns] for m in all_metrics().values()), as_json)
+
+
+@app.command()
+def sources(as_json: Json = False) -> None:
+    """Where the data come from: every upstream with its licence and what it gives."""
+    texts = ["name", "licence", "families"] + ["repository", "title", "commits", "citation", "gives"] * as_json
+    names = [*texts, "operator_rows", "model_rows", "evidence_rows", "registrations", "chip_facts"]
+    _print_table(names, ([_listed(getattr(s, c)) for c in names] for s in all_sources().values()), as_json)
+    for source in () if as_json else all_sources().values():
+        _console().print(f"{source.name}: {source.citation} {source.gives}", soft_wrap=True)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _dim(text: str) -> tuple[str, int]:

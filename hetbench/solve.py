@@ -2,21 +2,25 @@
 
 Latency is the sum over the operator graph; throughput follows from it; flops, params, memory and coverage are exact
 arithmetic on the graph; energy and power are answered where somebody measured them and refused elsewhere.
+A measured row answers only its own setting: model, one chip, precision, batch, seq_len, image_size, phase and stack
+all equal. A row of another stack is mentioned in the notes, never taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from statistics import median
 from typing import Any
 
-from hetbench import predictors
+from hetbench import evidence, predictors
 from hetbench.answers import Answer
 from hetbench.chips import Chip
 from hetbench.errors import RefusedError
 from hetbench.graph import ModelGraph
 from hetbench.metrics import metric as metric_named
+from hetbench.models import models
 from hetbench.question import DEFAULT_STACK, Question
 
 __all__ = ["predict", "solve"]
@@ -46,7 +50,7 @@ def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     surrogate = predictors.load()
     table = graph.operators(*question.sizes)
     found = surrogate.predict_model(table, chip, protocol=_PROTOCOL, predictor=predictor)
-    notes = (*question.notes, *_fits(question, graph, chip), _levels(found.by_level))
+    notes = (*question.notes, *_fits(question, graph, chip), _levels(found.by_level), *_elsewhere(question, "latency"))
     if (question.batch or 1) > 1 and found.value < _LAUNCH_BOUND * found.launch_ms:
         alone = surrogate.predict_model(
             graph.operators(1, *question.sizes[1:]), chip, protocol=_PROTOCOL, predictor=predictor
@@ -61,15 +65,23 @@ def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 
 def _throughput(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    latency = solve(question, graph, "latency", predictor)
-    per_call = (question.batch or 1) * ((question.seq_len or 1) if question.phase == "prefill" else 1)
-    what = ("samples" if question.phase == "inference" else "tokens") if question.batch else "run of the example inputs"
+    latency = _latency(question, graph, predictor)
+    per_call, what = _per_call(question)
     return replace(
         latency, metric="throughput", unit="1/s", value=1e3 * per_call / latency.value,
         lower=None if latency.upper is None else 1e3 * per_call / latency.upper,
         upper=None if latency.lower is None else 1e3 * per_call / latency.lower,
-        notes=(*latency.notes, f"{per_call} {what} a call / latency"),
+        notes=(*latency.notes, *_elsewhere(question, "throughput"), f"{per_call} {what} a call / latency"),
     )  # fmt: skip
+
+
+def _per_call(question: Question) -> tuple[int, str]:
+    """How many of what one call completes."""
+    if not question.batch:
+        return 1, "run of the example inputs"
+    if question.phase == "inference":
+        return question.batch, "samples"
+    return question.batch * ((question.seq_len or 1) if question.phase == "prefill" else 1), "tokens"
 
 
 def _flops(question: Question, graph: ModelGraph, predictor: str) -> Answer:
@@ -95,12 +107,28 @@ def _coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 def _only_measured(metric: str) -> Callable[[Question, ModelGraph, str], Answer]:
     def refuse(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+        chip = _chip_of(question, metric)
         raise RefusedError(
-            f"{metric} is answered only where somebody measured it, and no row has {question.model} on "
-            f"{_chip_of(question, metric).name} at this setting. `hetbench sources` lists what was measured."
+            f"{metric} is answered only where somebody measured it, and no row has {question.model} on {chip.name} at "
+            f"this setting. {_related(question, metric)}"
         )
 
     return refuse
+
+
+def _related(question: Question, metric: str) -> str:
+    """What was measured of the metric that comes nearest, and why it is not an answer."""
+    known = [row for row in _rows_of(question) if row.metric == metric]
+    here = [row for row in known if question.chip is not None and row.chip == question.chip.name]
+    if here:
+        example = here[0]
+        return (
+            f"It has {len(here)} {metric} rows of other settings there, such as {example.value:.4g} {example.unit} in "
+            f"phase {example.phase} under {example.stack or 'an unnamed stack'}: {example.note} ({example.ref})."
+        )
+    if known:
+        return f"Rows of it, all at other settings: {', '.join(sorted({row.chip for row in known}))}."
+    return f"Nobody published {metric} of this model. `hetbench sources` lists what was read."
 
 
 _SOLVERS: dict[str, Callable[[Question, ModelGraph, str], Answer]] = {
@@ -134,12 +162,73 @@ def _fields(question: Question, notes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _measured(question: Question, metric: str) -> Answer | None:
-    """The published row of exactly this question, if there is one."""
-    return None
+    """The published row of exactly this question, if there is one; throughput also as batch / measured latency."""
+    if question.chip is None or not question.batch:
+        return None
+    found = evidence.find(_setting(question), question.stack, metric)
+    if found:
+        return _of_rows(question, metric, found, [row.value for row in found])
+    found = evidence.find(_setting(question), question.stack, "latency") if metric == "throughput" else ()
+    if not found:
+        return None
+    per_call, what = _per_call(question)
+    values = [1e3 * per_call / row.value for row in found]
+    return _of_rows(question, metric, found, values, f"{per_call} {what} a call / measured latency")
+
+
+def _of_rows(
+    question: Question, metric: str, found: Sequence[evidence.Row], values: Sequence[float], *notes: str
+) -> Answer:
+    """One answer from the rows of one setting: their median, with the spread in the notes."""
+    unit = metric_named(metric).unit
+    if len(found) > 1:
+        notes += (f"median of {len(found)} rows, {min(values):.4g} to {max(values):.4g} {unit}",)
+    software = sorted({row.software for row in found if row.software})
+    if software:
+        notes += (f"measured with {', '.join(software)}",)
+    notes += tuple(dict.fromkeys(f"published as {row.note}" for row in found if row.note))
+    return Answer(
+        median(values), unit, kind="measured", level="A", support=len(found), metric=metric,
+        refs=tuple(dict.fromkeys(row.ref for row in found)), **_fields(question, (*question.notes, *notes)),
+    )  # fmt: skip
+
+
+def _elsewhere(question: Question, metric: str) -> tuple[str, ...]:
+    """Notes on what was measured at this very setting under other stacks."""
+    if question.chip is None or not question.batch:
+        return ()
+    return tuple(
+        f"measured under stack {stack!r}: {median(row.value for row in found):.4g} {found[0].unit} ({found[0].ref})"
+        for stack, found in sorted(evidence.stacks(_setting(question), metric).items()) if stack != question.stack
+    )  # fmt: skip
+
+
+def _setting(question: Question) -> evidence.Setting:
+    name = question.chip.name if question.chip else ""
+    return (
+        question.model, name, question.precision, question.batch, question.seq_len, question.image_size, question.phase
+    )  # fmt: skip
+
+
+def _rows_of(question: Question) -> tuple[evidence.Row, ...]:
+    """Every row of the model, at any setting; none for a traced module."""
+    return evidence.rows(model=question.model) if question.batch and question.model in models() else ()
 
 
 def _no_stack(question: Question) -> str:
-    return f"stack {question.stack!r} is answered only where somebody measured it"
+    chip = _chip_of(question, "latency")
+    known = [row for row in _rows_of(question) if row.use == "answer" and row.stack is not None]
+    text = (
+        f"stack {question.stack!r} is answered only where somebody measured it, and no row has {question.model} on "
+        f"{chip.name} at this setting. {DEFAULT_STACK!r} is predicted."
+    )
+    exact = {row.stack for row in known if row.setting == _setting(question)}
+    here = {row.stack for row in known if row.chip == chip.name}
+    for stacks, where in ((exact, "at this setting"), (here, f"of it on {chip.name}, at other settings")):
+        if stacks:
+            return f"{text} Measured {where}: {', '.join(sorted(map(str, stacks)))}."
+    pairs = sorted({row.chip for row in known if row.stack == question.stack})
+    return f"{text} Measured under it on: {', '.join(pairs)}." if pairs else text
 
 
 def _chip_of(question: Question, metric: str) -> Chip:

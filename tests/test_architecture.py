@@ -18,7 +18,7 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "graph_memory", "graph", "features",
-    "forest", "perceptron", "answers", "evidence", "artifacts", "predictors", "migration", "question", "solve",
+    "forest", "perceptron", "answers", "evidence", "sources", "artifacts", "predictors", "migration", "question", "solve",
     "tables", "tracing", "api", "cli",
 )  # fmt: skip
 
