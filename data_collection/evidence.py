@@ -129,7 +129,7 @@ def normalise(raw: Raw) -> Row:
         notes.append(f"chip stated as {raw['chip']!r}")
     if raw["kind"] != "exact" or raw["model"].lower() not in (record.name, *map(str.lower, record.aliases)):
         notes.append(f"upstream's name: {raw['model']}")
-    notes.append(f"unit: {raw['unit']}")
+    notes.append(f"unit {raw['unit']}")
     row = {
         "model": record.name, "family": chips()[raw["chip_name"]].family, "chip": raw["chip_name"],
         "precision": rules.PRECISIONS.get(given, given), "batch": _whole(raw["batch"]),

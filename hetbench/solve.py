@@ -186,7 +186,7 @@ def _of_rows(
     software = sorted({row.software for row in found if row.software})
     if software:
         notes += (f"measured with {', '.join(software)}",)
-    notes += tuple(dict.fromkeys(f"published as {row.note}" for row in found if row.note))
+    notes += tuple(dict.fromkeys(f"as published: {row.note}" for row in found if row.note))
     return Answer(
         median(values), unit, kind="measured", level="A", support=len(found), metric=metric,
         refs=tuple(dict.fromkeys(row.ref for row in found)), **_fields(question, (*question.notes, *notes)),
