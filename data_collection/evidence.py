@@ -30,8 +30,8 @@ from hetbench.schema import PHASES, PRECISIONS, itemsize
 
 OUTPUT = Path(__file__).resolve().parent.parent / "hetbench" / "catalog" / "evidence.json.gz"
 COLUMNS = (
-    "model", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software", "metric",
-    "value", "unit", "n_chips", "stat", "match", "use", "ref", "note",
+    "model", "family", "chip", "precision", "batch", "seq_len", "image_size", "new_tokens", "phase", "stack",
+    "software", "metric", "value", "unit", "n_chips", "stat", "match", "use", "ref", "note",
 )  # fmt: skip
 KINDS = ("exact", "same-arch")
 PAIR = (0.97, 1.06)  # throughput x latency / samples of figures that one run gave
@@ -134,7 +134,8 @@ def normalise(raw: Raw) -> Row:
         "model": record.name, "family": chips()[raw["chip_name"]].family, "chip": raw["chip_name"],
         "precision": rules.PRECISIONS.get(given, given), "batch": _whole(raw["batch"]),
         "seq_len": _whole(raw["seq_len"]) if record.seq_len else None,
-        "image_size": _whole(raw["image_size"]) if record.image_size else None, "phase": raw["phase"],
+        "image_size": _whole(raw["image_size"]) if record.image_size else None,
+        "new_tokens": rules.new_tokens(raw, extra), "phase": raw["phase"],
         "stack": rules.stack(raw, extra), "software": raw["software"] or None, "metric": metric, "value": raw["value"],
         "unit": unit, "n_chips": _whole(raw["n_chips"]), "stat": rules.statistic(raw, extra), "match": raw["kind"],
         "use": use, "ref": raw["ref"], "note": "; ".join(notes),
@@ -147,11 +148,13 @@ def _use(row: Row) -> str:
     record = models()[row["model"]]
     sizes = (row["seq_len"] if record.seq_len else 1, row["image_size"] if record.image_size else 1)
     stated = None not in (row["batch"], row["stack"], *sizes) and row["n_chips"] == 1
-    asked = row["phase"] in record.phases and row["phase"] in PHASES and row["precision"] in PRECISIONS
-    short = record.max_seq_len is None or (row["seq_len"] or 0) <= record.max_seq_len
-    if row["use"] == "show" or not (stated and asked and short) or row["metric"] == "memory":
+    generated = row["phase"] == "serving" and row["new_tokens"] is not None and row["metric"] == "latency"
+    asked = (row["phase"] in record.phases and row["phase"] in PHASES) or generated
+    tokens = (row["seq_len"] or 0) + (row["new_tokens"] or 0)
+    fits = row["precision"] in PRECISIONS and tokens <= (record.max_seq_len or math.inf)
+    if row["use"] == "show" or not (stated and asked and fits) or row["metric"] == "memory":
         return "show"
-    if row["match"] != "exact" or re.fullmatch(r"p\d\d", row["stat"]):
+    if generated or row["match"] != "exact" or re.fullmatch(r"p\d\d", row["stat"]):
         return "compare"
     return str(row["use"])
 
@@ -171,7 +174,8 @@ def repeated(rows: list[Row]) -> set[int]:
 
 def paired(rows: list[Row]) -> set[int]:
     """Positions of throughput rows that only say batch / latency of a latency row beside them."""
-    names = tuple(name for name in COLUMNS if name not in ("metric", "value", "unit", "note", "stat", "use"))
+    figures = ("metric", "value", "unit", "note", "stat", "use", "new_tokens")
+    names = tuple(name for name in COLUMNS if name not in figures)
     latencies: dict[tuple[Any, ...], list[float]] = {}
     for row in rows:
         if row["metric"] == "latency":

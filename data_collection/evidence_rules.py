@@ -1,9 +1,9 @@
 """What each published data set means: its stack, its statistic, and how far a row may be used.
 
 A row is used in one of three ways. `answer`: every setting is stated and the figure is what a query asks for, so the
-row may be the answer. `compare`: it may be set beside a prediction, but something is inferred or slightly different
-(`note` says what). `show`: some setting is not known or is not one that a query has. The reasons are in
-the corpus notes, section 4, and next to each entry here.
+row may be the answer. `compare`: it may be set beside a prediction, but something is inferred, slightly different or
+made of several calls (`note` says what). `show`: some setting is not known or is not one that a query has. The
+reasons are in the corpus notes, section 4, and next to each entry here.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ METRICS = {
     "power_w": ("power", "W"), "memory_mb": ("memory", "MB"), "ttft_ms": ("time_to_first_token", "ms"),
     "tpot_ms": ("time_per_token", "ms"),
 }  # fmt: skip
+
+
+# settings of LLM-Inference-Bench that change the computation, and their usual values
+SPECIAL = ("KV Cache", "kv_cache_dtype", "speculative_decoding", "speculative model", "num speculative tokens")
+USUAL = ("With KV Cache", "Without Speculative Decoding", "Weight = fp16, KV Cache = fp16")
 
 
 def stack(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
@@ -89,6 +94,19 @@ def statistic(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
     return "mean" if row["file"] in ("timm", "co2_inference", "optimum_benchmark", "ascend_modelzoo") else "unknown"
 
 
+def new_tokens(row: Mapping[str, Any], extra: Mapping[str, Any]) -> int | None:
+    """Tokens that a row of whole requests generates; None where it generates none or does not say.
+
+    >>> new_tokens({"file": "llm_inference_bench", "unit": "ms/batch end-to-end (prefill+decode)"}, {"out_len": 128})
+    128
+    """
+    if row["file"] == "llm_inference_bench" and row["unit"] == "ms/batch end-to-end (prefill+decode)":
+        return extra.get("out_len")
+    if row["file"] == "optimum_benchmark" and row["unit"] == "ms/generate call":
+        return extra.get("new_tokens")
+    return None
+
+
 def limit(row: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[str, str]:
     """How far a row may be used at most, and the reason for the note; ("answer", "") where nothing speaks against it.
 
@@ -115,8 +133,13 @@ def _compressor(row: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[str, 
 
 def _llm_bench(row: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[str, str]:
     if row["metric"] != "ttft_ms":
-        why = f"prefill and decode of one batch, {extra.get('out_len') or 'unstated'} tokens out"
-        return "show", why + ("; llama-bench, concurrent sequences not stated" if row["batch"] is None else "")
+        why = "prefill and decode of one batch"
+        special = [f"{name} {extra[name]}" for name in SPECIAL if extra.get(name) not in (None, "", *USUAL)]
+        if special:
+            return "show", f"{why}; {', '.join(special)}"
+        if row["chip"] == "amd-mi250":
+            why += "; one or both dies of the MI250 is not stated"
+        return "compare", why + ("; llama-bench, concurrent sequences not stated" if row["batch"] is None else "")
     if row["chip"] == "amd-mi250":
         return "compare", "run with one output token; one or both dies of the MI250 is not stated"
     return "answer", "run with one output token"

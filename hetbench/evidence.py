@@ -2,8 +2,8 @@
 
 The table (`catalog/evidence.json.gz`, made by `python -m data_collection.evidence`) is read on first use. Each row
 says how far it may be used: `answer` rows have every setting stated and answer a query of exactly that setting;
-`compare` rows may stand beside a prediction, their `note` says what is inferred or slightly different; `show` rows
-lack a setting, or are of a task that no query asks (serving, several chips). Unknown is None.
+`compare` rows may stand beside a prediction, their `note` says what is inferred or different (a whole generation is
+made of a prefill and many decoding steps); `show` rows lack a setting or use several chips. Unknown is None.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Row:
     seq_len: int | None
     """Tokens of the input; None also where the model takes no sequence."""
     image_size: int | None
+    new_tokens: int | None
+    """Tokens generated, of a serving row that says so."""
     phase: str
     """inference, prefill, decode, or serving (whole requests: prefill, decode and perhaps queueing)."""
     stack: str | None

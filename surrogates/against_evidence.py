@@ -5,7 +5,8 @@
 Takes the rows of the evidence table that a query could ask for (`use` answer or compare: one chip, every setting
 known, latency or throughput), predicts each from its operator graph, and scores the predictions by family, category,
 stack and level. The prediction is of eager launches whatever the row's stack, so a bias per stack is what the stack
-gains. Throughput rows are compared as milliseconds a call.
+gains. Throughput rows are compared as milliseconds a call; a generation is predicted as a prefill and its decoding
+steps, by the trapezoid of the first and the last one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from hetbench import evidence
 from hetbench import graph as graphs
 from hetbench.chips import chips
 from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.graph import OperatorTable
 from hetbench.models import models
 from hetbench.predictors import OperatorSurrogate, load
 from surrogates.evaluate import score
@@ -30,8 +33,8 @@ from surrogates.evaluate import score
 PROTOCOL = "event"  # as queries of whole models are answered
 PREDICTORS = ("auto", "roofline")
 TABLES: tuple[tuple[str, ...], ...] = (
-    ("all",), ("family",), ("family", "category"), ("family", "stack"), ("level",), ("precision",), ("batch_class",),
-    ("family", "chip"), ("category", "model"),
+    ("all",), ("family",), ("family", "category"), ("family", "phase"), ("family", "phase", "stack"), ("level",),
+    ("precision",), ("batch_class",), ("family", "chip"), ("category", "model"),
 )  # fmt: skip
 COLUMNS = ("model", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "metric", "ref")
 
@@ -44,17 +47,17 @@ def measured_ms(row: evidence.Row) -> float:
     return 1e3 * (row.batch or 1) * tokens / row.value
 
 
-def compare(surrogate: OperatorSurrogate) -> tuple[pd.DataFrame, Counter[str]]:
+def compare(rows: Iterable[evidence.Row], surrogate: OperatorSurrogate) -> tuple[pd.DataFrame, Counter[str]]:
     """One line a row with what each predictor says, and how many rows were refused and why."""
     lines, refused = [], Counter[str]()
-    for row in evidence.rows():
+    for row in rows:
         if row.use == "show" or row.n_chips != 1 or row.metric not in ("latency", "throughput"):
             continue
         line = {name: getattr(row, name) for name in COLUMNS}
         line |= {"measured": measured_ms(row), "use": row.use, "category": models()[row.model].category, "all": "all"}
         line |= {"batch_class": "batch 1" if row.batch == 1 else "batch 2-31" if row.batch < 32 else "batch 32+"}
         try:
-            line |= predicted(row, surrogate)
+            line |= predicted(row.setting, row.new_tokens, surrogate)
         except (RefusedError, InvalidInputError) as why:
             refused[f"{row.family} {row.precision}: {why}"] += 1
             continue
@@ -62,18 +65,40 @@ def compare(surrogate: OperatorSurrogate) -> tuple[pd.DataFrame, Counter[str]]:
     return pd.DataFrame(lines), refused
 
 
-def predicted(row: evidence.Row, surrogate: OperatorSurrogate) -> dict[str, float | str]:
+@cache
+def predicted(
+    setting: evidence.Setting, new_tokens: int | None, surrogate: OperatorSurrogate
+) -> dict[str, float | str]:  # fmt: skip
     """What each predictor answers for the setting of a row."""
-    table = graphs.load(row.model).operators(row.batch, row.seq_len, row.image_size, row.precision, row.phase)
-    found = {
-        name: surrogate.predict_model(table, chips()[row.chip], protocol=PROTOCOL, predictor=name)
-        for name in PREDICTORS
-    }  # fmt: skip
-    best = found["auto"]
-    return {
-        "auto": best.value, "roofline": found["roofline"].value, "lower": best.lower, "upper": best.upper,
-        "level": best.level, "launch_share": best.launch_ms / best.value,
-    }  # fmt: skip
+    found: dict[str, float | str] = {}
+    for name in PREDICTORS:
+        parts = [
+            (calls, surrogate.predict_model(table, chips()[setting[1]], protocol=PROTOCOL, predictor=name))
+            for calls, table in calls_of(setting, new_tokens)
+        ]  # fmt: skip
+        found[name] = sum(calls * part.value for calls, part in parts)
+        if name == "auto":
+            found |= {
+                "lower": sum(calls * part.lower for calls, part in parts),
+                "upper": sum(calls * part.upper for calls, part in parts),
+                "level": max(part.level for _, part in parts),
+                "launch_share": sum(calls * part.launch_ms for calls, part in parts) / found["auto"],
+            }  # fmt: skip
+    return found
+
+
+def calls_of(setting: evidence.Setting, new_tokens: int | None) -> list[tuple[float, OperatorTable]]:
+    """The calls that a row consists of, with how often each: the operator tables of one setting."""
+    model, _, precision, batch, seq_len, image_size, phase = setting
+    graph = graphs.load(model)
+    if not new_tokens:
+        return [(1.0, graph.operators(batch, seq_len, image_size, precision, phase))]
+    steps, last = (new_tokens - 1) / 2, (seq_len or 0) + new_tokens - 1  # the prefill gives the first token
+    return [
+        (1.0, graph.operators(batch, seq_len, image_size, precision, "prefill")),
+        (steps, graph.operators(batch, seq_len, image_size, precision, "decode")),
+        (steps, graph.operators(batch, last, image_size, precision, "decode")),
+    ]
 
 
 def summary(frame: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, object]]:
@@ -127,7 +152,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
     arguments = parser.parse_args()
     surrogate = load(arguments.artefact)
-    frame, refused = compare(surrogate)
+    frame, refused = compare(evidence.rows(), surrogate)
     tables = {" x ".join(keys): summary(frame, keys) for keys in TABLES}
     text = markdown(tables)
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -234,6 +234,23 @@ def test_a_row_with_less_than_everything_stated_does_not_answer(changes: dict[st
     assert row["use"] == use
 
 
+@pytest.mark.parametrize(("extra", "use", "tokens"), [
+    ({"out_len": 128}, "compare", 128), ({"out_len": 128, "KV Cache": "Without KV Cache"}, "show", 128),
+    ({"out_len": 128, "kv_cache_dtype": "Weight = fp16, KV Cache = fp8"}, "show", 128), ({}, "show", None),
+])  # fmt: skip
+def test_a_generation_may_be_compared_where_it_was_computed_the_usual_way(
+    extra: dict[str, Any], use: str, tokens: int | None
+):
+    generation = {
+        "file": "llm_inference_bench", "chip": "nvidia-h100-sxm-80gb", "chip_name": "nvidia-h100-sxm5-80gb",
+        "our": "Mistral-7B", "model": "mistralai/Mistral-7B-v0.1", "precision": "fp16", "batch": 16.0, "seq_len": "128",
+        "image_size": None, "phase": "serving", "software": "vLLM", "unit": "ms/batch end-to-end (prefill+decode)",
+        "value": 1500.0, "extra": extra,
+    }  # fmt: skip
+    (row,), _ = _table(_raw(**generation))
+    assert (row["use"], row["new_tokens"], row["seq_len"]) == (use, tokens, 128)
+
+
 @pytest.mark.parametrize(("software", "extra", "stack"), [
     ("pytorch 2.4.0 cuda 12.4 torch.compile timm", {"layout": "nchw"}, "compiled"),
     ("tensorflow (NGC)", {"ctx": "**FP32 Inference Latency + XLA**"}, "tensorflow-xla"), ("vLLM", {}, "vllm"),
