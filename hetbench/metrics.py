@@ -36,7 +36,8 @@ METRICS = MappingProxyType({m.name: m for m in (
     Metric("memory", "MB", "lower", "derived",
            "weights + peak of live activations + KV cache, in MB of 10^6 bytes, without allocator or runtime"),
     Metric("coverage", "%", "higher", "derived",
-           "share of the model's operator calls that the backend registers natively or composes"),
+           "share of the model's eager operator calls that the backend registers or composes of registered ones; what "
+           "it hands to the CPU, lacks or nobody knows of is not covered"),
     Metric("flops", "FLOP", "lower", "derived", "floating-point operations of one call (a multiply-add is 2)"),
     Metric("params", "1", "neither", "derived", "parameters, tied weights counted once"),
 )})

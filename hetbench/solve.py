@@ -14,8 +14,8 @@ from functools import lru_cache
 from statistics import median
 from typing import Any
 
-from hetbench import evidence, predictors
-from hetbench.answers import Answer
+from hetbench import evidence, migration, predictors
+from hetbench.answers import Answer, digits
 from hetbench.chips import Chip
 from hetbench.errors import RefusedError
 from hetbench.graph import ModelGraph
@@ -101,8 +101,38 @@ def _memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 
 def _coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+    """Percent of the operator calls of one eager pass that the back end registers or composes of registered ones."""
     chip = _chip_of(question, "coverage")
-    raise RefusedError(f"no operator registrations of {chip.family} are known.")
+    if question.stack != DEFAULT_STACK:
+        raise RefusedError(
+            f"coverage is of eager PyTorch, whose registrations were read; what stack {question.stack!r} compiles "
+            f"was not. Leave stack= out."
+        )
+    batch, seq_len, image_size, precision, phase = question.sizes
+    found = migration.coverage(
+        graph, chip, precision=precision, phase=phase, batch=batch, seq_len=seq_len, image_size=image_size
+    )  # fmt: skip
+    return _derived("coverage", found.share, question, _covered(found), found.refs)
+
+
+def _covered(found: migration.Coverage) -> tuple[str, ...]:
+    """How the share comes about, and the operators that are not registered as they are."""
+    shares = ", ".join(f"{status} {digits(share)} %" for status, share in found.shares().items() if share)
+    notes = [
+        f"of {sum(found.calls.values()):,} eager operator calls, views left out: {shares}; native and composite count",
+        f"of {len(found.operators)} distinct operators {digits(found.distinct_share)} % covered ({found.title})",
+    ]
+    if found.composite:
+        names = [f"{each.operator} x {found.calls[each.operator]}" for each in found.composite]
+        notes.append(f"composite, made of registered operators: {', '.join(names)}")
+    means = {
+        "fallback": "handed to the CPU", "absent": "not registered", "unknown": "nothing read tells, not counted as run"
+    }  # fmt: skip
+    for status, meaning in means.items():
+        for each in found.by_status(status):
+            lacks = f", lacks {', '.join(each.via)}" if each.via else ""
+            notes.append(f"{status}: {each.operator} x {found.calls[each.operator]}, {meaning}{lacks}")
+    return tuple(notes)
 
 
 def _only_measured(metric: str) -> Callable[[Question, ModelGraph, str], Answer]:
