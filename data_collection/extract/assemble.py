@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,7 @@ def fit_points(record: Model) -> list[Point]:
     if record.seq_len is None:
         lengths = [None] * len(batches)
     if record.image_size is None:
-        points = [Point(*sizes) for sizes in zip(batches[:6], lengths, [None] * 6, strict=False)]
-        return points + [Point(batch, 1) for batch in (2, 1, 3) if record.inputs == "text+text"]
+        return [Point(*sizes) for sizes in zip(batches[:6], lengths, [None] * 6, strict=False)]
     points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=True)]
     native, patch = native_size(record), patch_size(record)
     if native is not None:  # the trained size, and sizes that cut into as many patches
@@ -79,7 +79,7 @@ def fit_points(record: Model) -> list[Point]:
 def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """The graph of a model as the table that `hetbench.graph` reads."""
     network = build(record)
-    points = fit_points(record)
+    settings = fit_points(record)
     variants: list[dict[str, Any]] = []
     known: dict[str, int] = {}
     table: dict[str, Any] = {"format": FORMAT, "name": record.name, "params": 0, "limits": limits(record)}
@@ -88,12 +88,16 @@ def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[
     for phase in phases(record):
         by_phase[phase] = {}
         for precision in PRECISIONS:
-            if precision == "bf16" and _same(traces[0], trace_point(record, network, points[0], precision, phase)):
+            trace = partial(trace_point, record, network, precision=precision, phase=phase)
+            if precision == "bf16" and _same(traces[0], trace(settings[0])):
                 by_phase[phase]["bf16"] = by_phase[phase]["fp16"]
                 continue
-            say(f"{record.name}: {phase} {precision}, {len(points)} settings")
-            traces = [trace_point(record, network, point, precision, phase) for point in points]
+            say(f"{record.name}: {phase} {precision}, {len(settings)} settings")
+            traces, points = [trace(point) for point in settings], settings
             table["params"] = traces[0].parameter_count
+            single = [Point(batch, 1) for batch in (2, 1, 3)] if record.seq_len and not record.image_size else []
+            if single and signature(trace(single[0]), precision) != signature(traces[0], precision):
+                points, traces = [*settings, *single], [*traces, *map(trace, single)]
             rules = []
             for conditions, chosen in _structures(record, points, traces, precision):
                 chosen = sorted(chosen, key=lambda i: points[i].batch == 1)  # the first says what reshapes copy

@@ -25,8 +25,19 @@ def trace_call(
     module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, mode: Any, state: Mapping[str, Any] | None = None,
     cache: Sequence[Any] = (),
 ) -> Trace:
-    """The operators of one call of `module` on fake tensors; see `record` for the arguments."""
-    return recompose(record(module, args, kwargs, mode=mode, known=is_known, state=state, cache=cache))
+    """The operators of one call of `module` on fake tensors; see `record` for the arguments.
+
+    Raises `InvalidInputError` for a module whose path depends on the values of tensors.
+    """
+    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
+
+    try:
+        return recompose(record(module, args, kwargs, mode=mode, known=is_known, state=state, cache=cache))
+    except (DataDependentOutputException, DynamicOutputShapeException) as error:
+        raise InvalidInputError(
+            f"the path of {type(module).__name__} depends on the value of a tensor ({error}), which a trace without "
+            "computing cannot follow. Trace the part that does not, or pass the value as a Python number."
+        ) from error
 
 
 def trace(module: Any, example_inputs: Any, *, name: str | None = None) -> ModelGraph:
@@ -84,7 +95,7 @@ def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 def _trace_in(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], precision: str) -> Trace:
     """One trace with every floating-point tensor in a precision."""
     import torch
-    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+    from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils._pytree import tree_map_only
 
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
@@ -92,10 +103,4 @@ def _trace_in(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], preci
     fake_args, fake_kwargs = tree_map_only(
         torch.Tensor, lambda tensor: fake_like(tensor, mode, dtype), (tuple(args), dict(kwargs))
     )
-    try:
-        return trace_call(module, fake_args, fake_kwargs, mode=mode, state=fake_state(module, mode, dtype))
-    except (DataDependentOutputException, DynamicOutputShapeException) as error:
-        raise InvalidInputError(
-            f"the module's path depends on the value of a tensor ({error}), which a trace without computing cannot "
-            "follow. Trace the part that does not, or pass the value as a Python number."
-        ) from error
+    return trace_call(module, fake_args, fake_kwargs, mode=mode, state=fake_state(module, mode, dtype))

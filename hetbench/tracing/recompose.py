@@ -130,7 +130,7 @@ def _merge_rotations(flow: Flow) -> None:
 _SDPA = "scaled_dot_product_attention"
 _BETWEEN = frozenset({
     "Add", "AddScalar", "Sub", "Mul", "MulScalar", "Div", "DivScalar", "Where", "Cast", "Clamp", "Maximum", "Copy",
-    "Dropout",
+    "Dropout", "Tanh",
 })  # fmt: skip
 
 
