@@ -10,10 +10,12 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("duckdb")
 pytest.importorskip("autogluon.tabular")
 
+from hetbench import HetBench, predictors  # noqa: E402
 from hetbench.heads import median_of_three, plain_roofline  # noqa: E402
+from hetbench.operators import operator_type  # noqa: E402
 from surrogates import corpus, holdout, neusight, splits  # noqa: E402
 from surrogates.dataset import Effects, cell_labels, complete, floors, matrix, with_roofline  # noqa: E402
-from surrogates.evaluate import coverage, score  # noqa: E402
+from surrogates.evaluate import coverage, score, served  # noqa: E402
 from surrogates.tabular import Budget, fit_full, fit_ratio, full_columns, sample  # noqa: E402
 
 ROWS = Path(__file__).parent / "data" / "operator_rows.json"
@@ -121,8 +123,8 @@ def test_the_export_answers_as_autogluon_does_and_beats_the_roofline():
     held = np.arange(len(frame)) % 5 == 0
     head = fit_full(table, made.target, held, Budget(1000, 60, 6, 0.2, hidden=16, layers=2, epochs=20))
     matrix_ = table.to_numpy(np.float32)
-    served = {"forest": lambda m: head.forest(m), "perceptron": lambda m: head.perceptron(m[:, :-1], 0)}
-    answer = sum(weight * served[name](matrix_) for name, weight in head.weights.items())
+    serve = {"forest": lambda m: head.forest(m), "perceptron": lambda m: head.perceptron(m[:, :-1], 0)}
+    answer = sum(weight * serve[name](matrix_) for name, weight in head.weights.items())
     np.testing.assert_allclose(answer, head(table), atol=1e-4)
     error, roofline = np.abs(answer - made.target)[held], np.abs(made.target)[held]
     assert np.median(error) < np.median(roofline) / 3
@@ -161,6 +163,17 @@ def test_constant_efficiency_falls_back_from_operator_and_dtype_to_operator_to_a
     train = grid(4).assign(op=["Linear", "Linear", "Linear", "BMM"], dtype=["fp16", "fp16", "fp32", "fp16"])
     test = grid(3).assign(op=["Linear", "Linear", "MatMul"], dtype=["fp16", "int8", "fp16"])
     assert holdout.constant_residual(train, np.array([1.0, 3.0, 4.0, 9.0]), test).tolist() == [2.0, 3.0, 3.5]
+
+
+def test_a_table_of_operators_answers_as_the_training_code_scores(tables):
+    for name, frame in tables.items():
+        expected = served(frame, predictors.load())
+        dims = {op: (*operator_type(op).dims, *operator_type(op).optional) for op in set(frame.op)}
+        given = [{dim: int(row[dim]) for dim in dims[row["op"]] if dim in row} for row in frame.to_dict("records")]
+        keys = {key: frame[key].tolist() for key in ("op", "dtype", "chip", "protocol", "library", "layout")}
+        answer = HetBench().query_operators({**keys, "dims": given, "phase": ["fwd"] * len(frame)})
+        for column, mine in (("value", "predicted"), ("lower", "lower"), ("upper", "upper")):
+            np.testing.assert_allclose(answer[column], expected[mine], rtol=1e-9, err_msg=name)
 
 
 def test_small_cells_are_not_drowned_by_large_ones():
