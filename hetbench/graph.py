@@ -136,7 +136,10 @@ class Variant:
         for row, terms in enumerate(table["sizes"]):
             for place, factor in terms:
                 self.coefficients[row, place] = factor
-        self.template: list[int] = table["nodes"]["template"]
+        self.template: list[int] = table["nodes"]["template"] if "nodes" in table else []
+        times = Counter(self.template)
+        self.counts: list[int] = table.get("counts") or [times[index] for index in range(len(table["templates"]))]
+        """How often the network runs each template."""
         self._groups: dict[str, list[tuple[str, str, tuple[str, ...], Ints, Ints]]] = {}
 
     def values(self, setting: Setting) -> Ints:
@@ -154,11 +157,10 @@ class Variant:
     def groups(self, precision: str) -> list[tuple[str, str, tuple[str, ...], Ints, Ints]]:
         """(op, dtype, dim names, size indices [dims, rows], count [rows]) of each group."""
         if precision not in self._groups:
-            counts = Counter(self.template)
             found: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}
             for index, (op, dtype, dims, *_) in enumerate(self.table["templates"]):
                 key = (op, resolve_dtype(op, dtype, precision), tuple(dims))
-                found.setdefault(key, Counter())[tuple(dims.values())] += counts[index]
+                found.setdefault(key, Counter())[tuple(dims.values())] += self.counts[index]
             self._groups[precision] = [
                 (*key, np.array(list(rows), dtype=np.int64).T.copy(), np.array(list(rows.values()), dtype=np.int64))
                 for key, rows in sorted(found.items())
@@ -183,6 +185,8 @@ class ModelGraph:
         self.name: str = table["name"]
         self.params: int = table["params"]
         """Parameters, tied weights once."""
+        self.compact: bool = table.get("compact", False)
+        """Whether it counts operators only (see `hetbench.auxiliary`): no nodes, buffers or ATen names."""
         self.phases: tuple[str, ...] = tuple(phase for phase in PHASES if phase in table["phases"])
         self._table = table
         self._variants: dict[int, Variant] = {}
@@ -216,6 +220,7 @@ class ModelGraph:
         >>> load("bert-tiny").nodes(seq_len=8)[5].path
         'embeddings.LayerNorm'
         """
+        self._refuse_if_compact("nodes")
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         variant = self.variant(setting)
         values, table = variant.values(setting), variant.table
@@ -240,6 +245,7 @@ class ModelGraph:
         >>> load("gpt2").memory(precision="fp16").weights_bytes == 2 * 124_439_808
         True
         """
+        self._refuse_if_compact("memory")
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         variant = self.variant(setting)
         activation = TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64"
@@ -250,6 +256,7 @@ class ModelGraph:
 
     def aten_ops(self, precision: str = "fp32", phase: str = "inference", **sizes: int | None) -> Mapping[str, int]:
         """ATen operators that eager PyTorch calls in one pass, name -> calls, positions and masks included."""
+        self._refuse_if_compact("ATen operators")
         setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
         variant = self.variant(setting)
         counts: Counter[str] = Counter(variant.table["bookkeeping"])
@@ -288,9 +295,21 @@ class ModelGraph:
                 continue
             low, high, multiple, default = bounds
             sizes[name] = _size(name, default if given is None else given, low, high, self.name, multiple)
+        traced, image = limits.get("image_sizes"), sizes["image_size"]
+        if traced and image not in traced:
+            raise RefusedError(
+                f"{self.name} was traced at image sizes {', '.join(map(str, traced))} only, not at {image}."
+            )
         if batch * max(sizes["seq_len"] or 1, 1) > MAX_TOKENS:
             raise InvalidInputError(f"{self.name}: batch x seq_len above {MAX_TOKENS:,} tokens cannot be meant.")
         return Setting(batch, sizes["seq_len"], sizes["image_size"], precision, phase)
+
+    def _refuse_if_compact(self, what: str) -> None:
+        if self.compact:
+            raise RefusedError(
+                f"{self.name} is an auxiliary graph, which counts operators and has no {what}: it answers operators, "
+                "flops and params. Graphs of the catalogue (`hetbench models`) and of `hetbench.tracing` have all."
+            )
 
     def variant(self, setting: Setting) -> Variant:
         """The structure that the network has at a setting."""

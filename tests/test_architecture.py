@@ -17,9 +17,9 @@ FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
-    "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "graph_memory", "graph", "features",
-    "forest", "perceptron", "answers", "evidence", "sources", "artifacts", "predictors", "migration", "question", "solve",
-    "tables", "tracing", "api", "cli",
+    "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "graph_memory", "graph", "auxiliary",
+    "features", "forest", "perceptron", "heads", "answers", "evidence", "sources", "artifacts", "predictors",
+    "migration", "question", "solve", "tables", "tracing", "api", "cli", "__main__",
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Operator graphs of measured models beyond the catalogue, built from library definitions."""
