@@ -9,8 +9,8 @@ precisions, protocols and libraries apart. Unknown facts become NaN, which trees
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
 from hetbench.schema import STORAGE_BYTES
 
-__all__ = ["CLASSES", "Facts", "Features", "canonical", "chip_facts", "class_of", "features"]
+if TYPE_CHECKING:
+    from hetbench.graph import OperatorGroup, OperatorTable
+
+__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts", "class_of", "features"]
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
@@ -100,6 +103,27 @@ def class_of(op: str, dims: Mapping[str, Any]) -> str:
     if cost_class != "attention":
         return cost_class
     return "decode" if int(np.max(dims["q_len"])) == 1 else "prefill"
+
+
+def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
+    """The groups of a table by surrogate class; attention is parted into decode and prefill rows.
+
+    >>> from hetbench.graph import load
+    >>> sorted(by_class(load("gpt2").operators(1, 8)))
+    ['gemm', 'prefill', 'vector']
+    """
+    found: dict[str, list[OperatorGroup]] = {}
+    for group in table.groups:
+        kind = operator_type(group.op).cost_class
+        if kind == "attention":
+            single = group.dims["q_len"] == 1
+            for cls, rows in (("decode", single), ("prefill", ~single)):
+                if rows.any():
+                    dims = {name: value[rows] for name, value in group.dims.items()}
+                    found.setdefault(cls, []).append(replace(group, dims=dims, count=group.count[rows]))
+        elif kind != "free":
+            found.setdefault(kind, []).append(group)
+    return found
 
 
 def canonical(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:

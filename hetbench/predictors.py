@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 
 from hetbench.chips import Chip
 from hetbench.errors import ArtifactError, RefusedError
-from hetbench.features import Facts, canonical, chip_facts, class_of, features
+from hetbench.features import Facts, by_class, canonical, chip_facts, class_of, features
 from hetbench.heads import Choice, Head
-from hetbench.operators import operator_type
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graph import OperatorGroup, OperatorTable
+    from hetbench.graph import OperatorTable
 
 __all__ = ["FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
@@ -66,6 +65,24 @@ def launch_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str,
         if found is not None:
             return found * 1e3 / (chip.boost_mhz or USUAL_MHZ) if protocol in DEVICE_PROTOCOLS else found
     raise ArtifactError(f"no launch floor for {key!r}; known protocols: {', '.join(PROTOCOLS)}")
+
+
+def converted(native: NDArray[Any], floor: Any, target: Any) -> NDArray[Any]:
+    """From a protocol with one launch floor to another's: an eager launch hides behind a longer kernel; all in ms."""
+    out: NDArray[Any] = np.where(
+        target > floor, np.maximum(native, target), np.maximum(native - floor, 0) + np.minimum(target, floor)
+    )
+    return out
+
+
+def measured_protocol(measured: Mapping[str, Sequence[str]], dtype: str, asked: str) -> str:
+    """The protocol asked for where the dtype has rows under it, else the one that most of its rows have.
+
+    >>> measured_protocol({"bf16": ["graph", "kernel"]}, "bf16", "event")
+    'graph'
+    """
+    found = measured.get(dtype, ())
+    return asked if asked in found or not found else found[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +168,7 @@ class OperatorSurrogate:
         one that covers nine tenths of the predicted time.
         """
         parts = []
-        for cls, groups in _by_class(table).items():
+        for cls, groups in by_class(table).items():
             choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
             blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
@@ -213,15 +230,11 @@ class OperatorSurrogate:
         self, native: NDArray[Any], chip: Chip, cls: str, choices: Sequence[Choice], which: NDArray[np.int64],
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
-        """From the protocol of the rows to the one asked for: an eager launch hides behind a longer kernel."""
+        """From the protocol of the rows to the one asked for."""
         if all(c.protocol == asked for c in choices):
             return native
-        target = self._floor(chip, cls, asked)
         floor = np.array([self._floor(chip, cls, c.protocol) for c in choices])[which]
-        out: NDArray[Any] = np.where(
-            target > floor, np.maximum(native, target), np.maximum(native - floor, 0) + np.minimum(target, floor)
-        )
-        return out
+        return converted(native, floor, self._floor(chip, cls, asked))
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
@@ -279,8 +292,11 @@ class OperatorSurrogate:
         bias = spec["bias"].get(chip.name, 0.0)
         known = few or any(chip.name in c["chips"] for c in self.classes.values())
         source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, other chips' rows only"
+        native = head.spec["protocol"].get(chip.family) or measured_protocol(
+            head.spec.get("measured", {}), dtype, protocol
+        )
         return Choice(
-            f"ratio/{group}", np.array(effects, dtype=np.float32), 0, head.spec["protocol"].get(chip.family, protocol),
+            f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant,
         )  # fmt: skip
 
@@ -291,22 +307,6 @@ _NO_EFFECTS = np.zeros(5, dtype=np.float32)
 def _first(table: Mapping[str, float], names: Sequence[str], default: float) -> float:
     """The value of the first of `names` that the table holds."""
     return next((table[name] for name in names if name in table), default)
-
-
-def _by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
-    """The groups of a table by surrogate class; attention is parted into decode and prefill rows."""
-    found: dict[str, list[OperatorGroup]] = {}
-    for group in table.groups:
-        kind = operator_type(group.op).cost_class
-        if kind == "attention":
-            single = group.dims["q_len"] == 1
-            for cls, rows in (("decode", single), ("prefill", ~single)):
-                if rows.any():
-                    dims = {name: value[rows] for name, value in group.dims.items()}
-                    found.setdefault(cls, []).append(replace(group, dims=dims, count=group.count[rows]))
-        elif kind != "free":
-            found.setdefault(kind, []).append(group)
-    return found
 
 
 @lru_cache(maxsize=4)

@@ -59,6 +59,11 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[keep].reset_index(drop=True)
 
 
+def tells_floor(frame: pd.DataFrame) -> pd.DataFrame:
+    """What `floors` reads of a frame: the rows whose roofline is below `_SMALL_MS`."""
+    return frame.loc[frame.roofline_ms < _SMALL_MS, list(_FLOOR_COLUMNS)]
+
+
 def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
     """Launch floors for `hetbench.predictors.launch_floor`: a low quantile of the latencies of small operators.
 
@@ -66,7 +71,7 @@ def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
     chip's other classes under the same protocol, and a protocol that nobody measured the nearest one.
     """
     catalogue = chips()
-    rows = pd.concat([f.loc[f.roofline_ms < _SMALL_MS, list(_FLOOR_COLUMNS)] for f in frames])
+    rows = pd.concat([tells_floor(frame) for frame in frames])
     own = rows.groupby(["cls", "chip", "family", "protocol"]).latency_ms.agg(
         [lambda v: v.quantile(FLOOR_QUANTILE), "size"]
     )

@@ -8,12 +8,14 @@ or, where the family is held out, that of all others: nothing of the chip is use
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from hetbench.heads import median_of_three
-from surrogates.dataset import Effects, floors, matrix
+from hetbench.predictors import converted, measured_protocol
+from surrogates.dataset import Effects, floors, matrix, tells_floor
 from surrogates.splits import die
 from surrogates.tabular import Budget, fit_ratio, ratio_columns, sample
 
@@ -55,6 +57,15 @@ def rows_of_group(train: pd.DataFrame, group: str) -> np.ndarray:
     return np.ones(len(train), dtype=bool) if group == "any" else (train.family == group).to_numpy()
 
 
+def measured_protocols(train: pd.DataFrame) -> dict[str, list[str]]:
+    """By dtype the protocols that enough rows were timed under, most rows first."""
+    size = train.groupby(["dtype", "protocol"]).size().sort_values(ascending=False, kind="stable")
+    found: dict[str, list[str]] = {}
+    for dtype, protocol in size.index[size >= DENSE_ROWS]:
+        found.setdefault(dtype, []).append(protocol)
+    return found
+
+
 def hold_out(
     frame: pd.DataFrame, away: np.ndarray, group: str, budgets: Sequence[Budget], known: list[pd.DataFrame]
 ) -> pd.DataFrame:
@@ -66,21 +77,25 @@ def hold_out(
     train = frame[~away]
     family = frame.family[away].iloc[0]
     train = train[rows_of_group(train, ratio_group(train, family))].reset_index(drop=True)
+    measured = measured_protocols(train)
     train = train.iloc[sample(train, budgets[0].rows)].reset_index(drop=True)
     test = frame[away].reset_index(drop=True)
     test = test.iloc[sample(test, _SCORED_ROWS)].reset_index(drop=True)
     table = floors([rows[~rows.chip.isin(absent)] for rows in known])
-    made, unseen = matrix(train, table), matrix(test, table)
+    native = test.assign(protocol=list(map(partial(measured_protocol, measured), test.dtype, test.protocol)))
+    made, unseen, asked = (matrix(rows, table) for rows in (train, native, test))
     target = made.target
     effects = Effects.fit(train, target)
     fitted = fit_ratio(ratio_columns(made, train, effects), target, cell_weight(train), budgets)
-    log_ratio = fitted.predict(ratio_columns(unseen, test, effects))
+    log_ratio = fitted.predict(ratio_columns(unseen, native, effects))
     constant = constant_residual(train, target, test)
     if family not in set(train.family):
         log_ratio = median_of_three(log_ratio, constant, unseen)
+    ms = unseen.base_ms * np.exp(log_ratio)
+    same = (native.protocol == test.protocol).to_numpy()
     return test.assign(
-        group=group, surrogate=unseen.base_ms * np.exp(log_ratio), roofline=unseen.roofline_ms + unseen.floor_ms,
-        constant=unseen.base_ms * np.exp(constant), base_ms=unseen.base_ms,
+        group=group, surrogate=np.where(same, ms, converted(ms, unseen.floor_ms, asked.floor_ms)),
+        roofline=asked.roofline_ms + asked.floor_ms, constant=asked.base_ms * np.exp(constant), base_ms=asked.base_ms,
     )  # fmt: skip
 
 
@@ -90,5 +105,6 @@ def leave_groups_out(
     """Every group with enough rows left out in turn; the predictions of all of them together."""
     size = groups.value_counts()
     names = sorted(size.index[size >= least])
+    known = [tells_floor(rows) for rows in known]
     parts = [hold_out(frame, (groups == name).to_numpy(), name, budgets, known) for name in names]
     return pd.concat(parts, ignore_index=True) if parts else frame.iloc[:0]

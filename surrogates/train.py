@@ -26,6 +26,7 @@ from surrogates import card, holdout
 from surrogates.corpus import load
 from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline
 from surrogates.evaluate import served
+from surrogates.intervals import INTERVAL_LEVEL, band, calibration_half
 from surrogates.splits import TEST, TUNE, die, shape_fold
 from surrogates.tabular import (
     Budget,
@@ -38,7 +39,6 @@ from surrogates.tabular import (
     sample,
 )  # fmt: skip
 
-INTERVAL_LEVEL = 0.9
 BUDGETS = {
     "gemm": Budget(900_000, 400, 8, 0.2, epochs=24),
     "prefill": Budget(450_000, 400, 8, 0.2, epochs=30),
@@ -136,6 +136,7 @@ def fit_class(
     spec = {
         "members": weights, "cells": _cell_records(cells, size), "chips": sorted(set(known.chip)),
         "ratio": ratio, "constant": holdout.constants(train, made.target), "protocol": usual_protocol(known),
+        "measured": holdout.measured_protocols(known),
         "intervals": {"D/": [[-1.0, 1.0], [-1.0, 1.0]]},
     }  # fmt: skip
     if head is not None:
@@ -228,16 +229,15 @@ def calibrate(
     test = frame[fold == TEST].reset_index(drop=True)
     test = test.iloc[sample(test, 100_000)].reset_index(drop=True)
     made = matrix(test, floor)
-    seen = served(test, OperatorSurrogate(stage)).assign(
-        base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms
-    )
+    seen = served(test, OperatorSurrogate(stage)).drop(columns=["lower", "upper"])  # of no band yet
+    seen = seen.assign(base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms)
     seen.to_parquet(work / f"{name}.seen.parquet")
     chips_out = holdout.leave_groups_out(frame, die(frame), RATIO_BUDGETS, known)
     chips_out.to_parquet(work / f"{name}.chips.parquet")
     families_out = holdout.leave_groups_out(frame, frame.family, RATIO_BUDGETS, known, least=30)
     families_out.to_parquet(work / f"{name}.families.parquet")
     bands = {}
-    half = seen[card.calibration_half(seen)]
+    half = seen[calibration_half(seen)]
     for family, part in half[half.level == "B"].groupby("family"):
         bands[f"B/{family}"] = band(part, "predicted")
     for family, part in chips_out.groupby("family"):
@@ -249,21 +249,6 @@ def calibrate(
     bands["C/"] = bands["D/"] = band(everything, "surrogate")
     bands["B/"] = band(half, "predicted")
     return bands
-
-
-def band(frame: pd.DataFrame, column: str) -> list[list[float]]:
-    """[[low, high] where the launch floor dominates, [low, high] elsewhere] of log(measured / predicted)."""
-    residual = np.log(frame.latency_ms / frame[column]).to_numpy()
-    launch_bound = (frame.roofline_ms <= frame.base_ms / 2).to_numpy()
-    tail = (1 - INTERVAL_LEVEL) / 2
-    pairs = []
-    for chosen in (launch_bound, ~launch_bound):
-        values = residual[chosen] if chosen.sum() >= 30 else residual
-        if len(values) == 0:
-            return [[-1.0, 1.0], [-1.0, 1.0]]
-        outer = min(1.0, (1 - tail) * (1 + 1 / len(values)))  # the finite-sample correction of split conformal
-        pairs.append([float(np.quantile(values, 1 - outer)), float(np.quantile(values, outer))])
-    return pairs
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "graph_memory", "graph", "auxiliary",
-    "features", "forest", "perceptron", "heads", "answers", "evidence", "sources", "artifacts", "predictors",
-    "migration", "question", "solve", "tables", "tracing", "api", "cli", "__main__",
+    "features", "composition", "forest", "perceptron", "heads", "answers", "evidence", "sources", "artifacts",
+    "predictors", "whole", "power", "migration", "question", "latency", "solve", "tables", "tracing", "api", "cli",
+    "__main__",
 )  # fmt: skip
 
 
