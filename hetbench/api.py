@@ -14,8 +14,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
-from hetbench import predictors, schema, tables
 from hetbench.answers import Answer, Answers
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.chips import chip as chip_named
@@ -54,8 +54,10 @@ class HetBench:
 
         `model` is a catalogue name, any of its upstream names, or what `trace` returned; left out, it is the model of
         `set_model`. A chip is a name, an alias or a family, which means the family's default chip; `device` may be a
-        list. Options: batch, seq_len, image_size, precision, phase, stack, predictor; what is left out takes the
-        model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, and eager.
+        list. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence; what is left out
+        takes the model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, the
+        chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is named as timm or
+        the published table names it.
 
         With a metric: an `Answer`; with a list of devices: {device: Answer}. Without a metric: `Answers`, by metric,
         whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it: both
@@ -182,7 +184,13 @@ class HetBench:
         name = getattr(model, "name", model)  # a record of `models()` means its name
         if not isinstance(name, str):
             raise InvalidInputError(f"a model is a name or what `trace` returned; given: {model!r}.")
-        return graphs.load(name)
+        try:
+            return graphs.load(name)
+        except UnknownNameError:
+            found = auxiliary.named(name)
+            if found is None:
+                raise
+            return found
 
     def _ask(
         self, model: Any, source: str | None, target: str | None, metric: str | None, device: Any,

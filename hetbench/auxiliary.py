@@ -22,7 +22,7 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graph import ModelGraph
 from hetbench.models import models
 
-__all__ = ["KINDS", "fused", "load", "names", "resolve", "upstream"]
+__all__ = ["KINDS", "fused", "load", "named", "names", "resolve", "upstream"]
 
 KINDS = ("exact", "same-arch", "near")
 
@@ -76,6 +76,21 @@ def resolve(upstream_name: str, file: str | None = None) -> tuple[str, str]:
         meant = ", ".join(sorted({name for name, _ in found}))
         raise InvalidInputError(f"{upstream_name!r} means {meant}, by the data set: give file=.")
     return min(found, key=lambda entry: KINDS.index(entry[1]))
+
+
+def named(name: str) -> ModelGraph | None:
+    """The graph that a name surely means: an auxiliary graph's own name, or an upstream one, exact or same-arch.
+
+    >>> named("llama-2-7b").params, named("convnext_tiny.fb_in22k").name, named("no-such-net")
+    (6738415616, 'convnext_tiny', None)
+    """
+    if name in _members():
+        return load(name)
+    try:
+        graph, kind = resolve(name)
+    except (UnknownNameError, InvalidInputError):
+        return None
+    return load(graph) if kind in KINDS[:2] else None
 
 
 def fused(name: str) -> str:

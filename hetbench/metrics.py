@@ -1,7 +1,7 @@
 """The metrics that hetbench answers: one table, nothing else to register.
 
 `kind` says where a number can come from: `surrogate` metrics are measured or predicted, `derived` ones are
-exact arithmetic on the operator graph, `evidence` ones are answered only where somebody measured them.
+exact arithmetic on the operator graph.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Metric:
     better: str
     """`lower`, `higher` or `neither`."""
     kind: str
-    """`surrogate`, `derived` or `evidence`."""
+    """`surrogate` or `derived`."""
     meaning: str
 
 
@@ -31,8 +31,8 @@ METRICS = MappingProxyType({m.name: m for m in (
     Metric("latency", "ms", "lower", "surrogate", "wall time of one call on the whole batch"),
     Metric("throughput", "1/s", "higher", "surrogate",
            "samples per second (tokens per second in the prefill and decode phases): batch / latency"),
-    Metric("energy", "J", "lower", "evidence", "energy of one call on the whole batch"),
-    Metric("power", "W", "lower", "evidence", "mean power while running"),
+    Metric("energy", "J", "lower", "surrogate", "energy that the chip's board draws for one call on the whole batch"),
+    Metric("power", "W", "lower", "surrogate", "mean power of the chip's board while the call runs"),
     Metric("memory", "MB", "lower", "derived",
            "weights + peak of live activations + KV cache, in MB of 10^6 bytes, without allocator or runtime"),
     Metric("coverage", "%", "higher", "derived",

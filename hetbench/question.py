@@ -1,8 +1,8 @@
 """One question with every blank filled: which model, on which chip, at which size, precision, phase and stack.
 
-Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the eager stack. A size that
-the model does not take is left out and noted; a size, phase or precision that cannot be meant is refused here, so that
-what follows works with sound settings only.
+Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the chip's usual stack. A size
+that the model does not take is left out and noted; a size, phase or precision that cannot be meant is refused here, so
+that what follows works with sound settings only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from hetbench.models import models
 from hetbench.schema import PHASES, PRECISIONS
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
-           "default_precision"]
+           "default_precision", "default_stack"]
 
 MAX_SIZE = 2**24
 """Largest batch, seq_len or image_size that is believed."""
 DEFAULT_STACK = "eager"
+_USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
+"""What runs a network that does not generate, by family or kind, where published rows are of compiled models."""
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 
@@ -38,6 +40,7 @@ class Options(TypedDict, total=False):
     phase: str | None
     stack: str | None
     predictor: str | None
+    confidence: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ class Question:
     phase: str
     stack: str
     notes: tuple[str, ...] = ()
+    usual_stack: bool = False
+    """Whether the stack is the usual one, because the caller named none."""
+    confidence: float = 0.9
+    """Share of true values that intervals are to hold."""
 
     @classmethod
     def build(
@@ -73,11 +80,15 @@ class Question:
                 notes += (f"{graph.name} takes no {name}: {sizes[name]} was ignored",)
                 sizes[name] = None
         full = graph.setting(**sizes, precision=precision, phase=phase)
-        stack = str(options.get("stack") or DEFAULT_STACK).lower()
-        if graph.name not in models() or graph is not load(graph.name):
+        stack = options.get("stack")
+        sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
+        if not graph.compact and (graph.name not in models() or graph is not load(graph.name)):
             notes += ("a traced module: its sizes are those of the example inputs",)
-            return cls(graph.name, chip, None, None, None, precision, phase, stack, notes)
-        return cls(graph.name, chip, full.batch, full.seq_len, full.image_size, precision, phase, stack, notes)
+            sized = None, None, None
+        return cls(
+            graph.name, chip, *sized, precision, phase, str(stack or default_stack(chip, phase)).lower(), notes,
+            not stack, check_confidence(options.get("confidence")),
+        )  # fmt: skip
 
     @property
     def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:
@@ -110,6 +121,31 @@ def default_precision(*chips: Chip | None) -> str:
     ('fp16', 'fp32')
     """
     return "fp16" if all(chip is None or chip.supports("fp16") for chip in chips) else "fp32"
+
+
+def default_stack(chip: Chip | None, phase: str) -> str:
+    """The stack that a query means when it names none.
+
+    >>> from hetbench.chips import chip
+    >>> default_stack(chip("cann"), "inference"), default_stack(chip("cuda"), "decode")
+    ('acl', 'eager')
+    """
+    if chip is None or phase != PHASES[0]:
+        return DEFAULT_STACK
+    return _USUAL_STACKS.get("cpu" if chip.kind == "cpu" else chip.family, DEFAULT_STACK)
+
+
+def check_confidence(given: float | None) -> float:
+    """The share of true values that an interval is to hold, 0.9 where none is asked for.
+
+    >>> check_confidence(None), check_confidence(0.8)
+    (0.9, 0.8)
+    """
+    if given is None:
+        return 0.9
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.5 <= given <= 0.98:
+        raise InvalidInputError(f"confidence must be a number from 0.5 to 0.98; given: {given!r}.")
+    return float(given)
 
 
 def check_predictor(name: str | None) -> str:

@@ -1,32 +1,30 @@
 """From one complete setting and one metric to one answer: the measured row, else the surrogates, else a refusal.
 
-Latency is the sum over the operator graph; throughput follows from it; flops, params, memory and coverage are exact
-arithmetic on the graph; energy and power are answered where somebody measured them and refused elsewhere.
+Latency is predicted by `hetbench.latency`; throughput follows from it, power and energy from it and the work; flops,
+params, memory and coverage are exact arithmetic on the graph.
 A measured row answers only its own setting: model, one chip, precision, batch, seq_len, image_size, phase and stack
 all equal. A row of another stack is mentioned in the notes, never taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from statistics import median
 from typing import Any
 
-from hetbench import evidence, migration, predictors
+from hetbench import evidence, migration, power, whole
 from hetbench.answers import Answer, digits
 from hetbench.chips import Chip
 from hetbench.errors import RefusedError
 from hetbench.graph import ModelGraph
+from hetbench.latency import at_confidence, latency
 from hetbench.metrics import metric as metric_named
 from hetbench.models import models
 from hetbench.question import DEFAULT_STACK, Question
 
 __all__ = ["predict", "solve"]
-
-_PROTOCOL = "event"  # an eager model launches its operators one by one
-_LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
 
 
 def solve(question: Question, graph: ModelGraph, metric: str, predictor: str = "auto") -> Answer:
@@ -45,22 +43,43 @@ def predict(question: Question, graph: ModelGraph, metric: str, predictor: str) 
 
 def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     chip = _chip_of(question, "latency")
-    if question.stack != DEFAULT_STACK:
-        raise RefusedError(_no_stack(question))
-    surrogate = predictors.load()
-    table = graph.operators(*question.sizes)
-    found = surrogate.predict_model(table, chip, protocol=_PROTOCOL, predictor=predictor)
-    notes = (*question.notes, *_fits(question, graph, chip), _levels(found.by_level), *_elsewhere(question, "latency"))
-    if (question.batch or 1) > 1 and found.value < _LAUNCH_BOUND * found.launch_ms:
-        alone = surrogate.predict_model(
-            graph.operators(1, *question.sizes[1:]), chip, protocol=_PROTOCOL, predictor=predictor
-        )
-        if alone.value > found.value:
-            found, notes = alone, (*notes, "the launches take the time: as slow as batch 1")
+    found = latency(question, chip, graph, predictor)
+    if found is None:
+        raise RefusedError(_no_stack(question, graph))
+    question = replace(question, stack=found.stack)
+    notes = (*question.notes, *_fits(question, graph, chip), *found.notes, *_elsewhere(question, "latency"))
     return Answer(
-        found.value, "ms", found.lower, found.upper, surrogate.interval_level, "predicted", found.level, found.support,
-        metric="latency", protocol=_PROTOCOL, surrogate=f"{surrogate.id}/{predictor}", shares=dict(found.by_operator),
+        found.value, "ms", found.lower, found.upper, question.confidence, "predicted", found.level, found.support,
+        metric="latency", protocol=found.protocol, surrogate=found.surrogate, shares=found.shares,
         **_fields(question, notes),
+    )  # fmt: skip
+
+
+def _power(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+    return _drawn("power", power.watts, question, graph, predictor)
+
+
+def _energy(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+    return _drawn("energy", power.joules, question, graph, predictor)
+
+
+def _drawn(
+    metric: str, law: Callable[..., power.Estimate], question: Question, graph: ModelGraph, predictor: str
+) -> Answer:
+    """Board power of the predicted pass, or its energy; the weaker of the two levels."""
+    chip, passed = _chip_of(question, metric), _latency(question, graph, predictor)
+    table = graph.operators(*question.sizes)
+    between = None if passed.lower is None or passed.upper is None else (passed.lower, passed.upper)
+    found = law(table.flops, table.bytes, passed.value, chip, question.precision, between_ms=between)
+    known = power.load()
+    lower, upper = (
+        at_confidence(found.value, bound, known.interval_level, question.confidence)
+        for bound in (found.lower, found.upper)
+    )
+    return replace(
+        passed, metric=metric, unit=metric_named(metric).unit, value=found.value, lower=lower, upper=upper,
+        level=max(passed.level or "D", found.level), support=found.support, protocol=None, shares={},
+        surrogate=f"{known.id} x {passed.surrogate}", notes=(*passed.notes, found.note, *_elsewhere(question, metric)),
     )  # fmt: skip
 
 
@@ -103,7 +122,7 @@ def _memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 def _coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     """Percent of the operator calls of one eager pass that the back end registers or composes of registered ones."""
     chip = _chip_of(question, "coverage")
-    if question.stack != DEFAULT_STACK:
+    if question.stack != DEFAULT_STACK and not question.usual_stack:
         raise RefusedError(
             f"coverage is of eager PyTorch, whose registrations were read; what stack {question.stack!r} compiles "
             f"was not. Leave stack= out."
@@ -135,42 +154,10 @@ def _covered(found: migration.Coverage) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _only_measured(metric: str) -> Callable[[Question, ModelGraph, str], Answer]:
-    def refuse(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-        chip = _chip_of(question, metric)
-        raise RefusedError(
-            f"{metric} is answered only where somebody measured it, and no row has {question.model} on {chip.name} at "
-            f"this setting. {_related(question, metric)}"
-        )
-
-    return refuse
-
-
-def _related(question: Question, metric: str) -> str:
-    """What was measured of the metric that comes nearest, and why it is not an answer."""
-    known = [row for row in _rows_of(question) if row.metric == metric]
-    here = [row for row in known if question.chip is not None and row.chip == question.chip.name]
-    if here:
-        example = here[0]
-        return (
-            f"It has {len(here)} {metric} rows of other settings there, such as {example.value:.4g} {example.unit} in "
-            f"phase {example.phase} under {example.stack or 'an unnamed stack'}: {example.note} ({example.ref})."
-        )
-    if known:
-        return f"Rows of it, all at other settings: {', '.join(sorted({row.chip for row in known}))}."
-    return f"Nobody published {metric} of this model. `hetbench sources` lists what was read."
-
-
 _SOLVERS: dict[str, Callable[[Question, ModelGraph, str], Answer]] = {
     "latency": _latency, "throughput": _throughput, "flops": _flops, "params": _params, "memory": _memory,
-    "coverage": _coverage, "energy": _only_measured("energy"), "power": _only_measured("power"),
+    "coverage": _coverage, "energy": _energy, "power": _power,
 }  # fmt: skip
-
-
-def _levels(by_level: Mapping[str, float]) -> str:
-    total = sum(by_level.values()) or 1.0
-    parts = ", ".join(f"{ms / total:.0%} level {level}" for level, ms in sorted(by_level.items()))
-    return f"sum over the operators, each launched eagerly; of the time {parts}"
 
 
 def _derived(
@@ -245,20 +232,20 @@ def _rows_of(question: Question) -> tuple[evidence.Row, ...]:
     return evidence.rows(model=question.model) if question.batch and question.model in models() else ()
 
 
-def _no_stack(question: Question) -> str:
+def _no_stack(question: Question, graph: ModelGraph) -> str:
     chip = _chip_of(question, "latency")
     known = [row for row in _rows_of(question) if row.use == "answer" and row.stack is not None]
+    taught = whole.load().stacks(chip, question.phase)
     text = (
-        f"stack {question.stack!r} is answered only where somebody measured it, and no row has {question.model} on "
-        f"{chip.name} at this setting. {DEFAULT_STACK!r} is predicted."
+        f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it, and no row "
+        f"teaches it for {question.phase} on {chip.family}. Predicted there: {', '.join((DEFAULT_STACK, *taught))}."
     )
     exact = {row.stack for row in known if row.setting == _setting(question)}
     here = {row.stack for row in known if row.chip == chip.name}
-    for stacks, where in ((exact, "at this setting"), (here, f"of it on {chip.name}, at other settings")):
+    for stacks, where in ((exact, "at this setting"), (here, f"of {question.model} there, at other settings")):
         if stacks:
             return f"{text} Measured {where}: {', '.join(sorted(map(str, stacks)))}."
-    pairs = sorted({row.chip for row in known if row.stack == question.stack})
-    return f"{text} Measured under it on: {', '.join(pairs)}." if pairs else text
+    return text
 
 
 def _chip_of(question: Question, metric: str) -> Chip:
@@ -269,7 +256,7 @@ def _chip_of(question: Question, metric: str) -> Chip:
 
 def _fits(question: Question, graph: ModelGraph, chip: Chip | None) -> tuple[str, ...]:
     """A note where the model needs more memory than the chip has."""
-    if chip is None or chip.memory_bytes is None:
+    if chip is None or chip.memory_bytes is None or graph.compact:  # of a compact graph the activations are not known
         return ()
     needed = memory_bytes(graph, question.sizes)
     if needed <= chip.memory_bytes:

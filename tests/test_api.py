@@ -70,8 +70,10 @@ def test_params_flops_and_memory_are_exact_and_need_no_chip(api: HetBench):
 def test_without_a_metric_every_answer_comes_and_the_refused_say_why(api: HetBench):
     answers = api.query("gpt2", target="cann", batch=5)
     assert isinstance(answers, Answers)
-    assert {"latency", "throughput", "flops", "params", "memory"} <= set(answers)
-    assert "measured" in answers.refused["energy"]
+    assert {"latency", "throughput", "energy", "power", "flops", "params", "memory"} <= set(answers)
+    without_tdp = HetBench()
+    without_tdp.add_chip({"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800})
+    assert "state none" in without_tdp.query("gpt2", target="my-npu").refused["energy"]
 
 
 def test_the_set_model_is_the_one_meant():
@@ -135,9 +137,14 @@ def test_a_precision_that_the_chip_lacks_is_refused(api: HetBench):
         api.query("gpt2", target="nvidia-v100-sxm2-16gb", metric="latency", precision="bf16")
 
 
-def test_energy_is_refused_where_nobody_measured_it(api: HetBench):
-    with pytest.raises(RefusedError, match="energy is answered only where somebody measured it"):
-        api.query("gpt2", target="cann", metric="energy", batch=3)
+def test_energy_is_power_times_latency_and_says_whose_watts_it_rests_on(api: HetBench):
+    latency, power, energy = (
+        api.query("gpt2", target="cann", metric=name, batch=3) for name in ("latency", "power", "energy")
+    )
+    assert energy.value == pytest.approx(power.value * latency.value / 1e3)
+    assert (energy.unit, energy.level) == ("J", "D")
+    assert any("no board watts of any cann chip" in note for note in energy.notes)
+    assert power.lower < power.value < power.upper
 
 
 def test_a_stack_that_nobody_measured_here_is_refused(api: HetBench):

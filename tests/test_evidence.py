@@ -157,15 +157,6 @@ def test_a_ratio_with_one_side_measured_predicts_both_and_notes_the_row(api: Het
     assert f"published for nvidia-t4: 22.41 ms ({RESNET_README})" in answer.source.notes
 
 
-def test_a_refused_metric_tells_what_was_measured_nearby_and_why_it_is_no_answer(api: HetBench):
-    with pytest.raises(RefusedError, match=r"120 energy rows of other settings there.*8 GPUs, 7 of them idle"):
-        api.query("gpt2", target="nvidia-a100-sxm4-80gb", metric="energy")
-    with pytest.raises(RefusedError, match="all at other settings: nvidia-a100-sxm4-80gb"):
-        api.query("gpt2", target="cann", metric="energy")
-    with pytest.raises(RefusedError, match="Nobody published power of this model"):
-        api.query("yi-6b", target="cuda", metric="power")
-
-
 def test_a_refused_stack_tells_which_were_measured(api: HetBench):
     with pytest.raises(RefusedError, match=r"at this setting: eager-amp, mxnet-amp, .*triton-tensorrt"):
         api.query("resnet-50", target="nvidia-t4", metric="latency", batch=8, stack="tensorrt")

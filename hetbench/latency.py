@@ -1,0 +1,131 @@
+"""Latency of a whole model: the whole-model surrogate where the stack was measured, else the sum over the operators.
+
+Where the very cell (chip, stack, precision) was measured, the surrogate of whole models answers, at level C. Eager
+launches of any other chip are the sum over the operator graph. A stack that only other chips of the family were
+measured under is answered at level D; one that nobody measured is refused, unless it is only the family's usual stack
+and the caller named none: then eager answers, and the notes say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import exp, log
+from statistics import NormalDist
+
+from hetbench import predictors, whole
+from hetbench.chips import Chip
+from hetbench.errors import ArtifactError
+from hetbench.graph import ModelGraph
+from hetbench.question import DEFAULT_STACK, Question
+
+__all__ = ["PROTOCOL", "Latency", "latency"]
+
+PROTOCOL = "event"  # an eager model launches its operators one by one
+_LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
+_STAND_INS = {("eager", "fp16"): "eager-amp"}  # autocast runs the same products in half precision, eagerly
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Predicted ms of one call with its interval, and what it rests on."""
+
+    value: float
+    lower: float
+    upper: float
+    level: str
+    support: int
+    surrogate: str
+    stack: str
+    protocol: str | None
+    shares: Mapping[str, float]
+    """Operator type -> ms."""
+    notes: tuple[str, ...]
+
+
+def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
+    """The prediction for a complete question; None where nothing supports the stack that was asked for."""
+    found = _whole(question, chip, graph) if predictor in ("auto", "autogluon") else None
+    if found is not None:
+        return found
+    if question.stack == DEFAULT_STACK:
+        return _summed(question, chip, graph, predictor)
+    if question.usual_stack:
+        note = f"no row teaches {question.stack}, the usual stack of {chip.family}, here: eager launches instead"
+        return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
+    return None
+
+
+def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
+    """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
+    if not question.batch:
+        return None
+    try:
+        surrogate = whole.load()
+    except ArtifactError:  # an artefact folder of operators only
+        return None
+    stack = question.stack
+    notes: tuple[str, ...] = ()
+    level = surrogate.level(chip, question.phase, stack, question.precision)
+    stand_in = _STAND_INS.get((stack, question.precision))
+    if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
+        stack, level, notes = stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",)
+    if level is None or (level == "D" and stack == DEFAULT_STACK):
+        return None
+    found = surrogate.predict(
+        [(1.0, graph.operators(*question.sizes))], chip, phase=question.phase, stack=stack,
+        precision=question.precision, batch=question.batch, confidence=question.confidence,
+    )  # fmt: skip
+    if question.batch > 1:
+        alone = surrogate.predict(
+            [(1.0, graph.operators(1, *question.sizes[1:]))], chip, phase=question.phase, stack=stack,
+            precision=question.precision, batch=1, confidence=question.confidence,
+        )  # fmt: skip
+        if alone.value > found.value:
+            found, notes = alone, (*notes, "as slow as batch 1")
+    return Latency(
+        found.value, found.lower, found.upper, found.level, found.support, f"{surrogate.id}/whole", question.stack,
+        "wall", dict(found.by_operator), (*notes, found.source),
+    )  # fmt: skip
+
+
+def _summed(
+    question: Question, chip: Chip, graph: ModelGraph, predictor: str, notes: tuple[str, ...] = ()
+) -> Latency:
+    """The sum over the operator graph, each operator launched eagerly."""
+    surrogate = predictors.load()
+    table = graph.operators(*question.sizes)
+    found = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
+    notes = (*notes, _levels(found.by_level))
+    if (question.batch or 1) > 1 and found.value < _LAUNCH_BOUND * found.launch_ms:
+        alone = surrogate.predict_model(
+            graph.operators(1, *question.sizes[1:]), chip, protocol=PROTOCOL, predictor=predictor
+        )
+        if alone.value > found.value:
+            found, notes = alone, (*notes, "the launches take the time: as slow as batch 1")
+    lower, upper = (
+        at_confidence(found.value, bound, surrogate.interval_level, question.confidence)
+        for bound in (found.lower, found.upper)
+    )
+    return Latency(
+        found.value, lower, upper, found.level, found.support, f"{surrogate.id}/{predictor}", question.stack,
+        PROTOCOL, dict(found.by_operator), notes,
+    )  # fmt: skip
+
+
+def at_confidence(value: float, bound: float, known: float, wanted: float) -> float:
+    """A bound at another confidence: its log distance grows as that of a normal law would.
+
+    >>> at_confidence(2.0, 4.0, 0.9, 0.9), round(at_confidence(2.0, 4.0, 0.9, 0.5), 2)
+    (4.0, 2.66)
+    """
+    if wanted == known:
+        return bound
+    scale = NormalDist().inv_cdf((1 + wanted) / 2) / NormalDist().inv_cdf((1 + known) / 2)
+    return value * exp(log(bound / value) * scale)
+
+
+def _levels(by_level: Mapping[str, float]) -> str:
+    total = sum(by_level.values()) or 1.0
+    parts = ", ".join(f"{ms / total:.0%} level {level}" for level, ms in sorted(by_level.items()))
+    return f"sum over the operators, each launched eagerly; of the time {parts}"

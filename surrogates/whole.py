@@ -1,0 +1,318 @@
+"""Train, score and export the whole-model surrogates, one group at a time; resumes after the last finished group.
+
+    python -m data_collection.model_rows --corpus ../shared/corpus --out runs/models/rows.parquet
+    python -m surrogates.whole --rows runs/models/rows.parquet --out hetbench/catalog/surrogates --work runs/models
+
+Writes whole-<group>.npz, whole.json (what hetbench reads) and whole_card.json: scores on unseen models, unseen families
+of architectures and unseen chips, next to the chip + stack constant and the roofline, and interval coverage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hetbench.forest import Forest
+from hetbench.whole import FORMAT, Network
+from surrogates.evaluate import score
+from surrogates.export import forest
+from surrogates.splits import balanced_folds, die
+from surrogates.whole_net import Size, fit
+from surrogates.whole_rows import WholeRows, read
+
+SIZES = {
+    "pass-gpu": Size(64, 30, 128), "pass-oneapi": Size(64, 50, 64), "pass-cann": Size(32, 80, 32),
+    "pass-mlu": Size(32, 80, 32), "generation": Size(64, 60, 64),
+}  # fmt: skip
+FOLDS = {"pass-gpu": 3}  # of the others 5
+SEEDS = 2
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
+_TREES = 600
+_CHIP_ROWS = 60  # a die with fewer rows is not left out
+_BAND_ROWS = 60  # a band of its own takes at least this many held-out rows
+_QUANTILES = 81
+METHODS = ("surrogate", "network", "trees", "constant", "roofline")
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What one fit gives: networks, trees and the tables of labels."""
+
+    networks: list[Network]
+    trees: Forest
+    effects: dict[str, float]
+    operators: dict[str, int]
+    stacks: dict[str, int]
+    cells: dict[str, int]
+
+
+def labels_of(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Labels of stack and cell, as `hetbench.whole.Group.label` writes them."""
+    stack = frame["stack"] + "|" + frame.precision
+    return stack, frame.chip + "|" + stack
+
+
+def cell_weight(cells: pd.Series) -> np.ndarray:
+    """1 / sqrt(rows of the cell), mean 1."""
+    weight = 1 / np.sqrt(cells.map(cells.value_counts()).to_numpy(float))
+    return weight / weight.mean()
+
+
+def fit_group(rows: WholeRows, train: np.ndarray, size: Size, seeds: int) -> Fitted:
+    """Networks and trees of the rows `train` (indices)."""
+    from catboost import CatBoostRegressor
+
+    stack, cell = labels_of(rows.frame)
+    tables = [{name: i for i, name in enumerate(sorted(set(each.iloc[train])), 1)} for each in (stack, cell)]
+    labels = np.stack([each.map(table).fillna(0) for each, table in zip((stack, cell), tables, strict=True)], axis=1)
+    operators = {name: i for i, name in enumerate(sorted(set(rows.operator)), 1)}
+    codes = pd.Series(rows.operator).map(operators).to_numpy(np.int64)
+    weight = cell_weight(cell)
+    networks = [fit(rows, train, codes, labels.astype(np.int64), weight, size, seed=seed) for seed in range(seeds)]
+    residual = pd.Series(np.log(rows.frame.ms.to_numpy()) - rows.base_log)[train]
+    effects = {"": float(residual.median())}
+    for each in (stack, cell):
+        effects |= residual.groupby(each.iloc[train].to_numpy()).median().to_dict()
+    effect = effects_of(rows.frame, effects)
+    booster = CatBoostRegressor(
+        iterations=_TREES, depth=7 if len(train) > 2000 else 5, learning_rate=0.06, loss_function="RMSE", rsm=0.4,
+        border_count=120, thread_count=1, random_seed=0, verbose=0, allow_writing_files=False,
+    )  # fmt: skip
+    target = (residual - effect[train]).to_numpy()
+    booster.fit(tree_matrix(rows, effect)[train], target, sample_weight=weight[train])
+    return Fitted(networks, forest(booster), effects, operators, *tables)
+
+
+def effects_of(frame: pd.DataFrame, effects: dict[str, float]) -> np.ndarray:
+    """log(ms / base) that is usual in each row's cell, else under its stack, else of all."""
+    stack, cell = labels_of(frame)
+    known = stack.map(effects).fillna(effects[""])
+    return cell.map(effects).fillna(known).to_numpy(float)
+
+
+def tree_matrix(rows: WholeRows, effect: np.ndarray) -> np.ndarray:
+    """The columns of `hetbench.whole.forest_row`, [rows]."""
+    batch = np.log2(rows.frame.batch.to_numpy(float))
+    return np.column_stack((rows.summary, batch, effect)).astype(np.float32)
+
+
+def predict(fitted: Fitted, rows: WholeRows, which: np.ndarray) -> pd.DataFrame:
+    """ms by every method, of the rows `which`; labels not trained on count as unseen."""
+    frame = rows.frame.iloc[which]
+    stack, cell = (each.map(table).fillna(0).astype(int).to_numpy() for each, table in
+                   zip(labels_of(frame), (fitted.stacks, fitted.cells), strict=True))  # fmt: skip
+    log_network = np.zeros(len(which))
+    for place, row in enumerate(which):
+        part = slice(rows.starts[row], rows.starts[row + 1])
+        made = _Row(rows.matrix[part, :-1], rows.count[part], rows.base_ms[part])
+        codes = np.array([fitted.operators.get(name, 0) for name in rows.operator[part]])
+        batch = frame.batch.iloc[place]
+        found = [n(made, batch, codes, stack[place], cell[place])[0] for n in fitted.networks]
+        log_network[place] = np.mean(found)
+    effect = effects_of(rows.frame, fitted.effects)
+    trees = fitted.trees(tree_matrix(rows, effect)[which]) + (effect + rows.base_log)[which]
+    out = frame[["family", "chip", "graph", "architecture", "file", "stack", "precision", "batch", "phase", "ms"]]
+    return out.assign(
+        network=np.exp(log_network), trees=np.exp(trees), constant=np.exp((effect + rows.base_log)[which]),
+        roofline=np.exp(rows.base_log[which]), row=which,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What a network reads of a composition."""
+
+    matrix: np.ndarray
+    count: np.ndarray
+    base_ms: np.ndarray
+
+
+def held_out(rows: WholeRows, groups: pd.Series, size: Size, most: int) -> pd.DataFrame:
+    """Every fold of whole groups predicted by a fit of the others."""
+    fold = balanced_folds(groups, most)
+    parts = []
+    for k in sorted(set(fold)):
+        fitted = fit_group(rows, np.flatnonzero(fold != k), size, 1)
+        parts.append(predict(fitted, rows, np.flatnonzero(fold == k)))
+    return pd.concat(parts).sort_values("row").reset_index(drop=True)
+
+
+def chips_out(rows: WholeRows, size: Size) -> pd.DataFrame:
+    """Every die with enough rows predicted by a fit of the others, under the stacks that others ran too.
+
+    Where a group has chips of one die only, its chips leave one by one: the card names them as twins.
+    """
+    group, (stack, _) = die(rows.frame), labels_of(rows.frame)
+    if (group.value_counts() >= _CHIP_ROWS).sum() < 2:
+        group = rows.frame.chip
+    parts = []
+    for name, count in group.value_counts().sort_index().items():
+        away = (group == name).to_numpy()
+        shared = away & stack.isin(set(stack[~away])).to_numpy()
+        if count >= _CHIP_ROWS and shared.sum() >= _CHIP_ROWS // 3 and (~away).sum() >= _CHIP_ROWS:
+            fitted = fit_group(rows, np.flatnonzero(~away), replace(size, epochs=max(size.epochs // 2, 15)), 1)
+            parts.append(predict(fitted, rows, np.flatnonzero(shared)).assign(away=name))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def blended(frame: pd.DataFrame, share: float) -> pd.DataFrame:
+    """The surrogate: network and trees, averaged in log ms."""
+    return frame.assign(surrogate=np.exp(share * np.log(frame.network) + (1 - share) * np.log(frame.trees)))
+
+
+def best_share(frames: list[pd.DataFrame]) -> float:
+    """The network's share with the least mean of median errors over the held-out frames: one number a group."""
+    def error(share: float) -> float:
+        parts = [blended(frame, share) for frame in frames]
+        return float(np.mean([np.median(np.abs(part.surrogate / part.ms - 1)) for part in parts]))
+
+    return min(SHARES, key=error)
+
+
+def calibration_half(names: pd.Series) -> np.ndarray:
+    """The half of the graphs (or chips) that sets intervals and the blend; the other half checks them."""
+    return names.map(lambda name: hashlib.sha256(name.encode()).digest()[0] % 2 == 0).to_numpy(bool)
+
+
+def quantiles(frame: pd.DataFrame) -> list[float]:
+    """Evenly spaced quantiles of log(measured / predicted)."""
+    return np.quantile(np.log(frame.ms / frame.surrogate), np.linspace(0, 1, _QUANTILES)).round(4).tolist()
+
+
+def residual_tables(models: pd.DataFrame, chips: pd.DataFrame) -> dict[str, list[float]]:
+    """Residuals by level, family and stack: C of unseen models, D of unseen chips where some could be left out."""
+    tables: dict[str, list[float]] = {}
+    for level, frame in (("C", models), ("D", chips)):
+        if not len(frame):
+            continue
+        tables[level] = quantiles(frame)
+        for family, part in frame.groupby("family"):
+            tables[f"{level}/{family}"] = quantiles(part)
+            for stack, own in part.groupby("stack"):
+                if len(own) >= _BAND_ROWS:
+                    tables[f"{level}/{family}/{stack}"] = quantiles(own)
+    return tables
+
+
+def coverage(models: pd.DataFrame) -> list[dict[str, Any]]:
+    """Share of the checking half inside 90 % bands that the calibration half sets, by family."""
+    half, out = calibration_half(models.graph), []
+    for family, part in models.groupby("family"):
+        chosen = half[part.index]
+        if min(chosen.sum(), (~chosen).sum()) < 10:
+            continue
+        low, high = np.quantile(np.log(part.ms / part.surrogate)[chosen], (0.05, 0.95))
+        checked = np.log(part.ms / part.surrogate)[~chosen]
+        inside = float(((checked >= low) & (checked <= high)).mean())
+        out.append({"family": family, "n": int((~chosen).sum()), "inside": round(100 * inside, 1),
+                    "width": round(float(np.exp(high - low)), 2)})  # fmt: skip
+    return out
+
+
+def scores(frame: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
+    """Scores of every method by group."""
+    rows = []
+    for names, part in frame.groupby(by, sort=True):
+        measured = part.ms.to_numpy()
+        rows.append({**dict(zip(by, names, strict=True)), "models": part.graph.nunique(),
+                     **{m: score(measured, part[m].to_numpy()) for m in METHODS}})  # fmt: skip
+    return rows
+
+
+def hold_outs(name: str, rows: WholeRows, work: Path) -> dict[str, pd.DataFrame]:
+    """Predictions of unseen models, unseen families of architectures and unseen chips; kept in the work folder."""
+    size, folds = SIZES[name], FOLDS.get(name, 5)
+    made: dict[str, Callable[[], pd.DataFrame]] = {
+        "models": lambda: held_out(rows, rows.frame.graph, size, folds),
+        "architectures": lambda: held_out(rows, rows.frame.architecture, size, folds),
+        "chips": lambda: chips_out(rows, size),
+    }  # fmt: skip
+    found = {}
+    for kind, make in made.items():
+        path = work / f"{name}.{kind}.parquet"
+        if not path.exists():
+            make().to_parquet(path)
+        found[kind] = pd.read_parquet(path)
+    return found
+
+
+def final_fit(name: str, rows: WholeRows, work: Path) -> dict[str, Any]:
+    """Fit on every row; writes the arrays into the work folder and returns what whole.json says of the labels."""
+    path = work / f"{name}.fit.json"
+    if not path.exists():
+        fitted = fit_group(rows, np.arange(len(rows)), SIZES[name], SEEDS)
+        arrays = fitted.trees.to_arrays(f"{name}.forest")
+        for seed, network in enumerate(fitted.networks):
+            arrays |= network.to_arrays(f"{name}.network{seed}")
+        np.savez_compressed(work / f"whole-{name}.npz", **arrays)
+        counts = [each.value_counts() for each in labels_of(rows.frame)]
+        stacks, cells = (
+            {label: [i, int(count[label])] for label, i in table.items()}
+            for table, count in zip((fitted.stacks, fitted.cells), counts, strict=True)
+        )
+        spec = {"operators": fitted.operators, "effects": fitted.effects, "stacks": stacks, "cells": cells}
+        path.write_text(json.dumps({"seeds": SEEDS, **spec}))
+    return json.loads(path.read_text())
+
+
+def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float) -> dict[str, Any]:
+    """The card of one group."""
+    models, families, chips = out["models"], out["architectures"], out["chips"]
+    by_set = ["family", "file", "precision"]
+    return {
+        "rows": len(rows), "graphs": rows.frame.graph.nunique(), "network_share": share,
+        "unseen_models": scores(models, ["family"]), "unseen_models_by_set": scores(models, by_set),
+        "unseen_models_by_cell": scores(models, ["family", "chip", "stack", "precision"]),
+        "unseen_architectures": scores(families, ["family"]),
+        "unseen_architectures_by_set": scores(families, by_set),
+        "unseen_chips": scores(chips, ["family", "away"]) if len(chips) else [],
+        "interval_coverage_unseen_models": coverage(models),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=Path, default=Path("runs/models/rows.parquet"))
+    parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
+    parser.add_argument("--work", type=Path, default=Path("runs/models"), help="checkpoints and hold-out predictions")
+    parser.add_argument("--groups", nargs="*", default=list(SIZES), choices=list(SIZES), help="compute these only")
+    options = parser.parse_args()
+    for folder in (options.work, options.out):
+        folder.mkdir(parents=True, exist_ok=True)
+    tables = read(options.rows)
+    specs, cards, unseen = {}, {}, []
+    for name in options.groups:
+        began = time.time()
+        spec, out = final_fit(name, tables[name], options.work), hold_outs(name, tables[name], options.work)
+        share = best_share([out["models"], out["architectures"]])
+        out = {kind: blended(frame, share) if len(frame) else frame for kind, frame in out.items()}
+        cards[name] = scored(tables[name], out, share)
+        specs[name] = {**spec, "network_share": share, "residuals": residual_tables(out["models"], out["chips"])}
+        unseen.append(out["chips"])
+        print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
+    if set(options.groups) != set(SIZES):
+        print("not written: an artefact needs every group")
+        return
+    anywhere = quantiles(pd.concat(unseen))
+    digest = hashlib.sha256(b"".join(rows.frame.ms.to_numpy().tobytes() for _, rows in sorted(tables.items())))
+    for name, spec in specs.items():
+        spec["residuals"].setdefault("D", anywhere)  # no chip could be left out: as wide as everywhere else
+        shutil.copyfile(options.work / f"whole-{name}.npz", options.out / f"whole-{name}.npz")
+    index = {"format": FORMAT, "id": f"whole-{digest.hexdigest()[:12]}", "groups": specs}
+    (options.out / "whole.json").write_text(json.dumps(index, separators=(",", ":")))
+    card = {"made_by": "python -m surrogates.whole", "data_sha256": digest.hexdigest(), "groups": cards}
+    (options.out / "whole_card.json").write_text(json.dumps(card, indent=1))
+
+
+if __name__ == "__main__":
+    main()
