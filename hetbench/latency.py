@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import exp, log
 from statistics import NormalDist
+from typing import Any
 
 from hetbench import predictors, whole
 from hetbench.chips import Chip
@@ -72,20 +74,26 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
         stack, level, notes = stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",)
     if level is None or (level == "D" and stack == DEFAULT_STACK):
         return None
-    found = surrogate.predict(
-        [(1.0, graph.operators(*question.sizes))], chip, phase=question.phase, stack=stack,
-        precision=question.precision, batch=question.batch, confidence=question.confidence,
-    )  # fmt: skip
+    found = _predicted(graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:
-        alone = surrogate.predict(
-            [(1.0, graph.operators(1, *question.sizes[1:]))], chip, phase=question.phase, stack=stack,
-            precision=question.precision, batch=1, confidence=question.confidence,
-        )  # fmt: skip
+        alone = _predicted(graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
         if alone.value > found.value:
             found, notes = alone, (*notes, "as slow as batch 1")
     return Latency(
         found.value, found.lower, found.upper, found.level, found.support, f"{surrogate.id}/whole", question.stack,
         "wall", dict(found.by_operator), (*notes, found.source),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _predicted(
+    graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str, confidence: float
+) -> whole.WholePrediction:
+    """One call of the model; kept, since every batch asks for batch 1 too."""
+    batch, *_, precision, phase = sizes
+    return whole.load().predict(
+        [(1.0, graph.operators(*sizes))], chip, phase=phase, stack=stack, precision=precision, batch=batch,
+        confidence=confidence,
     )  # fmt: skip
 
 

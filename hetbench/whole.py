@@ -204,7 +204,7 @@ class Whole:
         made = composition(calls, chip)
         log_ms, each = group.predict(made, batch, labels)
         value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
-        low, high = self.band(group.spec, level, chip.family, stack, confidence)
+        low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
         by_operator: dict[str, float] = {}
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
@@ -216,10 +216,13 @@ class Whole:
         )
 
     @staticmethod
-    def band(spec: Mapping[str, Any], level: str, family: str, stack: str, confidence: float) -> tuple[float, float]:
-        """Lower and upper residual of log latency, from the held-out residuals of the stack, else of the family."""
+    def band(spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float) -> tuple[float, float]:
+        """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
+
+        Where the family has too few of them, those of other families, then all of the family.
+        """
         table = spec["residuals"]
-        names = (f"{level}/{family}/{stack}", f"{level}/{family}", level, "D", "C")
+        names = (f"{level}/{family}/{kind}", f"{level}//{kind}", f"{level}/{family}", level, "D", "C")
         quantiles = next(table[name] for name in names if name in table)  # at 0, 1/(n-1) ... 1
         tail = (1 - confidence) / 2
         low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)

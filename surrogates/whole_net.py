@@ -29,6 +29,8 @@ class Size:
     hidden: int
     epochs: int
     batch: int
+    trees: int = 600
+    """Of the boosted trees beside the network, where more than 2,000 rows teach them."""
     learning_rate: float = 4e-3
 
 

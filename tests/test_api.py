@@ -68,7 +68,7 @@ def test_params_flops_and_memory_are_exact_and_need_no_chip(api: HetBench):
 
 
 def test_without_a_metric_every_answer_comes_and_the_refused_say_why(api: HetBench):
-    answers = api.query("gpt2", target="cann", batch=5)
+    answers = api.query("gpt2", target="mlu", batch=5)
     assert isinstance(answers, Answers)
     assert {"latency", "throughput", "energy", "power", "flops", "params", "memory"} <= set(answers)
     without_tdp = HetBench()
@@ -139,11 +139,11 @@ def test_a_precision_that_the_chip_lacks_is_refused(api: HetBench):
 
 def test_energy_is_power_times_latency_and_says_whose_watts_it_rests_on(api: HetBench):
     latency, power, energy = (
-        api.query("gpt2", target="cann", metric=name, batch=3) for name in ("latency", "power", "energy")
+        api.query("gpt2", target="mlu", metric=name, batch=3) for name in ("latency", "power", "energy")
     )
     assert energy.value == pytest.approx(power.value * latency.value / 1e3)
     assert (energy.unit, energy.level) == ("J", "D")
-    assert any("no board watts of any cann chip" in note for note in energy.notes)
+    assert any("no board watts of any mlu chip" in note for note in energy.notes)
     assert power.lower < power.value < power.upper
 
 

@@ -8,13 +8,19 @@ from __future__ import annotations
 import code
 import contextlib
 import io
+import json
 import re
 import shlex
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from hetbench.schema import FAMILIES
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 _BLOCK = re.compile(r"^```(pycon|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TABLE = "<!-- coverage: written by tests/test_readme.py -->", "<!-- end of coverage -->"
+_ACCURACY = "<!-- accuracy: written by tests/test_readme.py -->", "<!-- end of accuracy -->"
 _SHOWN = ("resnet-50", "bert-base", "gpt2")
 
 
@@ -54,26 +60,49 @@ def _shell(block: str) -> str:
 
 def coverage_table() -> str:
     """What the shipped surrogates and evidence hold for each family, and the level at which they answer."""
-    from hetbench import HetBench, chips, evidence, predictors
+    from hetbench import HetBench, chips, evidence, predictors, whole
     from hetbench.chips import default_chip
-    from hetbench.schema import FAMILIES
 
     api = HetBench()
     cells = [cell for spec in predictors.load().classes.values() for cell in spec["cells"]]
+    wholes = {cell.split("|")[0] for group in whole.load().groups.values() for cell in group["cells"]}
     family = {name: chip.family for name, chip in chips().items()}
     lines = [
-        "| family | default chip | chips in the catalogue | with operator rows | measured rows of the 34 models |"
-        " level of ResNet-50, BERT-Base, GPT-2 |",
-        "|---|---|---|---|---|---|",
+        "| family | default chip | chips in the catalogue | with operator rows | with whole-model rows |"
+        " measured rows of the 34 models | level of ResNet-50, BERT-Base, GPT-2 |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name in FAMILIES:
         measured = {cell[1] for cell in cells if family.get(cell[1]) == name}
         rows = sum(row.family == name for row in evidence.rows())
+        whole_chips = sum(family[each] == name for each in wholes)
         levels = [api.query(model, target=name, metric="latency", batch=3).level for model in _SHOWN]
         lines.append(
             f"| {name} | {default_chip(name)[0].name} | {sum(each == name for each in family.values())} |"
-            f" {len(measured)} | {rows:,} | {', '.join(map(str, levels))} |"
+            f" {len(measured)} | {whole_chips} | {rows:,} | {', '.join(map(str, levels))} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def accuracy_table() -> str:
+    """Median errors of the cards, the roofline's in brackets."""
+    folder = Path(str(files("hetbench"))) / "catalog" / "surrogates"
+    splits = json.loads((folder / "card.json").read_text())["splits"]
+    groups = json.loads((folder / "whole_card.json").read_text())["groups"]
+    lines = ["| what was held out | " + " | ".join(FAMILIES) + " |", "|---" * (len(FAMILIES) + 1) + "|"]
+
+    def line(title: str, rows: list[dict[str, Any]], method: str) -> None:
+        of = {row["family"]: f"{row[method]['median_ape']} ({row['roofline']['median_ape']})" for row in rows}
+        lines.append(f"| {title} | " + " | ".join(of.get(family, "–") for family in FAMILIES) + " |")
+
+    for name, part in splits.items():
+        line(f"{name} operators, shapes never seen", part["unseen_shapes_by_family"], "predicted")
+    for name, part in splits.items():
+        line(f"{name} operators, a die never seen", part["leave_chip_out_by_family"], "surrogate")
+    passes = [part for name, part in groups.items() if name != "generation"]
+    for title, key in (("models", "unseen_models"), ("models of a family of architectures", "unseen_architectures")):
+        line(f"whole {title} never seen", [row for part in passes for row in part[key]], "surrogate")
+    line("generating models never seen", groups["generation"]["unseen_models"], "surrogate")
     return "\n".join(lines) + "\n"
 
 
@@ -86,8 +115,9 @@ def rendered(text: str) -> str:
         body = _python(block, names) if kind == "pycon" else _shell(block)
         return f"```{kind}\n{body}```"
 
-    table = f"{_TABLE[0]}\n{coverage_table()}{_TABLE[1]}"
-    return _BLOCK.sub(true, re.sub(f"{_TABLE[0]}.*?{_TABLE[1]}", lambda _: table, text, flags=re.DOTALL))
+    for (start, end), made in ((_TABLE, coverage_table()), (_ACCURACY, accuracy_table())):
+        text = re.sub(f"{start}.*?{end}", f"{start}\n{made}{end}", text, flags=re.DOTALL)
+    return _BLOCK.sub(true, text)
 
 
 def test_every_example_gives_the_output_that_stands_there():

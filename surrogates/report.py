@@ -1,0 +1,134 @@
+"""The open table: every hold-out of every surrogate, next to roofline, constant and peer, in one page.
+
+    python -m surrogates.report
+
+Reads the cards beside the shipped artefacts and writes surrogates/report.md; nothing is computed here, so that the page
+says what the cards say.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+OUTPUT = Path(__file__).resolve().parent / "report.md"
+CARDS = Path(str(files("hetbench") / "catalog" / "surrogates"))
+Scores = Mapping[str, Any]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join("–" if cell is None else str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def cell(scores: Scores, method: str) -> str:
+    """median / mean / tau of a method."""
+    found = scores.get(method)
+    return "–" if found is None else f"{found['median_ape']} / {found['mean_ape']} / {found['tau']}"
+
+
+def compared(rows: Iterable[Scores], names: Sequence[str], methods: Sequence[str]) -> str:
+    """One line a group: its names, n, and every method."""
+    lines = (
+        (*(row[name] for name in names), row[methods[0]]["n"], *(cell(row, method) for method in methods))
+        for row in rows
+    )
+    return table((*names, "n", *methods), lines)
+
+
+def operators(card: Mapping[str, Any]) -> Iterable[str]:
+    """Unseen shapes, unseen chips and unseen families of every class of operators, and the peer's protocol."""
+    splits = card["splits"]
+
+    def gathered(key: str) -> list[dict[str, Any]]:
+        return [{"class": name, **row} for name, part in splits.items() for row in part[key]]
+
+    yield "## Operators\n"
+    total = sum(card["rows"].values())
+    yield f"{total:,} measured cells after cleaning; `{card['made_by']}`, commit {card['commit'][:10]}.\n"
+    yield "### Unseen shapes on seen chips\n"
+    yield compared(gathered("unseen_shapes_by_family"), ("class", "family"), ("predicted", "roofline"))
+    yield "### A die never seen (near twins leave together)\n"
+    yield compared(gathered("leave_chip_out"), ("class", "family", "group"), ("surrogate", "constant", "roofline"))
+    yield "### A family never seen\n"
+    yield compared(gathered("leave_family_out"), ("class", "family"), ("surrogate", "constant", "roofline"))
+    yield "### Intervals: share of measurements inside 90 %, and median upper / lower\n"
+    shapes = [("unseen shapes", name, family, row) for name, part in splits.items()
+              for family, row in part["interval_coverage_unseen_shapes"].items()]  # fmt: skip
+    yield table(("split", "class", "family", "n", "inside %", "width"),
+                ((*names, row["n"], row["inside"], row["width"]) for *names, row in shapes))  # fmt: skip
+    yield "### NeuSight's protocol: its training rows, its test rows, beside the predictions it ships\n"
+    yield compared(card["neusight_protocol"]["by_group"], ("group",), ("surrogate", "neusight", "roofline"))
+
+
+def wholes(card: Mapping[str, Any]) -> Iterable[str]:
+    """Unseen models, families of architectures and chips of every group of whole-model surrogates."""
+    methods = ("surrogate", "network", "trees", "constant", "roofline")
+    groups = card["groups"]
+
+    def gathered(key: str) -> list[dict[str, Any]]:
+        return [{"surrogate of": name, **row} for name, part in groups.items() for row in part[key]]
+
+    sizes = ", ".join(f"{name} {part['rows']:,} rows of {part['graphs']} graphs" for name, part in groups.items())
+    yield "## Whole models\n"
+    yield f"{sizes}. `constant` is the usual factor on the roofline of the chip, stack and precision.\n"
+    by_set = ("surrogate of", "family", "file", "precision")
+    yield "### A model never seen, on a chip and stack that were\n"
+    yield compared(gathered("unseen_models_by_set"), by_set, methods)
+    yield "### A family of architectures never seen\n"
+    yield compared(gathered("unseen_architectures_by_set"), by_set, methods)
+    yield "### A chip never seen, under a stack that was\n"
+    yield compared(gathered("unseen_chips"), ("surrogate of", "family", "away"), methods)
+    yield "### Intervals on unseen models: set by one half of the models, checked on the other\n"
+    yield table(("surrogate of", "family", "n", "inside %", "width"), (
+        (row["surrogate of"], row["family"], row["n"], row["inside"], row["width"])
+        for row in gathered("interval_coverage_unseen_models")
+    ))  # fmt: skip
+    yield "### The worst cases\n"
+    worst = sorted(gathered("worst"), key=lambda row: -abs(math.log(row["measured_over_predicted"])))
+    for row in worst[:10]:
+        ratio = row["measured_over_predicted"]
+        said = f"{ratio:g} times slower than predicted" if ratio > 1 else f"{1 / ratio:.3g} times faster than predicted"
+        yield (f"* {row['graph']} in {row['precision']} on {row['chip']} under {row['stack']}, {row['rows']} rows of "
+               f"{row['file']}: {said} where the model was left out.\n")  # fmt: skip
+
+
+def powers(card: Mapping[str, Any]) -> Iterable[str]:
+    """Board power on dies left out."""
+    yield "## Power and energy\n"
+    yield "Mean absolute error of board watts, as a share, on dies left out; energy is power times latency.\n"
+    rows = card["scores"]["die_left_out"]
+    yield table(list(rows[0]), (list(row.values()) for row in rows))
+
+
+def memories(card: Mapping[str, Any]) -> Iterable[str]:
+    """Derived memory against what was measured."""
+    yield "## Memory\n"
+    yield "What was measured over what the graph derives, and the error with the stack's median overhead added.\n"
+    rows = [{name: value for name, value in row.items() if name != "refs"} for row in card["stacks"]]
+    yield table(list(rows[0]), (list(row.values()) for row in rows))
+
+
+def main() -> None:
+    """Write the page."""
+    names = ("card", "whole_card", "power", "memory")
+    cards = {name: json.loads((CARDS / f"{name}.json").read_text()) for name in names}
+    parts = [
+        "# What the surrogates reach on what they never saw\n",
+        "Cells: median absolute percentage error / mean / Kendall tau. Written by `python -m surrogates.report` from "
+        "the cards beside the artefacts; what each split holds out is in `surrogates/splits.py`.\n",
+        *operators(cards["card"]), *wholes(cards["whole_card"]), *powers(cards["power"]),
+        *memories(cards["memory"]),
+    ]  # fmt: skip
+    OUTPUT.write_text("\n".join(parts), encoding="utf-8")
+    print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1e3:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
