@@ -42,7 +42,7 @@ Whole = Annotated[int | None, typer.Option()]
 
 @app.command()
 def query(
-    model: Annotated[str, typer.Argument(help="A model of `hetbench models`, by any of its names.")],
+    model: Annotated[str, typer.Argument(help="A model of `hetbench models`, or a measured network by its name.")],
     target: Annotated[str | None, typer.Option(help="Chip or family to answer for.")] = None,
     source: Annotated[str | None, typer.Option(help="Chip or family to compare with.")] = None,
     metric: Annotated[str | None, typer.Option(help="One of `hetbench metrics`; all of them if left out.")] = None,
@@ -51,7 +51,8 @@ def query(
     image_size: Whole = None,
     precision: Annotated[str | None, typer.Option(help=f"{', '.join(PRECISIONS)}; fp16 where the chip has it.")] = None,
     phase: Annotated[str | None, typer.Option(help="inference, prefill or decode.")] = None,
-    stack: Annotated[str | None, typer.Option(help="Software stack; eager if left out.")] = None,
+    stack: Annotated[str | None, typer.Option(help="Software stack; the chip's usual one if left out.")] = None,
+    confidence: Annotated[float | None, typer.Option(help="Share that intervals hold; 0.9 if left out.")] = None,
     predictor: Annotated[str | None, typer.Option(help="auto, autogluon or roofline.")] = None,
     source_value: Annotated[float | None, typer.Option(help="What you measured on the source.")] = None,
     chip_file: ChipFile = None,
@@ -64,7 +65,7 @@ def query(
         target = target or added.name
     found = api.query(
         model, source, target, metric, source_value=source_value, batch=batch, seq_len=seq_len, image_size=image_size,
-        precision=precision, phase=phase, stack=stack, predictor=predictor,
+        precision=precision, phase=phase, stack=stack, predictor=predictor, confidence=confidence,
     )  # fmt: skip
     if as_json:
         _print_json(found.to_dict())
@@ -209,7 +210,8 @@ def _print_answers(answers: Answers) -> None:
         table.add_row(*map(_cell, cells))
     console.print(table)
     lines = [line for answer in answers.values() for line in _evidence(answer)]
-    for line in (*dict.fromkeys(lines), *(f"refused: {why}" for why in answers.refused.values())):
+    refused = (f"refused: {name}: {why}" for name, why in answers.refused.items())
+    for line in (*dict.fromkeys(lines), *refused):
         console.print(f"  {line}", soft_wrap=True)
 
 

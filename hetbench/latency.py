@@ -2,8 +2,8 @@
 
 Where the very cell (chip, stack, precision) was measured, the surrogate of whole models answers, at level C. Eager
 launches of any other chip are the sum over the operator graph. A stack that only other chips of the family were
-measured under is answered at level D; one that nobody measured is refused, unless it is only the family's usual stack
-and the caller named none: then eager answers, and the notes say so.
+measured under is answered at level D; one that nobody measured is refused, unless it is only the usual stack
+of the chip's family and the caller named none: then eager answers, and the notes say so.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
     if question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
     if question.usual_stack:
-        note = f"no row teaches {question.stack}, the usual stack of {chip.family}, here: eager launches instead"
+        note = f"no row of {chip.name} teaches its usual stack {question.stack} here: eager launches instead"
         return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
     return None
 
@@ -72,7 +72,7 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
     stand_in = _STAND_INS.get((stack, question.precision))
     if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
         stack, level, notes = stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",)
-    if level is None or (level == "D" and stack == DEFAULT_STACK):
+    if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
         return None
     found = _predicted(graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:

@@ -212,10 +212,7 @@ def _note(surrogate: PowerSurrogate, chip: Chip, level: str, support: int) -> st
     if support:
         only = "" if level == "B" else ", all of whole models"
         return f"board power of the chip, host left out; {support:,} rows of {chip.name} carry measured watts{only}"
-    named = ", ".join(surrogate.chips)
+    others = f"the law of {len(surrogate.chips)} chips of {', '.join(surrogate.families)}"
     if chip.family in surrogate.families:
-        return f"board power of the chip, host left out; no measured watts of {chip.name}, from other chips: {named}"
-    return (
-        f"board power of the chip, host left out; no board watts of any {chip.family} chip were read: the law of other "
-        f"families' chips ({named}), unchecked here"
-    )
+        return f"board power of the chip, host left out; no measured watts of {chip.name}: {others}"
+    return f"board power of the chip, host left out; no board watts of any {chip.family} chip: {others}, unchecked here"

@@ -26,7 +26,8 @@ MAX_SIZE = 2**24
 """Largest batch, seq_len or image_size that is believed."""
 DEFAULT_STACK = "eager"
 _USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
-"""What runs a network that does not generate, by family or kind, where published rows are of compiled models."""
+"""What runs a network that does not generate, by family or kind, where published rows are of compiled models; a chip
+without such rows is answered for eager launches."""
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 

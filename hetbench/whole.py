@@ -34,6 +34,7 @@ FORMAT = 1
 GENERATION = ("prefill", "decode", "serving")
 _CLIP = 5.0  # standard deviations: features further out count as this far
 _FACTOR = 6.0  # |log factor| of an operator at most
+_MARGIN = 0.7  # log of how far beyond the sizes that taught a stack an answer may still be of level C: twice
 _FLOOR, _CALL = -5.3, -3.0  # log ms of a launch and of a call before anything is learned
 
 Array = NDArray[Any]
@@ -203,15 +204,19 @@ class Whole:
         labels = group.label(chip.name, stack, precision)
         made = composition(calls, chip)
         log_ms, each = group.predict(made, batch, labels)
+        least, most = group.spec["range"][labels[0]]
+        beyond = not least - _MARGIN <= np.log(made.base_ms @ made.count) <= most + _MARGIN
         value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
+        level = "D" if beyond else level
         low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
         by_operator: dict[str, float] = {}
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
-        kind, label = ("cells", labels[1]) if level == "C" else ("stacks", labels[0])
+        kind, label = ("cells", labels[1]) if labels[1] in group.spec["cells"] else ("stacks", labels[0])
         return WholePrediction(
             value, value * np.exp(low), value * np.exp(high), level, group.spec[kind][label][1],
-            f"whole models under {stack} in {precision}" + (f" on {chip.name}" if level == "C" else ", other chips"),
+            f"whole models under {stack} in {precision}" + (f" on {chip.name}" if kind == "cells" else ", other chips")
+            + (": far smaller or larger than any of them" if beyond else ""),
             by_operator,
         )
 
@@ -219,14 +224,17 @@ class Whole:
     def band(spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float) -> tuple[float, float]:
         """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
 
-        Where the family has too few of them, those of other families, then all of the family.
+        Where the family has too few of them, those of other families, then all of the family. Level D is never
+        narrower than C.
         """
-        table = spec["residuals"]
-        names = (f"{level}/{family}/{kind}", f"{level}//{kind}", f"{level}/{family}", level, "D", "C")
-        quantiles = next(table[name] for name in names if name in table)  # at 0, 1/(n-1) ... 1
-        tail = (1 - confidence) / 2
-        low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)
-        return min(float(low), 0.0), max(float(high), 0.0)
+        table, tail = spec["residuals"], (1 - confidence) / 2
+        ends = [0.0, 0.0]
+        for each in ("C", "D") if level == "D" else ("C",):
+            names = (f"{each}/{family}/{kind}", f"{each}//{kind}", f"{each}/{family}", each)
+            quantiles = next((table[name] for name in names if name in table), (0.0, 0.0))  # at 0, 1/(n-1) ... 1
+            low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)
+            ends = [min(ends[0], float(low)), max(ends[1], float(high))]
+        return ends[0], ends[1]
 
 
 @lru_cache(maxsize=4)

@@ -39,7 +39,8 @@ def draw(frame: Any) -> Any:
         part = frame[frame.family == family]
         error = (part.surrogate / part.ms - 1).abs().median()
         shown = part.sample(min(len(part), _POINTS), random_state=0)
-        axis.scatter(shown.ms, shown.surrogate, s=6, alpha=0.4, color=colour, marker=marker, linewidths=0)
+        size = 6 if len(part) > 1000 else 20
+        axis.scatter(shown.ms, shown.surrogate, s=size, alpha=0.4, color=colour, marker=marker, linewidths=0)
         ends = [part.ms.min() / 1.5, part.ms.max() * 1.5]
         axis.plot(ends, ends, color="black", linewidth=0.8)
         for factor in (0.8, 1.2):

@@ -64,7 +64,11 @@ def operators(card: Mapping[str, Any]) -> Iterable[str]:
     yield table(("split", "class", "family", "n", "inside %", "width"),
                 ((*names, row["n"], row["inside"], row["width"]) for *names, row in shapes))  # fmt: skip
     yield "### NeuSight's protocol: its training rows, its test rows, beside the predictions it ships\n"
-    yield compared(card["neusight_protocol"]["by_group"], ("group",), ("surrogate", "neusight", "roofline"))
+    peer = card["neusight_protocol"]
+    yield compared(peer["by_group"], ("group",), ("surrogate", "neusight", "roofline"))
+    yield "Its end-to-end cases: one forward pass, and the forward part of a training step\n"
+    methods = ("surrogate", "neusight", "habitat", "roofline", "measured_nodes")
+    yield compared(peer["end_to_end"], ("phase", "group"), methods)
 
 
 def wholes(card: Mapping[str, Any]) -> Iterable[str]:

@@ -270,6 +270,12 @@ def final_fit(name: str, rows: WholeRows, work: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
+def ranges(rows: WholeRows) -> dict[str, list[float]]:
+    """Least and largest log of the summed base that taught each stack: beyond, an answer is a guess of level D."""
+    table = pd.Series(rows.base_log).groupby(labels_of(rows.frame)[0].to_numpy()).agg(["min", "max"])
+    return {label: [round(float(low), 3), round(float(high), 3)] for label, low, high in table.itertuples()}
+
+
 def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float) -> dict[str, Any]:
     """The card of one group."""
     models, families, chips = out["models"], out["architectures"], out["chips"]
@@ -315,13 +321,13 @@ def main() -> None:
         out = {kind: blended(frame, share) if len(frame) else frame for kind, frame in out.items()}
         cards[name] = scored(tables[name], out, share)
         residuals = residual_tables(out["models"], out["chips"], "phase" if name == "generation" else "stack")
-        specs[name] = {**spec, "network_share": share, "residuals": residuals}
+        specs[name] = {**spec, "network_share": share, "residuals": residuals, "range": ranges(tables[name])}
         unseen.append(out["chips"])
         print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
     if set(options.groups) != set(SIZES):
         print("not written: an artefact needs every group")
         return
-    anywhere = quantiles(pd.concat(unseen))
+    anywhere = np.mean([quantiles(frame) for frame in unseen if len(frame)], axis=0).round(4).tolist()
     digest = hashlib.sha256(b"".join(rows.frame.ms.to_numpy().tobytes() for _, rows in sorted(tables.items())))
     for name, spec in specs.items():
         spec["residuals"].setdefault("D", anywhere)  # no chip could be left out: as wide as everywhere else

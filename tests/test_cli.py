@@ -42,7 +42,7 @@ def test_a_query_prints_pure_json(run: Any):
 
 
 def test_without_a_metric_all_are_printed_and_the_refused_say_why(run: Any):
-    code, out, _ = run("query", "llama-2-7b", "--source", "cuda", "--target", "cann", "--batch", "3")
+    code, out, _ = run("query", "llama-2-7b", "--source", "cuda", "--target", "mlu", "--batch", "3")
     assert code == 0
     assert all(word in out for word in ("latency", "throughput", "energy", "ratio", "refused: memory"))
     read = json.loads(run("query", "gpt2", "--target", "cann", "--batch", "3", "--json")[1])
@@ -105,7 +105,7 @@ def test_a_damaged_artefact_has_an_exit_code_of_its_own(run: Any, tmp_path: Path
 
     monkeypatch.setattr(predictors, "files", lambda _: tmp_path)
     predictors.load.cache_clear()
-    code, _, err = run("query", "gpt2", "--target", "cann", "--metric", "latency", "--batch", "3")
+    code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "3")
     predictors.load.cache_clear()
     assert (code, "operators.json" in err) == (4, True)
 

@@ -159,7 +159,7 @@ def test_a_ratio_with_one_side_measured_predicts_both_and_notes_the_row(api: Het
 
 def test_a_refused_stack_tells_which_were_measured(api: HetBench):
     with pytest.raises(RefusedError, match=r"at this setting: eager-amp, mxnet-amp, .*triton-tensorrt"):
-        api.query("resnet-50", target="nvidia-t4", metric="latency", batch=8, stack="tensorrt")
+        api.query("resnet-50", target="nvidia-t4", metric="latency", batch=8, stack="magicmind")
 
 
 # ---- cleaning, on rows as the corpus holds them -----------------------------------------------------------------
