@@ -135,11 +135,16 @@ def canonical(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Arra
     kind = operator_type(op)
     full = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in {**kind.optional, **dims}.items()}
     rows = max(len(value) for value in full.values())
-    full = {name: np.broadcast_to(value, rows) for name, value in full.items()}
+    full = {name: _spread(value, rows) for name, value in full.items()}
     shared = _CANONICAL[kind.cost_class](op, full)
-    flops = np.broadcast_to(np.asarray(kind.flops(full), dtype=np.float64), rows)
-    moved = np.broadcast_to(np.asarray(kind.bytes_moved(full, itemsize), dtype=np.float64), rows)
-    return {**shared, "flops": flops, "bytes": moved}
+    work, traffic = kind.flops(full), kind.bytes_moved(full, itemsize)
+    both = {"flops": np.asarray(work, dtype=np.float64), "bytes": np.asarray(traffic, dtype=np.float64)}
+    return {**shared, **{name: _spread(value, rows) for name, value in both.items()}}
+
+
+def _spread(value: Array, rows: int) -> Array:
+    """The value as [rows]; `broadcast_to` only where it is not that already, since it costs more than it looks."""
+    return value if value.shape == (rows,) else np.broadcast_to(value, rows)
 
 
 def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
