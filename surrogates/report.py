@@ -94,6 +94,11 @@ def wholes(card: Mapping[str, Any]) -> Iterable[str]:
         (row["surrogate of"], row["family"], row["n"], row["inside"], row["width"])
         for row in gathered("interval_coverage_unseen_models")
     ))  # fmt: skip
+    yield "### Intervals on chips never seen: set by unseen models and the other chips left out\n"
+    yield table(("surrogate of", "family", "away", "n", "inside %", "width"), (
+        (row["surrogate of"], row["family"], row["away"], row["n"], row["inside"], row["width"])
+        for row in gathered("interval_coverage_unseen_chips")
+    ))  # fmt: skip
     yield "### The worst cases\n"
     worst = sorted(gathered("worst"), key=lambda row: -abs(math.log(row["measured_over_predicted"])))
     for row in worst[:10]:
