@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hetbench import auxiliary
 from hetbench.answers import Answer, Answers, digits, number
 from hetbench.api import HetBench
 from hetbench.chips import chips as all_chips
@@ -110,6 +111,12 @@ def models(as_json: Json = False) -> None:
     """The models of the catalogue."""
     columns = ("name", "title", "category", "params", "phases", "batch", "seq_len", "image_size", "licence")
     _print_table(columns, ([getattr(m, c) for c in columns] for m in all_models().values()), as_json)
+
+
+@app.command()
+def networks(as_json: Json = False) -> None:
+    """Measured networks beyond the catalogue, which `query` takes by these names or by those of timm."""
+    _print_table(("name",), ([name] for name in auxiliary.names()), as_json)
 
 
 @app.command()
