@@ -224,16 +224,17 @@ class Whole:
     def band(spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float) -> tuple[float, float]:
         """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
 
-        Where the family has too few of them, those of other families, then all of the family. Level D is never
-        narrower than C.
+        Where the family has too few of them, the wider of those of other families and all of the family. Level D is
+        never narrower than C.
         """
         table, tail = spec["residuals"], (1 - confidence) / 2
         ends = [0.0, 0.0]
         for each in ("C", "D") if level == "D" else ("C",):
-            names = (f"{each}/{family}/{kind}", f"{each}//{kind}", f"{each}/{family}", each)
-            quantiles = next((table[name] for name in names if name in table), (0.0, 0.0))  # at 0, 1/(n-1) ... 1
-            low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)
-            ends = [min(ends[0], float(low)), max(ends[1], float(high))]
+            tries = ((f"{each}/{family}/{kind}",), (f"{each}//{kind}", f"{each}/{family}"), (each,))
+            known = ([table[name] for name in names if name in table] for names in tries)
+            for quantiles in next((found for found in known if found), ()):  # at 0, 1/(n-1) ... 1
+                low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)
+                ends = [min(ends[0], float(low)), max(ends[1], float(high))]
         return ends[0], ends[1]
 
 

@@ -89,7 +89,7 @@ def wholes(card: Mapping[str, Any]) -> Iterable[str]:
     yield compared(gathered("unseen_architectures_by_set"), by_set, methods)
     yield "### A chip never seen, under a stack that was\n"
     yield compared(gathered("unseen_chips"), ("surrogate of", "family", "away"), methods)
-    yield "### Intervals on unseen models: set by one half of the models, checked on the other\n"
+    yield "### Intervals on unseen models: each half of the models checked by the bands of the other\n"
     yield table(("surrogate of", "family", "n", "inside %", "width"), (
         (row["surrogate of"], row["family"], row["n"], row["inside"], row["width"])
         for row in gathered("interval_coverage_unseen_models")
