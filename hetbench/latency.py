@@ -17,7 +17,6 @@ from typing import Any
 
 from hetbench import predictors, whole
 from hetbench.chips import Chip
-from hetbench.errors import ArtifactError
 from hetbench.graph import ModelGraph
 from hetbench.question import DEFAULT_STACK, Question
 
@@ -53,7 +52,8 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
     if question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
     if question.usual_stack:
-        note = f"no row of {chip.name} teaches its usual stack {question.stack} here: eager launches instead"
+        why = "a roofline knows no stack" if predictor == "roofline" else f"no row of {chip.name} teaches its usual stack"
+        note = f"{why}: eager launches instead of {question.stack}"
         return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
     return None
 
@@ -62,11 +62,7 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
     """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
     if not question.batch:
         return None
-    try:
-        surrogate = whole.load()
-    except ArtifactError:  # an artefact folder of operators only
-        return None
-    stack = question.stack
+    surrogate, stack = whole.load(), question.stack
     notes: tuple[str, ...] = ()
     level = surrogate.level(chip, question.phase, stack, question.precision)
     stand_in = _STAND_INS.get((stack, question.precision))
