@@ -52,7 +52,8 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
     if question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
     if question.usual_stack:
-        why = "a roofline knows no stack" if predictor == "roofline" else f"no row of {chip.name} teaches its usual stack"
+        untaught = f"no row of {chip.name} teaches its usual stack"
+        why = "a roofline knows no stack" if predictor == "roofline" else untaught
         note = f"{why}: eager launches instead of {question.stack}"
         return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
     return None
