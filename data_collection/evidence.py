@@ -70,12 +70,7 @@ def read(corpus: Path) -> list[Raw]:
 
     with (corpus / "model_map.csv").open(encoding="utf-8") as file:
         mapped = {(row["file"], row["model"]): row for row in csv.DictReader(file)}
-    with (corpus / "chip_aliases.csv").open(encoding="utf-8") as file:
-        aliases: dict[tuple[str, str], Mapping[str, str]] = {}
-        for row in csv.DictReader(file):
-            key = (row["platform"], row["chip_as_in_data"])
-            if key not in aliases or row["certainty"] == "exact":  # MI250: its own name before that of its die
-                aliases[key] = row
+    aliases = chip_aliases(corpus)
     rows: list[Raw] = []
     for name in sorted({name for name, _ in mapped}):
         wanted = [model for file, model in mapped if file == name]
@@ -88,6 +83,17 @@ def read(corpus: Path) -> list[Raw]:
             row["extra"] = json.loads(row["extra"]) if row["extra"] else {}
             rows.append(row)
     return rows
+
+
+def chip_aliases(corpus: Path) -> dict[tuple[str, str], Mapping[str, str]]:
+    """(platform, chip as in the data) -> its row of `chip_aliases.csv`: `canonical` and `certainty`."""
+    aliases: dict[tuple[str, str], Mapping[str, str]] = {}
+    with (corpus / "chip_aliases.csv").open(encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            key = (row["platform"], row["chip_as_in_data"])
+            if key not in aliases or row["certainty"] == "exact":  # MI250: its own name before that of its die
+                aliases[key] = row
+    return aliases
 
 
 def _above_its_percentile(row: Raw) -> bool:

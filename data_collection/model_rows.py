@@ -9,7 +9,6 @@ train go to `rows.excluded.parquet` beside it, `match_use` naming the rule; ever
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import re
@@ -21,6 +20,7 @@ from typing import Any
 
 from data_collection import evidence_rules as published
 from data_collection import model_rules as rules
+from data_collection.evidence import chip_aliases
 from hetbench.chips import Chip, chips
 
 COLUMNS: dict[str, str] = {
@@ -50,12 +50,7 @@ def read(corpus: Path) -> Iterable[Raw]:
     """Every model row of the corpus as a dict, `extra` parsed, chips named as the catalogue does."""
     import pyarrow.parquet as pq
 
-    with (corpus / "chip_aliases.csv").open(encoding="utf-8") as file:
-        aliases: dict[tuple[str, str], dict[str, str]] = {}
-        for row in csv.DictReader(file):
-            key = (row["platform"], row["chip_as_in_data"])
-            if key not in aliases or row["certainty"] == "exact":
-                aliases[key] = row
+    aliases = chip_aliases(corpus)
     for path in sorted((corpus / "model").glob("*.parquet")):
         for raw in pq.read_table(path).to_pylist():
             alias = aliases.get((raw["platform"], raw["chip"]), {})

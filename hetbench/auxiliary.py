@@ -22,9 +22,10 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graph import ModelGraph
 from hetbench.models import models
 
-__all__ = ["KINDS", "fused", "load", "named", "names", "resolve", "upstream"]
+__all__ = ["KINDS", "SURE", "fused", "load", "named", "names", "resolve", "upstream"]
 
-KINDS = ("exact", "same-arch", "near")
+SURE = ("exact", "same-arch")
+KINDS = (*SURE, "near")
 
 
 def names() -> tuple[str, ...]:
@@ -90,7 +91,7 @@ def named(name: str) -> ModelGraph | None:
         graph, kind = resolve(name)
     except (UnknownNameError, InvalidInputError):
         return None
-    return load(graph) if kind in KINDS[:2] else None
+    return load(graph) if kind in SURE else None
 
 
 def fused(name: str) -> str:

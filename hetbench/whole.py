@@ -28,14 +28,17 @@ from hetbench.forest import Forest
 if TYPE_CHECKING:
     from hetbench.graph import OperatorTable
 
-__all__ = ["GENERATION", "Network", "Whole", "WholePrediction", "forest_row", "group_of", "load"]
+__all__ = [
+    "CALL", "CLIP", "FACTOR", "GENERATION", "LAUNCH", "Network", "Whole", "WholePrediction", "forest_rows", "group_of",
+    "load",
+]  # fmt: skip
 
 FORMAT = 1
 GENERATION = ("prefill", "decode", "serving")
-_CLIP = 5.0  # standard deviations: features further out count as this far
-_FACTOR = 6.0  # |log factor| of an operator at most
+CLIP = 5.0  # standard deviations: features further out count as this far
+FACTOR = 6.0  # |log factor| of an operator at most
 _MARGIN = 0.7  # log of how far beyond the sizes that taught a stack an answer may still be of level C: twice
-_FLOOR, _CALL = -5.3, -3.0  # log ms of a launch and of a call before anything is learned
+LAUNCH, CALL = -5.3, -3.0  # log ms of a launch and of a call before anything is learned
 
 Array = NDArray[Any]
 
@@ -89,13 +92,13 @@ class Network:
     ) -> tuple[float, NDArray[np.float64]]:
         """log ms of the call, and the share in it of each row of the composition, ms."""
         matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
-        x = np.clip((matrix - self.mean) / self.scale, -_CLIP, _CLIP)
+        x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)
         hidden = _silu(x @ self.weights[0] + self.operator[operators] + self.context[0][stack] + self.context[1][cell])
         hidden += _silu(hidden @ self.weights[1] + self.biases[0])
-        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], -_FACTOR, _FACTOR).astype(np.float64)
+        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], -FACTOR, FACTOR).astype(np.float64)
         launch, call, offset = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
-        each = made.count * (made.base_ms + np.exp(_FLOOR + launch)) * np.exp(factor)
-        total = each.sum() + np.exp(_CALL + call)
+        each = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
+        total = each.sum() + np.exp(CALL + call)
         return float(np.log(total) + offset), each * np.exp(offset)
 
 
@@ -120,9 +123,9 @@ class WholePrediction:
     """Predicted ms of each operator type."""
 
 
-def forest_row(made: Composition, batch: float, effect: float) -> NDArray[np.float32]:
-    """The columns that the trees see: the summary of the graph, log2 batch, and what the cell usually needs."""
-    return np.append(made.summary(), np.array([np.log2(batch), effect], dtype=np.float32))
+def forest_rows(summary: Array, batch: Any, effect: Any) -> NDArray[np.float32]:
+    """What the trees see, [rows, columns]: summaries [rows, SUMMARY], log2 batch, and what each cell usually needs."""
+    return np.column_stack((summary, np.log2(batch), effect)).astype(np.float32)
 
 
 class Group:
@@ -146,8 +149,8 @@ class Group:
         learned = float(np.mean([value for value, _ in found]))
         effects = self.spec["effects"]
         effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
-        row = forest_row(made, batch, effect)
-        trees = float(self.forest(row[None])[0]) + effect + float(np.log(made.base_ms @ made.count))
+        row = forest_rows(made.summary()[None], [batch], [effect])
+        trees = float(self.forest(row)[0]) + effect + float(np.log(made.base_ms @ made.count))
         share = self.spec["network_share"]
         each: Array = np.mean([rows for _, rows in found], axis=0)
         value = share * learned + (1 - share) * trees

@@ -25,10 +25,10 @@ from hetbench import evidence
 from hetbench import graph as graphs
 from hetbench.chips import chips
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graph import OperatorTable
 from hetbench.models import models
 from hetbench.predictors import OperatorSurrogate, load
 from surrogates.evaluate import score
+from surrogates.whole_rows import Calls, generation
 
 PROTOCOL = "event"  # as queries of whole models are answered
 PREDICTORS = ("auto", "roofline")
@@ -87,18 +87,13 @@ def predicted(
     return found
 
 
-def calls_of(setting: evidence.Setting, new_tokens: int | None) -> list[tuple[float, OperatorTable]]:
+def calls_of(setting: evidence.Setting, new_tokens: int | None) -> Calls:
     """The calls that a row consists of, with how often each: the operator tables of one setting."""
     model, _, precision, batch, seq_len, image_size, phase = setting
     graph = graphs.load(model)
     if not new_tokens:
         return [(1.0, graph.operators(batch, seq_len, image_size, precision, phase))]
-    steps, last = (new_tokens - 1) / 2, (seq_len or 0) + new_tokens - 1  # the prefill gives the first token
-    return [
-        (1.0, graph.operators(batch, seq_len, image_size, precision, "prefill")),
-        (steps, graph.operators(batch, seq_len, image_size, precision, "decode")),
-        (steps, graph.operators(batch, last, image_size, precision, "decode")),
-    ]
+    return generation(graph, batch, seq_len, image_size, precision, new_tokens)
 
 
 def summary(frame: pd.DataFrame, keys: Sequence[str]) -> list[dict[str, object]]:

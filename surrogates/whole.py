@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.forest import Forest
-from hetbench.whole import FORMAT, Network, Whole
+from hetbench.whole import FORMAT, Network, Whole, forest_rows
 from surrogates.evaluate import score
 from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
@@ -101,9 +101,8 @@ def effects_of(frame: pd.DataFrame, effects: dict[str, float]) -> np.ndarray:
 
 
 def tree_matrix(rows: WholeRows, effect: np.ndarray) -> np.ndarray:
-    """The columns of `hetbench.whole.forest_row`, [rows]."""
-    batch = np.log2(rows.frame.batch.to_numpy(float))
-    return np.column_stack((rows.summary, batch, effect)).astype(np.float32)
+    """What the trees see of every row."""
+    return forest_rows(rows.summary, rows.frame.batch.to_numpy(float), effect)
 
 
 def predict(fitted: Fitted, rows: WholeRows, which: np.ndarray) -> pd.DataFrame:

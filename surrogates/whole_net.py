@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.whole import Network
+from hetbench.whole import CALL, CLIP, FACTOR, LAUNCH, Network
 from surrogates.whole_rows import WholeRows
 
 _HUBER = 0.05  # residuals beyond 5 % count linearly: the median matters, outliers do not
 _WIDTH = 8  # of the vectors of operators, stacks and cells
 _HIDE_CELL, _HIDE_STACK = 0.25, 0.03
 _LABEL_PENALTY = 1e-5
-_START = (-5.3, -3.0)  # log ms of a launch and of a call, as `hetbench.whole` adds them
-_CLIP, _FACTOR = 5.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def fit(
     torch.manual_seed(seed)
     draw = np.random.default_rng(seed)
     mean, scale = rows.matrix[::7].mean(axis=0), rows.matrix[::7].std(axis=0) + 1e-3
-    x = torch.from_numpy(np.clip((rows.matrix - mean) / scale, -_CLIP, _CLIP))
+    x = torch.from_numpy(np.clip((rows.matrix - mean) / scale, -CLIP, CLIP))
     operator, base, count = (
         torch.from_numpy(values) for values in
         (operators, rows.base_ms.astype(np.float32), rows.count.astype(np.float32))
@@ -100,10 +98,10 @@ def _network(columns: int, operators: int, labels: np.ndarray, hidden: int) -> A
             launch, call, offset = sum(table(labels[:, i]) for i, table in enumerate(self.scalars)).T
             state = silu(self.first(torch.cat([x, self.operator(operator), *vectors], dim=1)))
             state = state + silu(self.second(state))
-            factor = self.last(state)[:, 0].clamp(-_FACTOR, _FACTOR)
-            each = count * (base + torch.exp(_START[0] + launch)[of]) * torch.exp(factor)
+            factor = self.last(state)[:, 0].clamp(-FACTOR, FACTOR)
+            each = count * (base + torch.exp(LAUNCH + launch)[of]) * torch.exp(factor)
             total = torch.zeros(len(labels)).index_add_(0, of, each)
-            return torch.log(total + torch.exp(_START[1] + call)) + offset
+            return torch.log(total + torch.exp(CALL + call)) + offset
 
         def label_size(self) -> Any:
             return sum((table.weight**2).sum() for table in (*self.context, *self.scalars))

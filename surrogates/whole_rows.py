@@ -22,7 +22,6 @@ from hetbench.graph import ModelGraph, OperatorTable
 from hetbench.whole import group_of
 from surrogates.splits import architecture
 
-KINDS = ("exact", "same-arch")
 # data sets whose figure is not that of the network alone, or lacks what says how much work it was
 LEFT_OUT = {
     "co2_inference": "a pipeline with pre- and post-processing on the CPU", "mlenergy": "prompt length not stated",
@@ -51,17 +50,22 @@ class WholeRows:
 
 
 def calls_of(graph: ModelGraph, row: object) -> Calls:
-    """The calls that a row consists of: a generation is a prefill and its steps, by the first and the last one."""
-    batch, seq_len, image_size = (None if pd.isna(v) else int(v) for v in (row.batch, row.seq_len, row.image_size))
-    precision = row.precision
-    if row.metric != "e2e":
-        phase = row.phase if row.phase in graph.phases else "inference"
-        return [(1.0, graph.operators(batch, seq_len, image_size, precision, phase))]
-    tokens = int(row.new_tokens)
+    """The calls that a row consists of."""
+    sizes = tuple(None if pd.isna(v) else int(v) for v in (row.batch, row.seq_len, row.image_size))
+    if row.metric == "e2e":
+        return generation(graph, *sizes, row.precision, int(row.new_tokens))
+    phase = row.phase if row.phase in graph.phases else "inference"
+    return [(1.0, graph.operators(*sizes, row.precision, phase))]
+
+
+def generation(
+    graph: ModelGraph, batch: int | None, seq_len: int | None, image_size: int | None, precision: str, new_tokens: int
+) -> Calls:
+    """A prefill, which gives the first token, and the decoding steps, by the trapezoid of the first and the last."""
     calls = [(1.0, graph.operators(batch, seq_len, image_size, precision, "prefill"))]
-    if tokens > 1:
-        for length in (seq_len, seq_len + tokens - 1):
-            calls.append(((tokens - 1) / 2, graph.operators(batch, length, image_size, precision, "decode")))
+    if new_tokens > 1:
+        for length in (seq_len, (seq_len or 0) + new_tokens - 1):
+            calls.append(((new_tokens - 1) / 2, graph.operators(batch, length, image_size, precision, "decode")))
     return calls
 
 
@@ -131,7 +135,7 @@ def _graph_of(file: str, upstream: str, software: str | None) -> str | None:
         return None
     if file == "timm" and "2.9.1" in (software or ""):
         graph = auxiliary.fused(graph)
-    return graph if kind in KINDS else None
+    return graph if kind in auxiliary.SURE else None
 
 
 def _flat(frame: pd.DataFrame, made: list[Composition]) -> WholeRows:

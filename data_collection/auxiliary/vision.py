@@ -202,18 +202,13 @@ def trace(prepared: Prepared, size: int, batch: int) -> Trace:
     with torch.device("meta"), warnings.catch_warnings(), patch.object(torch, "addcmul", _addcmul):
         warnings.simplefilter("ignore")
         images = torch.empty(batch, 3, size, size, dtype=prepared.dtype)
-        call = record(prepared.network, (images,), mode=nullcontext(), known=_is_known, state=prepared.state)
+        call = record(prepared.network, (images,), mode=nullcontext(), known=is_known, state=prepared.state)
         return recompose(call)
 
 
 def _addcmul(base: Any, first: Any, second: Any) -> Any:
     """Two operators that have types, for one that has none (ConvNeXt V2's response normalisation)."""
     return base + first * second
-
-
-def _is_known(name: str) -> bool:
-    """`torch._assert`, which timm calls on shapes, hands itself to the mode for ever unless it is called whole."""
-    return name == "_assert" or is_known(name)
 
 
 def batch_three(table: Mapping[str, Any], precision: str = "bf16") -> str:

@@ -167,8 +167,11 @@ def _modes(recorder: _Recorder, known: Callable[[str], bool]) -> Any:
     return Functions()
 
 
-# Properties and methods that return a tensor or none without doing work.
-_ATTRIBUTES = frozenset({"grad", "grad_fn", "shape", "dtype", "device", "size", "dim", "is_floating_point", "numel"})
+# Properties and methods that return a tensor or none without doing work; `torch._assert`, which timm calls on shapes,
+# would hand itself to the mode for ever unless it is called whole.
+_ATTRIBUTES = frozenset({
+    "grad", "grad_fn", "shape", "dtype", "device", "size", "dim", "is_floating_point", "numel", "_assert",
+})  # fmt: skip
 
 
 def _unguarded(func: FunctionType) -> FunctionType:
