@@ -209,7 +209,8 @@ class Store:
         timed = self._stored("performance")
         width = self.first
         lone = ~np.isin(source * width + target, timed.source * width + timed.target)
-        return Block(source[lone], target[lone], {"refs": (self.array("sets/refs")[entry][lone], self.meta["upstreams"])})
+        refs = self.array("sets/refs")[entry][lone]
+        return Block(source[lone], target[lone], {"refs": (refs, self.meta["upstreams"])})
 
     @cached_property
     def chip_numbers(self) -> Ints:
@@ -221,8 +222,8 @@ class Store:
         code = self.array("measured")[index]
         if code < 0:
             return ()
-        start = self.array("sets/start")
-        return tuple(dict.fromkeys(self.meta["chips"][at] for at in self.array("sets/chip")[start[code] : start[code + 1]]))
+        start, stop = self.array("sets/start")[code : code + 2]
+        return tuple(dict.fromkeys(self.meta["chips"][at] for at in self.array("sets/chip")[start:stop]))
 
     def measured_by(self, chip: str) -> NDArray[np.bool_]:
         """Which instances the chip measured, [instances]."""

@@ -26,6 +26,7 @@ __all__ = ["BASES", "Hop", "Route", "Why", "why"]
 BASES = ("measured", "similar", "registered", "datasheet")
 """What a route ends in, the strongest first."""
 _WORST_FIRST = ("absent", "fallback", "unknown", "composite", "native")
+_SIMILAR = 0.5  # an operator of another type, which agrees in at most two thirds, reaches it with like dims only
 _AGAINST = ("supports", "of-family")  # edges that a path follows backwards
 Row = Mapping[str, Any]
 """op, dims, dtype, count."""
@@ -57,11 +58,6 @@ class Route:
     """One of `BASES`."""
     hops: tuple[Hop, ...]
 
-    @property
-    def refs(self) -> tuple[str, ...]:
-        """The references of its hops, each once."""
-        return tuple(dict.fromkeys(ref for hop in self.hops for ref in hop.refs))
-
 
 @dataclass(frozen=True, slots=True)
 class Why:
@@ -79,18 +75,27 @@ class Why:
     """The same of the source chip."""
 
     def lines(self) -> list[str]:
-        """As text, a path a line with its references below."""
-        out = [f"model:{self.model} on chip:{self.chip}: {self.count} published figures of the whole model"]
-        for hop in self.rows:
-            out += [f"  {hop}", *(f"    ref: {ref}" for ref in hop.refs)]
-        for route in self.routes:
-            out.append(f"  {route.basis}, {route.share:.0%}: model:{self.model} {' '.join(map(str, route.hops))}")
-            out += [f"    ref: {ref}" for ref in route.refs]
-        return out if self.source is None else [*out, *self.source.lines()]
+        """As text, a path a line, with the numbered references at the end."""
+        sides = [self] if self.source is None else [self, self.source]
+        out: list[str] = []
+        refs: dict[str, int] = {}
+        for side in sides:
+            out.append(f"{side.model} on {side.chip}: {side.count} published figures of the whole model")
+            out += [f"  {_text(hop, refs)}" for hop in side.rows]
+            for route in side.routes:
+                hops = " ".join(_text(hop, refs) for hop in route.hops)
+                out.append(f"  {route.basis}, {route.share:.0%}: model:{side.model} {hops}")
+        return out + [f"  [{number}] {ref}" for ref, number in refs.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+def _text(hop: Hop, refs: dict[str, int]) -> str:
+    """The hop with the numbers of its references, which are given as they first occur."""
+    numbers = [str(refs.setdefault(ref, len(refs) + 1)) for ref in hop.refs]
+    return f"{hop} [{', '.join(numbers)}]" if numbers else str(hop)
 
 
 def why(
@@ -138,7 +143,7 @@ def _evidence(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[s
         if exact is not None:
             return "measured", (exact,)
         near = next(iter(graph.nearest(op, dims, dtype, chip=chip.name, k=1)), None)
-        if near is not None and near.similarity > 0:  # below, they lie on opposite sides of the mean
+        if near is not None and near.similarity >= _SIMILAR:
             similar = Hop(node, "similarity", near.node, f"cosine {near.similarity:.4f}")
             last = _measured(graph, near.node, *graph.store.instance(graph.store.number(near.node) - graph.store.first),
                              chip)  # fmt: skip
@@ -164,17 +169,18 @@ def _measured(
 
 
 def _registered(graph: KnowledgeGraph, op: str, chip: Chip) -> Hop | None:
-    """How the chip's platform runs the ATen operators that make this type: the worst of them tells."""
+    """How the chip's platform runs the ATen operators that the models' graphs call for this type."""
     platforms = graph.store.meta["platforms"]
     own = [name for name, (family, kinds) in platforms.items() if family == chip.family
            and (chip.kind in kinds or sum(family == other for other, _ in platforms.values()) == 1)]  # fmt: skip
     edges = [e for e in graph.neighbours(f"type:{op}", "supports") if e.attributes["platform"] in own]
     if not edges:
         return None
-    edge = min(edges, key=lambda edge: _WORST_FIRST.index(edge.attributes["status"]))
-    known = edge.attributes
-    detail = f"{known['operator']} is {known['status']} on {known['platform']}"
-    return Hop(edge.target, "supports", edge.source, detail, edge.refs)
+    by_status = {status: [e for e in edges if e.attributes["status"] == status] for status in _WORST_FIRST}
+    texts = [f"{status}: {', '.join(e.attributes['operator'] for e in found)}" for status, found in by_status.items()
+             if found]  # fmt: skip
+    refs = tuple(dict.fromkeys(ref for edge in edges for ref in edge.refs))
+    return Hop(f"type:{op}", "supports", edges[0].source, f"{own[0]}, {'; '.join(texts)}", refs)
 
 
 def _datasheet(chip: Chip, dtype: str) -> Hop:

@@ -33,7 +33,8 @@ def write_full(
 ) -> None:  # fmt: skip
     """Write the folder `out`; `tables` are clean cells with canonical dims by operator type."""
     out.mkdir(parents=True, exist_ok=True)
-    with pq.ParquetWriter(out / "nodes.parquet", NODES) as nodes, pq.ParquetWriter(out / "edges.parquet", EDGES) as edges:
+    made = pq.ParquetWriter(out / "nodes.parquet", NODES), pq.ParquetWriter(out / "edges.parquet", EDGES)
+    with made[0] as nodes, made[1] as edges:
         _copy(nodes, NODES, ((node.id, node.kind, json.dumps(dict(node.attributes))) for node in graph.nodes()))
         _copy(edges, EDGES, (
             (e.source, e.relation, e.target, e.attributes.get("value"), e.attributes.get("unit"),
@@ -76,6 +77,5 @@ def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _copy(writer: pq.ParquetWriter, schema: pa.Schema, rows: Iterable[tuple[Any, ...]]) -> None:
     pending = iter(rows)
     while chunk := list(islice(pending, _CHUNK)):
-        columns = zip(*chunk, strict=True)
-        writer.write_table(pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)],
-                                    schema=schema))  # fmt: skip
+        columns = zip(zip(*chunk, strict=True), schema, strict=True)
+        writer.write_table(pa.table([pa.array(column, field.type) for column, field in columns], schema=schema))

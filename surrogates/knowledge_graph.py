@@ -86,9 +86,8 @@ def build(
     `licence`; `upstreams` says of each data set the repository@commit that its rows are from.
     """
     known = catalogue(names)
-    kept: dict[str, list[pd.DataFrame]] = {}
-    for op, part in (pair for frame in rows.values() for pair in signatures(frame)):
-        kept.setdefault(op, []).append(representatives(op, part, known.instances))
+    parts = (pair for frame in rows.values() for pair in signatures(frame))
+    kept = [(op, representatives(op, part, known.instances)) for op, part in parts]
     table = Table.of(known.instances, kept, sorted(upstreams))
     arrays: dict[str, np.ndarray] = dict(table.arrays)
     meta: dict[str, Any] = {
@@ -169,11 +168,11 @@ class Table:
     arrays: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, instances: set[Signature], kept: Mapping[str, Sequence[pd.DataFrame]], datasets: Sequence[str]) -> Table:
-        """`kept` are the rows of `representatives`, by operator type."""
-        names = sorted({chip for tables in kept.values() for table in tables for chip in table.chip})
+    def of(cls, instances: set[Signature], kept: Sequence[tuple[str, pd.DataFrame]], datasets: Sequence[str]) -> Table:
+        """`kept` are the rows of `representatives` with their operator type."""
+        names = sorted({chip for _, table in kept for chip in table.chip})
         pairs: dict[Signature, list[tuple[int, int]]] = {signature: [] for signature in instances}
-        for op, table in ((op, table) for op, tables in kept.items() for table in tables):
+        for op, table in kept:
             codes = zip(table.chip.map(names.index), table.dataset.map(list(datasets).index), strict=True)
             dims = table[list(dim_names(op))].itertuples(index=False, name=None)
             for dtype, size, pair in zip(table.dtype, dims, codes, strict=True):
@@ -339,9 +338,9 @@ def _small(values: Any) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
-    parser.add_argument("--work", type=Path, help="folder of the cache that surrogates.train keeps of the clean rows")
+    parser.add_argument("--work", type=Path, help="folder of the cache that surrogates.train keeps of clean rows")
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/knowledge.npz"))
-    parser.add_argument("--full", type=Path, help="instead, from --out and every clean row, write nodes.parquet and edges.parquet here")
+    parser.add_argument("--full", type=Path, help="instead write --out and every clean row as Parquet into this folder")
     given = parser.parse_args()
     names = list(models())
     rows = corpus.load(given.corpus, given.work)
