@@ -53,7 +53,7 @@ class Route:
 
     operator: str
     share: float
-    """Of the time, or of the flops and bytes, that the operator has."""
+    """Of the time, that its type takes; where no time is given of the flops and bytes, that it has itself."""
     basis: str
     """One of `BASES`."""
     hops: tuple[Hop, ...]
@@ -164,8 +164,8 @@ def _measured(
     best = max(found, key=lambda each: each.rows or 0)
     if best.value is None:
         return Hop(node, "measured-on", f"chip:{chip.name}", "value in the data set", best.refs)
-    detail = f"{best.value:.4g} ms, protocol {best.protocol}, {best.library.rstrip('/') if best.library else ''}, "
-    return Hop(node, "performance", f"chip:{chip.name}", f"{detail}{best.rows} rows", best.refs)
+    detail = f"{best.value:.4g} ms, protocol {best.protocol}, {best.library}, rows {best.rows}"
+    return Hop(node, "performance", f"chip:{chip.name}", detail, best.refs)
 
 
 def _registered(graph: KnowledgeGraph, op: str, chip: Chip) -> Hop | None:

@@ -140,7 +140,7 @@ def _read(root: Path) -> pd.DataFrame:
 
 
 def clean(root: Path) -> duckdb.DuckDBPyConnection:
-    """The rows that the rules keep, one by one with their ref and licence, as table `staged`."""
+    """The rows that the rules keep, one by one with the chip as published, ref and licence, as table `staged`."""
     db = duckdb.connect()
     _stage(db, root)
     total = db.execute("select count(*) from staged").fetchone()[0]
@@ -189,6 +189,7 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
         left join mapped m on m.data = r.chip or m.data = r.file || ':' || r.chip
         left join lookup l on l.alias = coalesce(m.target, r.chip)
         left join protocols p on p.dataset = r.dataset""")
+    db.execute("drop table raw")
 
 
 def _dim_sql(name: str) -> str:

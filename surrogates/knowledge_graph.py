@@ -78,16 +78,16 @@ def catalogue(names: Iterable[str]) -> Catalogue:
 
 
 def build(
-    names: Sequence[str], rows: Mapping[str, pd.DataFrame], timed: pd.DataFrame, upstreams: Mapping[str, Sequence[str]]
+    names: Sequence[str], measured: Iterable[tuple[str, pd.DataFrame]], timed: Iterable[tuple[str, pd.DataFrame]],
+    upstreams: Mapping[str, Sequence[str]],
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    """The arrays of the graph.
+    """The arrays of the graph of these models.
 
-    `rows` are clean tables as of `corpus.load`, `timed` single rows of the catalogue's operators with `ref` and
-    `licence`; `upstreams` says of each data set the repository@commit that its rows are from.
+    `measured` are clean cells by operator type (`cells`), `timed` the single rows of the catalogue's operators
+    (`timed_rows`); `upstreams` says of each data set the repository@commit that its rows are from.
     """
     known = catalogue(names)
-    parts = (pair for frame in rows.values() for pair in signatures(frame))
-    kept = [(op, representatives(op, part, known.instances)) for op, part in parts]
+    kept = [(op, representatives(op, part, known.instances)) for op, part in measured]
     table = Table.of(known.instances, kept, sorted(upstreams))
     arrays: dict[str, np.ndarray] = dict(table.arrays)
     meta: dict[str, Any] = {
@@ -107,7 +107,7 @@ def build(
         for (name, phase, precision, before, after), count in sorted(known.sequence.items())
     ])  # fmt: skip
     write.relation("supports", list(supports(known.aten)))
-    write.relation("performance", list(performance(timed, known.instances)))
+    write.relation("performance", list(performance(timed)))
     arrays["meta"] = _packed(meta)
     store = Store(arrays)
     meta["scales"] = store.meta["scales"] = scales(store)
@@ -120,24 +120,6 @@ def build(
     return dict(sorted(arrays.items()))
 
 
-def signatures(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(operator type, its distinct dtype, dims, chip, dataset)."""
-    for op, part in complete(frame):
-        yield op, part[["dtype", *dim_names(op), "chip", "dataset"]].drop_duplicates()
-
-
-def complete(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(operator type, its rows with the dims of a signature); rows that lack a required dim are left out."""
-    for op, part in frame.groupby("op", sort=True):
-        names, kind = dim_names(op), operator_type(op)
-        if not set(names) <= set(part):
-            continue
-        part = part[(part[[name for name in kind.dims if name != "pad"]] > 0).all(axis=1)]
-        part = part.assign(**sizes(op, {name: part[name] for name in names}))
-        if len(part):
-            yield op, part
-
-
 def representatives(op: str, table: pd.DataFrame, instances: set[Signature]) -> pd.DataFrame:
     """Of each grid cell and chip the operator that most chips measured, the first of equals; the catalogue's own too.
 
@@ -145,6 +127,7 @@ def representatives(op: str, table: pd.DataFrame, instances: set[Signature]) -> 
     """
     names = list(dim_names(op))
     key = ["dtype", *names]
+    table = table[[*key, "chip", "dataset"]].drop_duplicates()
     table = table.sort_values([*key, "chip", "dataset"], ignore_index=True)
     own = table.groupby(key, sort=True).ngroup().rename("own")
     grid = np.floor(np.log2(np.maximum(table[names].to_numpy(float), 0.5))).astype(int)
@@ -250,19 +233,20 @@ def platforms() -> dict[str, tuple[str, list[str]]]:
     return {name: (found[name][0], sorted(found[name][1])) for name in migration.platforms()}
 
 
-def performance(timed: pd.DataFrame, instances: set[Signature]) -> Iterator[tuple[Signature, str, dict[str, Any]]]:
+def performance(timed: Iterable[tuple[str, pd.DataFrame]]) -> Iterator[tuple[Signature, str, dict[str, Any]]]:
     """Operator instance -> chip: one median for each protocol and library, of rows under an open licence."""
     found: dict[tuple[Any, ...], tuple[list[float], set[str]]] = {}
-    for row in timed[timed.licence.isin(OPEN)].to_dict("records"):
-        op = row["op"]
-        signature = (op, row["dtype"], tuple(int(row[name]) for name in dim_names(op)))
-        if signature in instances:
-            values, refs = found.setdefault((signature, row["chip"], row["protocol"], row["library"]), ([], set()))
+    for op, table in timed:
+        for row in table[table.licence.isin(OPEN)].to_dict("records"):
+            signature = (op, row["dtype"], tuple(int(row[name]) for name in dim_names(op)))
+            key = (signature, row["chip"], row["published_as"], row["protocol"], row["library"].rstrip("/"))
+            values, refs = found.setdefault(key, ([], set()))
             values.append(row["latency_ms"])
             refs.add(row["ref"])
-    for (signature, chip, protocol, library), (values, refs) in sorted(found.items()):
+    for (signature, chip, published, protocol, library), (values, refs) in sorted(found.items()):
         shown = refs if len(refs) <= _SHOWN_REFS else {ref.partition(":")[0] for ref in refs}
         known = {"value": float(np.median(values)), "unit": "ms", "protocol": protocol, "library": library}
+        known["published_as"] = published
         yield signature, f"chip:{chip}", {**known, "rows": len(values), "refs": tuple(sorted(shown))}
 
 
@@ -279,10 +263,32 @@ def scales(store: Store) -> dict[str, tuple[list[float], list[float]]]:
     return found
 
 
-def timed_rows(db: duckdb.DuckDBPyConnection, instances: set[Signature]) -> pd.DataFrame:
-    """The clean rows of exactly these operators, one by one; dims as of the signature."""
-    whole = {"causal": "if(s.q_len = 1, 0, s.causal)", "window": 'if(s."window" < s.kv_len, s."window", 0)'}
-    frames = []
+def cells(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(operator type, its clean cells: dtype, dims of the signature, chip and how it was timed, one row a median).
+
+    `chip` is the one that the data set names, never one that stands in for it. Rows that lack a required dim are left
+    out.
+    """
+    _name_chips(db)
+    for (op,) in db.execute("select distinct op from staged order by op").fetchall():
+        names, kind = dim_names(op), operator_type(op)
+        if not set(names) <= set(corpus.DIMS):
+            continue
+        known = " and ".join(f's."{name}" > 0' for name in kind.dims if name != "pad")
+        keys = f"dtype, {', '.join(_canonical(name) for name in names)}, c.name, dataset, protocol, library, layout"
+        table = db.execute(
+            f"select {keys}, median(latency_ms), count(*) from staged s join catalogue c on s.chip = c.alias "
+            f"where op = '{op}' and {known} group by all order by all"
+        ).fetchnumpy()
+        columns = ["dtype", *names, "chip", "dataset", "protocol", "library", "layout", "latency_ms", "repeats"]
+        frame = pd.DataFrame(dict(zip(columns, table.values(), strict=True)))
+        if len(frame):
+            yield op, frame
+
+
+def timed_rows(db: duckdb.DuckDBPyConnection, instances: set[Signature]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(operator type, the clean rows of exactly these operators, one by one); dims as of the signature."""
+    _name_chips(db)
     for op in sorted({op for op, _, _ in instances}):
         names = dim_names(op)
         if not set(names) <= set(corpus.DIMS):
@@ -290,12 +296,25 @@ def timed_rows(db: duckdb.DuckDBPyConnection, instances: set[Signature]) -> pd.D
         wanted = pd.DataFrame([(dtype, *dims) for kind, dtype, dims in instances if kind == op])
         wanted.columns = ["dtype", *names]
         db.register("wanted", wanted)
-        same = " and ".join(f'w."{name}" = {whole.get(name, f"s.{chr(34)}{name}{chr(34)}")}' for name in names)
-        frames.append(db.execute(
-            f"select s.op, s.canonical chip, s.protocol, s.library, s.latency_ms, s.ref, s.licence, w.* "
-            f"from staged s join wanted w on s.op = '{op}' and s.dtype = w.dtype and {same} order by all"
-        ).df())  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
+        same = " and ".join(f'w."{name}" = {_canonical(name)}' for name in names)
+        yield op, db.execute(
+            "select c.name chip, s.chip published_as, s.protocol, s.library, s.latency_ms, s.ref, s.licence, w.* "
+            f"from staged s join catalogue c on s.chip = c.alias join wanted w on s.dtype = w.dtype and {same} "
+            f"where s.op = '{op}' order by all"
+        ).df()
+
+
+def _name_chips(db: duckdb.DuckDBPyConnection) -> None:
+    """Table `catalogue`: the chip that each name in the data means."""
+    known = {alias: name for name, chip in chips().items() for alias in chip.aliases} | {name: name for name in chips()}
+    db.register("catalogue", pd.DataFrame(sorted(known.items()), columns=["alias", "name"]))
+
+
+def _canonical(name: str) -> str:
+    """A dim of a row as `sizes` has it."""
+    return {
+        "causal": "if(s.q_len = 1, 0, s.causal)", "window": 'if(s."window" < s.kv_len, s."window", 0)',
+    }.get(name, f's."{name}"')  # fmt: skip
 
 
 def upstreams(root: Path) -> dict[str, list[str]]:
@@ -338,22 +357,17 @@ def _small(values: Any) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
-    parser.add_argument("--work", type=Path, help="folder of the cache that surrogates.train keeps of clean rows")
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/knowledge.npz"))
     parser.add_argument("--full", type=Path, help="instead write --out and every clean row as Parquet into this folder")
     given = parser.parse_args()
-    names = list(models())
-    rows = corpus.load(given.corpus, given.work)
+    names, db = list(models()), corpus.clean(given.corpus)
     if given.full:
-        tables = (pair for name in list(rows) for pair in complete(rows.pop(name)))
-        write_full(KnowledgeGraph(np.load(given.out)), tables, upstreams(given.corpus), given.full)
+        write_full(KnowledgeGraph(np.load(given.out)), cells(db), upstreams(given.corpus), given.full)
         return
-    db = corpus.clean(given.corpus)
-    timed = timed_rows(db, catalogue(names).instances)
-    db.close()
-    arrays = build(names, rows, timed, upstreams(given.corpus))
+    arrays = build(names, cells(db), timed_rows(db, catalogue(names).instances), upstreams(given.corpus))
     np.savez_compressed(given.out, **arrays)
-    print(f"{given.out}: {given.out.stat().st_size / 1e6:.2f} MB, {len(timed):,} rows of the catalogue's operators")
+    print(f"{given.out}: {given.out.stat().st_size / 1e6:.2f} MB")
+    print(json.dumps(KnowledgeGraph(arrays).counts(), indent=1))
 
 
 if __name__ == "__main__":
