@@ -59,7 +59,7 @@ def query(
     stack: Annotated[str | None, typer.Option(help="Software stack; the chip's usual one if left out.")] = None,
     confidence: Annotated[float | None, typer.Option(help="Share that intervals hold; 0.9 if left out.")] = None,
     predictor: Annotated[str | None, typer.Option(help="auto, autogluon or roofline.")] = None,
-    source_value: Annotated[float | None, typer.Option(help="What you measured on the source; of latency in ms if left open.")] = None,
+    source_value: Annotated[float | None, typer.Option(help="What you measured there; latency if no metric.")] = None,
     chip_file: ChipFile = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the evidence of what costs the time.")] = False,
     as_json: Json = False,

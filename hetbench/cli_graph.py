@@ -69,7 +69,7 @@ def nearest(
 ) -> None:
     """The measured operators most similar to one, and the chips that measured them."""
     found = knowledge_graph().nearest(op, dict(map(dim, dims)), precision, chip=chip, k=k)
-    lines = [f"{each.similarity:.4f} {each.node}: {', '.join(each.chips)}" for each in found]
+    lines = [f"{each.similarity:.6g} {each.node}: {', '.join(each.chips)}" for each in found]
     _print([asdict(each) for each in found], lines or [f"no operator of the class of {op} was measured"], as_json)
 
 

@@ -46,7 +46,8 @@ def _side(answer: Answer, chip: Chip, limit: int) -> Why:
     own = graph.load(name) if name in models() else auxiliary.load(name)
     setting = answer.batch, answer.seq_len, answer.image_size, str(answer.precision), str(answer.phase)
     shares = answer.shares if sum(answer.shares.values()) > 0 else None
-    found = graph.knowledge_graph().why(name, chip, operators=own.operators(*setting).rows(), shares=shares, limit=limit)
+    operators = own.operators(*setting).rows()
+    found = graph.knowledge_graph().why(name, chip, operators=operators, shares=shares, limit=limit)
     if answer.level != "A":
         return found
     text = f"{answer.metric} {answer.value:.4g} {answer.unit}: the row that the answer is"

@@ -51,7 +51,7 @@ def to_networkx(graph: KnowledgeGraph) -> Any:
 
 
 def _node_facts(node: Node) -> dict[str, Any]:
-    return {"kind": node.kind, **node.attributes}
+    return {"label": node.kind, **node.attributes}
 
 
 def _edge_facts(edge: Edge) -> dict[str, Any]:

@@ -136,13 +136,15 @@ class Store:
         """The node's number; `UnknownNameError` names the nearest nodes."""
         if node in self.names:
             return self.names[node]
-        if not node.startswith("op:"):
-            raise UnknownNameError("node", node, self.names)
+        kind, _, name = node.partition(":")
+        if kind != "op":
+            alike = [each.partition(":")[2] for each in self.names if each.startswith(f"{kind}:")]
+            raise UnknownNameError(kind, name, alike) if alike and name else UnknownNameError("node", node, self.names)
         op, dims, dtype = parsed(node)
         found = self.find(op, dims, dtype)
         if found is None:
-            known = (self.id(self.first + index) for index in self.spans.get(op, ()))
-            raise UnknownNameError("node", identifier(op, dims, dtype), known)
+            near = (self.id(self.first + index) for index, _ in self.nearest(op, dims, dtype, k=3))
+            raise UnknownNameError("node", identifier(op, dims, dtype), near)
         return self.first + found
 
     def blocks(self, relation: str) -> tuple[Block, ...]:

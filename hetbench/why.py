@@ -144,7 +144,7 @@ def _evidence(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[s
             return "measured", (exact,)
         near = next(iter(graph.nearest(op, dims, dtype, chip=chip.name, k=1)), None)
         if near is not None and near.similarity >= _SIMILAR:
-            similar = Hop(node, "similarity", near.node, f"cosine {near.similarity:.4f}")
+            similar = Hop(node, "similarity", near.node, f"cosine {near.similarity:.6g}")
             last = _measured(graph, near.node, *graph.store.instance(graph.store.number(near.node) - graph.store.first),
                              chip)  # fmt: skip
             return "similar", (similar, *(() if last is None else (last,)))
