@@ -119,7 +119,7 @@ def _write_cypher(graph: KnowledgeGraph, file: TextIO) -> None:
     for relation, edges in _runs(graph.edges(), lambda edge: edge.relation):
         rows = ",\n".join(
             f"{{source: {_literal(edge.source)}, target: {_literal(edge.target)}, "
-            f"facts: {_literal({**edge.attributes, 'refs': list(edge.refs)})}}}"
+            f"facts: {_literal({**edge.attributes, **({'refs': list(edge.refs)} if edge.refs else {})})}}}"
             for edge in edges
         )
         name = relation.upper().replace("-", "_")

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from hetbench import graph_export
 from hetbench.chips import Chip, chips
 from hetbench.chips import chip as chip_named
-from hetbench.errors import ArtifactError
+from hetbench.errors import ArtifactError, InvalidInputError
 from hetbench.knowledge_store import RELATIONS, Block, Store
 from hetbench.models import Model, models
 from hetbench.operators import operator_type
@@ -158,16 +158,15 @@ class KnowledgeGraph:
         index = self.store.find(op, operator_type(op).check(dims), dtype_named(dtype))
         if index is None:
             return ()
-        node = self.store.id(self.store.first + index)
         found = []
-        for name in ("performance", "measured-on"):
-            for edge in self.neighbours(node, name):
-                known = edge.attributes
-                found.append(Measured(
-                    edge.target.removeprefix("chip:"), known.get("value"), known.get("protocol"), known.get("library"),
-                    known.get("rows"), edge.refs,
-                ))  # fmt: skip
-        return tuple(found)
+        for edge in self.neighbours(self.store.id(self.store.first + index), "performance"):
+            chip, known = edge.target.removeprefix("chip:"), edge.attributes
+            found.append(
+                Measured(chip, known["value"], known["protocol"], known["library"], known["rows"], edge.refs)
+            )  # fmt: skip
+        timed = {each.chip for each in found}
+        rest = ((chip, refs) for chip, refs in self.store.measurers(index).items() if chip not in timed)
+        return (*found, *(Measured(chip, None, None, None, None, refs) for chip, refs in rest))
 
     def nearest(
         self, op: str, dims: Mapping[str, int], dtype: str, chip: str | None = None, k: int = 5
@@ -183,10 +182,12 @@ class KnowledgeGraph:
         ('op:Linear(k=4096,m=2048,n=4096)@fp16', True)
         """
         checked = operator_type(op).check(dims)
+        if k < 1:
+            raise InvalidInputError(f"k={k} must be a whole number from 1.")
         name = None if chip is None else chip_named(chip).name
         found = self.store.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
         return tuple(
-            Nearest(self.store.id(self.store.first + index), cosine, self.store.chips_of(index))
+            Nearest(self.store.id(self.store.first + index), cosine, tuple(self.store.measurers(index)))
             for index, cosine in found
         )
 

@@ -219,13 +219,14 @@ class Store:
         """Node number of each chip that the sets name."""
         return np.array([self.names[f"chip:{name}"] for name in self.meta["chips"]], dtype=np.int64)
 
-    def chips_of(self, index: int) -> tuple[str, ...]:
-        """The chips that measured an instance."""
-        code = self.array("measured")[index]
-        if code < 0:
-            return ()
-        start, stop = self.array("sets/start")[code : code + 2]
-        return tuple(dict.fromkeys(self.meta["chips"][at] for at in self.array("sets/chip")[start:stop]))
+    def measurers(self, index: int) -> dict[str, tuple[str, ...]]:
+        """The chips that measured an instance, with the upstreams that say so."""
+        code, found = self.array("measured")[index], dict[str, tuple[str, ...]]()
+        span = slice(*self.array("sets/start")[code : code + 2]) if code >= 0 else slice(0)
+        for chip, upstream in zip(self.array("sets/chip")[span], self.array("sets/refs")[span], strict=True):
+            name = self.meta["chips"][chip]
+            found[name] = (*found.get(name, ()), *self.meta["upstreams"][upstream])
+        return found
 
     def measured_by(self, chip: str) -> NDArray[np.bool_]:
         """Which instances the chip measured, [instances]."""

@@ -92,6 +92,43 @@ def test_of_one_grid_cell_the_operator_that_most_chips_measured_stands_for_all()
     assert [(each.chip, each.value) for each in facts] == [("amd-mi210", None), ("nvidia-t4", None)]
 
 
+def _staged() -> Any:
+    """Rows as `corpus.clean` leaves them: a decode attention under two masks, on a chip that another stands in for."""
+    duckdb = pytest.importorskip("duckdb")
+    dims = {"batch": 1, "q_len": 1, "kv_len": 9, "heads": 2, "kv_heads": 2, "head_dim": 4, "window": 0}
+    rows = [{**dims, "causal": causal, "latency_ms": value} for causal, value in ((0, 0.1), (1, 0.3))]
+    said = {"op": "Attention", "dtype": "fp16", "chip": "huawei-ascend-910-unspecified", "dataset": "flagos_op",
+            "protocol": "wall", "library": "x", "layout": "", "ref": "o/r@c:p", "licence": "MIT"}  # fmt: skip
+    db = duckdb.connect()
+    db.register("staged", pd.DataFrame([{**said, **row} for row in rows]).assign(canonical="huawei-ascend-910b"))
+    return db
+
+
+def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
+    from surrogates.knowledge_graph import cells, timed_rows
+
+    ((op, table),) = cells(_staged())
+    assert (op, list(table.chip), list(table.latency_ms)) == ("Attention", ["huawei-ascend-910-unspecified"], [0.2])
+    signature = ("Attention", "fp16", (1, 0, 4, 2, 2, 9, 1, 0))
+    ((_, rows),) = timed_rows(_staged(), {signature})
+    assert (list(rows.chip.unique()), sorted(rows.latency_ms)) == (["huawei-ascend-910-unspecified"], [0.1, 0.3])
+
+
+def test_the_full_graph_has_every_clean_row_as_an_edge(tmp_path: Path):
+    pytest.importorskip("pyarrow")
+    from surrogates.knowledge_full import write_full
+
+    cells = pd.DataFrame(CELLS, columns=["dtype", "k", "m", "n", "chip", "dataset"])
+    timing = {"latency_ms": 0.5, "protocol": "event", "library": "", "layout": "", "repeats": 1}
+    write_full(_small(), [("Linear", cells.assign(**timing))], UPSTREAMS, tmp_path)
+    nodes, edges = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("nodes", "edges"))
+    timed = edges[(edges.relation == "performance") & edges.source.str.startswith("op:")]
+    assert len(timed) == len(CELLS)
+    assert nodes.id.is_unique
+    assert set(edges.source) | set(edges.target) <= set(nodes.id)
+    assert "op:Linear(k=960,m=512,n=2880)@fp32" in set(nodes.id)
+
+
 def test_a_dim_that_published_rows_do_not_state_is_no_part_of_a_signature():
     assert identifier("Linear", {**QKV, "bias": 1}, "fp32") == QKV_NODE
     assert parsed(QKV_NODE) == ("Linear", QKV, "fp32")
@@ -188,6 +225,11 @@ def test_nearest_on_a_chip_names_only_what_it_measured(shipped: KnowledgeGraph):
     assert len(found) == 3
     assert all("huawei-ascend-910b3" in each.chips for each in found)
     assert [each.similarity for each in found] == sorted((each.similarity for each in found), reverse=True)
+
+
+def test_nearest_takes_at_least_one(shipped: KnowledgeGraph):
+    with pytest.raises(InvalidInputError, match="k=0"):
+        shipped.nearest("Linear", QKV, "fp16", k=0)
 
 
 def test_what_costs_nothing_has_no_nearest(shipped: KnowledgeGraph):
