@@ -16,12 +16,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hetbench import auxiliary
+from hetbench import auxiliary, cli_graph
 from hetbench.answers import Answer, Answers, digits, number
 from hetbench.api import HetBench
 from hetbench.chips import chips as all_chips
 from hetbench.chips import default_chip
+from hetbench.cli_graph import dim
 from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.explain import explain as explained
 from hetbench.metrics import metrics as all_metrics
 from hetbench.models import models as all_models
 from hetbench.operators import operator_types
@@ -34,6 +36,8 @@ app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
     help="How fast an AI model or operator runs on a chip: measured, predicted with an interval, or exact.",
 )  # fmt: skip
+
+app.add_typer(cli_graph.app, name="graph")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChipFile = Annotated[Path | None, typer.Option(help="Datasheet (TOML or JSON) of a chip to add.")]
@@ -55,8 +59,9 @@ def query(
     stack: Annotated[str | None, typer.Option(help="Software stack; the chip's usual one if left out.")] = None,
     confidence: Annotated[float | None, typer.Option(help="Share that intervals hold; 0.9 if left out.")] = None,
     predictor: Annotated[str | None, typer.Option(help="auto, autogluon or roofline.")] = None,
-    source_value: Annotated[float | None, typer.Option(help="What you measured on the source.")] = None,
+    source_value: Annotated[float | None, typer.Option(help="What you measured there; latency if no metric.")] = None,
     chip_file: ChipFile = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show the evidence of what costs the time.")] = False,
     as_json: Json = False,
 ) -> None:
     """How a model does on a chip, beside a source chip if one is named."""
@@ -64,16 +69,19 @@ def query(
     if chip_file is not None:
         added = api.add_chip(chip_file)
         target = target or added.name
+    if source_value is not None and metric is None:
+        metric = "latency"
     found = api.query(
         model, source, target, metric, source_value=source_value, batch=batch, seq_len=seq_len, image_size=image_size,
         precision=precision, phase=phase, stack=stack, predictor=predictor, confidence=confidence,
     )  # fmt: skip
+    paths = explained(found, lambda name: api.chip(name)[0]) if explain else None
     if as_json:
-        _print_json(found.to_dict())
-    elif isinstance(found, Answers):
-        _print_answers(found)
-    else:
-        _print_answer(found)
+        _print_json(found.to_dict() | ({} if paths is None else {"explain": paths.to_dict()}))
+        return
+    (_print_answers if isinstance(found, Answers) else _print_answer)(found)
+    for line in () if paths is None else paths.lines():
+        _console().print(line, soft_wrap=True)
 
 
 @app.command()
@@ -97,7 +105,7 @@ def operator(
     if device is None:
         raise InvalidInputError("no chip to answer for: name one with --device, or give a datasheet with --chip-file.")
     found = api.query_operator(
-        op, dict(_dim(text) for text in dims), device=device, precision=precision, protocol=protocol, library=library,
+        op, dict(dim(text) for text in dims), device=device, precision=precision, protocol=protocol, library=library,
         layout=layout, predictor=predictor,
     )  # fmt: skip
     if as_json:
@@ -154,13 +162,6 @@ def sources(as_json: Json = False) -> None:
 
 def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _dim(text: str) -> tuple[str, int]:
-    name, equals, value = text.partition("=")
-    if not equals or not value.strip().lstrip("-").isdigit():
-        raise InvalidInputError(f"dims are given as name=value with whole numbers, such as m=128; given: {text!r}.")
-    return name.strip(), int(value)
 
 
 def _console() -> Console:

@@ -6,6 +6,9 @@ seldom a setting (position tables are interpolated only away from the trained nu
 product of a coefficient matrix with the monomials; all sizes are exact int64.
 
 Sizes mean: batch samples, seq_len tokens (decode: tokens already in the KV cache), image_size pixels of the side.
+
+`knowledge_graph()` opens the model-operator-hardware knowledge graph, which links these operators with the chips that
+measured them: see `hetbench.knowledge`.
 """
 
 from __future__ import annotations
@@ -24,12 +27,16 @@ from numpy.typing import NDArray
 
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.graph_memory import MemoryBreakdown, breakdown
+from hetbench.knowledge import KnowledgeGraph, knowledge_graph
 from hetbench.models import model, models
 from hetbench.operators import operator_type
 from hetbench.schema import PHASES, itemsize
 from hetbench.schema import precision as canonical_precision
 
-__all__ = ["GraphNode", "ModelGraph", "OperatorGroup", "OperatorTable", "Setting", "load", "resolve_dtype"]
+__all__ = [
+    "GraphNode", "KnowledgeGraph", "ModelGraph", "OperatorGroup", "OperatorTable", "Setting", "knowledge_graph", "load",
+    "resolve_dtype",
+]  # fmt: skip
 
 Ints = NDArray[np.int64]
 FORMAT = 1

@@ -128,14 +128,7 @@ def load(root: Path, cache: Path | None = None) -> dict[str, pd.DataFrame]:
 
 
 def _read(root: Path) -> pd.DataFrame:
-    db = duckdb.connect()
-    _stage(db, root)
-    total = db.execute("select count(*) from staged").fetchone()[0]
-    print(f"corpus: {total:,} operator rows")
-    for rule in RULES:
-        dropped = db.execute(f"select count(*) from staged where {rule.where}").fetchone()[0]
-        db.execute(f"delete from staged where coalesce({rule.where}, false)")
-        print(f"  - {dropped:>9,}  {rule.name}: {rule.why}")
+    db = clean(root)
     dims = ", ".join(f'"{name}"' for name in DIMS)
     frame = db.execute(
         f"select cls, op, canonical chip, family, dtype, protocol, library, layout, any_value(dataset) dataset, "
@@ -144,6 +137,19 @@ def _read(root: Path) -> pd.DataFrame:
     ).df()
     print(f"  = {len(frame):>9,}  cells after merging repeats to their median")
     return frame
+
+
+def clean(root: Path) -> duckdb.DuckDBPyConnection:
+    """The rows that the rules keep, one by one with the chip as published, ref and licence, as table `staged`."""
+    db = duckdb.connect()
+    _stage(db, root)
+    total = db.execute("select count(*) from staged").fetchone()[0]
+    print(f"corpus: {total:,} operator rows")
+    for rule in RULES:
+        dropped = db.execute(f"select count(*) from staged where {rule.where}").fetchone()[0]
+        db.execute(f"delete from staged where coalesce({rule.where}, false)")
+        print(f"  - {dropped:>9,}  {rule.name}: {rule.why}")
+    return db
 
 
 def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
@@ -169,7 +175,7 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
         from read_parquet('{files}', union_by_name = true, filename = true)""")
     db.execute(f"""
         create table staged as
-        select r.dataset, r.file, r.chip, r.phase, r.stat, r.software, r.extra, r.dims, r.latency_ms,
+        select r.dataset, r.ref, r.licence, r.file, r.chip, r.phase, r.stat, r.software, r.extra, r.dims, r.latency_ms,
             coalesce(r.split, '') split, coalesce(n.new, r.op) op, coalesce(k.kind, '') kind,
             case when k.kind = 'attention' then if((r.dims->>'q_len')::bigint = 1, 'decode', 'prefill')
                  else coalesce(k.kind, '') end cls,
@@ -183,6 +189,7 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
         left join mapped m on m.data = r.chip or m.data = r.file || ':' || r.chip
         left join lookup l on l.alias = coalesce(m.target, r.chip)
         left join protocols p on p.dataset = r.dataset""")
+    db.execute("drop table raw")
 
 
 def _dim_sql(name: str) -> str:

@@ -17,10 +17,10 @@ FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
-    "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "graph_memory", "graph", "auxiliary",
-    "features", "composition", "forest", "perceptron", "heads", "answers", "evidence", "sources", "artifacts",
-    "predictors", "whole", "power", "migration", "question", "latency", "solve", "tables", "tracing", "api", "cli",
-    "__main__",
+    "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence", "signature",
+    "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "composition",
+    "forest", "perceptron", "heads", "answers", "sources", "artifacts", "predictors", "whole", "power", "migration",
+    "question", "latency", "solve", "tables", "tracing", "api", "explain", "cli_graph", "cli", "__main__",
 )  # fmt: skip
 
 

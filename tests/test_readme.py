@@ -21,6 +21,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 _BLOCK = re.compile(r"^```(pycon|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TABLE = "<!-- coverage: written by tests/test_readme.py -->", "<!-- end of coverage -->"
 _ACCURACY = "<!-- accuracy: written by tests/test_readme.py -->", "<!-- end of accuracy -->"
+_KNOWN = "<!-- knowledge graph: written by tests/test_readme.py -->", "<!-- end of knowledge graph -->"
 _SHOWN = ("resnet-50", "bert-base", "gpt2")
 
 
@@ -106,6 +107,17 @@ def accuracy_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def knowledge_table() -> str:
+    """Nodes and edges of the shipped knowledge graph by type."""
+    from hetbench.graph import knowledge_graph
+
+    counts = knowledge_graph().counts()
+    lines = ["| | by type |", "|---|---|"]
+    for what, table in counts.items():
+        lines.append(f"| {what} | {', '.join(f'{name} {count:,}' for name, count in table.items())} |")
+    return "\n".join(lines) + "\n"
+
+
 def rendered(text: str) -> str:
     """The README with the true outputs."""
     names: dict[str, object] = {}
@@ -115,7 +127,8 @@ def rendered(text: str) -> str:
         body = _python(block, names) if kind == "pycon" else _shell(block)
         return f"```{kind}\n{body}```"
 
-    for (start, end), made in ((_TABLE, coverage_table()), (_ACCURACY, accuracy_table())):
+    tables = ((_TABLE, coverage_table()), (_ACCURACY, accuracy_table()), (_KNOWN, knowledge_table()))
+    for (start, end), made in tables:
         text = re.sub(f"{start}.*?{end}", f"{start}\n{made}{end}", text, flags=re.DOTALL)
     return _BLOCK.sub(true, text)
 

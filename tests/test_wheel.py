@@ -21,6 +21,6 @@ def test_the_wheel_holds_only_hetbench_with_its_catalogue(tmp_path: Path):
     assert wheel.stat().st_size < 30e6
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"hetbench"}
-    for part in ("models.toml", "chips.toml", "graphs/", "surrogates/operators.json"):
+    for part in ("models.toml", "chips.toml", "graphs/", "knowledge.npz", "surrogates/operators.json"):
         assert any(name.startswith(f"hetbench/catalog/{part}") for name in names), part
     assert "hetbench/py.typed" in names
