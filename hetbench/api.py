@@ -23,9 +23,12 @@ from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import ModelGraph
 from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
+from hetbench.observe import Observations
 from hetbench.operators import operator_type
+from hetbench.predictors import OperatorSurrogate
 from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
 from hetbench.solve import predict, solve
+from hetbench.transfer import transfer
 
 __all__ = ["HetBench"]
 
@@ -45,6 +48,8 @@ class HetBench:
         self._added: dict[str, Chip] = {}
         self._model: Any = None
         self._kept: dict[tuple[Any, ...], Any] = {}
+        self._observed = Observations()
+        self._conditioned: OperatorSurrogate | None = None
 
     def query(
         self, model: Any = None, source: str | None = None, target: str | None = None, metric: str | None = None, *,
@@ -62,7 +67,7 @@ class HetBench:
         With a metric: an `Answer`; with a list of devices: {device: Answer}. Without a metric: `Answers`, by metric,
         whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it: both
         sides measured, else both predicted, with a row that was measured in the notes. `source_value`, measured by
-        the caller on the source in the metric's unit, scales the answer by it.
+        the caller on the source in the metric's unit, corrects the answer by as much as `hetbench.transfer` says.
 
         Raises `UnknownNameError`, `InvalidInputError`, or `RefusedError` where no evidence allows an answer.
 
@@ -109,24 +114,47 @@ class HetBench:
         }  # fmt: skip
         if kind.cost_class == "free":
             return Answer(0.0, "ms", kind="derived", notes=(*notes, f"{op} does nothing at inference"), **fields)
-        surrogate = predictors.load()
+        surrogate = self._conditioned or predictors.load()
         found = surrogate.predict(
             op, name, tables.checked_work(kind, sizes), chip, protocol=protocol, library=library, layout=layout,
             predictor=chosen,
         )  # fmt: skip
         return Answer(
             float(found.value[0]), "ms", float(found.lower[0]), float(found.upper[0]), surrogate.interval_level,
-            "predicted", found.level, found.support, surrogate=f"{surrogate.id}/{chosen}",
+            "predicted", found.level, found.support,
+            surrogate=f"{surrogate.id}/{chosen}" + (f"/{found.head}" if chosen == "auto" else ""),
             notes=(*notes, found.source), **fields,
         )  # fmt: skip
 
     def query_operators(self, table: Mapping[str, Sequence[Any]], predictor: str | None = None) -> dict[str, Any]:
         """Latency in ms of many operators: see `hetbench.tables.operators`."""
-        return tables.operators(table, lambda name: self.chip(name)[0], check_predictor(predictor))
+        return tables.operators(
+            table, lambda name: self.chip(name)[0], check_predictor(predictor), self._conditioned
+        )
 
     def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """Answers to many model queries: see `hetbench.tables.models`."""
         return tables.models(table, self.query)
+
+    def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Take the caller's own operator timings: predictions for their chips are conditioned on them from now on.
+
+        `table` is a mapping of equal-length columns op, dims, dtype, chip, latency_ms and optionally phase and
+        protocol. Nothing is retrained; five rows already help, a hundred help most. Returns, [rows] each, the `value`
+        in ms predicted before and the `reason` why a row was not taken. Sums over operators use them; the surrogate of
+        whole models does not.
+
+        >>> api = HetBench()
+        >>> row = {"op": ["Linear"], "dims": [{"m": 512, "n": 512, "k": 512}], "dtype": ["fp16"], "chip": ["mlu"]}
+        >>> before = api.observe({**row, "latency_ms": [0.05]})["value"][0]
+        >>> after = api.query_operator("Linear", row["dims"][0], device="mlu", precision="fp16").value
+        >>> min(before, 0.05) < after < max(before, 0.05)
+        True
+        """
+        found = self._observed.add(table, lambda name: self.chip(name)[0], predictors.load())
+        self._conditioned = predictors.load().given(self._observed.conditioned())
+        self._kept.clear()
+        return found
 
     def set_model(self, model: Any) -> None:
         """The model that a query means when it names none.
@@ -238,11 +266,18 @@ class HetBench:
             return Question.build(graph, None, options), None
         chip, notes = self.chip(place)
         if source is None:
-            return Question.build(graph, chip, options, notes), None
+            return self._question(graph, chip, options, notes), None
         origin, origin_notes = self.chip(source)
         if options.get("precision") is None:
             options = {**options, "precision": default_precision(chip, origin)}
-        return Question.build(graph, chip, options, notes), Question.build(graph, origin, options, origin_notes)
+        return (
+            self._question(graph, chip, options, notes), self._question(graph, origin, options, origin_notes)
+        )  # fmt: skip
+
+    def _question(
+        self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...]
+    ) -> Question:
+        return replace(Question.build(graph, chip, options, notes), operators=self._conditioned)
 
     def _sides(
         self, target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
@@ -280,7 +315,7 @@ def _published(known: Answer) -> str:
 def _scaled(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
 ) -> Answer:
-    """The target predicted, times what the caller measured on the source over what is predicted there."""
+    """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
     if source is None or metric not in ("latency", "throughput"):
         raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
     real = isinstance(source_value, int | float | np.number) and not isinstance(source_value, bool)
@@ -288,14 +323,26 @@ def _scaled(
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
     value = float(source_value)
     there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    notes = [f"scaled by {value:g} / {origin.value:.4g}: measured by the caller on {origin.chip} / predicted there"]
+    known = transfer(_placed(source), _placed(target))
+    factor = (value / origin.value) ** known.exponent
+    notes = [
+        f"{value:g} measured by the caller on {origin.chip} / {origin.value:.4g} predicted there, to the power "
+        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
+    ]
     for side in (target, source):
-        known = solve(side, graph, metric, predictor)
-        if known.kind == "measured":
-            notes.append(_published(known))
+        row = solve(side, graph, metric, predictor)
+        if row.kind == "measured":
+            notes.append(_published(row))
     measured = replace(
         origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
         shares={}, notes=(*source.notes, "measured by the caller"),
     )  # fmt: skip
-    ratio = there.value / origin.value
-    return there.scaled(value / origin.value, ratio=ratio, source=measured, notes=(*there.notes, *notes))
+    ratio = there.value * factor / value
+    return there.scaled(factor, ratio=ratio, source=measured, notes=(*there.notes, *notes))
+
+
+def _placed(question: Question) -> Chip:
+    """The chip of a question that has one."""
+    if question.chip is None:
+        raise InvalidInputError("source_value needs a chip on both sides.")
+    return question.chip

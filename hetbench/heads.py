@@ -38,6 +38,10 @@ class Choice:
     dtype: str
     constant: float = np.nan
     """Usual log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
+    op: str = ""
+    """The operator type that was asked for."""
+    rgat: float = 0.0
+    """Share of the RGAT in log(latency / base); the head has the rest."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ __all__ = ["PROTOCOL", "Latency", "latency"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
 _LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
+_WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
 _STAND_INS = {("eager", "fp16"): "eager-amp"}  # autocast runs the same products in half precision, eagerly
 
 
@@ -46,14 +47,14 @@ class Latency:
 
 def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
     """The prediction for a complete question; None where nothing supports the stack that was asked for."""
-    found = _whole(question, chip, graph) if predictor in ("auto", "autogluon") else None
+    found = _whole(question, chip, graph) if predictor in _WHOLE else None
     if found is not None:
         return found
     if question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
     if question.usual_stack:
         untaught = f"no row of {chip.name} teaches its usual stack"
-        why = "a roofline knows no stack" if predictor == "roofline" else untaught
+        why = untaught if predictor in _WHOLE else f"predictor {predictor} knows no stack"
         note = f"{why}: eager launches instead of {question.stack}"
         return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
     return None
@@ -98,7 +99,7 @@ def _summed(
     question: Question, chip: Chip, graph: ModelGraph, predictor: str, notes: tuple[str, ...] = ()
 ) -> Latency:
     """The sum over the operator graph, each operator launched eagerly."""
-    surrogate = predictors.load()
+    surrogate = question.operators or predictors.load()
     table = graph.operators(*question.sizes)
     found = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
     notes = (*notes, _levels(found.by_level))

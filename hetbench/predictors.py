@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
@@ -19,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench import rgat
 from hetbench.chips import Chip
+from hetbench.conditioning import Conditioned, Rows
 from hetbench.errors import ArtifactError, RefusedError
-from hetbench.features import Facts, by_class, canonical, chip_facts, class_of, features
+from hetbench.features import CLASSES, Facts, Features, by_class, canonical, chip_facts, class_of, features
 from hetbench.heads import Choice, Head
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
@@ -98,6 +101,8 @@ class Prediction:
     """Measured rows of the cell behind the answer; 0 where there is none."""
     source: str
     """Which head and whose rows: for people, not for programs."""
+    head: str
+    """What answered: full, ratio, ratio+rgat, rgat or roofline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +144,14 @@ class OperatorSurrogate:
         self.interval_level: float = index["interval_level"]
         self._heads: dict[str, Head] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
+        self.observed: Mapping[str, Conditioned] = {}
+        """By chip what the caller's own measurements say of it."""
+
+    def given(self, observed: Mapping[str, Conditioned]) -> OperatorSurrogate:
+        """The same surrogates, conditioned on observed operators by chip."""
+        made = copy(self)
+        made.observed = observed
+        return made
 
     def head(self, cls: str) -> Head:
         """The arrays of one class, read on first use."""
@@ -157,7 +170,12 @@ class OperatorSurrogate:
         shared = canonical(op, dims, STORAGE_BYTES[dtype])
         which = np.zeros(len(shared["flops"]), dtype=np.int64)
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which)
-        return Prediction(value, lower, upper, choice.level, choice.support, choice.source)
+        source = choice.source
+        if chip.name in self.observed:
+            source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
+        head = choice.head.partition("/")[0]
+        head = head if not choice.rgat else "rgat" if choice.rgat == 1 else f"{head}+rgat"
+        return Prediction(value, lower, upper, self._level(cls, choice, chip), choice.support, source, head)
 
     def predict_model(
         self, table: OperatorTable, chip: Chip, *, protocol: str = "event", predictor: str = "auto"
@@ -180,9 +198,10 @@ class OperatorSurrogate:
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         by_level: dict[str, float] = {}
         by_operator: dict[str, float] = {}
-        for _, groups, choices, which, bounds in parts:
+        for cls, groups, choices, which, bounds in parts:
             for index, ms in enumerate(np.bincount(which, bounds[0], len(groups))):
-                by_level[choices[index].level] = by_level.get(choices[index].level, 0.0) + float(ms)
+                level = self._level(cls, choices[index], chip)
+                by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
         launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
         launch_ms = sum(self._floor(chip, cls, protocol) * count for cls, count in launches)
@@ -209,11 +228,49 @@ class OperatorSurrogate:
             part = shared if everything else {key: array[rows] for key, array in shared.items()}
             picked = which if everything else which[rows]
             made = features(cls, part, self._facts(cls, chip, choices, picked))
-            native = made.base_ms * np.exp(head.predict(name, made, choices, picked))
+            native = made.base_ms * np.exp(self._log_ratio(cls, head, name, made, choices, picked))
             value = self._converted(native, chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, made, chip.family)
             out[:, rows] = value, value * np.exp(low), value * np.exp(high)
+        if chip.name in self.observed and any(c.head != "roofline" for c in choices):
+            asked = self.kernel_rows(cls, shared, chip, protocol, choices, which)
+            offset, variance = self.observed[chip.name].both(asked)
+            out[0] *= np.exp(offset)
+            width = rgat.load().spec["width"][cls] * np.sqrt(variance)
+            out[1], out[2] = out[0] * np.exp(-width), out[0] * np.exp(width)
         return out[0], out[1], out[2]
+
+    def _log_ratio(
+        self, cls: str, head: Head, name: str, made: Features, choices: Sequence[Choice], which: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """log(latency / base) by the head and the RGAT, by their shares, [rows]."""
+        share = np.array([c.rgat for c in choices])[which]
+        if not share.any():
+            return head.predict(name, made, choices, which)
+        decoded = rgat.load().decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
+        if (share == 1).all():
+            return decoded.mean
+        return (1 - share) * head.predict(name, made, choices, which) + share * decoded.mean
+
+    def kernel_rows(
+        self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
+        which: NDArray[np.int64],
+    ) -> Rows:  # fmt: skip
+        """Rows of one class as the kernel of `hetbench.conditioning` sees them."""
+        network = rgat.load()
+        made = features(cls, shared, self._facts(cls, chip, choices, which))
+        decoded = network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
+        cells = np.array([f"{c.op}|{c.dtype}|{protocol}" for c in choices])[which]
+        seen = network.spec["seen_amplitude"][cls]
+        amplitude = np.array([seen if c.level == "B" else 1.0 for c in choices])[which]
+        return Rows(np.full(len(which), CLASSES.index(cls)), cells, decoded.coordinates, decoded.noise, amplitude)
+
+    def _level(self, cls: str, choice: Choice, chip: Chip) -> str:
+        """The level of a choice; observed operators of the class are few rows of this chip."""
+        observed = self.observed.get(chip.name)
+        if choice.level != "D" or observed is None or CLASSES.index(cls) not in observed.seen.cls:
+            return choice.level
+        return "C"
 
     def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
         """Chip facts per row: peak, item size and floor follow each row's choice."""
@@ -259,6 +316,8 @@ class OperatorSurrogate:
             )
         if predictor == "roofline":
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
+        if predictor == "rgat":
+            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="the RGAT alone")
         index = self.head(cls).cells
         stand_ins = STAND_INS.get(op, ()) + (_ANY_VECTOR if cls == "vector" else ())
         dtypes = [dtype, *_SIBLING.get(dtype, ())] + (list(_ANY_DTYPE) if cls == "vector" else [])
@@ -270,8 +329,13 @@ class OperatorSurrogate:
                         exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
                         source = f"rows of {name} {measured_as} on {cell.chip}"
                         return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
-                                      source, 0.0, dtype)  # fmt: skip
-        return self._ratio(cls, op, dtype, chip, protocol)
+                                      source, 0.0, dtype, op=op)  # fmt: skip
+        found = self._ratio(cls, op, dtype, chip, protocol)
+        if predictor != "auto" or not np.isnan(found.constant):  # a family without rows takes the median of three
+            return found
+        share = rgat.load().spec["share"][cls]
+        source = f"{found.source}; {share:.0%} RGAT, which erred least on dies never seen" if share else found.source
+        return replace(found, rgat=share, source=source)
 
     def _ratio(self, cls: str, op: str, dtype: str, chip: Chip, protocol: str) -> Choice:
         head = self.head(cls)
@@ -297,7 +361,7 @@ class OperatorSurrogate:
         )
         return Choice(
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
-            "C" if known else "D", few, source, bias, dtype, constant,
+            "C" if known else "D", few, source, bias, dtype, constant, op,
         )  # fmt: skip
 
 

@@ -8,9 +8,9 @@ that what follows works with sound settings only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from hetbench import schema
 from hetbench.chips import Chip
@@ -18,6 +18,9 @@ from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import ModelGraph, load
 from hetbench.models import models
 from hetbench.schema import PHASES, PRECISIONS
+
+if TYPE_CHECKING:
+    from hetbench.predictors import OperatorSurrogate
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
            "default_precision", "default_stack"]
@@ -63,6 +66,8 @@ class Question:
     """Whether the stack is the usual one, because the caller named none."""
     confidence: float = 0.9
     """Share of true values that intervals are to hold."""
+    operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
+    """Surrogates conditioned on the caller's own measurements; None for those of the artefact."""
 
     @classmethod
     def build(
@@ -150,7 +155,7 @@ def check_confidence(given: float | None) -> float:
 
 
 def check_predictor(name: str | None) -> str:
-    """The predictor called `name`, `auto` where none is named; `rgat` is refused until one is trained.
+    """The predictor called `name`, `auto` where none is named.
 
     >>> check_predictor(None)
     'auto'
@@ -159,8 +164,6 @@ def check_predictor(name: str | None) -> str:
         return "auto"
     if name not in PREDICTORS:
         raise UnknownNameError("predictor", str(name), PREDICTORS)
-    if name == "rgat":
-        raise RefusedError("predictor 'rgat' is not trained yet. There are: auto, autogluon, roofline.")
     return name
 
 

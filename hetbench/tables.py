@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench import predictors, schema
+from hetbench import schema
 from hetbench.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError, nearest
 from hetbench.operators import OperatorType, operator_type
 from hetbench.operators._base import MAX_DIM, ZERO_ALLOWED
+from hetbench.predictors import OperatorSurrogate, load
 from hetbench.question import check_precision
 
-__all__ = ["checked_work", "models", "operators"]
+__all__ = ["Columns", "checked_work", "grouped", "models", "operators", "parsed", "read_columns"]
 
 _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
@@ -49,8 +50,9 @@ class Columns:
 
 
 def operators(
-    table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], predictor: str = "auto"
-) -> dict[str, NDArray[Any]]:
+    table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], predictor: str = "auto",
+    surrogate: OperatorSurrogate | None = None,
+) -> dict[str, NDArray[Any]]:  # fmt: skip
     """Forward latency of operators in ms.
 
     Columns op, dims (a mapping, or its JSON), dtype, phase (`fwd`), chip, and optionally protocol (default event),
@@ -61,14 +63,14 @@ def operators(
     >>> str(operators(columns, lambda name: None)["reason"][0])
     "phase 'bwd' is not answered: only fwd."
     """
-    given = _columns(table, _REQUIRED, _OPTIONAL)
+    given = read_columns(table, _REQUIRED, _OPTIONAL)
     rows = len(given["op"])
     out = Columns(rows)
     names = [name for name in (*_REQUIRED, *_OPTIONAL) if name != "dims"]
-    for key, members in _groups([given.get(name) for name in names], rows).items():
+    for key, members in grouped([given.get(name) for name in names], rows).items():
         cells = dict(zip(names, key, strict=True))
         try:
-            _operator_group(cells, members, given["dims"], out, chip_named, predictor)
+            _operator_group(cells, members, given["dims"], out, chip_named, predictor, surrogate or load())
         except HetBenchError as why:
             empty = members[out.reason[members] == ""]
             out.reason[empty] = str(why)
@@ -77,20 +79,11 @@ def operators(
 
 def _operator_group(
     cells: Mapping[str, Any], members: Rows, dims: Sequence[Any], out: Columns,
-    chip_named: Callable[[str], Chip], predictor: str,
+    chip_named: Callable[[str], Chip], predictor: str, surrogate: OperatorSurrogate,
 ) -> None:  # fmt: skip
     """Answer the rows `members`, which differ in nothing but their dims."""
-    if cells["phase"] not in (None, "fwd"):
-        raise InvalidInputError(f"phase {cells['phase']!r} is not answered: only fwd.")
-    kind = operator_type(str(cells["op"]))
-    chip = chip_named(cells["chip"])
-    dtype = _dtype(cells["dtype"])
-    if dtype in schema.ITEMSIZE:
-        check_precision(dtype, chip)
-    protocol = cells["protocol"] or "event"
-    if protocol not in schema.PROTOCOLS:
-        raise UnknownNameError("protocol", str(protocol), schema.PROTOCOLS)
-    for sizes, good in _parsed(kind, [dims[at] for at in members.tolist()], members, out):
+    kind, chip, dtype, protocol = checked_cells(cells, chip_named)
+    for sizes, good in parsed(kind, [dims[at] for at in members.tolist()], members, out):
         if kind.cost_class == "free":
             out.value[good] = 0.0
             continue
@@ -98,7 +91,7 @@ def _operator_group(
         for rows in (np.flatnonzero(decode), np.flatnonzero(~decode)):  # two surrogates
             if not len(rows):
                 continue
-            found = predictors.load().predict(
+            found = surrogate.predict(
                 kind.name, dtype, {name: array[rows] for name, array in sizes.items()}, chip, protocol=protocol,
                 library=cells["library"], layout=cells["layout"], predictor=predictor,
             )  # fmt: skip
@@ -107,12 +100,27 @@ def _operator_group(
             out.level[at] = found.level
 
 
+def checked_cells(
+    cells: Mapping[str, Any], chip_named: Callable[[str], Chip]
+) -> tuple[OperatorType, Chip, str, str]:
+    """Operator type, chip, dtype and protocol of the cells of a row, or the error that says what is wrong."""
+    if cells.get("phase") not in (None, "fwd"):
+        raise InvalidInputError(f"phase {cells['phase']!r} is not answered: only fwd.")
+    kind, chip, dtype = operator_type(str(cells["op"])), chip_named(cells["chip"]), _dtype(cells["dtype"])
+    if dtype in schema.ITEMSIZE:
+        check_precision(dtype, chip)
+    protocol = cells.get("protocol") or "event"
+    if protocol not in schema.PROTOCOLS:
+        raise UnknownNameError("protocol", str(protocol), schema.PROTOCOLS)
+    return kind, chip, dtype, protocol
+
+
 def _dtype(given: Any) -> str:
     text = str(given)
     return text if text in schema.STORAGE_BYTES else schema.precision(text)
 
 
-def _parsed(
+def parsed(
     kind: OperatorType, cells: Sequence[Any], members: Rows, out: Columns
 ) -> Iterator[tuple[dict[str, Rows], Rows]]:
     """Dims as int64 arrays and the rows of the table they are of, one batch a JSON layout; bad rows get a reason."""
@@ -232,7 +240,8 @@ def models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any]) -> dic
     >>> [float(value) for value in found["value"]], str(found["reason"][1]).split(".")[0]
     ([124439808.0, nan], "unknown model 'gpt3'")
     """
-    given = _columns(table, ("model", "chip"), tuple(name for name in _MODEL_COLUMNS if name not in ("model", "chip")))
+    required = ("model", "chip")
+    given = read_columns(table, required, tuple(name for name in _MODEL_COLUMNS if name not in required))
     if "software" in given:
         given.setdefault("stack", given["software"])
         del given["software"]
@@ -255,7 +264,7 @@ def models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any]) -> dic
     return out.to_dict()
 
 
-def _columns(table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
+def read_columns(table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
     """The known columns as lists of equal length, NaN and missing cells as None; others are left aside."""
     if not isinstance(table, Mapping):
         raise InvalidInputError(
@@ -285,7 +294,7 @@ def _columns(table: Mapping[str, Any], required: Sequence[str], optional: Sequen
     return out
 
 
-def _groups(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any, ...], Rows]:
+def grouped(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any, ...], Rows]:
     """Row numbers by the cells they share; a column that is not given counts as None throughout."""
     filled = [[None] * rows if column is None else column for column in columns]
     found: dict[tuple[Any, ...], list[int]] = {}
@@ -293,5 +302,5 @@ def _groups(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any, .
         for at, key in enumerate(zip(*filled, strict=True)):
             found.setdefault(key, []).append(at)
     except TypeError:  # a cell that cannot be a key, such as a list
-        return _groups([[cell if cell is None else str(cell) for cell in column] for column in filled], rows)
+        return grouped([[cell if cell is None else str(cell) for cell in column] for column in filled], rows)
     return {key: np.array(members, dtype=np.int64) for key, members in found.items()}

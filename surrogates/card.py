@@ -31,7 +31,7 @@ def data_hash(frames: dict[str, pd.DataFrame]) -> str:
 def write(out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float) -> None:
     """card.json beside the arrays."""
     card: dict[str, Any] = {
-        "made_by": "python -m surrogates.train", "commit": _commit(), "data_sha256": data_hash(frames),
+        "made_by": "python -m surrogates.train", "commit": commit(), "data_sha256": data_hash(frames),
         "rows": {name: len(frame) for name, frame in frames.items()},
         "rules": [[rule.name, rule.why] for rule in RULES],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
@@ -64,6 +64,7 @@ def _class_scores(name: str, work: Path) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
+def commit() -> str:
+    """The commit of the checkout."""
     done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

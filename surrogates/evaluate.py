@@ -19,7 +19,7 @@ from hetbench.predictors import OperatorSurrogate
 _TAU_ROWS = 5_000  # Kendall's tau on at most this many rows
 
 
-def served(frame: pd.DataFrame, surrogate: OperatorSurrogate, predictor: str = "auto") -> pd.DataFrame:
+def served(frame: pd.DataFrame, surrogate: OperatorSurrogate, predictor: str = "autogluon") -> pd.DataFrame:
     """The rows with what the artefact answers for them: predicted, lower and upper in ms, level."""
     out = {name: np.full(len(frame), np.nan) for name in ("predicted", "lower", "upper")}
     level = np.full(len(frame), "", dtype=object)

@@ -108,6 +108,34 @@ def wholes(card: Mapping[str, Any]) -> Iterable[str]:
                f"{row['file']}: {said} where the model was left out.\n")  # fmt: skip
 
 
+def observed(card: Mapping[str, Any], transfer: Mapping[str, Any]) -> Iterable[str]:
+    """The RGAT: curves of error against observed operators, what each part brings, and what a source is worth."""
+    yield "## Unseen chips with a few observed operators: RGAT and ratio head\n"
+    yield ("Median error in percent, the mean over dies, after 0, 5, 20 or 100 operators of the class were observed "
+           f"on the chip ({card['draws']} draws each). Made by `{card['made_by']}`.\n")  # fmt: skip
+    yield _lines(card["leave_die_out"])
+    yield "### Each die\n"
+    yield _lines(card["dies"])
+    yield "### A family never seen\n"
+    yield _lines(card["leave_family_out"])
+    yield "### What each part brings, on dies never seen\n"
+    yield _lines([{"what": name, **row} for name, part in card["ablations"].items() for row in part])
+    yield "### Operator types that nothing was trained on\n"
+    yield _lines(card["unseen_types"])
+    yield "### Intervals: share inside 90 %, the band set on the other dies\n"
+    yield _lines(card["interval_coverage"])
+    yield "## What a figure measured on the source is worth\n"
+    yield ("Median error in percent of models never seen, on the target, with the source's measured / predicted "
+           "ignored, taken in full, or by the exponent found on other networks.\n")  # fmt: skip
+    yield _lines(transfer["scores"])
+
+
+def _lines(rows: Sequence[Scores]) -> str:
+    """A table of records that share their first record's names."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return table(names, ([row.get(name) for name in names] for row in rows))
+
+
 def powers(card: Mapping[str, Any]) -> Iterable[str]:
     """Board power on dies left out."""
     yield "## Power and energy\n"
@@ -126,14 +154,14 @@ def memories(card: Mapping[str, Any]) -> Iterable[str]:
 
 def main() -> None:
     """Write the page."""
-    names = ("card", "whole_card", "power", "memory")
+    names = ("card", "whole_card", "power", "memory", "rgat_card", "transfer")
     cards = {name: json.loads((CARDS / f"{name}.json").read_text()) for name in names}
     parts = [
         "# What the surrogates reach on what they never saw\n",
         "Cells: median absolute percentage error / mean / Kendall tau. Written by `python -m surrogates.report` from "
         "the cards beside the artefacts; what each split holds out is in `surrogates/splits.py`.\n",
-        *operators(cards["card"]), *wholes(cards["whole_card"]), *powers(cards["power"]),
-        *memories(cards["memory"]),
+        *operators(cards["card"]), *observed(cards["rgat_card"], cards["transfer"]), *wholes(cards["whole_card"]),
+        *powers(cards["power"]), *memories(cards["memory"]),
     ]  # fmt: skip
     OUTPUT.write_text("\n".join(parts), encoding="utf-8")
     print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1e3:.0f} kB")

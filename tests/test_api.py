@@ -7,7 +7,9 @@ import math
 import pytest
 
 from hetbench import Answer, Answers, HetBench, InvalidInputError, RefusedError, UnknownNameError, evidence, models
+from hetbench.chips import chip
 from hetbench.schema import FAMILIES
+from hetbench.transfer import transfer
 
 NPU = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "fp32_tflops": 25, "mem_bw_gbs": 800, "mem_gb": 1}
 
@@ -100,14 +102,16 @@ def test_a_source_shows_both_sides_in_one_precision_and_their_ratio(api: HetBenc
     assert answer.source.precision == answer.precision == "fp16"
 
 
-def test_what_the_caller_measured_on_the_source_scales_value_and_interval(api: HetBench):
-    plain = api.query("resnet-50", source="cuda", target="cann", metric="latency", batch=3)
+@pytest.mark.parametrize("target", ["cann", "nvidia-l4"])
+def test_what_the_caller_measured_on_the_source_scales_value_and_interval(api: HetBench, target: str):
+    plain = api.query("resnet-50", source="cuda", target=target, metric="latency", batch=3)
     doubled = 2 * plain.source.value
-    answer = api.query("resnet-50", source="cuda", target="cann", metric="latency", batch=3, source_value=doubled)
-    assert answer.value == pytest.approx(2 * plain.value)
-    assert answer.upper == pytest.approx(2 * plain.upper)
+    answer = api.query("resnet-50", source="cuda", target=target, metric="latency", batch=3, source_value=doubled)
+    factor = 2 ** transfer(chip("cuda"), chip(target)).exponent
+    assert answer.value == pytest.approx(factor * plain.value)
+    assert answer.upper == pytest.approx(factor * plain.upper)
     assert answer.source.value == doubled
-    assert any("scaled" in note for note in answer.notes)
+    assert any("measured by the caller on" in note for note in answer.notes)
 
 
 def test_a_measured_setting_answers_with_the_measured_row(api: HetBench):
@@ -152,9 +156,14 @@ def test_a_stack_that_nobody_measured_here_is_refused(api: HetBench):
         api.query("gpt2", target="mlu", metric="latency", stack="compiled", batch=3)
 
 
-def test_the_untrained_predictor_is_refused(api: HetBench):
-    with pytest.raises(RefusedError, match="not trained yet"):
-        api.query("gpt2", target="cuda", metric="latency", predictor="rgat")
+def test_every_predictor_answers_and_says_its_name(api: HetBench):
+    dims, found = {"batch": 1, "q_len": 512, "kv_len": 512, "heads": 32, "head_dim": 128}, {}
+    for name in ("auto", "autogluon", "rgat", "roofline"):
+        answer = api.query_operator("Attention", dims, device="amd-mi300x", precision="fp16", predictor=name)
+        assert f"/{name}" in answer.surrogate
+        found[name] = answer.value
+    assert len(set(found.values())) == 4
+    assert min(found["autogluon"], found["rgat"]) < found["auto"] < max(found["autogluon"], found["rgat"])
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -19,8 +19,9 @@ HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers
 ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence", "signature",
     "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "composition",
-    "forest", "perceptron", "heads", "answers", "sources", "artifacts", "predictors", "whole", "power", "migration",
-    "question", "latency", "solve", "tables", "tracing", "api", "explain", "cli_graph", "cli", "__main__",
+    "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat", "predictors", "whole",
+    "power", "migration", "question", "latency", "solve", "tables", "observe", "transfer", "tracing", "api", "explain",
+    "cli_graph", "cli", "__main__",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ _BLOCK = re.compile(r"^```(pycon|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 _TABLE = "<!-- coverage: written by tests/test_readme.py -->", "<!-- end of coverage -->"
 _ACCURACY = "<!-- accuracy: written by tests/test_readme.py -->", "<!-- end of accuracy -->"
 _KNOWN = "<!-- knowledge graph: written by tests/test_readme.py -->", "<!-- end of knowledge graph -->"
+_OBSERVED = "<!-- observed: written by tests/test_readme.py -->", "<!-- end of observed -->"
 _SHOWN = ("resnet-50", "bert-base", "gpt2")
 
 
@@ -118,6 +119,17 @@ def knowledge_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def observed_table() -> str:
+    """Curves of error against observed operators, by family and class."""
+    card = json.loads((Path(str(files("hetbench"))) / "catalog" / "surrogates" / "rgat_card.json").read_text())
+    lines = ["| family | class | dies | " + " | ".join(map(str, card["observed"])) + " |", "|---" * 7 + "|"]
+    for row in card["leave_die_out"]:
+        errors = (row.get(f"at_{count}") for count in card["observed"])
+        cells = " | ".join("–" if error is None else str(error) for error in errors)
+        lines.append(f"| {row['family']} | {row['class']} | {row['dies']} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
 def rendered(text: str) -> str:
     """The README with the true outputs."""
     names: dict[str, object] = {}
@@ -127,7 +139,8 @@ def rendered(text: str) -> str:
         body = _python(block, names) if kind == "pycon" else _shell(block)
         return f"```{kind}\n{body}```"
 
-    tables = ((_TABLE, coverage_table()), (_ACCURACY, accuracy_table()), (_KNOWN, knowledge_table()))
+    tables = ((_TABLE, coverage_table()), (_ACCURACY, accuracy_table()), (_KNOWN, knowledge_table()),
+              (_OBSERVED, observed_table()))  # fmt: skip
     for (start, end), made in tables:
         text = re.sub(f"{start}.*?{end}", f"{start}\n{made}{end}", text, flags=re.DOTALL)
     return _BLOCK.sub(true, text)

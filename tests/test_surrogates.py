@@ -167,7 +167,7 @@ def test_constant_efficiency_falls_back_from_operator_and_dtype_to_operator_to_a
 
 def test_a_table_of_operators_answers_as_the_training_code_scores(tables):
     for name, frame in tables.items():
-        expected = served(frame, predictors.load())
+        expected = served(frame, predictors.load(), "auto")
         dims = {op: (*operator_type(op).dims, *operator_type(op).optional) for op in set(frame.op)}
         given = [{dim: int(row[dim]) for dim in dims[row["op"]] if dim in row} for row in frame.to_dict("records")]
         keys = {key: frame[key].tolist() for key in ("op", "dtype", "chip", "protocol", "library", "layout")}

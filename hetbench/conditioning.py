@@ -1,0 +1,99 @@
+"""What operators observed on a chip say of its other operators: a Gaussian process on the surrogate's log residuals.
+
+The covariance of two operators of one chip is an offset of the chip, one of the operator class and one of the
+measurement cell, and smooth functions of the RGAT's coordinates, a kernel for each attention head. Nothing is fitted:
+observing solves one linear system, asking multiplies by its solution.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CLIP_RESIDUAL", "Conditioned", "Rows", "covariance", "prior_variance"]
+
+CLIP_RESIDUAL = 1.5
+"""An observed log residual beyond counts as this far: one broken row must not bend its neighbours."""
+_FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
+_JITTER = 1e-5
+_MOST_SURPRISE = 16.0  # squared: one broken row must not widen every interval
+_USUAL_ROWS = 10.0  # rows that are as surprising as expected, before any is observed
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Operators of one chip as the kernel sees them; every array has one entry a row."""
+
+    cls: NDArray[np.int64]
+    cell: NDArray[Any]
+    """Which (operator, dtype, protocol, library, layout) it is, as any labels that compare equal."""
+    coordinates: Floats
+    noise: Floats
+    amplitude: Floats
+    """How large its residuals are next to those of a chip never seen: 1 there, less where the chip has rows."""
+
+    def take(self, rows: Any) -> Rows:
+        """Some of the rows."""
+        return Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def covariance(scale: Floats, a: Rows, b: Rows) -> Floats:
+    """Covariance [a, b] of log residuals; `scale` holds log amplitudes, [classes, 3 + smooth kernels]."""
+    left, right = np.exp(scale[a.cls]), np.exp(scale[b.cls])
+    same_cell = a.cell[:, None] == b.cell[None, :]
+    inner = left[:, 1, None] * right[None, :, 1] + same_cell * (left[:, 2, None] * right[None, :, 2])
+    kernels = scale.shape[1] - _FIXED
+    width = a.coordinates.shape[1] // kernels
+    for index in range(kernels):
+        part, at = slice(index * width, (index + 1) * width), _FIXED + index
+        x, y = a.coordinates[:, part], b.coordinates[:, part]
+        apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T
+        inner += left[:, at, None] * right[None, :, at] * np.exp(-0.5 * np.maximum(apart, 0))
+    out: Floats = left[:, 0, None] * right[None, :, 0] + (a.cls[:, None] == b.cls[None, :]) * inner
+    out *= a.amplitude[:, None] * b.amplitude[None, :]
+    return out
+
+
+def prior_variance(scale: Floats, rows: Rows) -> Floats:
+    """Variance of the log residuals before anything is observed, noise included, [rows]."""
+    out: Floats = (np.exp(2 * scale[rows.cls]).sum(1) + rows.noise**2) * rows.amplitude**2
+    return out
+
+
+class Conditioned:
+    """What is known of a chip's log residuals after some were observed.
+
+    How well the observed rows foretell one another, each left out in turn, widens or narrows the variance of this chip.
+
+    >>> one = Rows(np.array([0]), np.array(["Linear"]), np.zeros((1, 4)), np.array([0.02]), np.array([1.0]))
+    >>> known = Conditioned(np.full((5, 7), -1.5), one, np.array([0.3]))
+    >>> [round(float(value), 2) for value in known.mean(one)]
+    [0.3]
+    """
+
+    def __init__(self, scale: Floats, seen: Rows, residual: Floats) -> None:
+        self.scale, self.seen = scale, seen
+        joint = covariance(scale, seen, seen)
+        joint[np.diag_indices_from(joint)] += (seen.noise**2 + _JITTER) * seen.amplitude**2
+        self._inverse = np.linalg.inv(joint)
+        self._weights = self._inverse @ np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
+        surprise = self._weights**2 / np.diag(self._inverse)  # squared residual over variance, each row left out
+        self._spread = float((np.minimum(surprise, _MOST_SURPRISE).sum() + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS))
+
+    def mean(self, asked: Rows) -> Floats:
+        """Expected log residual, [rows]."""
+        out: Floats = covariance(self.scale, asked, self.seen) @ self._weights
+        return out
+
+    def both(self, asked: Rows) -> tuple[Floats, Floats]:
+        """Expected log residual and its variance, noise included, each [rows]."""
+        shared = covariance(self.scale, asked, self.seen)
+        explained = np.einsum("as,st,at->a", shared, self._inverse, shared, optimize=True)
+        noise = (asked.noise * asked.amplitude) ** 2
+        variance = np.maximum(prior_variance(self.scale, asked) - explained, noise)
+        return shared @ self._weights, variance * self._spread

@@ -1,0 +1,126 @@
+"""Observed operators sharpen what is said of their chip, and of no other; a figure of the source counts as data say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hetbench import HetBench
+from hetbench.chips import chip
+from hetbench.errors import InvalidInputError
+from hetbench.observe import MOST_ROWS
+from hetbench.transfer import transfer
+
+SHAPE = {"m": 512, "n": 1024, "k": 1024}
+NEAR, OTHER = {"m": 768, "n": 1024, "k": 1024}, {"rows": 4096, "cols": 1024}
+UNSEEN = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800}
+
+
+def linear(api: HetBench, dims: dict, device: str = "my-npu"):
+    return api.query_operator("Linear", dims, device=device, precision="fp16")
+
+
+@pytest.fixture
+def api() -> HetBench:
+    made = HetBench()
+    made.add_chip(UNSEEN)
+    return made
+
+
+def observe(api: HetBench, factor: float, shapes: list[dict], device: str = "my-npu") -> None:
+    """Observe that operators take `factor` times what is predicted."""
+    values = [factor * linear(api, dims, device).value for dims in shapes]
+    rows = len(shapes)
+    api.observe({"op": ["Linear"] * rows, "dims": shapes, "dtype": ["fp16"] * rows, "chip": [device] * rows,
+                 "latency_ms": values})  # fmt: skip
+
+
+def test_an_observed_operator_is_answered_near_what_was_observed(api):
+    before = linear(api, SHAPE)
+    observe(api, 2.0, [SHAPE])
+    after = linear(api, SHAPE)
+    assert 1.3 * before.value < after.value < 2.0 * before.value
+    assert after.upper / after.lower < before.upper / before.lower
+
+
+def test_a_chip_with_observed_operators_is_level_c_and_says_so(api):
+    assert linear(api, SHAPE).level == "D"
+    observe(api, 1.5, [SHAPE])
+    found = linear(api, NEAR)
+    assert found.level == "C"
+    assert any("conditioned on 1 observed operators" in note for note in found.notes)
+    assert api.query_operator("Softmax", OTHER, device="my-npu", precision="fp16").level == "D"
+
+
+def test_more_observed_operators_narrow_the_interval(api):
+    shapes = [{"m": 64 * i, "n": 1024, "k": 512} for i in range(1, 21)]
+    observe(api, 1.5, shapes[:2])
+    few = linear(api, NEAR)
+    observe(api, 1.0, shapes[2:])
+    many = linear(api, NEAR)
+    assert many.upper / many.lower < few.upper / few.lower
+
+
+def test_other_chips_and_other_apis_know_nothing_of_it(api):
+    before = linear(api, SHAPE, "cuda").value, linear(HetBench(), SHAPE, "cuda").value
+    observe(api, 2.0, [SHAPE])
+    assert (linear(api, SHAPE, "cuda").value, linear(HetBench(), SHAPE, "cuda").value) == before
+
+
+def test_the_sum_over_a_model_follows_its_observed_operators(api):
+    before = api.query("bert-base", target="my-npu", metric="latency", stack="eager")
+    shapes = [{"m": 128, "n": n, "k": k} for n, k in ((768, 768), (3072, 768), (768, 3072))]
+    observe(api, 3.0, shapes)
+    after = api.query("bert-base", target="my-npu", metric="latency", stack="eager")
+    assert 1.5 * before.value < after.value < 3.5 * before.value
+
+
+def test_a_table_of_operators_is_conditioned_like_single_ones(api):
+    observe(api, 2.0, [SHAPE])
+    table = {"op": ["Linear"], "dims": [NEAR], "dtype": ["fp16"], "phase": ["fwd"], "chip": ["my-npu"]}
+    assert api.query_operators(table)["value"][0] == pytest.approx(linear(api, NEAR).value, rel=1e-9)
+
+
+def test_the_order_of_observed_operators_does_not_matter(api):
+    shapes = [SHAPE, NEAR]
+    other = HetBench()
+    other.add_chip(UNSEEN)
+    for each, order in ((api, shapes), (other, shapes[::-1])):
+        values = [2.0 * linear(HetBench(), dims, "cuda").value for dims in order]
+        each.observe({"op": ["Linear"] * 2, "dims": order, "dtype": ["fp16"] * 2, "chip": ["my-npu"] * 2,
+                      "latency_ms": values})  # fmt: skip
+    assert linear(api, SHAPE).value == pytest.approx(linear(other, SHAPE).value, rel=1e-9)
+
+
+def test_a_row_that_cannot_be_gets_a_reason_and_the_others_count(api):
+    found = api.observe({
+        "op": ["Linear", "Linear", "Linear", "Dropout"], "dims": [SHAPE, SHAPE, {"m": 0, "n": 1, "k": 1}, {"numel": 8}],
+        "dtype": ["fp16"] * 4, "chip": ["my-npu"] * 4, "latency_ms": [0.5, -1.0, 0.5, 0.5],
+    })  # fmt: skip
+    assert found["reason"][0] == ""
+    assert np.isfinite(found["value"][0])
+    assert "positive number" in found["reason"][1]
+    assert "dim m" in found["reason"][2]
+    assert "nothing to observe" in found["reason"][3]
+
+
+def test_too_many_rows_are_refused_and_nothing_is_taken(api):
+    rows, before = MOST_ROWS + 1, linear(api, SHAPE).value
+    table = {"op": ["Linear"] * rows, "dims": [SHAPE] * rows, "dtype": ["fp16"] * rows, "chip": ["my-npu"] * rows,
+             "latency_ms": [1.0] * rows}  # fmt: skip
+    with pytest.raises(InvalidInputError, match="at most"):
+        api.observe(table)
+    assert linear(api, SHAPE).value == before
+
+
+def test_a_figure_of_the_same_chip_counts_in_full_and_of_another_by_its_exponent():
+    api = HetBench()
+    options = {"metric": "latency", "precision": "fp16"}
+    for target in ("cuda", "nvidia-h100-sxm5-80gb", "cann"):
+        plain = api.query("resnet-50", target=target, **options, predictor="autogluon")
+        source = api.query("resnet-50", target="cuda", **options, predictor="autogluon")
+        scaled = api.query(
+            "resnet-50", source="cuda", source_value=2 * source.value, target=target, **options, predictor="autogluon"
+        )
+        expected = 2 ** transfer(chip("cuda"), chip(target)).exponent
+        assert scaled.value / plain.value == pytest.approx(expected, rel=1e-6)
