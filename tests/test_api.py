@@ -157,7 +157,7 @@ def test_a_stack_that_nobody_measured_here_is_refused(api: HetBench):
 
 
 def test_every_predictor_answers_and_says_its_name(api: HetBench):
-    dims, found = {"batch": 1, "q_len": 512, "kv_len": 512, "heads": 32, "head_dim": 128}, {}
+    dims, found = {"batch": 1, "q_len": 512, "kv_len": 512, "heads": 32, "kv_heads": 8, "head_dim": 128}, {}
     for name in ("auto", "autogluon", "rgat", "roofline"):
         answer = api.query_operator("Attention", dims, device="amd-mi300x", precision="fp16", predictor=name)
         assert f"/{name}" in answer.surrogate
