@@ -17,6 +17,7 @@ from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
 from data_collection.store import Row, Run, connect, key, read
+from data_collection.store.rows import FIGURES
 from hetbench.errors import RefusedError
 
 __all__ = ["Policy", "Session"]
@@ -107,9 +108,9 @@ class Session:
         return self.references[threads]
 
     def _row(self, task: Task, outcome: Outcome, run: str, started: str) -> Row:
-        figures: dict[str, Any] = dict(outcome.figures)
-        if outcome.status == "disturbed":  # the repeats stay, to be looked into; the figures must not be used
-            figures = {name: figures[name] for name in ("raw_ms", "repeats", "calls_per_repeat", "library")}
+        figures = outcome.figures
+        if outcome.status == "disturbed":  # the repeats stay, to be looked into; no figure of time must be used
+            figures = {name: value for name, value in figures.items() if name not in FIGURES}
         seen = outcome.seen
         return Row(
             **asdict(task), family=self.backend.family, chip=self.environment.chip.name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -47,11 +49,12 @@ class Worker:
         seen = self._ask(_looked, (threads, seconds), _START_S)
         return seen if isinstance(seen, Sight) else None
 
-    def close(self) -> None:
-        """End the child."""
+    def close(self, patience: float = 5.0) -> None:
+        """End the child: it leaves when the pipe closes, and is killed if it is busy for longer than the patience."""
         if self._process is not None:
             assert self._pipe is not None
             self._pipe.close()
+            self._process.join(patience)
             self._process.kill()
             self._process.join()
             self._process.close()
@@ -70,7 +73,7 @@ class Worker:
                 return self._pipe.recv()
         except (EOFError, ConnectionError):
             return self._buried(kills)
-        self.close()
+        self.close(patience=0)
         return Outcome("timeout", f"not done after {timeout:g} s")
 
     def _buried(self, kills: int | None) -> Outcome:
@@ -115,7 +118,9 @@ def _serve(pipe: Connection, backend: Backend, memory_bytes: int | None) -> None
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ |= {"HF_HUB_OFFLINE": "1", "TORCHINDUCTOR_COMPILE_THREADS": "1"}  # no pool that outlives this process
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     pipe.send("ready")
     with suppress(EOFError, ConnectionError):
         while True:

@@ -18,7 +18,7 @@ from hetbench.models import models
 from hetbench.operators import operator_type
 from hetbench.schema import FAMILIES, PHASES, PROTOCOLS, STORAGE_BYTES
 
-__all__ = ["FORMAT", "IDENTITY", "KINDS", "STATUSES", "Row", "check", "decode", "encode", "key", "schema"]
+__all__ = ["FIGURES", "FORMAT", "IDENTITY", "KINDS", "STATUSES", "Row", "check", "decode", "encode", "key", "schema"]
 
 FORMAT = 1
 KINDS = ("operator", "model")
