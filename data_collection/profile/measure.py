@@ -11,7 +11,7 @@ from typing import Any
 from data_collection.backends import Backend
 from data_collection.profile.libraries import ran_by
 from data_collection.profile.quiet import Canary, Meter, Sight
-from data_collection.profile.subjects import Subject, ready
+from data_collection.profile.subjects import Subject, ready, rehearse
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget, repeat, warm_up
 from hetbench.errors import RefusedError
@@ -34,21 +34,23 @@ class Outcome:
 
 
 def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, fresh: bool) -> Outcome:
-    """Time a task. Peak memory is told only in a `fresh` process, which holds nothing of an earlier task."""
+    """Time a task. Peak memory is told only in a `fresh` process, which holds nothing of an earlier task; a CPU's only
+    for eager PyTorch, since compilers and other runtimes keep memory of their own in the same process."""
+    tells_peak = fresh and (task.stack == "eager" or backend.device != "cpu")
     try:
         if task.threads:
             backend.set_threads(task.threads)
         canary = Canary(backend)
-        backend.reset_peak_memory()
-        before = backend.memory()
+        rehearse(task)
+        held = backend.memory()
         with ready(backend, task) as subject:
             figures, seen = _timed(backend, task, subject, budget, canary, llc_bytes)
-            after = backend.memory()
     except Exception as error:  # noqa: BLE001 - whatever a foreign library throws becomes the status of this row
         status = status_of(error)
         return Outcome(status, f"{type(error).__name__}: {str(error).strip()[:300]}")
-    if fresh and before and after:
-        figures["peak_memory_bytes"] = max(0, after[1] - before[0])
+    peak = figures.pop("peak")
+    if tells_peak and held and peak:
+        figures["peak_memory_bytes"] = max(0, peak[1] - held[0])
     return Outcome("ok", None, figures, seen)
 
 
@@ -72,11 +74,13 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
     if task.cache == "cold":
         resets.append(backend.sweep(llc_bytes))
     reset = _one_after_another(resets) if resets else None
+    backend.reset_peak_memory()
     shortest = warm_up(backend, subject.call, reset)
+    peak = backend.memory()
     fresh_call = _one_after_another([*resets[:1], subject.call]) if subject.reset else subject.call
     figures = {
         "library": subject.library or ran_by(fresh_call), "cpu_fallback": backend.fell_back(fresh_call),
-        "kernel_ms": _ms(backend.kernel_seconds(fresh_call)),
+        "kernel_ms": _ms(backend.kernel_seconds(fresh_call)), "peak": peak,
     }  # fmt: skip
     canaries, meter = [canary.ms()], Meter()
     with Energy(backend) as energy:

@@ -24,7 +24,7 @@ from hetbench.errors import RefusedError
 from hetbench.models import Model, model
 from hetbench.operators import operator_type
 
-__all__ = ["DTYPES", "Subject", "ready"]
+__all__ = ["DTYPES", "Subject", "ready", "rehearse"]
 
 DTYPES = {
     "fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
@@ -62,6 +62,12 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
         else:
             with _model(backend, task, dtype) as subject:
                 yield subject
+
+
+def rehearse(task: Task) -> None:
+    """Import what a model needs, on the meta device, so that its code is not counted as its memory."""
+    if task.kind == "model":
+        build(model(task.name))
 
 
 def _operator(backend: Backend, task: Task, dtype: Any) -> Callable[[], Any]:
