@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 import sys
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,9 +171,9 @@ def _write(path: Path, arrays: Mapping[str, Array]) -> str:
 
 def _fault(path: Path, expected: str) -> str:
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as stream, np.load(stream) as stored:
             found = checksum({name: stored[name] for name in stored.files})
-    except (OSError, ValueError, zlib.error) as error:
+    except (OSError, ValueError, zlib.error, zipfile.BadZipFile) as error:
         return f"cannot be read: {error}"
     return "" if found == expected else f"has checksum {found}, not {expected}"
 

@@ -24,6 +24,7 @@ from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import STACKS, missing
 from data_collection.profile.tasks import Grid, Task, model_tasks, operator_tasks
 from data_collection.profile.timing import Budget
+from data_collection.profile.worker import Worker
 from data_collection.store import open_run
 from data_collection.store.__main__ import DEFAULT
 from data_collection.store.rows import CACHES, LAYOUTS
@@ -90,10 +91,12 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     policy = Policy(budget=Budget(max_seconds=chosen.seconds), timeout_s=chosen.timeout, retries=chosen.retries,
                     patience_s=chosen.patience)  # fmt: skip
     memory = int(chosen.memory_gb * 1e9 if chosen.memory_gb else 0.9 * psutil.virtual_memory().available)
+    chip = environment.chip
+    worker = Worker(device, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory)
     with open_run(chosen.store, environment.manifest(), ["profile", *words]) as opened:
-        session = Session(device, environment, chosen.store, policy, memory_bytes=memory)
+        session = Session(environment, worker, store=chosen.store, policy=policy)
         due = tasks if chosen.again else session.new(tasks)
-        print(f"{environment.chip.name}: {len(due)} of {len(tasks)} to measure into {chosen.store}", flush=True)
+        print(f"{chip.name}: {len(due)} of {len(tasks)} to measure into {chosen.store}", flush=True)
         counts = session.run(due, opened)
     print(f"run {opened.name}: {', '.join(f'{count} {status}' for status, count in counts.items()) or 'nothing new'}")
     return int(any(status not in ("ok", "unsupported") for status in counts))

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends import Backend
 from data_collection.profile.environment import Environment
 from data_collection.profile.measure import Outcome
 from data_collection.profile.quiet import disturbance
@@ -38,13 +37,11 @@ class Policy:
 
 
 class Session:
-    """One run of the profiler on one device."""
+    """One run of the profiler on one device: what the worker measures becomes rows of the store."""
 
-    def __init__(self, backend: Backend, environment: Environment, store: Path, policy: Policy, *,
-                 memory_bytes: int | None = None, say: Callable[[str], None] = print) -> None:
-        chip = environment.chip
-        self.backend, self.environment, self.store, self.policy, self.say = backend, environment, store, policy, say
-        self.worker = Worker(backend, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory_bytes)
+    def __init__(self, environment: Environment, worker: Worker, *, store: Path, policy: Policy,
+                 say: Callable[[str], None] = print) -> None:
+        self.environment, self.worker, self.store, self.policy, self.say = environment, worker, store, policy, say
         self.references: dict[int | None, float] = {}
         """Threads -> the canary's best, in milliseconds."""
 
@@ -113,7 +110,7 @@ class Session:
             figures = {name: value for name, value in figures.items() if name not in FIGURES}
         seen = outcome.seen
         return Row(
-            **asdict(task), family=self.backend.family, chip=self.environment.chip.name,
+            **asdict(task), family=self.environment.chip.family, chip=self.environment.chip.name,
             software=self.environment.software(task.stack), status=outcome.status, reason=outcome.reason, **figures,
             canary_ms=seen.canary_ms if seen else None, others_cores=seen.others_cores if seen else None,
             canary_reference_ms=self.references.get(task.threads), environment=self.environment.id, run=run,
