@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch")
 pytest.importorskip("psutil")
+pytest.importorskip("torch")
+
+import torch
 
 from data_collection import doctor
 from data_collection.backends import Backend, backend, backends, first_available
 from data_collection.profile.measure import Energy
-from hetbench.chips import default_chip
+from hetbench.chips import _spellings, default_chip, fold
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.schema import FAMILIES
 
@@ -37,7 +39,7 @@ def test_a_backend_that_is_not_available_says_what_to_install():
         reason = each.missing()
         if reason:
             assert "nstall" in reason
-            with pytest.raises(RefusedError, match=f"{name} is not available here: .*doctor"):
+            with pytest.raises(RefusedError, match=rf"{name} is not available here: .*doctor"):
                 backend(name)
 
 
@@ -79,7 +81,7 @@ def test_peak_memory_holds_what_was_allocated_meanwhile(available: Backend):
     torch.ones(2**25, device=available.device)  # 128 MiB
     after = available.memory()
     assert after is not None
-    assert after[1] - before[0] >= 2**27
+    assert after[1] - before[0] >= 0.99 * 2**27  # the kernel counts pages in batches
     assert after[0] < after[1]
 
 
@@ -115,10 +117,12 @@ def test_the_cpu_is_found_in_the_catalogue_by_what_it_says_or_the_refusal_says_h
     cpu = backends()["oneapi"]
     if cpu.device != "cpu":
         pytest.skip("an Intel GPU comes first")
-    try:
+    known = any(fold(name) in _spellings() for name in cpu.spellings(cpu.identity().device_name))
+    if known:
         assert cpu.chip().family == "oneapi"
-    except RefusedError as error:
-        assert "Name one: --chip NAME" in str(error)
+    else:
+        with pytest.raises(RefusedError, match="Name one: --chip NAME"):
+            cpu.chip()
 
 
 class Counting(Backend):
