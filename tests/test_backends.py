@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -39,12 +40,12 @@ def test_a_backend_that_is_not_available_says_what_to_install():
         reason = each.missing()
         if reason:
             assert "nstall" in reason
-            with pytest.raises(RefusedError, match=rf"{name} is not available here: .*doctor"):
+            with pytest.raises(RefusedError, match=re.escape(f"{name} is not available here: ")):
                 backend(name)
 
 
 def test_an_unknown_backend_names_the_known_ones():
-    with pytest.raises(UnknownNameError, match="unknown backend 'cudaa'. Did you mean 'cuda'"):
+    with pytest.raises(UnknownNameError, match=r"unknown backend 'cudaa'\. Did you mean 'cuda'"):
         backend("cudaa")
 
 

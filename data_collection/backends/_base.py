@@ -134,14 +134,17 @@ class Backend:
         return time.perf_counter() - start
 
     def kernel_seconds(self, call: Call) -> float | None:
-        """Device time of the kernels of one call, by torch's profiler; None where kernels are not seen."""
+        """Device time of the kernels of one call, by torch's profiler; None where it sees none."""
+        from torch.autograd import DeviceType
         from torch.profiler import profile
 
+        calls = 10
         with profile() as seen:
-            call()
+            for _ in range(calls):
+                call()
             self.synchronise()
-        total = sum(event.self_device_time_total for event in seen.key_averages())  # microseconds
-        return total / 1e6 or None
+        kernels = (event for event in seen.key_averages() if event.device_type != DeviceType.CPU)
+        return sum(event.self_device_time_total for event in kernels) / calls / 1e6 or None  # from microseconds
 
     def sweep(self, llc_bytes: float) -> Call:
         """A call after which the caches hold nothing of a timed operator: it writes twice their size."""

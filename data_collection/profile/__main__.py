@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         add("--again", action="store_true", help="measure also what the store has")
         add("--timeout", type=float, default=300.0, help="seconds for one row")
         add("--seconds", type=float, default=1.0, help="at most, repeating one row")
+        add("--min-seconds", type=float, default=0.05, help="at least; energy counters need 0.5")
         add("--retries", type=int, default=2, help="of a disturbed row")
         add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
         add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
@@ -88,8 +89,8 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     device = backend(chosen.backend) if chosen.backend else first_available()
     tasks = _tasks(chosen, device)
     environment = describe(device, chosen.chip)
-    policy = Policy(budget=Budget(max_seconds=chosen.seconds), timeout_s=chosen.timeout, retries=chosen.retries,
-                    patience_s=chosen.patience)  # fmt: skip
+    budget = Budget(min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds))
+    policy = Policy(budget=budget, timeout_s=chosen.timeout, retries=chosen.retries, patience_s=chosen.patience)
     memory = int(chosen.memory_gb * 1e9 if chosen.memory_gb else 0.9 * psutil.virtual_memory().available)
     chip = environment.chip
     worker = Worker(device, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory)

@@ -14,6 +14,8 @@ from typing import Any
 
 from data_collection.backends import Backend
 from data_collection.backends._base import installed
+from data_collection.profile.stacks import EXPORTED
+from data_collection.profile.tasks import Task
 from hetbench.chips import Chip
 
 __all__ = ["Environment", "describe"]
@@ -40,10 +42,11 @@ class Environment:
         """A short hash of the facts."""
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def software(self, stack: str) -> str:
-        """The `software` of a row: libraries and versions, and those of the stack."""
-        extra = {"onnxruntime": "onnxruntime", "openvino": "openvino"}.get(stack)
-        return f"{self.base_software}, {extra} {installed(extra)}" if extra else self.base_software
+    def software(self, task: Task) -> str:
+        """The `software` of a row: libraries and versions, those of the stack, and what builds the models."""
+        extra = [task.stack] if task.stack in EXPORTED else []
+        extra += ["transformers"] if task.kind == "model" else []
+        return ", ".join([self.base_software, *(f"{name} {installed(name)}" for name in extra)])
 
     def manifest(self) -> dict[str, Any]:
         """For the manifest of a run."""

@@ -46,8 +46,8 @@ def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, f
         with ready(backend, task) as subject:
             figures, seen = _timed(backend, task, subject, budget, canary, llc_bytes)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library throws becomes the status of this row
-        status = status_of(error)
-        return Outcome(status, f"{type(error).__name__}: {str(error).strip()[:300]}")
+        said = str(error).strip()[:300]
+        return Outcome(status_of(error), said if isinstance(error, RefusedError) else f"{type(error).__name__}: {said}")
     peak = figures.pop("peak")
     if tells_peak and held and peak:
         figures["peak_memory_bytes"] = max(0, peak[1] - held[0])

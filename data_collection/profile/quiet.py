@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_collection.backends import Backend
+from hetbench.operators import operator_type
 
 __all__ = ["Canary", "Meter", "Sight", "disturbance"]
 
@@ -50,13 +51,9 @@ class Canary:
     def __init__(self, backend: Backend) -> None:
         import torch
 
-        from hetbench.operators import operator_type
-
-        size = 256 if backend.device == "cpu" else 2048
+        size, dtype = (256, torch.float32) if backend.device == "cpu" else (2048, torch.float16)
         self.backend = backend
-        self.call: Callable[[], Any] = operator_type("MatMul").build(
-            {"m": size, "n": size, "k": size}, torch.float32, backend.device
-        )
+        self.call: Callable[[], Any] = operator_type("MatMul").build(dict.fromkeys("mnk", size), dtype, backend.device)
 
     def ms(self, repeats: int = 15) -> float:
         """Median of a few repeats, in milliseconds."""

@@ -111,7 +111,7 @@ class Session:
         seen = outcome.seen
         return Row(
             **asdict(task), family=self.environment.chip.family, chip=self.environment.chip.name,
-            software=self.environment.software(task.stack), status=outcome.status, reason=outcome.reason, **figures,
+            software=self.environment.software(task), status=outcome.status, reason=outcome.reason, **figures,
             canary_ms=seen.canary_ms if seen else None, others_cores=seen.others_cores if seen else None,
             canary_reference_ms=self.references.get(task.threads), environment=self.environment.id, run=run,
             started=started,

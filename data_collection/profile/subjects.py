@@ -56,6 +56,8 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
     if backend.family == "cuda":
         torch.backends.cudnn.allow_tf32 = task.precision == "tf32"
     dtype = getattr(torch, DTYPES[task.precision])
+    if task.kind == "model" and not dtype.is_floating_point:
+        raise RefusedError(f"a network is cast, not quantised: {task.precision} is measured for operators only.")
     with torch.no_grad():
         if task.kind == "operator":
             yield Subject(stacks.run(task.stack, _operator(backend, task, dtype)))

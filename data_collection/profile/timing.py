@@ -90,7 +90,8 @@ def warm_up(backend: Backend, call: Call, reset: Call | None = None) -> float:
 def repeat(backend: Backend, call: Call, protocol: str, budget: Budget, *, shortest: float,
            reset: Call | None = None) -> Timing:
     """Time `call`. `reset` runs before every call, outside the clock; then a repeat is one call."""
-    calls = 1 if reset else max(1, math.ceil(_RESOLUTION_S / max(shortest, 1e-9)))
+    least = max(_RESOLUTION_S, budget.min_seconds / budget.max_repeats)
+    calls = 1 if reset else max(1, math.ceil(least / max(shortest, 1e-9)))
     seconds: list[float] = []
     start = time.perf_counter()
     while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from hetbench.errors import RefusedError
 
 __all__ = ["Worker"]
 
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux
 _START_S = 120.0  # importing torch on a busy machine
 
 
@@ -112,6 +114,8 @@ def _kernel_kills() -> int | None:
 def _serve(pipe: Connection, backend: Backend, memory_bytes: int | None) -> None:
     """The child: answers until the pipe closes, which also happens when the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process goes, not another
     if memory_bytes:

@@ -72,6 +72,7 @@ class Row:
     """Device time of the kernels alone, by the profiler."""
     repeats: int | None = None
     calls_per_repeat: int | None = None
+    """A repeat is the mean of so many calls, and the quantiles are those of such means."""
     raw_ms: tuple[float, ...] | None = None
     energy_j: float | None = None
     """Of one call, by the chip's own counter."""
