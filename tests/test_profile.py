@@ -32,14 +32,6 @@ LINEAR = Task(
 )  # fmt: skip
 
 
-@pytest.fixture
-def cpu() -> Backend:
-    found = backends()["oneapi"]
-    if found.missing() or found.device != "cpu":
-        pytest.skip("the CPU is not the first device of oneapi here")
-    return found
-
-
 # what is drawn
 
 

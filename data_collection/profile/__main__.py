@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
         add("--timeout", type=float, default=300.0, help="seconds for one row")
         add("--seconds", type=float, default=1.0, help="at most, repeating one row")
         add("--min-seconds", type=float, default=0.05, help="at least; energy counters need 0.5")
-        add("--retries", type=int, default=2, help="of a disturbed row")
+        add("--retries", type=int, default=4, help="of a disturbed row")
         add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
         add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
     return made

@@ -15,7 +15,8 @@ from hetbench.operators import operator_type
 __all__ = ["Canary", "Meter", "Sight", "disturbance"]
 
 TOLERANCE = 0.10
-"""How much slower than its best the canary may be. Quiet, its medians vary by 3 to 4 % on the machine at hand."""
+"""How much slower than its best the canary may be. On the quiet machine at hand nine of ten medians are within 2 % of
+their best, and some, when the host is busy, 12 to 25 % above it."""
 OTHERS = 0.2
 """CPU cores that others may take."""
 _TICK_S = 0.03  # the kernel counts CPU time in ticks of 10 ms; below three of them a difference says nothing
@@ -55,7 +56,7 @@ class Canary:
         self.backend = backend
         self.call: Callable[[], Any] = operator_type("MatMul").build(dict.fromkeys("mnk", size), dtype, backend.device)
 
-    def ms(self, repeats: int = 15) -> float:
+    def ms(self, repeats: int = 30) -> float:
         """Median of a few repeats, in milliseconds."""
         self.call()
         return 1e3 * statistics.median(self.backend.seconds(self.call, 1, "wall") for _ in range(repeats))

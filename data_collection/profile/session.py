@@ -31,7 +31,7 @@ class Policy:
 
     budget: Budget = field(default_factory=Budget)
     timeout_s: float = 300.0
-    retries: int = 2
+    retries: int = 4
     patience_s: float = 60.0
     """How long it waits, for one row, until the machine is quiet."""
 
