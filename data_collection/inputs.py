@@ -33,8 +33,8 @@ __all__ = ["InputSpec", "checksum", "generate", "reals", "specs", "tokens"]
 
 Array = NDArray[Any]
 _SAMPLE_RATE = 16_000
-_VOCABULARIES = {"llm": 32_000, "nlp": 30_522, "multimodal": 49_408}
-"""Of Llama 2, BERT and CLIP: below those of the catalogue's other models of the category or equal to them."""
+_VOCABULARIES = {"llm": 32_000, "nlp": 30_000, "multimodal": 49_408}
+"""The smallest among the catalogue's models of the category, so that all of them can read the tokens."""
 
 
 @dataclass(frozen=True, slots=True)

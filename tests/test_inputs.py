@@ -7,11 +7,12 @@ import pytest
 
 from data_collection.inputs import checksum, generate, main, reals, specs, tokens
 from hetbench.errors import UnknownNameError
+from hetbench.models import models
 
 # sha256 of seed 0; a generator that changes them makes other inputs, whatever its reason
 CHECKSUMS = {
     "llm-b1-s128": "8a4e84218a5fff3cc1453d45e26cd8e5c357e2872b827c29c8123d28612edcc1",
-    "nlp-b1-s64": "83c0722004a24a58971afc789e78ad0ee3c3842df7113ce6e2346c68a81ef51b",
+    "nlp-b1-s64": "0e9c9ec034d87600105be54532d96a02383e99d727bccf9023f36892dfecbb38",
     "diffusion-b1-64": "9c971c3a4546cb38b8514675f6e9d42d3e7d08b469936fadd65c6e4516d66b92",
     "audio-b1-1s": "7c7d1eb133f8d81d68d5d41c6aad73aeb85402ffe757c791ab077908a26645ee",
 }
@@ -39,6 +40,16 @@ def test_every_tensor_has_the_shape_and_type_that_its_specification_states(name)
     made = generate(name)
     assert {tensor: array.shape for tensor, array in made.items()} == specs()[name].shapes
     assert all(array.dtype == (np.int64 if tensor == "input_ids" else np.float32) for tensor, array in made.items())
+
+
+def test_every_text_model_of_the_catalogue_can_read_the_tokens():
+    vocabularies = {"llm": [], "nlp": []}
+    for record in models().values():
+        if record.category in vocabularies and "vocab_size" in record.config:
+            vocabularies[record.category].append(record.config["vocab_size"])
+    for category, name in (("llm", "llm-b16-s2048"), ("nlp", "nlp-b32-s512")):
+        highest = generate(name)["input_ids"].max()
+        assert min(vocabularies[category]) - 100 < highest < min(vocabularies[category])
 
 
 def test_tokens_stay_below_the_vocabulary_and_reals_within_one():

@@ -10,7 +10,6 @@ import platform
 import re
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 from data_collection.backends._base import Backend, Call, Identity, _torch_version
@@ -29,6 +28,7 @@ class OneApi(Backend):
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device
+        self._tells_peak = Path("/proc/self/clear_refs").exists()
 
     @property
     def device(self) -> str:  # type: ignore[override]
@@ -86,16 +86,17 @@ class OneApi(Backend):
         if self.device != "cpu":
             super().reset_peak_memory()
         else:
-            with suppress(OSError):
+            try:
                 Path("/proc/self/clear_refs").write_text("5")
+            except OSError:  # the peak would be that of the whole life of the process
+                self._tells_peak = False
 
     def memory(self) -> tuple[int, int] | None:
         if self.device != "cpu":
             return super().memory()
-        try:
-            text = Path("/proc/self/status").read_text()
-        except OSError:
+        if not self._tells_peak:
             return None
+        text = Path("/proc/self/status").read_text()
         kib = {name: int(value) for name, value in re.findall(r"(VmRSS|VmHWM):\s+(\d+) kB", text)}
         return kib["VmRSS"] * 1024, kib["VmHWM"] * 1024
 

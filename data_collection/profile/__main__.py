@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from data_collection.backends import Backend, backend, backends, first_available
@@ -95,7 +96,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     chip = environment.chip
     worker = Worker(device, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory)
     with open_run(chosen.store, environment.manifest(), ["profile", *words]) as opened:
-        session = Session(environment, worker, store=chosen.store, policy=policy)
+        session = Session(environment, worker, store=chosen.store, policy=policy, say=partial(print, flush=True))
         due = tasks if chosen.again else session.new(tasks)
         print(f"{chip.name}: {len(due)} of {len(tasks)} to measure into {chosen.store}", flush=True)
         counts = session.run(due, opened)

@@ -33,9 +33,9 @@ class Environment:
     chip: Chip
     base_software: str
     facts: Mapping[str, Any]
-    """Device, processor, memory, kernel, packages, variables, this project's commit."""
-    load: tuple[float, float, float] | None
-    """Load averages when the run began; not part of the id."""
+    """Device, processor, memory, kernel, packages, variables."""
+    run: Mapping[str, Any]
+    """Of this run only, and no part of the id: load averages when it began, this project's commit."""
 
     @property
     def id(self) -> str:
@@ -50,7 +50,7 @@ class Environment:
 
     def manifest(self) -> dict[str, Any]:
         """For the manifest of a run."""
-        return {"id": self.id, "chip": self.chip.name, **self.facts, "load": self.load}
+        return {"id": self.id, "chip": self.chip.name, **self.facts, **self.run}
 
 
 def describe(backend: Backend, chip: str | None = None) -> Environment:
@@ -64,9 +64,9 @@ def describe(backend: Backend, chip: str | None = None) -> Environment:
         "kernel": f"{platform.system()} {platform.release()}", "machine": platform.machine(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "python": platform.python_version(), "packages": {name: installed(name) for name in _PACKAGES},
-        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ}, "commit": _commit(),
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }  # fmt: skip
-    return Environment(backend.chip(chip), backend.software(), facts, os.getloadavg())
+    return Environment(backend.chip(chip), backend.software(), facts, {"load": os.getloadavg(), "commit": _commit()})
 
 
 def _read(path: str) -> str | None:

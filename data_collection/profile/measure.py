@@ -44,11 +44,10 @@ def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, f
         rehearse(task)
         held = backend.memory()
         with ready(backend, task) as subject:
-            figures, seen = _timed(backend, task, subject, budget, canary, llc_bytes)
+            figures, peak, seen = _timed(backend, task, subject, budget, canary, llc_bytes)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library throws becomes the status of this row
         said = str(error).strip()[:300]
         return Outcome(status_of(error), said if isinstance(error, RefusedError) else f"{type(error).__name__}: {said}")
-    peak = figures.pop("peak")
     if tells_peak and held and peak:
         figures["peak_memory_bytes"] = max(0, peak[1] - held[0])
     return Outcome("ok", None, figures, seen)
@@ -69,7 +68,8 @@ def status_of(error: BaseException) -> str:
 
 
 def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canary: Canary,
-           llc_bytes: float) -> tuple[dict[str, Any], Sight]:
+           llc_bytes: float) -> tuple[dict[str, Any], tuple[int, int] | None, Sight]:
+    """Columns of the row, memory after the warm-up, and what disturbed."""
     resets = [subject.reset] if subject.reset else []
     if task.cache == "cold":
         resets.append(backend.sweep(llc_bytes))
@@ -80,7 +80,7 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
     fresh_call = _one_after_another([*resets[:1], subject.call]) if subject.reset else subject.call
     figures = {
         "library": subject.library or ran_by(fresh_call), "cpu_fallback": backend.fell_back(fresh_call),
-        "kernel_ms": _ms(backend.kernel_seconds(fresh_call)), "peak": peak,
+        "kernel_ms": _ms(backend.kernel_seconds(fresh_call)),
     }  # fmt: skip
     canaries, meter = [canary.ms()], Meter()
     with Energy(backend) as energy:
@@ -90,7 +90,7 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
     calls = timing.calls * len(timing.seconds)
     figures |= timing.figures()
     figures["energy_j"] = None if reset or energy.joules is None else energy.joules / calls
-    return figures, Sight(max(canaries), others)
+    return figures, peak, Sight(max(canaries), others)
 
 
 def _one_after_another(calls: list[Callable[[], Any]]) -> Callable[[], None]:

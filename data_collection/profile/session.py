@@ -92,16 +92,17 @@ class Session:
         return False
 
     def _reference(self, threads: int | None) -> float:
-        """The canary's best: seen now, or by earlier runs in the same environment."""
+        """The canary's best: seen now, or by earlier runs on this chip with this software."""
         if threads not in self.references:
             seen = self.worker.look(threads, seconds=1.0)
             if seen is None:
                 raise RefusedError("the measuring process dies on a small product of matrices.")
             earlier = [
                 row["canary_reference_ms"] for row in _rows(self.store)
-                if row["environment"] == self.environment.id and row["threads"] == threads
+                if row["chip"] == self.environment.chip.name and row["threads"] == threads
+                and row["software"].startswith(self.environment.base_software) and row["canary_reference_ms"]
             ]  # fmt: skip
-            self.references[threads] = min([seen.canary_ms, *(each for each in earlier if each)])
+            self.references[threads] = min([seen.canary_ms, *earlier])
         return self.references[threads]
 
     def _row(self, task: Task, outcome: Outcome, run: str, started: str) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,14 @@ def read(store: Path) -> Contents:
             f"Make one: python -m data_collection.profile operators --store {store}"
         )
     found, named = Contents(), set()
+    # journals first: what becomes a part meanwhile is then read twice, and counts once
+    journals = sorted((store / "journals").glob("*.jsonl"))
+    for path in journals:
+        with suppress(FileNotFoundError):  # became a part just now
+            rows, wrong = journal_rows(path)
+            found.rows += [asdict(row) for row in rows]
+            found.skipped += wrong
+    parts = sorted((store / "parts").glob("*.parquet"))
     for path in sorted((store / "runs").glob("*.json")):
         try:
             manifest = json.loads(path.read_text())
@@ -69,18 +78,10 @@ def read(store: Path) -> Contents:
                 found.skipped.append(f"{part.name}: {fault}; its {entry['rows']} rows are left out")
             else:
                 found.parts.append(part)
-    journals = sorted((store / "journals").glob("*.jsonl"))
     pending = {path.stem for path in journals}
-    for path in sorted((store / "parts").glob("*.parquet")):
+    for path in parts:
         if path.name not in named and path.name[: -len("-0000.parquet")] not in pending:
             found.skipped.append(f"{path.name}: no manifest names it")
-    for path in journals:
-        try:
-            rows, wrong = journal_rows(path)
-        except FileNotFoundError:  # became a part while this was reading
-            return read(store)
-        found.rows += [asdict(row) for row in rows]
-        found.skipped += wrong
     return found
 
 

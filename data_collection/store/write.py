@@ -59,11 +59,11 @@ def open_run(store: Path, environment: Mapping[str, Any], command: Sequence[str]
             (store / folder).mkdir(parents=True, exist_ok=True)
         recover(store)
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
+        manifest = {"format": FORMAT, "run": name, "command": list(command), "environment": dict(environment)}
+        _replace(_manifest_path(store, name), json.dumps({**manifest, "parts": []}, indent=1).encode())
         path = store / "journals" / f".{name}"
         stream = _locked(path, "x+b")
         path.rename(path.with_name(f"{name}.jsonl"))  # only now can others see it, and it is locked
-        manifest = {"format": FORMAT, "run": name, "command": list(command), "environment": dict(environment)}
-        _replace(_manifest_path(store, name), json.dumps({**manifest, "parts": []}, indent=1).encode())
     run = Run(store, name, stream)
     with stream:
         try:
@@ -76,10 +76,11 @@ def open_run(store: Path, environment: Mapping[str, Any], command: Sequence[str]
 
 
 def recover(store: Path) -> dict[str, int]:
-    """Make parts of the journals whose run is gone: run -> rows. A journal that a live run holds is left alone."""
+    """Make parts of the journals whose run is gone: run -> rows. A journal that a live run holds is left alone, and so
+    is one whose manifest is damaged: its rows are read from the journal."""
     found = {}
     for path in sorted((store / "journals").glob("*.jsonl")):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(path, "r+b"):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError, json.JSONDecodeError), _locked(path, "r+b"):
             found[path.stem] = _compact(store, path.stem)
     return found
 
