@@ -65,13 +65,12 @@ def test_a_backend_knows_the_chip_that_it_is_told_and_refuses_that_of_another_fa
         available.chip("no-such-chip")
 
 
-def test_time_grows_with_the_number_of_calls(available: Backend):
-    a = torch.ones(256, 256, device=available.device)
+def test_every_protocol_times_as_many_calls_as_it_is_asked_to(available: Backend):
+    a, calls = torch.ones(64, 64, device=available.device), []
     for protocol in available.protocols:
-        available.seconds(lambda: a @ a, 3, protocol)
-        few = min(available.seconds(lambda: a @ a, 1, protocol) for _ in range(5))
-        many = min(available.seconds(lambda: a @ a, 100, protocol) for _ in range(5))
-        assert many > few > 0
+        calls.clear()
+        assert available.seconds(lambda: calls.append(a @ a), 3, protocol) > 0
+        assert len(calls) == 3
 
 
 def test_peak_memory_holds_what_was_allocated_meanwhile(available: Backend):
@@ -93,13 +92,10 @@ def test_energy_is_absent_or_counts_upwards(available: Backend):
     assert available.watts() is None or available.watts() > 0
 
 
-def test_kernels_take_no_longer_than_the_call_around_them(available: Backend):
+def test_kernel_time_is_seen_on_an_accelerator_and_absent_on_a_cpu(available: Backend):
     a = torch.ones(512, 512, device=available.device)
     kernels = available.kernel_seconds(lambda: a @ a)
-    if available.device == "cpu":
-        assert kernels is None
-    else:
-        assert 0 < kernels <= available.seconds(lambda: a @ a, 1, "wall") * 10
+    assert (kernels is None) if available.device == "cpu" else (kernels > 0)
 
 
 def test_sweeping_the_caches_and_looking_for_the_cpu_leave_the_call_intact(available: Backend):
