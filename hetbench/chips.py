@@ -196,7 +196,7 @@ def chips() -> Mapping[str, Chip]:
     """All chips of the catalogue by name.
 
     >>> len(chips())
-    179
+    180
     """
     return _catalogue()[0]
 

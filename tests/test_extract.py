@@ -123,13 +123,13 @@ def test_flops_of_products_equal_torchs_flop_counter(name: str, sizes: dict):
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    from data_collection.extract.build import _inputs
+    from data_collection.extract.build import inputs
 
     record, setting = models()[name], load(name).setting(**sizes)
     network, point = build(record), Point(setting.batch, setting.seq_len, setting.image_size)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.device("meta"), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kwargs = _inputs(record, point, torch.float32)
+        kwargs = inputs(record, point, torch.float32)
         with FlopCounterMode(display=False) as counter:
             network(**kwargs)
     assert products(load(name).operators(**sizes)) == counter.get_total_flops()

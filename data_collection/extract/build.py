@@ -21,7 +21,10 @@ from hetbench.models import Model
 from hetbench.tracing import Trace, trace_call
 from hetbench.tracing.record import unchanged
 
-__all__ = ["Point", "build", "has_cache", "native_size", "patch_size", "phases", "trace_point"]
+__all__ = [
+    "Point", "build", "cache_arguments", "has_cache", "inputs", "last_position_only", "native_size", "patch_size",
+    "phases", "trace_point",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,8 @@ def has_cache(record_: Model) -> bool:
     return "decode" in record_.phases or record_.inputs in ENCODER_DECODER
 
 
-def build(record_: Model) -> Any:
-    """The network on the meta device, in evaluation mode."""
+def build(record_: Model, device: str = "meta") -> Any:
+    """The network in evaluation mode, on the meta device unless another is named; its weights are not meant."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["TRANSFORMERS_SDPA_FORCE_GQA"] = "1"  # grouped heads stay grouped under a mask too
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -55,7 +58,7 @@ def build(record_: Model) -> Any:
     import transformers
 
     config = getattr(transformers, record_.config_class)(**_plain(record_.config))
-    with torch.device("meta"), warnings.catch_warnings():
+    with torch.device(device), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return getattr(transformers, record_.architecture)(config).eval()
 
@@ -72,23 +75,24 @@ def trace_point(record_: Model, network: Any, point: Point, precision: str, phas
     dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     network.to(dtype)
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with unchanged(network), _last_position_only(record_, network, phase), warnings.catch_warnings():
+    with unchanged(network), last_position_only(record_, network, phase), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with mode, torch.device("meta"), torch.no_grad():
-            kwargs = _inputs(record_, point, dtype)
+            kwargs = inputs(record_, point, dtype)
             cache = []
             if has_cache(record_):
-                kwargs.update(_cache_arguments(record_, network, kwargs, phase))
+                kwargs.update(cache_arguments(record_, network, kwargs, phase))
                 cache = _tensors_of(kwargs["past_key_values"]) if phase == "decode" else []
         with torch.device("meta"):
             return trace_call(network, (), kwargs, mode=mode, cache=cache)
 
 
-def _inputs(record_: Model, point: Point, dtype: Any) -> dict[str, Any]:
+def inputs(record_: Model, point: Point, dtype: Any) -> dict[str, Any]:
+    """Arguments of one full forward pass on torch's default device: tokens 0, all else empty."""
     import torch
 
     def tokens(name: str) -> dict[str, Any]:
-        return {name: torch.empty(point.batch, point.seq_len, dtype=torch.long)}
+        return {name: torch.zeros(point.batch, point.seq_len, dtype=torch.long)}
 
     def image() -> dict[str, Any]:
         given = {"pixel_values": torch.empty(point.batch, 3, point.image_size, point.image_size, dtype=dtype)}
@@ -129,7 +133,7 @@ def _interpolates(record_: Model, point: Point) -> bool:
     return native is not None and point.image_size != native and record_.config_class != "Dinov2Config"
 
 
-def _cache_arguments(record_: Model, network: Any, inputs: dict[str, Any], phase: str) -> dict[str, Any]:
+def cache_arguments(record_: Model, network: Any, inputs: dict[str, Any], phase: str) -> dict[str, Any]:
     """Arguments about the KV cache; for decode the inputs shrink to one token, in place."""
     import torch
     from transformers import DynamicCache, EncoderDecoderCache
@@ -143,7 +147,7 @@ def _cache_arguments(record_: Model, network: Any, inputs: dict[str, Any], phase
         return {"use_cache": True, "past_key_values": empty, **keep}
     filled = network(**inputs, use_cache=True, past_key_values=empty)
     batch = next(iter(inputs.values())).shape[0]
-    token = torch.empty(batch, 1, dtype=torch.long)
+    token = torch.zeros(batch, 1, dtype=torch.long)
     inputs.clear()
     if double:
         inputs["encoder_outputs"] = (filled.encoder_last_hidden_state,)
@@ -159,7 +163,7 @@ def _tensors_of(cache: Any) -> list[Any]:
 
 
 @contextmanager
-def _last_position_only(record_: Model, network: Any, phase: str) -> Iterator[None]:
+def last_position_only(record_: Model, network: Any, phase: str) -> Iterator[None]:
     """T5 and Whisper score every position; a generator needs the last one, so their output layer sees only that."""
     if phase != "prefill" or record_.inputs not in ENCODER_DECODER:
         yield

@@ -1,0 +1,206 @@
+"""What a backend does, written once on PyTorch's device-generic interfaces (`torch.get_device_module`).
+
+A backend file names its family and device and overrides what only its vendor offers. What a vendor does not offer is
+absent: None, never 0.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, ClassVar
+
+from hetbench.chips import Chip, chip
+from hetbench.errors import RefusedError, UnknownNameError
+
+__all__ = ["Backend", "Identity", "installed"]
+
+Call = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device says about itself."""
+
+    device_name: str
+    """As driver or processor state it; the catalogue's chip is found by it."""
+    driver: str | None
+    libraries: Mapping[str, str]
+    """Library -> version, of what runs operators here."""
+
+
+class Backend:
+    """One chip family. Subclasses set the class attributes; nothing of a vendor is imported before a method runs."""
+
+    family: ClassVar[str]
+    device: str
+    """Device type as torch names it."""
+    extension: ClassVar[str | None] = None
+    """Package that adds the device to torch."""
+    install: ClassVar[str]
+    """What to do where it is missing."""
+    protocols: ClassVar[tuple[str, ...]] = ("event", "wall")
+    """How it can time; the first is its default."""
+    warmup_calls: ClassVar[int] = 10
+    warmup_seconds: ClassVar[float] = 0.05
+    """Warm-up ends when both are reached: kernels are chosen and clocks have risen."""
+
+    def missing(self) -> str | None:
+        """Why it cannot be used here, with what to install; None if it can."""
+        if not installed("torch"):
+            return "PyTorch is not installed. Run: pip install '.[collect]'."
+        if self.extension:
+            try:
+                __import__(self.extension)
+            except (ImportError, OSError) as error:  # OSError: a driver library that is not there
+                return f"{self.extension} cannot be imported ({error}). {self.install}"
+        return self.device_missing()
+
+    def device_missing(self) -> str | None:
+        """The same, once torch and its extension are there."""
+        if not self.module().is_available():
+            return f"torch sees no {self.device} device. {self.install}"
+        return None
+
+    def module(self) -> Any:
+        """torch.cuda, torch.xpu, torch.npu ..."""
+        import torch
+
+        return getattr(torch, self.device)
+
+    def identity(self) -> Identity:
+        """The device, its driver and libraries."""
+        name = self.module().get_device_name()
+        return Identity(name, self.driver(), {"torch": _torch_version(), **self.libraries()})
+
+    def driver(self) -> str | None:
+        """Version of the kernel driver, where it can be read."""
+        return None
+
+    def libraries(self) -> Mapping[str, str]:
+        """Versions of the vendor's libraries, beside torch."""
+        return {}
+
+    def chip(self, named: str | None = None) -> Chip:
+        """The catalogue's chip for this device, or the one the caller names."""
+        said = self.identity().device_name
+        for candidate in (named,) if named else self.spellings(said):
+            try:
+                found = chip(candidate)
+            except UnknownNameError:
+                if named:
+                    raise
+                continue
+            if found.family != self.family:
+                raise RefusedError(f"{found.name} belongs to {found.family}, this device to {self.family}.")
+            return found
+        raise RefusedError(
+            f"the catalogue has no chip for this device: {said!r}. Name one: --chip NAME (`hetbench chips` lists "
+            "them), or add it to data_collection/sources/own_chips.csv."
+        )
+
+    def spellings(self, device_name: str) -> tuple[str, ...]:
+        """Names to look for in the catalogue, surest first."""
+        return (device_name,)
+
+    def software(self) -> str:
+        """One line for rows: libraries and versions, driver last."""
+        seen = self.identity()
+        parts = [f"{name} {version}" for name, version in seen.libraries.items()]
+        return ", ".join([*parts, f"driver {seen.driver}"] if seen.driver else parts)
+
+    def synchronise(self) -> None:
+        """Wait until the device has done everything."""
+        self.module().synchronize()
+
+    def seconds(self, call: Call, calls: int, protocol: str) -> float:
+        """Time of `calls` calls in a row: `event` by device events, `wall` by the host's clock and a synchronise."""
+        self.synchronise()
+        if protocol == "event":
+            begin, end = (self.module().Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            for _ in range(calls):
+                call()
+            end.record()
+            self.synchronise()
+            return float(begin.elapsed_time(end)) / 1e3
+        start = time.perf_counter()
+        for _ in range(calls):
+            call()
+        self.synchronise()
+        return time.perf_counter() - start
+
+    def kernel_seconds(self, call: Call) -> float | None:
+        """Device time of the kernels of one call, by torch's profiler; None where it sees none."""
+        from torch.autograd import DeviceType
+        from torch.profiler import profile
+
+        calls = 10
+        with profile() as seen:
+            for _ in range(calls):
+                call()
+            self.synchronise()
+        kernels = (event for event in seen.key_averages() if event.device_type != DeviceType.CPU)
+        return sum(event.self_device_time_total for event in kernels) / calls / 1e6 or None  # from microseconds
+
+    def sweep(self, llc_bytes: float) -> Call:
+        """A call after which the caches hold nothing of a timed operator: it writes twice their size."""
+        import torch
+
+        buffer = torch.empty(max(int(2 * llc_bytes), 2**26), dtype=torch.uint8, device=self.device)
+        return lambda: (buffer.add_(1), self.synchronise())
+
+    def reset_peak_memory(self) -> None:
+        """Begin to watch the peak of memory."""
+        self.module().reset_peak_memory_stats()
+
+    def memory(self) -> tuple[int, int] | None:
+        """Bytes in use now and at the peak since `reset_peak_memory`; None where it cannot be told."""
+        return int(self.module().memory_allocated()), int(self.module().max_memory_allocated())
+
+    def joules(self) -> float | None:
+        """The chip's energy counter; None where it has none."""
+        return None
+
+    def watts(self) -> float | None:
+        """Power now, for chips that state power but count no energy."""
+        return None
+
+    def fell_back(self, call: Call) -> bool | None:
+        """Whether the device hands work of this call to the CPU, which back ends announce by a warning."""
+        import torch
+
+        before = torch.is_warn_always_enabled()
+        torch.set_warn_always(True)
+        try:
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                call()
+                self.synchronise()
+        finally:
+            torch.set_warn_always(before)
+        return any("fall back" in str(each.message).lower() for each in seen)
+
+    def set_threads(self, threads: int) -> None:
+        """Threads of the CPU that run operators; an accelerator's host needs no more than the default."""
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed distribution, or None.
+
+    >>> installed("no-such-package") is None
+    True
+    """
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _torch_version() -> str:
+    import torch
+
+    return str(torch.__version__)

@@ -1,0 +1,89 @@
+"""python -m data_collection.doctor [--store DIR]
+
+Says what this machine can measure: which chip families are here and why the others are not, the chip's name in the
+catalogue, drivers and libraries, counters of energy and memory, the stacks, the store, and whether the machine is
+quiet enough now. Exit code 0 if something can be measured, 3 if nothing can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from data_collection.backends import Backend, backends
+from data_collection.backends._base import installed
+from data_collection.profile.quiet import OTHERS, Meter
+from data_collection.profile.stacks import STACKS, missing
+from data_collection.store.__main__ import DEFAULT
+from hetbench.errors import HetBenchError
+
+PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m data_collection.doctor", description=__doc__, formatter_class=raw)
+    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    chosen = parser.parse_args(argv)
+    absent = [name for name in PACKAGES if not installed(name)]
+    print("packages: " + ", ".join(f"{name} {installed(name) or 'MISSING'}" for name in PACKAGES))
+    if absent:
+        print("  run: pip install --editable '.[collect]'")
+    usable = False
+    for name, each in backends().items():
+        reason = each.missing()
+        print(f"{name}: {reason or 'available'}")
+        if not reason:
+            usable = True
+            for line in _about(each):
+                print(f"  {line}")
+    for stack in STACKS:
+        print(f"stack {stack}: {(missing(stack) or 'available') if 'torch' not in absent else 'needs torch'}")
+    print(f"store {chosen.store}: {_writable(chosen.store)}")
+    if not absent:
+        print(f"now: {_quiet()}")
+    return 0 if usable and not absent else 3
+
+
+def _about(device: Backend) -> Iterator[str]:
+    """What a device says, line by line."""
+    yield f"device: {device.identity().device_name}"
+    try:
+        yield f"chip: {device.chip().name}"
+    except HetBenchError as error:
+        yield f"chip: {error}"
+    yield f"software: {device.software()}"
+    yield f"timing: {', '.join(device.protocols)}"
+    yield f"peak memory: {'told' if device.memory() else 'not told'}"
+    energy = "a counter" if device.joules() is not None else "by power" if device.watts() is not None else "absent"
+    yield f"energy: {energy}"
+
+
+def _writable(store: Path) -> str:
+    """Whether rows can be written there."""
+    there = next(path for path in (store, *store.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return f"not writable ({error.strerror}); name another directory with --store"
+    room = os.statvfs(there)
+    return f"writable, {room.f_bavail * room.f_frsize / 1e9:.0f} GB free"
+
+
+def _quiet() -> str:
+    """What others take on this machine within a second."""
+    meter = Meter()
+    time.sleep(1.0)
+    others = meter.others_cores()
+    said = "quiet" if others <= OTHERS else "NOT quiet: rows measured now would be marked as disturbed"
+    return f"other processes take {others:.2f} CPU cores: {said}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

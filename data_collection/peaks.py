@@ -1,0 +1,75 @@
+"""Measure what a CPU reaches: matrix products in each precision, and memory bandwidth by a triad, as STREAM does.
+
+    python -m data_collection.peaks [--threads 2] [--seconds 20]
+
+For chips whose datasheet nobody can look up, such as a virtual machine's share of a processor. Each figure is the best
+of many repeats, so another process can only make it smaller; it goes to data_collection/sources/own_chips.csv by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from hetbench.schema import itemsize
+
+__all__ = ["bandwidth_gbs", "main", "product_tflops"]
+
+_DTYPES = {"fp64": "float64", "fp32": "float32", "bf16": "bfloat16"}
+_SIZES = ((1024, 1024, 1024), (1024, 4096, 4096))  # m, n, k
+_TRIAD = 2**25  # elements of fp32: three arrays of 128 MiB, four times a cache of 32 MiB each
+
+
+def product_tflops(precision: str, seconds: float) -> float:
+    """Best TFLOP/s of a product of matrices."""
+    import torch
+
+    best = 0.0
+    for m, n, k in _SIZES:
+        a = torch.ones(m, k, dtype=getattr(torch, _DTYPES[precision]))
+        b = torch.ones(n, k, dtype=a.dtype)
+        took = _shortest(partial(torch.nn.functional.linear, a, b), seconds / len(_SIZES))
+        best = max(best, 2 * m * n * k / took / 1e12)
+    return best
+
+
+def bandwidth_gbs(seconds: float) -> float:
+    """Best GB/s of a = b + scalar * c, three arrays counted once each, as STREAM counts."""
+    import torch
+
+    a, b, c = (torch.ones(_TRIAD) for _ in range(3))
+    return 3 * _TRIAD * itemsize("fp32") / _shortest(lambda: torch.add(b, c, alpha=1.5, out=a), seconds) / 1e9
+
+
+def _shortest(call: Callable[[], Any], seconds: float) -> float:
+    """The fastest call within some seconds."""
+    call()
+    best, end = float("inf"), time.perf_counter() + seconds
+    while (start := time.perf_counter()) < end:
+        call()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m data_collection.peaks", description=__doc__, formatter_class=raw)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--seconds", type=float, default=20.0, help="for each figure")
+    chosen = parser.parse_args(argv)
+    import torch
+
+    torch.set_num_threads(chosen.threads)
+    for precision in _DTYPES:
+        print(f"{precision}_tflops = {product_tflops(precision, chosen.seconds):.4f}", flush=True)
+    print(f"mem_bw_gbs = {bandwidth_gbs(chosen.seconds):.2f}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""python -m data_collection.profile operators [--models all|NAME ...] | models NAME ...   [--store DIR] [settings]
+
+Measures on this machine and writes each row to the store before the next begins. `operators` times the distinct
+operators of the catalogue models' graphs, `models` whole networks with random weights. Lists of settings combine:
+
+    python -m data_collection.profile operators --models resnet-50 gpt2 --precision fp32 bf16 --batch 1 8 --limit 200
+    python -m data_collection.profile models bert-base --seq-len 32 128 --stack eager onnxruntime
+
+Run the same command again and it goes on where it stopped: rows that the store has for this chip, setting and software
+are skipped (`--again` measures them anew). A machine that is not quiet makes it wait, then mark the row `disturbed`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from data_collection.backends import Backend, backend, backends, first_available
+from data_collection.profile.environment import describe
+from data_collection.profile.session import Policy, Session
+from data_collection.profile.stacks import STACKS, missing
+from data_collection.profile.tasks import Grid, Task, model_tasks, operator_tasks
+from data_collection.profile.timing import Budget
+from data_collection.profile.worker import Worker
+from data_collection.store import open_run
+from data_collection.store.__main__ import DEFAULT
+from data_collection.store.rows import CACHES, LAYOUTS
+from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, UnknownNameError
+from hetbench.models import model, models
+from hetbench.schema import PHASES, precision
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(prog="python -m data_collection.profile", description=__doc__, formatter_class=raw)
+    commands = made.add_subparsers(dest="kind", required=True)
+    for kind, text in (("operators", "distinct operators of models"), ("models", "whole models")):
+        add = commands.add_parser(kind, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter).add_argument
+        if kind == "operators":
+            add("--models", nargs="+", default=["all"], metavar="NAME", help="whose operators")
+            add("--types", nargs="+", default=[], metavar="OP", help="only these operator types")
+        else:
+            add("models", nargs="+", metavar="NAME", help="catalogue models, or all")
+        add("--precision", nargs="+", default=["fp32"])
+        add("--batch", nargs="+", type=int, default=[1])
+        add("--seq-len", nargs="+", type=int, default=[None])
+        add("--image-size", nargs="+", type=int, default=[None])
+        add("--phase", nargs="+", default=[], choices=PHASES, help="the model's first phase if none is named")
+        add("--stack", nargs="+", default=["eager"], choices=STACKS)
+        add("--layout", nargs="+", default=["contiguous"], choices=LAYOUTS)
+        add("--cache", nargs="+", default=["hot"], choices=CACHES)
+        add("--threads", nargs="+", type=int, help="of the CPU; all cores if none is named")
+        add("--protocol", help="event or wall; the backend's own if none is named")
+        add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
+        add("--chip", help="catalogue chip, where the device is not known by its name")
+        add("--limit", type=int, help="at most so many configurations")
+        add("--store", "--out", type=Path, default=DEFAULT)
+        add("--again", action="store_true", help="measure also what the store has")
+        add("--timeout", type=float, default=300.0, help="seconds for one row")
+        add("--seconds", type=float, default=1.0, help="at most, repeating one row")
+        add("--min-seconds", type=float, default=0.05, help="at least; energy counters need 0.5")
+        add("--retries", type=int, default=4, help="of a disturbed row")
+        add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+        add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = parser().parse_args(words)
+    try:
+        return run(chosen, words)
+    except HetBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the rows before are in the store. Run the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
+    """Measure what the command line asks for; 1 if any row failed or was disturbed."""
+    import psutil
+
+    device = backend(chosen.backend) if chosen.backend else first_available()
+    tasks = _tasks(chosen, device)
+    environment = describe(device, chosen.chip)
+    budget = Budget(min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds))
+    policy = Policy(budget=budget, timeout_s=chosen.timeout, retries=chosen.retries, patience_s=chosen.patience)
+    memory = int(chosen.memory_gb * 1e9 if chosen.memory_gb else 0.9 * psutil.virtual_memory().available)
+    chip = environment.chip
+    worker = Worker(device, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory)
+    with open_run(chosen.store, environment.manifest(), ["profile", *words]) as opened:
+        session = Session(environment, worker, store=chosen.store, policy=policy, say=partial(print, flush=True))
+        due = tasks if chosen.again else session.new(tasks)
+        print(f"{chip.name}: {len(due)} of {len(tasks)} to measure into {chosen.store}", flush=True)
+        counts = session.run(due, opened)
+    print(f"run {opened.name}: {', '.join(f'{count} {status}' for status, count in counts.items()) or 'nothing new'}")
+    return int(any(status not in ("ok", "unsupported") for status in counts))
+
+
+def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:
+    """What to measure, in order; says what the models refuse."""
+    for stack in chosen.stack:
+        reason = missing(stack)
+        if reason:
+            raise RefusedError(f"stack {stack}: {reason}")
+    protocol = chosen.protocol or device.protocols[0]
+    if protocol not in device.protocols:
+        raise UnknownNameError("protocol", protocol, device.protocols)
+    if device.device != "cpu" and chosen.threads:
+        raise InvalidInputError(f"--threads is for the CPU; {device.family} runs on {device.device}.")
+    names = list(models()) if chosen.models == ["all"] else [model(name).name for name in chosen.models]
+    grid = Grid(
+        precision=[precision(name) for name in chosen.precision], batch=chosen.batch, seq_len=chosen.seq_len,
+        image_size=chosen.image_size, phase=chosen.phase, stack=chosen.stack, layout=chosen.layout, cache=chosen.cache,
+        protocol=protocol, threads=chosen.threads or [os.cpu_count() if device.device == "cpu" else None],
+    )  # fmt: skip
+    if chosen.kind == "operators":
+        tasks, refused = operator_tasks(names, grid, types=chosen.types, limit=chosen.limit)
+    else:
+        tasks, refused = model_tasks(names, grid, limit=chosen.limit)
+    for reason in refused:
+        print(f"left out: {reason}", file=sys.stderr)
+    if not tasks:
+        raise InvalidInputError("nothing to measure: the models take none of these settings.")
+    return tasks
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,84 @@
+"""Tell a quiet machine from a disturbed one: a reference operator before and after, and what others took meanwhile."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from data_collection.backends import Backend
+from hetbench.operators import operator_type
+
+__all__ = ["Canary", "Meter", "Sight", "disturbance"]
+
+TOLERANCE = 0.10
+"""How much slower than its best the canary may be. On the quiet machine at hand nine of ten medians are within 2 % of
+their best, and some, when the host is busy, 12 to 25 % above it."""
+OTHERS = 0.2
+"""CPU cores that others may take."""
+_TICK_S = 0.03  # the kernel counts CPU time in ticks of 10 ms; below three of them a difference says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen around one measurement."""
+
+    canary_ms: float
+    others_cores: float
+
+
+def disturbance(seen: Sight, reference_ms: float) -> str | None:
+    """Why a measurement cannot be trusted, or None.
+
+    >>> disturbance(Sight(canary_ms=0.5, others_cores=0.0), reference_ms=0.4)
+    'the canary took 0.5000 ms, 25 % above its best of 0.4000 ms'
+    """
+    excess = seen.canary_ms / reference_ms - 1
+    if excess > TOLERANCE:
+        return f"the canary took {seen.canary_ms:.4f} ms, {excess:.0%} above its best of {reference_ms:.4f} ms".replace(
+            "%", " %"
+        )
+    if seen.others_cores > OTHERS:
+        return f"other processes took {seen.others_cores:.2f} CPU cores meanwhile"
+    return None
+
+
+class Canary:
+    """A small product of matrices, on the device and its threads as they are set."""
+
+    def __init__(self, backend: Backend) -> None:
+        import torch
+
+        size, dtype = (256, torch.float32) if backend.device == "cpu" else (2048, torch.float16)
+        self.backend = backend
+        self.call: Callable[[], Any] = operator_type("MatMul").build(dict.fromkeys("mnk", size), dtype, backend.device)
+
+    def ms(self, repeats: int = 30) -> float:
+        """Median of a few repeats, in milliseconds."""
+        self.call()
+        return 1e3 * statistics.median(self.backend.seconds(self.call, 1, "wall") for _ in range(repeats))
+
+
+class Meter:
+    """CPU time of everyone else between two moments."""
+
+    def __init__(self) -> None:
+        self.start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        """Wall time, CPU time of the whole machine (what the host stole included), CPU time of this process."""
+        import psutil
+
+        whole, own = psutil.cpu_times(), os.times()
+        busy = sum(whole) - whole.idle - getattr(whole, "iowait", 0) - getattr(whole, "guest", 0)
+        return time.monotonic(), busy, own.user + own.system + own.children_user + own.children_system
+
+    def others_cores(self) -> float:
+        """Cores that others kept busy on average; 0 where the difference is below what the kernel's clock shows."""
+        wall, busy, own = (now - then for now, then in zip(self._now(), self.start, strict=True))
+        others = busy - own
+        return max(0.0, others / wall) if others > _TICK_S and wall > 0 else 0.0

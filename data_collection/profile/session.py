@@ -1,0 +1,134 @@
+"""Measure tasks one after another into the store; a row that was disturbed is measured again, then marked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from data_collection.profile.environment import Environment
+from data_collection.profile.measure import Outcome
+from data_collection.profile.quiet import disturbance
+from data_collection.profile.tasks import Task
+from data_collection.profile.timing import Budget
+from data_collection.profile.worker import Worker
+from data_collection.store import Row, Run, connect, key, read
+from data_collection.store.rows import FIGURES
+from hetbench.errors import RefusedError
+
+__all__ = ["Policy", "Session"]
+
+_HEAVY_BYTES = 2**28
+"""Operators that move more are measured in a process of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How hard a session tries."""
+
+    budget: Budget = field(default_factory=Budget)
+    timeout_s: float = 300.0
+    retries: int = 4
+    patience_s: float = 60.0
+    """How long it waits, for one row, until the machine is quiet."""
+
+
+class Session:
+    """One run of the profiler on one device: what the worker measures becomes rows of the store."""
+
+    def __init__(self, environment: Environment, worker: Worker, *, store: Path, policy: Policy,
+                 say: Callable[[str], None] = print) -> None:
+        self.environment, self.worker, self.store, self.policy, self.say = environment, worker, store, policy, say
+        self.references: dict[int | None, float] = {}
+        """Threads -> the canary's best, in milliseconds."""
+
+    def new(self, tasks: Iterable[Task]) -> list[Task]:
+        """Tasks that the store has no settled row of; disturbed rows are measured again."""
+        done = {key(Row(**values)) for values in _rows(self.store) if values["status"] != "disturbed"}
+        return [task for task in tasks if key(self._row(task, Outcome("ok"), "", "")) not in done]
+
+    def run(self, tasks: Iterable[Task], run: Run) -> dict[str, int]:
+        """Measure and append each task; how many rows of each status there are."""
+        counts: dict[str, int] = {}
+        tasks = list(tasks)
+        try:
+            for place, task in enumerate(tasks, 1):
+                started = datetime.now(UTC).isoformat(timespec="seconds")
+                row = self._row(task, self._settled(task), run.name, started)
+                run.append(row)
+                counts[row.status] = counts.get(row.status, 0) + 1
+                self.say(f"[{place}/{len(tasks)}] {task.label()}: {_shown(row)}")
+        finally:
+            self.worker.close()
+        return counts
+
+    def _settled(self, task: Task) -> Outcome:
+        """The outcome of a quiet attempt, or of the last one, marked."""
+        reference = self._reference(task.threads)
+        fresh = task.kind == "model" or task.bytes_moved() > _HEAVY_BYTES
+        deadline = time.monotonic() + self.policy.patience_s
+        for attempt in range(self.policy.retries + 1):
+            outcome = self.worker.measure(task, self.policy.budget, self.policy.timeout_s, fresh=fresh)
+            if outcome.seen is None:
+                return outcome
+            reference = self.references[task.threads] = min(reference, outcome.seen.canary_ms)
+            reason = disturbance(outcome.seen, reference)
+            if reason is None:
+                return outcome
+            if attempt < self.policy.retries and not self._wait(task.threads, deadline):
+                break
+        return Outcome("disturbed", reason, outcome.figures, outcome.seen)
+
+    def _wait(self, threads: int | None, deadline: float) -> bool:
+        """Wait until the machine is quiet; False if it was not before the deadline."""
+        while time.monotonic() < deadline:
+            seen = self.worker.look(threads)
+            if seen and disturbance(seen, self.references[threads]) is None:
+                return True
+            time.sleep(min(5.0, max(0.0, deadline - time.monotonic())))
+        return False
+
+    def _reference(self, threads: int | None) -> float:
+        """The canary's best: seen now, or by earlier runs on this chip with this software."""
+        if threads not in self.references:
+            seen = self.worker.look(threads, seconds=1.0)
+            if seen is None:
+                raise RefusedError("the measuring process dies on a small product of matrices.")
+            earlier = [
+                row["canary_reference_ms"] for row in _rows(self.store)
+                if row["chip"] == self.environment.chip.name and row["threads"] == threads
+                and row["software"].startswith(self.environment.base_software) and row["canary_reference_ms"]
+            ]  # fmt: skip
+            self.references[threads] = min([seen.canary_ms, *earlier])
+        return self.references[threads]
+
+    def _row(self, task: Task, outcome: Outcome, run: str, started: str) -> Row:
+        figures = outcome.figures
+        if outcome.status == "disturbed":  # the repeats stay, to be looked into; no figure of time must be used
+            figures = {name: value for name, value in figures.items() if name not in FIGURES}
+        seen = outcome.seen
+        return Row(
+            **asdict(task), family=self.environment.chip.family, chip=self.environment.chip.name,
+            software=self.environment.software(task), status=outcome.status, reason=outcome.reason, **figures,
+            canary_ms=seen.canary_ms if seen else None, others_cores=seen.others_cores if seen else None,
+            canary_reference_ms=self.references.get(task.threads), environment=self.environment.id, run=run,
+            started=started,
+        )  # fmt: skip
+
+
+def _rows(store: Path) -> list[dict[str, Any]]:
+    """Rows of the store without their repeats; none if there is no store yet."""
+    if not (store / "runs").is_dir():
+        return []
+    result = connect(read(store)).execute("SELECT * REPLACE (NULL AS raw_ms) FROM rows")
+    names = [column[0] for column in result.description]
+    return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
+
+
+def _shown(row: Row) -> str:
+    if row.latency_ms is None:
+        return f"{row.status}: {row.reason}"
+    return f"{row.latency_ms:.4g} ms +- {row.spread or 0:.1%}, {row.repeats} repeats, {row.library}"

@@ -1,0 +1,179 @@
+"""A task made ready: a call without arguments that can be timed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from data_collection import inputs as standard
+from data_collection.backends import Backend
+from data_collection.extract.build import (
+    Point,
+    build,
+    cache_arguments,
+    has_cache,
+    inputs,
+    last_position_only,
+)
+from data_collection.profile import stacks
+from data_collection.profile.tasks import Task
+from hetbench.errors import RefusedError
+from hetbench.models import Model, model
+from hetbench.operators import operator_type
+
+__all__ = ["DTYPES", "Subject", "ready", "rehearse"]
+
+DTYPES = {
+    "fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
+    "int32": "int32", "int16": "int16", "int8": "int8", "uint8": "uint8", "bool": "bool",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is timed."""
+
+    call: Callable[[], Any]
+    reset: Callable[[], Any] | None = None
+    """Puts back what a call changes; runs outside the clock."""
+    library: str | None = None
+    """The one that runs it, where the stack says so."""
+
+
+@contextmanager
+def ready(backend: Backend, task: Task) -> Iterator[Subject]:
+    """Build the operator or the model, and drop it at the end."""
+    import torch
+
+    if task.precision not in DTYPES:
+        raise RefusedError(f"PyTorch cannot run {task.precision} here. It can: {', '.join(DTYPES)}.")
+    if task.precision == "tf32" and backend.family != "cuda":
+        raise RefusedError("tf32 is a mode of NVIDIA's matrix units; measure fp32 on other chips.")
+    torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
+    if backend.family == "cuda":
+        torch.backends.cudnn.allow_tf32 = task.precision == "tf32"
+    dtype = getattr(torch, DTYPES[task.precision])
+    if task.kind == "model" and not dtype.is_floating_point:
+        raise RefusedError(f"a network is cast, not quantised: {task.precision} is measured for operators only.")
+    with torch.no_grad():
+        if task.kind == "operator":
+            yield Subject(stacks.run(task.stack, _operator(backend, task, dtype)))
+        else:
+            with _model(backend, task, dtype) as subject:
+                yield subject
+
+
+def rehearse(task: Task) -> None:
+    """Import what a model needs, on the meta device, so that its code is not counted as its memory."""
+    if task.kind == "model":
+        build(model(task.name))
+
+
+def _operator(backend: Backend, task: Task, dtype: Any) -> Callable[[], Any]:
+    import torch
+
+    kind, dims = operator_type(task.name), json.loads(task.dims or "{}")
+    maker: Any = torch
+    if task.layout == "channels_last":
+        if not {"n", "c", "h", "w"} <= set(kind.dims):
+            raise RefusedError(f"{task.name} has no [n, c, h, w] input, so no channels_last layout.")
+        maker = _ChannelsLast(torch)
+    return kind.make({**kind.optional, **kind.check(dims)}, maker, dtype, backend.device)
+
+
+class _ChannelsLast:
+    """torch, except that tensors of four axes are made with channels last."""
+
+    def __init__(self, torch: Any) -> None:
+        self._torch = torch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._torch, name)
+
+    def ones(self, *shape: int, **options: Any) -> Any:
+        made = self._torch.ones(*shape, **options)
+        return made.to(memory_format=self._torch.channels_last) if made.dim() == 4 else made
+
+
+@contextmanager
+def _model(backend: Backend, task: Task, dtype: Any) -> Iterator[Subject]:
+    import torch
+
+    record = model(task.name)
+    network = _network(record, backend.device, dtype)
+    if task.layout == "channels_last":
+        if record.image_size is None:
+            raise RefusedError(f"{record.name} takes no image, so no channels_last layout.")
+        network.to(memory_format=torch.channels_last)
+    point = Point(task.batch or 1, task.seq_len, task.image_size)
+    with last_position_only(record, network, task.phase):
+        with torch.device(backend.device):
+            arguments = _filled(inputs(record, point, dtype), network, task.layout)
+            if has_cache(record):
+                arguments.update(cache_arguments(record, network, arguments, task.phase))
+        reset = _cache_reset(arguments) if arguments.get("use_cache") else None
+        if task.stack in stacks.EXPORTED:
+            with stacks.exported(task.stack, network, arguments, task) as (call, library):
+                yield Subject(call, library=library)
+        else:
+            runner = stacks.run(task.stack, network)
+            yield Subject(lambda: runner(**arguments), reset)
+
+
+def _network(record: Model, device: str, dtype: Any) -> Any:
+    """The network with small random weights from a seed: values do not move its time, unless they are not finite."""
+    import torch
+    from transformers.initialization import no_init_weights
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)  # so that no weight is ever held twice
+    try:
+        with no_init_weights():
+            network = build(record, device)
+    finally:
+        torch.set_default_dtype(default)
+    network.tie_weights()
+    network.to(dtype)
+    torch.manual_seed(0)
+    for weight in network.parameters():
+        weight.data.uniform_(-0.02, 0.02)
+    return network
+
+
+def _filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
+    """Tokens below the vocabulary's size and reals in [-1, 1), by the rule of the standard inputs."""
+    import torch
+
+    for place, (name, value) in enumerate(arguments.items()):
+        if not isinstance(value, torch.Tensor):
+            continue
+        if value.is_floating_point():
+            made = standard.reals(value.shape, place)
+        else:
+            made = standard.tokens(value.shape, network.config.get_text_config().vocab_size, place)
+        value = torch.from_numpy(made).to(value.device, value.dtype)
+        channels_last = layout == "channels_last" and value.dim() == 4
+        arguments[name] = value.to(memory_format=torch.channels_last) if channels_last else value
+    return arguments
+
+
+def _cache_reset(arguments: Mapping[str, Any]) -> Callable[[], None]:
+    """A call appends to the KV cache: put back the tensors that were there before."""
+    cache = arguments["past_key_values"]
+    parts = [cache.self_attention_cache, cache.cross_attention_cache] if hasattr(cache, "is_updated") else [cache]
+    before = [[(layer, dict(vars(layer))) for layer in part.layers] for part in parts]
+    updated = dict(cache.is_updated) if hasattr(cache, "is_updated") else {}
+
+    def reset() -> None:
+        for part, layers in zip(parts, before, strict=True):
+            for layer, state in layers:
+                vars(layer).clear()
+                vars(layer).update(state)
+            part.layers = [layer for layer, _ in layers]
+        if updated or hasattr(cache, "is_updated"):
+            cache.is_updated = dict(updated)
+
+    return reset

@@ -1,0 +1,129 @@
+"""What to measure: one task a row, drawn from the catalogue's graphs in an order that depends on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product, zip_longest
+
+from hetbench.errors import HetBenchError
+from hetbench.graph import load
+from hetbench.models import model
+from hetbench.operators import operator_type
+from hetbench.schema import itemsize
+
+__all__ = ["Grid", "Task", "model_tasks", "operator_tasks"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One thing to measure; the fields mean what they mean in a row of the store."""
+
+    kind: str
+    name: str
+    dims: str | None = None
+    batch: int | None = None
+    seq_len: int | None = None
+    image_size: int | None = None
+    precision: str
+    phase: str
+    stack: str
+    layout: str
+    cache: str
+    protocol: str
+    threads: int | None
+
+    def label(self) -> str:
+        """For people: `Linear k=768 m=128 n=3072 fp32`."""
+        sizes = json.loads(self.dims) if self.dims else {
+            name: getattr(self, name) for name in ("batch", "seq_len", "image_size") if getattr(self, name)
+        }  # fmt: skip
+        words = [self.name, *(f"{name}={size}" for name, size in sizes.items()), self.precision]
+        usual = {"phase": ("fwd", "inference"), "stack": ("eager",), "layout": ("contiguous",), "cache": ("hot",)}
+        return " ".join([*words, *(getattr(self, name) for name, plain in usual.items()
+                                   if getattr(self, name) not in plain)])  # fmt: skip
+
+    def bytes_moved(self) -> int:
+        """Bytes of an operator's tensors; 0 for a model."""
+        if self.kind == "model":
+            return 0
+        return int(operator_type(self.name).bytes_moved(json.loads(self.dims or "{}"), itemsize(self.precision)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grid:
+    """Settings to combine. None in `seq_len` or `image_size`, and no phase at all, mean the model's own default."""
+
+    precision: Sequence[str] = ("fp32",)
+    batch: Sequence[int] = (1,)
+    seq_len: Sequence[int | None] = (None,)
+    image_size: Sequence[int | None] = (None,)
+    phase: Sequence[str] = ()
+    stack: Sequence[str] = ("eager",)
+    layout: Sequence[str] = ("contiguous",)
+    cache: Sequence[str] = ("hot",)
+    protocol: str = "wall"
+    threads: Sequence[int | None] = (None,)
+
+    def ways(self) -> Iterator[dict[str, object]]:
+        """How one thing is run: stack, layout, cache, threads."""
+        for stack, layout, cache, threads in product(self.stack, self.layout, self.cache, self.threads):
+            yield {"stack": stack, "layout": layout, "cache": cache, "threads": threads, "protocol": self.protocol}
+
+    def settings(self, name: str) -> Iterator[dict[str, object]]:
+        """Sizes, precision and phase of a model; a size that it does not take is left out."""
+        record = model(name)
+        lengths = self.seq_len if record.seq_len is not None else (None,)
+        images = self.image_size if record.image_size is not None else (None,)
+        for precision, batch, length, image, phase in product(
+            self.precision, self.batch, lengths, images, self.phase or record.phases[:1]
+        ):
+            yield {"precision": precision, "batch": batch, "seq_len": length or record.seq_len,
+                   "image_size": image or record.image_size, "phase": phase}  # fmt: skip
+
+
+def operator_tasks(
+    models: Iterable[str], grid: Grid, *, types: Sequence[str] = (), limit: int | None = None
+) -> tuple[list[Task], list[str]]:
+    """Distinct operators of the models at all settings, and the settings that a model refuses.
+
+    `limit` takes as many of each type as it can, by a hash of the dims: the same ones on every machine.
+    """
+    chosen = {operator_type(name).name for name in types}
+    found: dict[tuple[str, str, str], str] = {}  # -> its place in the order
+    refused = []
+    for name in models:
+        for setting in grid.settings(name):
+            try:
+                rows = load(name).operators(**setting).rows()  # type: ignore[arg-type]
+            except HetBenchError as error:
+                refused.append(str(error))
+                continue
+            for row in rows:
+                if operator_type(row["op"]).cost_class != "free" and (not chosen or row["op"] in chosen):
+                    entry = (row["op"], json.dumps(row["dims"], sort_keys=True), row["dtype"])
+                    found[entry] = hashlib.sha256(" ".join(entry).encode()).hexdigest()
+    by_type: dict[str, list[tuple[str, str, str]]] = {}
+    for entry in sorted(found, key=found.__getitem__):
+        by_type.setdefault(entry[0], []).append(entry)
+    order = [entry for turn in zip_longest(*(by_type[op] for op in sorted(by_type))) for entry in turn if entry]
+    return [
+        Task(kind="operator", name=op, dims=dims, precision=dtype, phase="fwd", **way)  # type: ignore[arg-type]
+        for op, dims, dtype in order[:limit] for way in grid.ways()
+    ], sorted(set(refused))  # fmt: skip
+
+
+def model_tasks(models: Iterable[str], grid: Grid, *, limit: int | None = None) -> tuple[list[Task], list[str]]:
+    """Every model at every setting it takes, and what it refuses."""
+    tasks, refused = [], []
+    for name in models:
+        for setting in grid.settings(name):
+            try:
+                load(name).setting(**setting)  # type: ignore[arg-type]
+            except HetBenchError as error:
+                refused.append(str(error))
+                continue
+            tasks += [Task(kind="model", name=name, **setting, **way) for way in grid.ways()]  # type: ignore[arg-type]
+    return tasks[:limit], sorted(set(refused))

@@ -1,0 +1,109 @@
+"""Repeat one call until the median is known closely enough, and keep every repeat."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data_collection.backends import Backend
+
+__all__ = ["Budget", "Timing", "quantile", "repeat", "spread_of_median", "warm_up"]
+
+Call = Callable[[], Any]
+_RESOLUTION_S = 50e-6  # a repeat lasts at least this long, so that the clock and the loop cost little of it
+_FEWEST = 6  # below six values no interval of order statistics holds the median with 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """When to stop repeating: after `max_seconds`; or once `min_repeats` and `min_seconds` are reached and half the
+    95 % interval of the median is at most `spread` of it."""
+
+    min_repeats: int = 100
+    max_repeats: int = 1000
+    min_seconds: float = 0.05
+    max_seconds: float = 1.0
+    spread: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All repeats of one call, in seconds of one call."""
+
+    seconds: tuple[float, ...]
+    calls: int
+    """Calls in one repeat; a repeat is their mean."""
+
+    def figures(self) -> dict[str, Any]:
+        """The columns of a row. A tail that too few repeats show is None: p90 needs 10 repeats, p99 100."""
+        ordered = sorted(1e3 * each for each in self.seconds)
+        count = len(ordered)
+        return {
+            "latency_ms": quantile(ordered, 0.5), "min_ms": ordered[0],
+            "p90_ms": quantile(ordered, 0.9) if count >= 10 else None,
+            "p99_ms": quantile(ordered, 0.99) if count >= 100 else None,
+            "iqr_ms": quantile(ordered, 0.75) - quantile(ordered, 0.25), "spread": spread_of_median(ordered),
+            "repeats": count, "calls_per_repeat": self.calls, "raw_ms": tuple(1e3 * each for each in self.seconds),
+        }  # fmt: skip
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """A quantile of sorted values, linear between neighbours.
+
+    >>> quantile([1.0, 2.0, 3.0, 4.0], 0.5)
+    2.5
+    """
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+
+
+def spread_of_median(ordered: Sequence[float]) -> float:
+    """Half the 95 % interval of the median by order statistics, over the median; no distribution is assumed.
+
+    >>> spread_of_median([1.0] * 20)
+    0.0
+    """
+    count = len(ordered)
+    low = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))
+    return (ordered[count - 1 - low] - ordered[low]) / 2 / quantile(ordered, 0.5)
+
+
+def warm_up(backend: Backend, call: Call, reset: Call | None = None) -> float:
+    """Run until the backend's policy is met, at most ten times its seconds; the shortest call, in seconds."""
+    start, shortest, calls = time.perf_counter(), math.inf, 0
+    while True:
+        if reset:
+            reset()
+        shortest = min(shortest, backend.seconds(call, 1, "wall"))
+        calls += 1
+        elapsed = time.perf_counter() - start
+        enough = calls >= backend.warmup_calls and elapsed >= backend.warmup_seconds
+        if enough or elapsed > 10 * backend.warmup_seconds:
+            return shortest
+
+
+def repeat(backend: Backend, call: Call, protocol: str, budget: Budget, *, shortest: float,
+           reset: Call | None = None) -> Timing:
+    """Time `call`. `reset` runs before every call, outside the clock; then a repeat is one call."""
+    least = max(_RESOLUTION_S, budget.min_seconds / budget.max_repeats)
+    calls = 1 if reset else max(1, math.ceil(least / max(shortest, 1e-9)))
+    seconds: list[float] = []
+    start = time.perf_counter()
+    while True:
+        if reset:
+            reset()
+        seconds.append(backend.seconds(call, calls, protocol) / calls)
+        count, elapsed = len(seconds), time.perf_counter() - start
+        if count < _FEWEST:
+            continue
+        if elapsed >= budget.max_seconds or count >= budget.max_repeats:
+            break
+        settled = count >= budget.min_repeats and elapsed >= budget.min_seconds
+        if settled and count % 10 == 0 and spread_of_median(sorted(seconds)) <= budget.spread:
+            break
+    return Timing(tuple(seconds), calls)

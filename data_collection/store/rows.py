@@ -1,0 +1,163 @@
+"""One measurement, its checks and its key.
+
+Rows of operators and of models share one table: `name` is an operator type with `dims`, or a catalogue model with
+batch and sizes. What does not apply or is not known is None, never 0. A figure stands only in a row whose status is
+`ok`; the repeats behind a row that was disturbed are kept in `raw_ms`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields
+from typing import Any, get_args, get_type_hints
+
+from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.models import models
+from hetbench.operators import operator_type
+from hetbench.schema import FAMILIES, PHASES, PROTOCOLS, STORAGE_BYTES
+
+__all__ = ["FIGURES", "FORMAT", "IDENTITY", "KINDS", "STATUSES", "Row", "check", "decode", "encode", "key", "schema"]
+
+FORMAT = 1
+KINDS = ("operator", "model")
+STATUSES = ("ok", "disturbed", "oom", "timeout", "unsupported", "error")
+"""`disturbed`: something else ran on the machine. `unsupported`: the stack says it cannot. `error`: it failed."""
+CACHES = ("hot", "cold")
+LAYOUTS = ("contiguous", "channels_last")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One measurement. Latencies are milliseconds of one call on the whole batch."""
+
+    kind: str
+    name: str
+    """Operator type, or model of the catalogue."""
+    dims: str | None = None
+    """Operator: its dims as JSON, keys sorted."""
+    batch: int | None = None
+    seq_len: int | None = None
+    image_size: int | None = None
+    precision: str
+    phase: str
+    """Operator: `fwd`. Model: inference, prefill or decode."""
+    stack: str
+    """eager, compiled, onnxruntime or openvino."""
+    layout: str = "contiguous"
+    cache: str = "hot"
+    """`cold`: the caches were swept before every call."""
+    protocol: str
+    threads: int | None = None
+    """Threads of the CPU; None on an accelerator."""
+    family: str
+    chip: str
+    software: str
+    library: str | None = None
+    """What ran it, as the libraries themselves reported: MKL, oneDNN, ATen ... or `unknown`."""
+    cpu_fallback: bool | None = None
+    """Whether an accelerator handed it to the CPU; None where that cannot be told."""
+    status: str
+    reason: str | None = None
+    latency_ms: float | None = None
+    """Median of the repeats."""
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    iqr_ms: float | None = None
+    min_ms: float | None = None
+    spread: float | None = None
+    """Half the 95 % interval of the median, over the median."""
+    kernel_ms: float | None = None
+    """Device time of the kernels alone, by the profiler."""
+    repeats: int | None = None
+    calls_per_repeat: int | None = None
+    """A repeat is the mean of so many calls, and the quantiles are those of such means."""
+    raw_ms: tuple[float, ...] | None = None
+    energy_j: float | None = None
+    """Of one call, by the chip's own counter."""
+    peak_memory_bytes: int | None = None
+    """Above what the process held before: weights, inputs, activations and workspace."""
+    canary_ms: float | None = None
+    """The reference operator, the slower of before and after."""
+    canary_reference_ms: float | None = None
+    others_cores: float | None = None
+    """CPU cores that other processes and the host took while this was measured."""
+    environment: str
+    """Id of the environment; the manifest of the run describes it."""
+    run: str
+    started: str
+    """UTC, ISO 8601."""
+
+
+IDENTITY = (
+    "kind", "name", "dims", "batch", "seq_len", "image_size", "precision", "phase", "stack", "layout", "cache",
+    "protocol", "threads", "chip", "software",
+)  # fmt: skip
+"""What was measured, under which setting and software, on which chip; a figure of the same key is a repetition."""
+FIGURES = ("latency_ms", "p90_ms", "p99_ms", "iqr_ms", "min_ms", "spread", "kernel_ms", "energy_j")
+_HINTS = get_type_hints(Row)
+_KNOWN = {
+    "kind": KINDS, "status": STATUSES, "cache": CACHES, "layout": LAYOUTS, "protocol": PROTOCOLS, "family": FAMILIES,
+    "precision": tuple(STORAGE_BYTES),
+}  # fmt: skip
+
+
+def key(row: Row) -> str:
+    """A short id of what was measured, the same in every run."""
+    text = json.dumps([getattr(row, name) for name in IDENTITY])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def check(row: Row) -> Row:
+    """The row itself, or `InvalidInputError` that says which value cannot be meant."""
+    for name, hint in _HINTS.items():
+        value = getattr(row, name)
+        if not isinstance(value, _classes(hint)) or (isinstance(value, bool) and bool not in _classes(hint)):
+            raise InvalidInputError(f"{name}={value!r} of a row must be {hint}.")
+    for name, known in _KNOWN.items():
+        if getattr(row, name) not in known:
+            raise UnknownNameError(name, getattr(row, name), known)
+    for name in FIGURES:
+        value = getattr(row, name)
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise InvalidInputError(f"{name}={value!r} of a row must be a finite number, 0 or more.")
+    if (row.latency_ms or 0) <= 0 if row.status == "ok" else row.latency_ms is not None:
+        raise InvalidInputError(f"a row of status {row.status!r} cannot have latency_ms={row.latency_ms!r}.")
+    if row.kind == "operator":
+        operator_type(row.name).check(json.loads(row.dims or "{}"))
+    elif row.name not in models():
+        raise UnknownNameError("model", row.name, models())
+    elif row.phase not in PHASES:
+        raise UnknownNameError("phase", row.phase, PHASES)
+    return row
+
+
+def _classes(hint: Any) -> tuple[type, ...]:
+    """Python classes that a column's annotation allows; an int may stand for a float."""
+    parts = get_args(hint) if type(None) in get_args(hint) else (hint,)
+    found = tuple(getattr(part, "__origin__", part) for part in parts)
+    return (*found, int) if float in found else found
+
+
+def schema() -> Any:
+    """The Arrow schema of a part."""
+    import pyarrow as pa
+
+    kinds = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.float64())}
+    return pa.schema([(field.name, kinds[_classes(_HINTS[field.name])[0]]) for field in fields(Row)])
+
+
+def encode(row: Row) -> str:
+    """One line of a journal."""
+    return json.dumps({field.name: getattr(row, field.name) for field in fields(Row)}, allow_nan=False)
+
+
+def decode(line: str) -> Row:
+    """The row of a journal line; `InvalidInputError` or ValueError if it is none."""
+    values = json.loads(line)
+    if not isinstance(values, dict) or set(values) != set(_HINTS):
+        raise InvalidInputError("not a row of this format")
+    if values["raw_ms"] is not None:
+        values["raw_ms"] = tuple(values["raw_ms"])
+    return check(Row(**values))
