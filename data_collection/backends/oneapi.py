@@ -24,7 +24,7 @@ class OneApi(Backend):
     """The Intel GPU that torch sees, else the CPU."""
 
     family = "oneapi"
-    install = "Install PyTorch for Intel GPUs: pip install torch --index-url https://download.pytorch.org/whl/xpu."
+    install = "Install the XPU build of torch, as PyTorch describes for Intel GPUs."
 
     def __init__(self, device: str | None = None) -> None:
         self._device = device

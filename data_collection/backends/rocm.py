@@ -18,7 +18,7 @@ class Rocm(Backend):
 
     family = "rocm"
     device = "cuda"
-    install = "Install ROCm and its PyTorch: pip install torch --index-url https://download.pytorch.org/whl/rocm6.4."
+    install = "Install ROCm and the ROCm build of torch, as PyTorch describes for AMD GPUs."
 
     def device_missing(self) -> str | None:
         import torch
