@@ -20,6 +20,7 @@ pytest.importorskip("duckdb")
 
 from data_collection.store import Row, check, connect, key, open_run, read, recover
 from data_collection.store.__main__ import main
+from data_collection.store.publish import environments, publish
 from hetbench.errors import InvalidInputError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -236,3 +237,26 @@ def test_check_from_the_shell_fails_where_something_is_damaged(tmp_path: Path, c
     os.truncate(tmp_path / "parts" / f"{run}-0000.parquet", 10)
     assert main(["check", "--store", str(tmp_path)]) == 1
     assert f"skipped: {run}-0000.parquet: truncated" in capsys.readouterr().err
+
+
+def test_what_is_published_is_the_newest_ok_row_of_every_key_with_its_environment(tmp_path):
+    store, out = tmp_path / "store", tmp_path / "figures.parquet"
+    write(store, OK, MODEL, replace(OK, name="MatMul", status="disturbed", latency_ms=None, min_ms=None))
+    newest = write(store, replace(OK, latency_ms=0.45, started="2026-11-26T00:00:00+00:00"))
+    assert main(["publish", str(out), "--store", str(store)]) == 0
+    from pyarrow.parquet import read_table
+
+    rows = read_table(out).to_pylist()
+    assert [(row["name"], row["latency_ms"]) for row in rows] == [("gpt2", 0.5), ("Linear", 0.45)]
+    assert rows[1]["run"] == newest
+    assert "raw_ms" not in rows[0]
+    assert environments(out) == {ENVIRONMENT["id"]: ENVIRONMENT}
+
+
+def test_publishing_to_where_nothing_can_be_written_says_so_and_leaves_nothing(tmp_path):
+    store = tmp_path / "store"
+    write(store, OK)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidInputError, match="cannot be written"):
+        publish(read(store), tmp_path / "file" / "figures.parquet")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "store"]

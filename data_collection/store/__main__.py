@@ -1,8 +1,9 @@
-"""python -m data_collection.store sql "SELECT ..." | check | views  [--store DIR] [--json]
+"""python -m data_collection.store sql "SELECT ..." | check | views | publish FILE  [--store DIR] [--json]
 
 Read this project's own measurements with SQL (DuckDB). Views: `rows` (everything, with its status), `operators` and
 `models` (figures of rows that are ok, columns named as in the corpus), `runs` (manifests: command, environment).
-`check` reads every byte, names what is damaged, and makes parts of the journals that killed runs left.
+`check` reads every byte, names what is damaged, and makes parts of the journals that killed runs left. `publish`
+writes the newest figure of every setting to one compact Parquet file with its environments.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_collection.store.publish import publish
 from data_collection.store.read import VIEWS, Contents, connect, read
 from data_collection.store.write import recover
 from hetbench.errors import HetBenchError, InvalidInputError
@@ -24,12 +26,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.store", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("sql", "run a query"), ("check", "verify and recover"), ("views", "list the columns")):
+    texts = {"sql": "run a query", "check": "verify and recover", "views": "list the columns",
+             "publish": "write one file of figures"}  # fmt: skip
+    for name, text in texts.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
         if name == "sql":
             command.add_argument("query")
             command.add_argument("--json", action="store_true", help="one JSON object a row")
+        if name == "publish":
+            command.add_argument("out", type=Path)
     chosen = parser.parse_args(argv)
     try:
         if chosen.command == "check":
@@ -40,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"skipped: {line}", file=sys.stderr)
         if chosen.command == "sql":
             print(_answer(contents, chosen.query, as_json=chosen.json))
+        elif chosen.command == "publish":
+            print(f"{publish(contents, chosen.out):,} rows in {chosen.out}")
         elif chosen.command == "views":
             print(_answer(contents, "SELECT table_name, column_name, data_type FROM information_schema.columns "
                           f"WHERE table_name IN {(*VIEWS, 'runs')} ORDER BY ALL", as_json=False))  # fmt: skip
