@@ -24,7 +24,7 @@ from hetbench.errors import RefusedError
 from hetbench.models import Model, model
 from hetbench.operators import operator_type
 
-__all__ = ["DTYPES", "Subject", "ready", "rehearse"]
+__all__ = ["DTYPES", "Subject", "filled", "ready", "rehearse", "through"]
 
 DTYPES = {
     "fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
@@ -111,16 +111,24 @@ def _model(backend: Backend, task: Task, dtype: Any) -> Iterator[Subject]:
     point = Point(task.batch or 1, task.seq_len, task.image_size)
     with last_position_only(record, network, task.phase):
         with torch.device(backend.device):
-            arguments = _filled(inputs(record, point, dtype), network, task.layout)
+            arguments = filled(inputs(record, point, dtype), network, task.layout)
             if has_cache(record):
                 arguments.update(cache_arguments(record, network, arguments, task.phase))
         reset = _cache_reset(arguments) if arguments.get("use_cache") else None
-        if task.stack in stacks.EXPORTED:
-            with stacks.exported(task.stack, network, arguments, task) as (call, library):
-                yield Subject(call, library=library)
-        else:
-            runner = stacks.run(task.stack, network)
-            yield Subject(lambda: runner(**arguments), reset)
+        with through(network, arguments, task, reset) as subject:
+            yield subject
+
+
+@contextmanager
+def through(network: Any, arguments: Mapping[str, Any], task: Task,
+            reset: Callable[[], None] | None = None) -> Iterator[Subject]:
+    """A network's call as the task's stack runs it."""
+    if task.stack in stacks.EXPORTED:
+        with stacks.exported(task.stack, network, arguments, task) as (call, library):
+            yield Subject(call, library=library)
+    else:
+        runner = stacks.run(task.stack, network)
+        yield Subject(lambda: runner(**arguments), reset)
 
 
 def _network(record: Model, device: str, dtype: Any) -> Any:
@@ -143,7 +151,7 @@ def _network(record: Model, device: str, dtype: Any) -> Any:
     return network
 
 
-def _filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
+def filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
     """Tokens below the vocabulary's size and reals in [-1, 1), by the rule of the standard inputs."""
     import torch
 
