@@ -25,7 +25,7 @@ from hetbench.graph import load
 from hetbench.migration import coverage
 from hetbench.models import model
 
-__all__ = ["Files", "Stage", "evaluate", "prepare"]
+__all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "stage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +143,11 @@ def _clients(workload: Workload, task: Task, stage: Stage) -> dict[str, Any]:
 
 
 def _asked(stage: Stage, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What a function finds in a fresh child, as `found`, with its status; without `found` where it failed."""
-    stage.worker.close()
+    """What a function finds in the child, as `found`, with its status; without `found` where there is nothing."""
     answer = stage.worker.ask(_guarded, (function, arguments), stage.session.policy.timeout_s)
     if isinstance(answer, Outcome):
         return {"status": answer.status, "reason": answer.reason}
-    return {"status": "ok", "reason": None, "found": answer}
+    return {"status": "ok", "reason": None} | ({} if answer is None else {"found": answer})
 
 
 def _guarded(backend: Backend, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
