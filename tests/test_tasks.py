@@ -106,6 +106,8 @@ def test_a_workload_that_cannot_be_meant_says_why(tmp_path: Path, change: dict[s
     ('model = "bert-tinny"', "Did you mean 'bert-tiny'"),
     ("thresholds = 3", "thresholds must be"),
     ("thresholds = { fp32 = { cosine = 1 } }", "thresholds must be"),
+    ("thresholds = { fp32 = { cosine = nan, max_rel = 1 } }", "thresholds must be"),
+    ("thresholds = { fp23 = { cosine = 1, max_rel = 1 } }", "thresholds must be"),
 ])  # fmt: skip
 def test_a_task_file_that_cannot_be_meant_says_why(tmp_path: Path, text: str, said: str):
     with pytest.raises(Exception, match=said):

@@ -24,7 +24,7 @@ from hetbench.errors import RefusedError
 from hetbench.models import Model, model
 from hetbench.operators import operator_type
 
-__all__ = ["DTYPES", "Subject", "filled", "ready", "rehearse", "through"]
+__all__ = ["DTYPES", "Subject", "filled", "precise", "ready", "rehearse", "through"]
 
 DTYPES = {
     "fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
@@ -48,14 +48,7 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
     """Build the operator or the model, and drop it at the end."""
     import torch
 
-    if task.precision not in DTYPES:
-        raise RefusedError(f"PyTorch cannot run {task.precision} here. It can: {', '.join(DTYPES)}.")
-    if task.precision == "tf32" and backend.family != "cuda":
-        raise RefusedError("tf32 is a mode of NVIDIA's matrix units; measure fp32 on other chips.")
-    torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
-    if backend.family == "cuda":
-        torch.backends.cudnn.allow_tf32 = task.precision == "tf32"
-    dtype = getattr(torch, DTYPES[task.precision])
+    dtype = precise(backend, task)
     if task.kind == "model" and not dtype.is_floating_point:
         raise RefusedError(f"a network is cast, not quantised: {task.precision} is measured for operators only.")
     with torch.no_grad():
@@ -64,6 +57,20 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
         else:
             with _model(backend, task, dtype) as subject:
                 yield subject
+
+
+def precise(backend: Backend, task: Task) -> Any:
+    """torch's dtype of the task's precision, and its matrix units set to it."""
+    import torch
+
+    if task.precision not in DTYPES:
+        raise RefusedError(f"PyTorch cannot run {task.precision} here. It can: {', '.join(DTYPES)}.")
+    if task.precision == "tf32" and backend.family != "cuda":
+        raise RefusedError("tf32 is a mode of NVIDIA's matrix units; measure fp32 on other chips.")
+    torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
+    if backend.family == "cuda":
+        torch.backends.cudnn.allow_tf32 = task.precision == "tf32"
+    return getattr(torch, DTYPES[task.precision])
 
 
 def rehearse(task: Task) -> None:

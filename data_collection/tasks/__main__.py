@@ -24,7 +24,7 @@ from data_collection.pages import html, staged
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
 from data_collection.store.__main__ import DEFAULT
-from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, stage
+from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
 from hetbench.errors import HetBenchError, UnknownNameError
@@ -88,7 +88,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
                     retries=chosen.retries, patience_s=chosen.patience)  # fmt: skip
     with staged(chosen.output, WRITTEN) as folder:
         session = {"store": chosen.store, "policy": policy, "say": partial(print, flush=True)}
-        report = evaluate(workload, tasks, stage(workload, device, chosen.chip, session, ("tasks", *words)), files)
+        report = evaluate(workload, tasks, set_up(workload, device, chosen.chip, session, ("tasks", *words)), files)
         (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
         title = f"{workload.name} on {report['environment']['chip']}"
         (folder / "summary.html").write_text(html(title, summary(report)), encoding="utf-8")

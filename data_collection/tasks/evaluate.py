@@ -25,7 +25,7 @@ from hetbench.graph import load
 from hetbench.migration import coverage
 from hetbench.models import model
 
-__all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "stage"]
+__all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "set_up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ def prepare(workload: Workload, device: Backend, files: Files) -> list[Task]:
     reason = missing(workload.framework)
     if reason:
         raise RefusedError(f"{workload.framework}: {reason}")
+    if workload.precision == "tf32" and device.family != "cuda":
+        raise RefusedError("tf32 is a mode of NVIDIA's matrix units; evaluate fp32 on other chips.")
     if (files.weights is None) != (files.data is None):
         raise InvalidInputError("accuracy needs both --weights FILE.safetensors and --data FILE.npz, or neither.")
     if files.weights and files.data and workload.test_accuracy:
@@ -167,7 +169,7 @@ def _compiled(backend: Backend, task: Task) -> None:
         backend.synchronise()
 
 
-def stage(workload: Workload, device: Backend, chip: str | None, session: Mapping[str, Any],
+def set_up(workload: Workload, device: Backend, chip: str | None, session: Mapping[str, Any],
           command: tuple[str, ...]) -> Stage:  # fmt: skip
     """The device with a child process and a session on it; `session` holds store, policy and say."""
     import psutil

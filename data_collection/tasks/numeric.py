@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from data_collection.backends import Backend
 from data_collection.extract.build import Point, build, has_cache, inputs
-from data_collection.profile.subjects import DTYPES, filled, through
+from data_collection.profile.subjects import filled, precise, through
 from data_collection.profile.tasks import Task
 from hetbench.models import model
 
@@ -48,8 +48,7 @@ def cast(network: Any, given: Mapping[str, Any], backend: Backend, task: Task) -
     """A network and its arguments in the task's precision, on its device."""
     import torch
 
-    torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
-    dtype = getattr(torch, DTYPES[task.precision])
+    dtype = precise(backend, task)
     moved = {}
     for name, value in given.items():
         if isinstance(value, torch.Tensor):

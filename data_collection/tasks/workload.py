@@ -6,6 +6,7 @@ A workload file of ByteMLPerf (JSON) is read too: its `model` is name-framework-
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -159,12 +160,13 @@ def _made(table: Mapping[str, Any], origin: str) -> Workload:
 
 
 def _limits(given: Any, origin: str) -> dict[str, dict[str, float]]:
-    tables = list(given.values()) if isinstance(given, dict) else [None]
-    if all(isinstance(each, dict) and set(each) == {"cosine", "max_rel"} for each in tables) and all(
-        isinstance(value, int | float) for each in tables for value in each.values()
-    ):
-        return dict(given)
-    raise InvalidInputError(f"{origin}: thresholds must be precision = {{ cosine = 0.999, max_rel = 0.1 }}.")
+    """Thresholds as they are given, once it is sure that they can be meant."""
+    tables = given if isinstance(given, dict) and set(given) <= set(PRECISIONS) else {"": None}
+    for each in tables.values():
+        numbers = list(each.values()) if isinstance(each, dict) and set(each) == {"cosine", "max_rel"} else [None]
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+            raise InvalidInputError(f"{origin}: thresholds must be fp32 = {{ cosine = 0.999, max_rel = 0.1 }}.")
+    return dict(given)
 
 
 def _text(table: Mapping[str, Any], name: str, origin: str) -> str:
