@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from data_collection.pages import Table
+from data_collection.pages import Table, shown
 from hetbench.api import HetBench
 from hetbench.chips import chip as chip_named
 from hetbench.errors import RefusedError
@@ -21,8 +21,9 @@ RULE = (
     "Rating, the first that applies. no: weights, activations and cache need more than 90 % of the chip's memory. "
     "–: coverage, memory or level is not known. partial: the back end neither registers nor composes some call, so "
     "that it fails or runs on the CPU. good, fair, weak: every call is covered and it fits, and the latency answer is "
-    "of level A or B (measured, or this chip's operators were), C (few rows of this chip), D (its datasheet only). "
-    "Every cell is of the model's default sizes, batch 1, the chip's default precision and stack."
+    "of level A or B (measured, or this chip's operators were), C (few operator rows of this chip, or whole models "
+    "only), D (its datasheet only). Every cell is of the model's default sizes, batch 1, the chip's default precision "
+    "and stack."
 )
 
 
@@ -39,6 +40,8 @@ class Match:
     has_mb: float | None
     level: str | None
     latency_ms: float | None
+    interval_ms: str | None = None
+    """Of the latency answer, at 90 %; None where it was measured."""
 
     @property
     def fits(self) -> bool | None:
@@ -71,6 +74,7 @@ def match(api: HetBench, model: str, chip: str) -> Match:
         model, known.name, memory.precision if memory else None, covered, memory.value if memory else None,
         None if known.memory_bytes is None else known.memory_bytes / 1e6,
         latency.level if latency else None, latency.value if latency else None,
+        f"{shown(latency.lower)} to {shown(latency.upper)}" if latency and latency.lower is not None else None,
     )  # fmt: skip
 
 
@@ -81,9 +85,9 @@ def matrix(models: Iterable[str], chips: Iterable[str]) -> list[Table]:
     glance = [[name, *(each.rating for each in row)] for name, row in found.items()]
     detail = [
         [each.model, each.chip, each.precision, each.covered_percent, each.needs_mb, each.has_mb, each.fits,
-         each.level, each.latency_ms, each.rating]
+         each.level, each.latency_ms, each.interval_ms, each.rating]
         for row in found.values() for each in row
     ]  # fmt: skip
     columns = ["model", "chip", "precision", "calls covered, %", "needs, MB", "has, MB", "fits", "level",
-               "latency answer, ms", "rating"]  # fmt: skip
+               "latency answer, ms", "90 % interval, ms", "rating"]  # fmt: skip
     return [Table("Rating", ["model", *chips], glance), Table("What the rating follows from", columns, detail)]
