@@ -83,13 +83,13 @@ def _parts(tables: Tables, reference: tuple[str, str], skipped: Sequence[str]) -
     parts.append(Heading("Latency and throughput"))
     parts += [tables.latency(), charts.latency(rows)] if rows else [_nothing("row of a whole model that is ok")]
     parts.append(Heading("Batch scaling"))
-    parts += [tables.batches(), charts.scaling(groups)] if groups else [_nothing("setting with two batches")]
+    parts += [tables.batches(), charts.scaling(groups)] if groups else [_nothing("setting with ok rows of two batches")]
     parts.append(Heading("Speed-up"))
     speedups = tables.speedups(*reference)
-    parts.append(speedups if speedups.rows else _nothing(f"setting with rows of {'/'.join(reference)} and another"))
+    parts.append(speedups if speedups.rows else _nothing(f"setting with ok rows of {'/'.join(reference)} and another"))
     parts.append(Heading("Memory"))
     memory = tables.memory()
-    parts += [memory, charts.memory(rows)] if memory.rows else [_nothing("row that tells its peak memory")]
+    parts += [memory, charts.memory(rows)] if memory.rows else [_nothing("ok row that tells its peak memory")]
     for title, table in (("Operators", tables.operators()), ("What gave no figure", tables.failures())):
         parts += [Heading(title), table if table.rows else _nothing("such row")]
     return parts
