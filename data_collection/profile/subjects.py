@@ -24,7 +24,7 @@ from hetbench.errors import RefusedError
 from hetbench.models import Model, model
 from hetbench.operators import operator_type
 
-__all__ = ["DTYPES", "Subject", "ready", "rehearse"]
+__all__ = ["DTYPES", "Subject", "filled", "precise", "ready", "rehearse", "through"]
 
 DTYPES = {
     "fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
@@ -48,14 +48,7 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
     """Build the operator or the model, and drop it at the end."""
     import torch
 
-    if task.precision not in DTYPES:
-        raise RefusedError(f"PyTorch cannot run {task.precision} here. It can: {', '.join(DTYPES)}.")
-    if task.precision == "tf32" and backend.family != "cuda":
-        raise RefusedError("tf32 is a mode of NVIDIA's matrix units; measure fp32 on other chips.")
-    torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
-    if backend.family == "cuda":
-        torch.backends.cudnn.allow_tf32 = task.precision == "tf32"
-    dtype = getattr(torch, DTYPES[task.precision])
+    dtype = precise(backend, task)
     if task.kind == "model" and not dtype.is_floating_point:
         raise RefusedError(f"a network is cast, not quantised: {task.precision} is measured for operators only.")
     with torch.no_grad():
@@ -64,6 +57,20 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
         else:
             with _model(backend, task, dtype) as subject:
                 yield subject
+
+
+def precise(backend: Backend, task: Task) -> Any:
+    """torch's dtype of the task's precision, and its matrix units set to it."""
+    import torch
+
+    if task.precision not in DTYPES:
+        raise RefusedError(f"PyTorch cannot run {task.precision} here. It can: {', '.join(DTYPES)}.")
+    if task.precision == "tf32" and backend.family != "cuda":
+        raise RefusedError("tf32 is a mode of NVIDIA's matrix units; measure fp32 on other chips.")
+    torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
+    if backend.family == "cuda":
+        torch.backends.cudnn.allow_tf32 = task.precision == "tf32"
+    return getattr(torch, DTYPES[task.precision])
 
 
 def rehearse(task: Task) -> None:
@@ -111,16 +118,24 @@ def _model(backend: Backend, task: Task, dtype: Any) -> Iterator[Subject]:
     point = Point(task.batch or 1, task.seq_len, task.image_size)
     with last_position_only(record, network, task.phase):
         with torch.device(backend.device):
-            arguments = _filled(inputs(record, point, dtype), network, task.layout)
+            arguments = filled(inputs(record, point, dtype), network, task.layout)
             if has_cache(record):
                 arguments.update(cache_arguments(record, network, arguments, task.phase))
         reset = _cache_reset(arguments) if arguments.get("use_cache") else None
-        if task.stack in stacks.EXPORTED:
-            with stacks.exported(task.stack, network, arguments, task) as (call, library):
-                yield Subject(call, library=library)
-        else:
-            runner = stacks.run(task.stack, network)
-            yield Subject(lambda: runner(**arguments), reset)
+        with through(network, arguments, task, reset) as subject:
+            yield subject
+
+
+@contextmanager
+def through(network: Any, arguments: Mapping[str, Any], task: Task,
+            reset: Callable[[], None] | None = None) -> Iterator[Subject]:
+    """A network's call as the task's stack runs it."""
+    if task.stack in stacks.EXPORTED:
+        with stacks.exported(task.stack, network, arguments, task) as (call, library):
+            yield Subject(call, library=library)
+    else:
+        runner = stacks.run(task.stack, network)
+        yield Subject(lambda: runner(**arguments), reset)
 
 
 def _network(record: Model, device: str, dtype: Any) -> Any:
@@ -143,7 +158,7 @@ def _network(record: Model, device: str, dtype: Any) -> Any:
     return network
 
 
-def _filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
+def filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
     """Tokens below the vocabulary's size and reals in [-1, 1), by the rule of the standard inputs."""
     import torch
 

@@ -41,14 +41,14 @@ class Worker:
         """The outcome of one task; `fresh` has it measured in a child of its own, which also tells peak memory."""
         if fresh and self._used:
             self.close()
-        outcome = self._ask(_measured, (task, budget, self.llc_bytes, fresh), timeout)
+        outcome = self.ask(_measured, (task, budget, self.llc_bytes, fresh), timeout)
         if fresh:
             self.close()
         return outcome if isinstance(outcome, Outcome) else Outcome("error", str(outcome))
 
     def look(self, threads: int | None, seconds: float = 0.5) -> Sight | None:
         """The canary and what others take, measured for about so long; None if the child died."""
-        seen = self._ask(_looked, (threads, seconds), _START_S)
+        seen = self.ask(_looked, (threads, seconds), _START_S)
         return seen if isinstance(seen, Sight) else None
 
     def close(self, patience: float = 5.0) -> None:
@@ -63,8 +63,8 @@ class Worker:
         self._process = self._pipe = None
         self._used = False
 
-    def _ask(self, function: Callable[..., Any], arguments: tuple[Any, ...], timeout: float) -> Any:
-        """The child's answer, or an outcome that says how it ended."""
+    def ask(self, function: Callable[..., Any], arguments: tuple[Any, ...], timeout: float) -> Any:
+        """What `function(backend, *arguments)` returns in the child, or an outcome that says how the child ended."""
         self._start()
         assert self._pipe is not None
         kills = _kernel_kills()

@@ -1,0 +1,122 @@
+"""python -m data_collection.tasks run --task NAME|FILE --hardware NAME --output DIR   |  --show-tasks  --show-hardware
+
+Evaluates one model in one precision on this machine: speed (samples per second, mean, p50 and p99 of each batch size,
+concurrent clients), numeric differences from fp32 on the CPU, and accuracy on your data with your weights. DIR gets
+report.json and summary.html. A task is model-precision, a .toml file, or a workload .json file of ByteMLPerf:
+
+    python -m data_collection.tasks run --task bert-base-fp32 --hardware cpu --output runs/bert
+    python -m data_collection.tasks run --task bert-tiny-bf16 --hardware cpu --output runs/tiny --compile-only
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from data_collection.backends import Backend, backend, backends
+from data_collection.backends.oneapi import OneApi
+from data_collection.pages import html, staged
+from data_collection.profile.session import Policy
+from data_collection.profile.timing import Budget
+from data_collection.store.__main__ import DEFAULT
+from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
+from data_collection.tasks.summary import summary
+from data_collection.tasks.workload import named, names
+from hetbench.errors import HetBenchError, UnknownNameError
+
+WRITTEN = ("report.json", "summary.html")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(prog="python -m data_collection.tasks", description=__doc__, formatter_class=raw)
+    made.add_argument("--show-tasks", action="store_true", help="list the tasks")
+    made.add_argument("--show-hardware", action="store_true", help="list the hardware, and why it is not available")
+    commands = made.add_subparsers(dest="command")
+    add = commands.add_parser("run", formatter_class=argparse.ArgumentDefaultsHelpFormatter).add_argument
+    add("--task", required=True, help="a task of --show-tasks, or a .toml or .json file")
+    add("--hardware", required=True, help="one of --show-hardware")
+    add("--output", required=True, type=Path, help="directory for the report")
+    add("--compile-only", action="store_true", help="only build, compile or export, and call once")
+    add("--weights", type=Path, help="trained weights, .safetensors, for accuracy")
+    add("--data", type=Path, help="data set, .npz of the model's inputs and `labels`, for accuracy")
+    add("--chip", help="catalogue chip, where the device is not known by its name")
+    add("--store", type=Path, default=DEFAULT, help="where the measured rows go")
+    add("--timeout", type=float, default=600.0, help="seconds for one part")
+    add("--seconds", type=float, default=60.0, help="at most, repeating one batch size")
+    add("--retries", type=int, default=4, help="of a disturbed row")
+    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    made = parser()
+    chosen = made.parse_args(words)
+    try:
+        if chosen.show_tasks:
+            print("\n".join(names()))
+        if chosen.show_hardware:
+            for name, each in _hardware().items():
+                print(f"{name}\t{each.missing() or 'available'}")
+        if chosen.command:
+            return run(chosen, words)
+        if not (chosen.show_tasks or chosen.show_hardware):
+            made.error("nothing to do: run, --show-tasks or --show-hardware")
+    except HetBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; no report was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
+    """Evaluate and write the report; 1 if a part of it failed or was disturbed."""
+    workload = named(chosen.task)
+    workload = replace(workload, compile_only=workload.compile_only or chosen.compile_only)
+    device, files = _device(chosen.hardware), Files(chosen.weights, chosen.data)
+    tasks = prepare(workload, device, files)
+    policy = Policy(budget=Budget(min_seconds=0, max_seconds=chosen.seconds), timeout_s=chosen.timeout,
+                    retries=chosen.retries, patience_s=chosen.patience)  # fmt: skip
+    with staged(chosen.output, WRITTEN) as folder:
+        session = {"store": chosen.store, "policy": policy, "say": partial(print, flush=True)}
+        report = evaluate(workload, tasks, set_up(workload, device, chosen.chip, session, ("tasks", *words)), files)
+        (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+        title = f"{workload.name} on {report['environment']['chip']}"
+        (folder / "summary.html").write_text(html(title, summary(report)), encoding="utf-8")
+    print(f"{title}: {', '.join(_said(report))}. Report: {chosen.output}")
+    return int(failed(report))
+
+
+def _said(report: dict) -> list[str]:
+    """One word or two about each part."""
+    said = [f"{name} {report[name]['status']}" for name in ("numeric", "accuracy") if name in report]
+    for name in ("compile", "perf", "clients"):
+        statuses = {part["status"] for part in report.get(name, ())}
+        said += [f"{name} {' and '.join(sorted(statuses))}"] if statuses else []
+    return said or ["nothing was asked"]
+
+
+def _hardware() -> dict[str, Backend]:
+    """The families, and the CPU by its own name."""
+    return {"cpu": OneApi("cpu"), **backends()}
+
+
+def _device(name: str) -> Backend:
+    if name == "cpu":
+        return OneApi("cpu")
+    if name not in backends():
+        raise UnknownNameError("hardware", name, _hardware())
+    return backend(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""What a task is. Its name is model-precision; a TOML file of that name holds only what differs from default.toml.
+
+A workload file of ByteMLPerf (JSON) is read too: its `model` is name-framework-precision, of the same fields.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from data_collection.profile.stacks import STACKS
+from hetbench.errors import InvalidInputError, UnknownNameError, nearest
+from hetbench.models import model, models
+from hetbench.schema import precision
+
+__all__ = ["FOLDER", "Workload", "named", "names", "read"]
+
+FOLDER = Path(__file__).resolve().parents[2] / "configs" / "tasks"
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
+"""What a whole network runs in: others need quantisation."""
+_FRAMEWORKS = {"torch": "eager", "pytorch": "eager", "pt": "eager", "onnx": "onnxruntime"}
+"""How ByteMLPerf names what a model is written in -> the stack that runs it here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One task."""
+
+    model: str
+    precision: str
+    framework: str
+    """The stack: eager, compiled, onnxruntime or openvino."""
+    batch_sizes: tuple[int, ...]
+    iterations: int
+    clients: int
+    test_perf: bool
+    test_numeric: bool
+    test_accuracy: bool
+    data_percent: float
+    compile_only: bool
+    thresholds: Mapping[str, Mapping[str, float]] = field(hash=False)
+    """Precision -> what a numeric test must reach: `cosine` at least, `max_rel` at most."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}-{self.precision}"
+
+
+def names() -> list[str]:
+    """Every task: each model in each precision that networks run in."""
+    return [f"{each}-{kind}" for each in models() for kind in PRECISIONS]
+
+
+def named(name: str) -> Workload:
+    """The task called `name`, or that of a TOML or JSON file."""
+    if name.endswith((".toml", ".json")):
+        return read(Path(name))
+    head, _, tail = name.rpartition("-")
+    try:
+        identity = {"model": model(head).name, "precision": precision(tail)}
+    except UnknownNameError:
+        raise _unknown(name) from None
+    path = FOLDER / f"{identity['model']}-{identity['precision']}.toml"
+    return _made({**_default(), **identity, **(_table(path) if path.exists() else {})}, name)
+
+
+def read(path: Path) -> Workload:
+    """The task of a file: TOML of this project, or JSON as ByteMLPerf writes it."""
+    table = _table(path)
+    if path.suffix == ".json":
+        table = _of_byte_mlperf(table, path)
+    elif "model" not in table:
+        try:
+            head, _, tail = path.stem.rpartition("-")
+            table = {"model": model(head).name, "precision": precision(tail), **table}
+        except UnknownNameError:
+            raise InvalidInputError(
+                f"{path} names no model. Write model = \"bert-base\" and precision = \"fp32\" into it, or name the "
+                "file model-precision.toml."
+            ) from None  # fmt: skip
+    return _made({**_default(), **table}, str(path))
+
+
+def _unknown(name: str) -> InvalidInputError:
+    close = nearest(name, names())
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return InvalidInputError(
+        f"unknown task {name!r}.{hint} A task is model-precision, such as bert-base-fp32, or a .toml or .json file; "
+        "--show-tasks lists them."
+    )
+
+
+def _default() -> dict[str, Any]:
+    return _table(FOLDER / "default.toml")
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise InvalidInputError(f"cannot read the task file {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise InvalidInputError(f"the task file {path} is not {path.suffix[1:].upper()}: {error}.") from None
+    if not isinstance(table, dict):
+        raise InvalidInputError(f"the task file {path} must hold one table of fields.")
+    return table
+
+
+def _of_byte_mlperf(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Its fields as ours; those that this project has no use for are left out."""
+    parts = str(table.get("model", "")).rsplit("-", 2)
+    if len(parts) != 3:
+        raise InvalidInputError(f"{path}: model={table.get('model')!r} must be name-framework-precision.")
+    known = {each.name for each in fields(Workload)} - {"framework", "precision"}
+    stack = _FRAMEWORKS.get(parts[1], parts[1])
+    kept = {name: value for name, value in table.items() if name in known}
+    return {**kept, "model": _their_model(parts[0]), "framework": stack, "precision": parts[2]}
+
+
+def _their_model(name: str) -> str:
+    """Its names leave out the size: `bert` is bert-base."""
+    for spelling in (name, f"{name}-base"):
+        if spelling.lower() in models():
+            return spelling.lower()
+    return model(name).name
+
+
+def _made(table: Mapping[str, Any], origin: str) -> Workload:
+    """The task of a full table; what cannot be meant is said with its origin."""
+    known = [each.name for each in fields(Workload)]
+    for name in table:
+        if name not in known:
+            raise InvalidInputError(f"{origin}: {UnknownNameError('field', name, known)}")
+    made = dict(table)
+    made["model"] = model(_text(table, "model", origin)).name
+    made["precision"] = precision(_text(table, "precision", origin))
+    for name, values in (("precision", PRECISIONS), ("framework", STACKS)):
+        if made[name] not in values:
+            raise InvalidInputError(f"{origin}: {UnknownNameError(name, made[name], values)}")
+    sizes = made["batch_sizes"]
+    if not isinstance(sizes, list) or not sizes or not all(_count(each) for each in sizes):
+        raise InvalidInputError(f"{origin}: batch_sizes={sizes!r} must be a list of whole numbers above 0.")
+    for name in ("iterations", "clients"):
+        if not _count(made[name]):
+            raise InvalidInputError(f"{origin}: {name}={made[name]!r} must be a whole number above 0.")
+    for name in ("test_perf", "test_numeric", "test_accuracy", "compile_only"):
+        if not isinstance(made[name], bool):
+            raise InvalidInputError(f"{origin}: {name}={made[name]!r} must be true or false.")
+    percent = made["data_percent"]
+    if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 < percent <= 100:
+        raise InvalidInputError(f"{origin}: data_percent={percent!r} must be above 0 and at most 100.")
+    made["thresholds"] = {**_default()["thresholds"], **_limits(made["thresholds"], origin)}
+    return Workload(**{**made, "batch_sizes": tuple(sizes)})
+
+
+def _limits(given: Any, origin: str) -> dict[str, dict[str, float]]:
+    """Thresholds as they are given, once it is sure that they can be meant."""
+    tables = given if isinstance(given, dict) and set(given) <= set(PRECISIONS) else {"": None}
+    for each in tables.values():
+        numbers = list(each.values()) if isinstance(each, dict) and set(each) == {"cosine", "max_rel"} else [None]
+        if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+            raise InvalidInputError(f"{origin}: thresholds must be fp32 = {{ cosine = 0.999, max_rel = 0.1 }}.")
+    return dict(given)
+
+
+def _text(table: Mapping[str, Any], name: str, origin: str) -> str:
+    if not isinstance(table.get(name), str):
+        raise InvalidInputError(f"{origin}: {name}={table.get(name)!r} must be a text.")
+    return str(table[name])
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
