@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,9 +40,11 @@ class Policy:
 class Session:
     """One run of the profiler on one device: what the worker measures becomes rows of the store."""
 
-    def __init__(self, environment: Environment, worker: Worker, *, store: Path, policy: Policy,
-                 say: Callable[[str], None] = print) -> None:
+    def __init__(self, environment: Environment, worker: Worker, *, store: Path | None, policy: Policy,
+                 say: Callable[[str], None] = print, floors: Mapping[int | None, float] | None = None) -> None:
+        """`floors` stand for the store's canaries where there is no store, on another machine."""
         self.environment, self.worker, self.store, self.policy, self.say = environment, worker, store, policy, say
+        self.floors = floors
         self.references: dict[int | None, float] = {}
         """Threads -> the canary's best, in milliseconds."""
 
@@ -103,8 +105,9 @@ class Session:
             seen = self.worker.look(threads, seconds=1.0)
             if seen is None:
                 raise RefusedError("the measuring process dies on a small product of matrices.")
-            earlier = canaries(self.store, self.environment).get(threads, seen.canary_ms)
-            self.references[threads] = min(seen.canary_ms, earlier)
+            if self.floors is None:
+                self.floors = canaries(self.store, self.environment)
+            self.references[threads] = min(seen.canary_ms, self.floors.get(threads, math.inf))
         return self.references[threads]
 
 
@@ -128,7 +131,7 @@ def key_of(environment: Environment, task: Task) -> str:
     return key(row_of(environment, task, Outcome("ok"), "", ""))
 
 
-def settled(store: Path, since: datetime | None = None) -> set[str]:
+def settled(store: Path | None, since: datetime | None = None) -> set[str]:
     """Keys of the rows that need no repetition: not disturbed, and not begun before `since`."""
     return {
         key(Row(**values)) for values in _rows(store)
@@ -136,7 +139,7 @@ def settled(store: Path, since: datetime | None = None) -> set[str]:
     }  # fmt: skip
 
 
-def canaries(store: Path, environment: Environment) -> dict[int | None, float]:
+def canaries(store: Path | None, environment: Environment) -> dict[int | None, float]:
     """Threads -> the canary's best in earlier runs on this chip with this software."""
     found: dict[int | None, float] = {}
     for row in _rows(store):
@@ -146,9 +149,9 @@ def canaries(store: Path, environment: Environment) -> dict[int | None, float]:
     return found
 
 
-def _rows(store: Path) -> list[dict[str, Any]]:
+def _rows(store: Path | None) -> list[dict[str, Any]]:
     """Rows of the store without their repeats; none if there is no store yet."""
-    if not (store / "runs").is_dir():
+    if store is None or not (store / "runs").is_dir():
         return []
     result = connect(read(store)).execute("SELECT * REPLACE (NULL AS raw_ms) FROM rows")
     names = [column[0] for column in result.description]
