@@ -11,6 +11,7 @@ to the queue. Workers are found anew each round, so nodes may join and return wh
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ from data_collection.store import Row, key
 from data_collection.suite.engine import Measured, Order
 from data_collection.suite.plan import Device
 from hetbench.chips import chip, chips
-from hetbench.errors import RefusedError
+from hetbench.errors import InvalidInputError, RefusedError
 
 __all__ = ["Driver", "measured", "started"]
 
@@ -212,6 +213,8 @@ def started(address: str | None, name: str | None) -> Any:
         import ray.util.scheduling_strategies
     except ImportError:
         raise RefusedError("--engine ray needs Ray. Run: pip install --editable '.[collect,cluster]'") from None
+    if address:
+        _answering(address)
     quiet = {"log_to_driver": False, "logging_level": "error"}
     try:
         if address:
@@ -221,6 +224,19 @@ def started(address: str | None, name: str | None) -> Any:
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise RefusedError(f"no Ray cluster at {address or 'this machine'}: {error}") from None
     return ray
+
+
+def _answering(address: str) -> None:
+    """Refuse an address that nobody listens at: Ray itself would go on trying for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address == "auto":
+        return
+    if not host or not port.isdigit():
+        raise InvalidInputError(f"--address {address!r} must be HOST:PORT, ray://HOST:PORT or auto.")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise RefusedError(f"no Ray cluster at {address}: {error}. Start one: ray start --head --port={port}") from None
 
 
 def measured(order: Order, ray: Any) -> Iterator[Measured]:

@@ -6,7 +6,10 @@ from __future__ import annotations
 import logging
 import math
 import random
-from collections.abc import Callable, Generator
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 from data_collection.backends._base import installed
@@ -30,7 +33,7 @@ def shuffled(space: Space, seed: int) -> Generator[Setting, float | None, None]:
     """Every setting in a random order."""
     settings = list(space.settings())
     random.Random(seed).shuffle(settings)
-    yield from settings
+    yield from (setting for setting in settings)  # a list cannot be sent values
 
 
 def genetic(space: Space, seed: int) -> Generator[Setting, float | None, None]:
@@ -65,22 +68,42 @@ def bayesian(space: Space, seed: int) -> Generator[Setting, float | None, None]:
     if not installed("syne-tune"):
         raise RefusedError("--method bayesian needs Syne Tune. Run: pip install --editable '.[collect,search]'")
     logging.getLogger("syne_tune").setLevel(logging.ERROR)
-    from syne_tune.config_space import choice
+    from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
 
-    made = baselines.BOTorch if installed("botorch") else baselines.TPE
-    free = {name: choice(list(values)) for name, values in space.axes.items() if len(values) > 1}
+    # by place: TPE's densities over names divide by zero where the best trials agree on one
+    free = {name: randint(0, len(values) - 1) for name, values in space.axes.items() if len(values) > 1}
     if not free:
         yield space.default
         return
-    scheduler = AskTellScheduler(made(free, metric="value", do_minimize=True, random_seed=seed))
-    worst = 0.0
-    while True:
-        trial = scheduler.ask()
-        value = yield {**space.default, **trial.config}
+    if installed("botorch"):
+        made = baselines.BOTorch(free, metric="value", random_seed=seed)
+    else:  # by its default TPE would draw at random until 15 % of the trials are more than there are axes
+        made = baselines.TPE(free, metric="value", random_seed=seed, num_min_data_points=len(free) + 1)
+    scheduler, worst = AskTellScheduler(made), 0.0
+    for number in count():
+        with _numpy_seeded((seed + number) % 2**32):
+            trial = scheduler.ask()
+        value = yield {**space.default, **{name: space.axes[name][int(place)] for name, place in trial.config.items()}}
         worst = max(worst, value or 0.0)
         scheduler.tell(trial, {"value": value if value is not None else 2 * worst or 1.0})
+
+
+@contextmanager
+def _numpy_seeded(seed: int) -> Iterator[None]:
+    """Syne Tune's first draws come from NumPy's global generator, whatever seed it is given; its TPE calls statsmodels
+    in a way that warns."""
+    import numpy as np
+
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        np.random.set_state(before)
 
 
 METHODS: dict[str, Any] = {"random": shuffled, "grid": grid, "ga": genetic, "bayesian": bayesian}
