@@ -29,7 +29,7 @@ from data_collection.profile.worker import Worker
 from data_collection.store import Row, Run, open_run
 from data_collection.store.__main__ import DEFAULT
 from data_collection.tune.report import Report
-from data_collection.tune.search import METHODS
+from data_collection.tune.search import METHODS, check
 from data_collection.tune.space import AXES, Subject, space_for
 from data_collection.tune.trials import Tuner, best_of
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
@@ -83,8 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     """Search, confirm, report; 1 if there is no confirmed best setting."""
-    if chosen.method not in METHODS:
-        raise UnknownNameError("method", chosen.method, METHODS)
+    check(chosen.method)
     for name in ("trials", "rounds", "batch_limit"):
         if getattr(chosen, name) < 1:
             raise InvalidInputError(f"--{name.replace('_', '-')} must be a whole number from 1.")

@@ -14,9 +14,9 @@ from typing import Any
 
 from data_collection.backends._base import installed
 from data_collection.tune.space import Setting, Space
-from hetbench.errors import RefusedError
+from hetbench.errors import RefusedError, UnknownNameError
 
-__all__ = ["METHODS", "Method", "bayesian", "genetic", "grid", "shuffled"]
+__all__ = ["METHODS", "Method", "bayesian", "check", "genetic", "grid", "shuffled"]
 
 Method = Callable[[Space, int], Generator[Setting, float | None, None]]
 _POPULATION = 8
@@ -65,8 +65,7 @@ def genetic(space: Space, seed: int) -> Generator[Setting, float | None, None]:
 def bayesian(space: Space, seed: int) -> Generator[Setting, float | None, None]:
     """Syne Tune proposes: by Gaussian processes (BoTorch) where BoTorch is installed, else by its TPE. It may propose a
     setting again. A setting without a figure is told as twice the worst so far."""
-    if not installed("syne-tune"):
-        raise RefusedError("--method bayesian needs Syne Tune. Run: pip install --editable '.[collect,search]'")
+    check("bayesian")
     logging.getLogger("syne_tune").setLevel(logging.ERROR)
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
@@ -104,6 +103,14 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
             yield
     finally:
         np.random.set_state(before)
+
+
+def check(method: str) -> None:
+    """Refuse a method whose package is not here, and name the nearest of one that is not known."""
+    if method not in METHODS:
+        raise UnknownNameError("method", method, METHODS)
+    if method == "bayesian" and not installed("syne-tune"):
+        raise RefusedError("--method bayesian needs Syne Tune. Run: pip install --editable '.[collect,search]'")
 
 
 METHODS: dict[str, Any] = {"random": shuffled, "grid": grid, "ga": genetic, "bayesian": bayesian}
