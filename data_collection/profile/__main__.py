@@ -85,16 +85,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     """Measure what the command line asks for; 1 if any row failed or was disturbed."""
-    import psutil
-
     device = backend(chosen.backend) if chosen.backend else first_available()
     tasks = _tasks(chosen, device)
     environment = describe(device, chosen.chip)
     budget = Budget(min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds))
     policy = Policy(budget=budget, timeout_s=chosen.timeout, retries=chosen.retries, patience_s=chosen.patience)
-    memory = int(chosen.memory_gb * 1e9 if chosen.memory_gb else 0.9 * psutil.virtual_memory().available)
     chip = environment.chip
-    worker = Worker(device, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory)
+    worker = Worker.on(device, chip, int(chosen.memory_gb * 1e9) if chosen.memory_gb else None)
     with open_run(chosen.store, environment.manifest(), ["profile", *words]) as opened:
         session = Session(environment, worker, store=chosen.store, policy=policy, say=partial(print, flush=True))
         due = tasks if chosen.again else session.new(tasks)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,7 @@ from data_collection.store import Row, Run, connect, key, read
 from data_collection.store.rows import FIGURES
 from hetbench.errors import RefusedError
 
-__all__ = ["Policy", "Session"]
+__all__ = ["Policy", "Session", "canaries", "key_of", "row_of", "settled", "shown"]
 
 _HEAVY_BYTES = 2**28
 """Operators that move more are measured in a process of their own."""
@@ -39,16 +40,18 @@ class Policy:
 class Session:
     """One run of the profiler on one device: what the worker measures becomes rows of the store."""
 
-    def __init__(self, environment: Environment, worker: Worker, *, store: Path, policy: Policy,
-                 say: Callable[[str], None] = print) -> None:
+    def __init__(self, environment: Environment, worker: Worker, *, store: Path | None, policy: Policy,
+                 say: Callable[[str], None] = print, floors: Mapping[int | None, float] | None = None) -> None:
+        """`floors` stand for the store's canaries where there is no store, on another machine."""
         self.environment, self.worker, self.store, self.policy, self.say = environment, worker, store, policy, say
+        self.floors = floors
         self.references: dict[int | None, float] = {}
         """Threads -> the canary's best, in milliseconds."""
 
     def new(self, tasks: Iterable[Task]) -> list[Task]:
         """Tasks that the store has no settled row of; disturbed rows are measured again."""
-        done = {key(Row(**values)) for values in _rows(self.store) if values["status"] != "disturbed"}
-        return [task for task in tasks if key(self._row(task, Outcome("ok"), "", "")) not in done]
+        done = settled(self.store)
+        return [task for task in tasks if key_of(self.environment, task) not in done]
 
     def run(self, tasks: Iterable[Task], run: Run) -> dict[str, int]:
         """Measure and append each task; how many rows of each status there are."""
@@ -56,14 +59,19 @@ class Session:
         tasks = list(tasks)
         try:
             for place, task in enumerate(tasks, 1):
-                started = datetime.now(UTC).isoformat(timespec="seconds")
-                row = self._row(task, self._settled(task), run.name, started)
+                row = self.measure(task, run.name)
                 run.append(row)
                 counts[row.status] = counts.get(row.status, 0) + 1
-                self.say(f"[{place}/{len(tasks)}] {task.label()}: {_shown(row)}")
+                self.say(f"[{place}/{len(tasks)}] {task.label()}: {shown(row)}")
         finally:
             self.worker.close()
         return counts
+
+    def measure(self, task: Task, run: str) -> Row:
+        """One task as a row, whatever came of it; nothing is written."""
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        outcome = self._settled(task)
+        return row_of(self.environment, task, outcome, run, started, self.references.get(task.threads))
 
     def _settled(self, task: Task) -> Outcome:
         """The outcome of a quiet attempt, or of the last one, marked."""
@@ -97,38 +105,61 @@ class Session:
             seen = self.worker.look(threads, seconds=1.0)
             if seen is None:
                 raise RefusedError("the measuring process dies on a small product of matrices.")
-            earlier = [
-                row["canary_reference_ms"] for row in _rows(self.store)
-                if row["chip"] == self.environment.chip.name and row["threads"] == threads
-                and row["software"].startswith(self.environment.base_software) and row["canary_reference_ms"]
-            ]  # fmt: skip
-            self.references[threads] = min([seen.canary_ms, *earlier])
+            if self.floors is None:
+                self.floors = canaries(self.store, self.environment)
+            self.references[threads] = min(seen.canary_ms, self.floors.get(threads, math.inf))
         return self.references[threads]
 
-    def _row(self, task: Task, outcome: Outcome, run: str, started: str) -> Row:
-        figures = outcome.figures
-        if outcome.status == "disturbed":  # the repeats stay, to be looked into; no figure of time must be used
-            figures = {name: value for name, value in figures.items() if name not in FIGURES}
-        seen = outcome.seen
-        return Row(
-            **asdict(task), family=self.environment.chip.family, chip=self.environment.chip.name,
-            software=self.environment.software(task), status=outcome.status, reason=outcome.reason, **figures,
-            canary_ms=seen.canary_ms if seen else None, others_cores=seen.others_cores if seen else None,
-            canary_reference_ms=self.references.get(task.threads), environment=self.environment.id, run=run,
-            started=started,
-        )  # fmt: skip
+
+def row_of(environment: Environment, task: Task, outcome: Outcome, run: str, started: str,
+           reference_ms: float | None = None) -> Row:
+    """The row of a task's outcome."""
+    figures = outcome.figures
+    if outcome.status == "disturbed":  # the repeats stay, to be looked into; no figure of time must be used
+        figures = {name: value for name, value in figures.items() if name not in FIGURES}
+    seen = outcome.seen
+    return Row(
+        **asdict(task), family=environment.chip.family, chip=environment.chip.name,
+        software=environment.software(task), status=outcome.status, reason=outcome.reason, **figures,
+        canary_ms=seen.canary_ms if seen else None, others_cores=seen.others_cores if seen else None,
+        canary_reference_ms=reference_ms, environment=environment.id, run=run, started=started,
+    )  # fmt: skip
 
 
-def _rows(store: Path) -> list[dict[str, Any]]:
+def key_of(environment: Environment, task: Task) -> str:
+    """The key that the task's row has in this environment."""
+    return key(row_of(environment, task, Outcome("ok"), "", ""))
+
+
+def settled(store: Path | None, since: datetime | None = None) -> set[str]:
+    """Keys of the rows that need no repetition: not disturbed, and not begun before `since`."""
+    return {
+        key(Row(**values)) for values in _rows(store)
+        if values["status"] != "disturbed" and (since is None or datetime.fromisoformat(values["started"]) >= since)
+    }  # fmt: skip
+
+
+def canaries(store: Path | None, environment: Environment) -> dict[int | None, float]:
+    """Threads -> the canary's best in earlier runs on this chip with this software."""
+    found: dict[int | None, float] = {}
+    for row in _rows(store):
+        same = row["chip"] == environment.chip.name and row["software"].startswith(environment.base_software)
+        if same and row["canary_reference_ms"]:
+            found[row["threads"]] = min(row["canary_reference_ms"], found.get(row["threads"], math.inf))
+    return found
+
+
+def _rows(store: Path | None) -> list[dict[str, Any]]:
     """Rows of the store without their repeats; none if there is no store yet."""
-    if not (store / "runs").is_dir():
+    if store is None or not (store / "runs").is_dir():
         return []
     result = connect(read(store)).execute("SELECT * REPLACE (NULL AS raw_ms) FROM rows")
     names = [column[0] for column in result.description]
     return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
 
 
-def _shown(row: Row) -> str:
+def shown(row: Row) -> str:
+    """For people: the figure, or why there is none."""
     if row.latency_ms is None:
         return f"{row.status}: {row.reason}"
     return f"{row.latency_ms:.4g} ms +- {row.spread or 0:.1%}, {row.repeats} repeats, {row.library}"

@@ -20,6 +20,7 @@ from data_collection.profile.measure import Outcome, measure
 from data_collection.profile.quiet import Canary, Meter, Sight
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
+from hetbench.chips import Chip
 from hetbench.errors import RefusedError
 
 __all__ = ["Worker"]
@@ -36,6 +37,14 @@ class Worker:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._used = False
+
+    @classmethod
+    def on(cls, backend: Backend, chip: Chip, memory_bytes: int | None = None) -> Worker:
+        """A worker for this chip, which may take 0.9 of the memory that is free unless told otherwise."""
+        import psutil
+
+        memory_bytes = memory_bytes or int(0.9 * psutil.virtual_memory().available)
+        return cls(backend, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory_bytes)
 
     def measure(self, task: Task, budget: Budget, timeout: float, *, fresh: bool = False) -> Outcome:
         """The outcome of one task; `fresh` has it measured in a child of its own, which also tells peak memory."""

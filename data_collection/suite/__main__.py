@@ -1,0 +1,149 @@
+"""python -m data_collection.suite run SUITE.toml [--check] [--older-than 30d] | compare RUN_A RUN_B   [--store DIR]
+
+`run` measures what a suite file lists and the store does not have yet; stop it, kill it, run it again: it goes on.
+`--check` says what it would measure. `--engine ray` spreads the tasks over a Ray cluster, whose nodes name their chips:
+
+    ray start --address=HEAD:6379 --resources='{"amd-mi210": 2}'
+    python -m data_collection.suite run configs/suites/default.toml --engine ray --address HEAD:6379
+
+`compare` tells what became slower from one run to another: `previous`, `latest`, or (the beginning of) a run's name.
+
+Exit codes: 0 done; 1 `run`: rows failed or were disturbed, or tasks are left; 1 `compare`: something became slower or
+broke; 2 wrong usage or an unknown name; 3 refused; 130 stopped by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from data_collection.backends import Backend, backend, backends, first_available
+from data_collection.profile.environment import ROOT, describe
+from data_collection.store.__main__ import DEFAULT
+from data_collection.suite.compare import compare
+from data_collection.suite.engine import Measured, Order, alone, carry_out, local
+from data_collection.suite.plan import Device, load
+from hetbench.errors import HetBenchError, InvalidInputError
+
+SUITE = ROOT / "configs" / "suites" / "default.toml"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(prog="python -m data_collection.suite", description=__doc__, formatter_class=raw)
+    commands = made.add_subparsers(dest="command", required=True)
+    add = commands.add_parser("run", help="measure a suite").add_argument
+    add("suite", nargs="?", type=Path, default=SUITE, help=f"default: {SUITE.relative_to(ROOT)}")
+    add("--check", action="store_true", help="say what would be measured, and measure nothing")
+    add("--create-config", type=Path, metavar="FILE", help="write a commented suite to start from")
+    add("--older-than", metavar="AGE", help="measure again what is older: 12h, 30d, 4w")
+    add("--again", action="store_true", help="measure again everything, as for comparing two runs")
+    add("--only", nargs="+", default=[], metavar="FIELD=PATTERN", help="such as name=bert-* precision=fp32 batch=8")
+    add("--limit", type=int, help="at most so many rows now")
+    add("--engine", choices=("local", "ray"), default="local")
+    add("--address", help="of the Ray cluster; without it, one of this machine alone")
+    add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
+    add("--chip", help="catalogue chip, where the device is not known by its name")
+    add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
+    add("--store", type=Path, default=DEFAULT)
+    add = commands.add_parser("compare", help="what became slower").add_argument
+    add("first", metavar="RUN_A")
+    add("second", metavar="RUN_B")
+    add("--threshold", type=float, default=1.05, help="ratio of medians that counts as a change; default: %(default)s")
+    add("--store", type=Path, default=DEFAULT)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    chosen = parser().parse_args(words)
+    try:
+        if chosen.command == "compare":
+            return _compare(chosen)
+        return _create(chosen.create_config) if chosen.create_config else _run(chosen, words)
+    except HetBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the rows before are in the store. Run the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+def _run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
+    if chosen.address and chosen.engine != "ray":
+        raise InvalidInputError("--address is that of a Ray cluster: add --engine ray.")
+    if chosen.limit is not None and chosen.limit < 1:
+        raise InvalidInputError(f"--limit {chosen.limit} must be a whole number from 1.")
+    say = partial(print, flush=True)
+    since = datetime.now(UTC) - _age(chosen.older_than) if chosen.older_than else None
+    order = Order(plan=load(chosen.suite), store=chosen.store, since=since, again=chosen.again, only=chosen.only,
+                  limit=chosen.limit, say=say)  # fmt: skip
+    if chosen.check:
+        due = order.due(_here(chosen)[1])
+        for (kind, name), count in sorted(Counter((task.kind, task.name) for task in due).items()):
+            print(f"  {kind} {name}: {count}")
+        return 0
+    with alone(chosen.store), closing(_engine(chosen, order)) as measuring:
+        counts = carry_out(measuring, chosen.store, words, say)
+    print(", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing new")
+    return int(any(status not in ("ok", "unsupported") for status in counts))
+
+
+def _engine(chosen: argparse.Namespace, order: Order) -> Iterator[Measured]:
+    if chosen.engine == "local":
+        device, facts = _here(chosen)
+        memory = int(chosen.memory_gb * 1e9) if chosen.memory_gb else None
+        yield from local(order, device, facts, memory)
+        return
+    from data_collection.suite import cluster
+
+    ray = cluster.started(chosen.address, None if chosen.address else _here(chosen)[1].environment.chip.name)
+    try:
+        yield from cluster.measured(order, ray)
+    finally:
+        ray.shutdown()
+
+
+def _here(chosen: argparse.Namespace) -> tuple[Backend, Device]:
+    device = backend(chosen.backend) if chosen.backend else first_available()
+    return device, Device.of(device, describe(device, chosen.chip))
+
+
+def _create(path: Path) -> int:
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(SUITE.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInputError(f"cannot write {path}: {error.strerror}. Name a file that is not there yet.") from None
+    print(f"{path}: edit it, then: python -m data_collection.suite run {path} --check")
+    return 0
+
+
+def _compare(chosen: argparse.Namespace) -> int:
+    changes = compare(chosen.store, chosen.first, chosen.second, threshold=chosen.threshold)
+    for each in sorted(changes, key=lambda change: -(change.ratio or 0)):
+        if each.verdict != "same":
+            shown = f"x {each.ratio:.3f}, q = {each.q:.2g}" if each.ratio else each.said
+            print(f"{each.verdict:8} {each.label} on {each.chip}: {shown}")
+    counts = Counter(each.verdict for each in changes)
+    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "the runs have no key in common")
+    return int(counts["slower"] + counts["broken"] > 0)
+
+
+def _age(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+)([hdw])", text)
+    if not match:
+        raise InvalidInputError(f"--older-than {text!r} must be a number with h, d or w: 12h, 30d, 4w.")
+    return timedelta(hours=int(match[1]) * {"h": 1, "d": 24, "w": 168}[match[2]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
