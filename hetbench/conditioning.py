@@ -19,7 +19,7 @@ CLIP_RESIDUAL = 1.5
 """An observed log residual beyond counts as this far: one broken row must not bend its neighbours."""
 _FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
 _JITTER = 1e-5
-_MOST_SURPRISE = 16.0  # squared: one broken row must not widen every interval
+_NORMAL_SURPRISE = 2.706  # the square that nine of ten draws of a normal law stay below
 _USUAL_ROWS = 10.0  # rows that are as surprising as expected, before any is observed
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,8 @@ class Conditioned:
         self._inverse = np.linalg.inv(joint)
         self._weights = self._inverse @ np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
         surprise = self._weights**2 / np.diag(self._inverse)  # squared residual over variance, each row left out
-        self._spread = float((np.minimum(surprise, _MOST_SURPRISE).sum() + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS))
+        usual = float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE
+        self._spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
 
     def mean(self, asked: Rows) -> Floats:
         """Expected log residual, [rows]."""
