@@ -12,8 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
@@ -318,10 +316,9 @@ def _scaled(
     """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
     if source is None or metric not in ("latency", "throughput"):
         raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
-    real = isinstance(source_value, int | float | np.number) and not isinstance(source_value, bool)
-    if not real or not math.isfinite(source_value) or source_value <= 0:
+    value = tables.positive(source_value)
+    if math.isnan(value):
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
-    value = float(source_value)
     there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
     known = transfer(_placed(source), _placed(target))
     factor = (value / origin.value) ** known.exponent

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIP_RESIDUAL", "Conditioned", "Rows", "covariance", "prior_variance"]
+__all__ = ["CLIP_RESIDUAL", "JITTER", "Conditioned", "Rows", "covariance", "prior_variance"]
 
 CLIP_RESIDUAL = 1.5
 """An observed log residual beyond counts as this far: one broken row must not bend its neighbours."""
 _FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
-_JITTER = 1e-5
+JITTER = 1e-5
 _NORMAL_SURPRISE = 2.706  # the square that nine of ten draws of a normal law stay below
 _USUAL_ROWS = 10.0  # rows that are as surprising as expected, before any is observed
 
@@ -79,7 +79,7 @@ class Conditioned:
     def __init__(self, scale: Floats, seen: Rows, residual: Floats) -> None:
         self.scale, self.seen = scale, seen
         joint = covariance(scale, seen, seen)
-        joint[np.diag_indices_from(joint)] += (seen.noise**2 + _JITTER) * seen.amplitude**2
+        joint[np.diag_indices_from(joint)] += (seen.noise**2 + JITTER) * seen.amplitude**2
         self._inverse = np.linalg.inv(joint)
         self._weights = self._inverse @ np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
         surprise = self._weights**2 / np.diag(self._inverse)  # squared residual over variance, each row left out

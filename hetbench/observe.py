@@ -20,7 +20,7 @@ from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.features import canonical, class_of
 from hetbench.predictors import OperatorSurrogate
 from hetbench.schema import STORAGE_BYTES
-from hetbench.tables import Columns, checked_cells, grouped, parsed, read_columns
+from hetbench.tables import Columns, by_phase, checked_cells, grouped, parsed, positive, read_columns
 
 __all__ = ["MOST_ROWS", "Observations"]
 
@@ -46,7 +46,7 @@ class Observations:
         """
         given = read_columns(table, ("op", "dims", "dtype", "chip", "latency_ms"), ("phase", "protocol"))
         rows = len(given["op"])
-        out, measured = Columns(rows), np.array([_positive(value) for value in given["latency_ms"]], dtype=np.float64)
+        out, measured = Columns(rows), np.array([positive(value) for value in given["latency_ms"]], dtype=np.float64)
         out.reason[np.isnan(measured)] = "latency_ms must be a positive number"
         taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]] = {}
         for key, members in grouped([given.get(name) for name in _CELLS], rows).items():
@@ -75,11 +75,7 @@ class Observations:
         if kind.cost_class == "free":
             raise InvalidInputError(f"{kind.name} does nothing at inference: there is nothing to observe.")
         for sizes, good in parsed(kind, [dims[at] for at in members.tolist()], members, out):
-            decode = sizes["q_len"] == 1 if "q_len" in sizes else np.zeros(len(good), dtype=bool)
-            for rows in (np.flatnonzero(decode), np.flatnonzero(~decode)):
-                if not len(rows):
-                    continue
-                own = {name: array[rows] for name, array in sizes.items()}
+            for own, rows in by_phase(sizes, len(good)):
                 cls, shared = class_of(kind.name, own), canonical(kind.name, own, STORAGE_BYTES[dtype])
                 choices = [surrogate.choose(cls, kind.name, dtype, chip, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)
@@ -99,9 +95,3 @@ class Observations:
             }
             found[chip] = Conditioned(scale, Rows(**columns), np.concatenate([residual for _, residual in parts]))
         return found
-
-
-def _positive(value: Any) -> float:
-    """The number where it is a positive finite one, else NaN."""
-    real = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return float(value) if real and np.isfinite(value) and value > 0 else float("nan")

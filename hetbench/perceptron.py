@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Perceptron"]
+__all__ = ["Perceptron", "silu"]
 
 _CHUNK = 2048
 _CLIP = 6.0  # standard deviations: features further out count as this far
@@ -63,14 +63,15 @@ class Perceptron:
     def _chunk(self, matrix: NDArray[np.float32], cell: NDArray[np.int64] | int) -> NDArray[np.float64]:
         x = (matrix - self.mean) / self.scale
         np.clip(np.nan_to_num(x, copy=False), -_CLIP, _CLIP, out=x)
-        hidden = _silu(x @ self.weights[0] + self.cells[cell])
+        hidden = silu(x @ self.weights[0] + self.cells[cell])
         for weight, bias in zip(self.weights[1:-1], self.biases[:-1], strict=True):
-            hidden += _silu(hidden @ weight + bias)
+            hidden += silu(hidden @ weight + bias)
         out: NDArray[np.float64] = (hidden @ self.weights[-1] + self.biases[-1])[:, 0].astype(np.float64)
         return out + self.offset
 
 
-def _silu(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def silu(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """x / (1 + exp(-x)), entry by entry."""
     gate = np.exp(-np.clip(x, -60, 60))
     gate += 1
     np.divide(x, gate, out=gate)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hetbench.errors import ArtifactError
 from hetbench.features import CLASSES
+from hetbench.perceptron import silu
 from hetbench.schema import PRECISIONS, PROTOCOLS
 
 __all__ = ["CLIP", "COLUMNS", "NOISE_FLOOR", "Decoded", "Rgat", "load"]
@@ -83,19 +84,12 @@ class Rgat:
         for start in range(0, rows, _CHUNK):
             part = slice(start, start + _CHUNK)
             x = np.clip((np.nan_to_num(ratio[part]) - mean) / scale, -CLIP, CLIP)
-            hidden = _silu(x @ into + own[which[part]])
+            hidden = silu(x @ into + own[which[part]])
             for weight, bias in self._hidden:
-                hidden += _silu(hidden @ weight + bias)
+                hidden += silu(hidden @ weight + bias)
             out[part] = hidden @ self.arrays["out"] + self.arrays["out_bias"]
         noise = (np.logaddexp(0.0, out[:, 1] - 2) + NOISE_FLOOR) * self.arrays["noise"][index]
         return Decoded(out[:, 0], noise, out[:, 2:])
-
-
-def _silu(x: Array) -> Array:
-    gate = np.exp(-np.clip(x, -60, 60))
-    gate += 1
-    np.divide(x, gate, out=gate)
-    return gate
 
 
 @lru_cache(maxsize=4)

@@ -22,7 +22,8 @@ from hetbench.operators._base import MAX_DIM, ZERO_ALLOWED
 from hetbench.predictors import OperatorSurrogate, load
 from hetbench.question import check_precision
 
-__all__ = ["Columns", "checked_work", "grouped", "models", "operators", "parsed", "read_columns"]
+__all__ = ["Columns", "by_phase", "checked_cells", "checked_work", "grouped", "models", "operators", "parsed",
+           "positive", "read_columns"]
 
 _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
@@ -87,17 +88,32 @@ def _operator_group(
         if kind.cost_class == "free":
             out.value[good] = 0.0
             continue
-        decode = sizes["q_len"] == 1 if "q_len" in sizes else np.zeros(len(good), dtype=bool)
-        for rows in (np.flatnonzero(decode), np.flatnonzero(~decode)):  # two surrogates
-            if not len(rows):
-                continue
+        for own, rows in by_phase(sizes, len(good)):
             found = surrogate.predict(
-                kind.name, dtype, {name: array[rows] for name, array in sizes.items()}, chip, protocol=protocol,
-                library=cells["library"], layout=cells["layout"], predictor=predictor,
+                kind.name, dtype, own, chip, protocol=protocol, library=cells["library"], layout=cells["layout"],
+                predictor=predictor,
             )  # fmt: skip
             at = good[rows]
             out.value[at], out.lower[at], out.upper[at] = found.value, found.lower, found.upper
             out.level[at] = found.level
+
+
+def by_phase(sizes: Mapping[str, Rows], rows: int) -> Iterator[tuple[dict[str, Rows], Rows]]:
+    """Decoding attention apart from all else, since another surrogate answers it: dims and row numbers of each part."""
+    decode = sizes["q_len"] == 1 if "q_len" in sizes else np.zeros(rows, dtype=bool)
+    for part in (np.flatnonzero(decode), np.flatnonzero(~decode)):
+        if len(part):
+            yield {name: array[part] for name, array in sizes.items()}, part
+
+
+def positive(value: Any) -> float:
+    """The number where it is a positive finite one, else NaN.
+
+    >>> positive(2), positive(-1.0), positive(True)
+    (2.0, nan, nan)
+    """
+    real = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return float(value) if real and np.isfinite(value) and value > 0 else float("nan")
 
 
 def checked_cells(

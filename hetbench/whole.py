@@ -24,6 +24,7 @@ from hetbench.chips import Chip
 from hetbench.composition import Composition, composition
 from hetbench.errors import ArtifactError
 from hetbench.forest import Forest
+from hetbench.perceptron import silu
 
 if TYPE_CHECKING:
     from hetbench.graph import OperatorTable
@@ -93,18 +94,13 @@ class Network:
         """log ms of the call, and the share in it of each row of the composition, ms."""
         matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
         x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)
-        hidden = _silu(x @ self.weights[0] + self.operator[operators] + self.context[0][stack] + self.context[1][cell])
-        hidden += _silu(hidden @ self.weights[1] + self.biases[0])
+        hidden = silu(x @ self.weights[0] + self.operator[operators] + self.context[0][stack] + self.context[1][cell])
+        hidden += silu(hidden @ self.weights[1] + self.biases[0])
         factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], -FACTOR, FACTOR).astype(np.float64)
         launch, call, offset = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
         each = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
         total = each.sum() + np.exp(CALL + call)
         return float(np.log(total) + offset), each * np.exp(offset)
-
-
-def _silu(x: Array) -> Array:
-    out: Array = x / (1 + np.exp(-np.clip(x, -60, 60)))
-    return out
 
 
 @dataclass(frozen=True, slots=True)

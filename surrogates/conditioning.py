@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hetbench.conditioning import JITTER
 from surrogates.rgat import KERNELS
 
 DEGREES = 4.0  # of Student's law: residuals have heavy tails
-JITTER = 1e-5
 
 
 @dataclass(frozen=True)

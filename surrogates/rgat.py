@@ -17,9 +17,10 @@ from torch.nn import functional
 from torch_geometric.nn.inits import glorot
 from torch_geometric.utils import softmax
 
-HIDDEN, HEADS, KERNELS, COORDINATES, COLUMNS = 128, 4, 4, 16, 64
+from hetbench.rgat import COLUMNS, NOISE_FLOOR
+
+HIDDEN, HEADS, KERNELS, COORDINATES = 128, 4, 4, 16
 _ID_DROPOUT = 0.3  # share of nodes whose own learned vector is left out of a step: new nodes have none
-_NOISE_FLOOR = 0.02  # of log latency: no measurement repeats better
 
 
 @dataclass(frozen=True)
@@ -117,4 +118,4 @@ class Rgat(nn.Module):
         for layer in self.hidden:
             hidden = hidden + functional.silu(layer(self.dropout(hidden)))
         out = self.out(hidden)
-        return out[:, 0], functional.softplus(out[:, 1] - 2) + _NOISE_FLOOR, out[:, 2:]
+        return out[:, 0], functional.softplus(out[:, 1] - 2) + NOISE_FLOOR, out[:, 2:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from data_collection.backends._base import Backend, Identity
 
-__all__ = ["Backend", "Identity", "backend", "backends", "first_available"]
+__all__ = ["Backend", "Identity", "backend", "backends", "first_available", "picked"]
 
 
 def backends() -> dict[str, Backend]:
@@ -29,6 +29,11 @@ def backend(name: str) -> Backend:
     if reason:
         raise RefusedError(f"{name} is not available here: {reason} `python -m data_collection.doctor` says more.")
     return known[name]
+
+
+def picked(name: str | None) -> Backend:
+    """The backend called `name`; where none is named the first available."""
+    return backend(name) if name else first_available()
 
 
 def first_available() -> Backend:

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from data_collection.backends import Backend, backend, backends, first_available
+from data_collection.backends import Backend, backends, picked
+from data_collection.commands import exit_code
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import STACKS, missing
@@ -29,7 +30,7 @@ from data_collection.profile.worker import Worker
 from data_collection.store import open_run
 from data_collection.store.__main__ import DEFAULT
 from data_collection.store.rows import CACHES, LAYOUTS
-from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.models import model, models
 from hetbench.schema import PHASES, precision
 
@@ -73,19 +74,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = parser().parse_args(words)
-    try:
-        return run(chosen, words)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the rows before are in the store. Run the same command again to go on.", file=sys.stderr)
-        return 130
+    stopped = "stopped; the rows before are in the store. Run the same command again to go on."
+    return exit_code(partial(run, chosen, words), stopped)
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     """Measure what the command line asks for; 1 if any row failed or was disturbed."""
-    device = backend(chosen.backend) if chosen.backend else first_available()
+    device = picked(chosen.backend)
     tasks = _tasks(chosen, device)
     environment = describe(device, chosen.chip)
     budget = Budget(min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds))

@@ -24,13 +24,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from data_collection.backends import Backend, backend, backends, first_available
+from data_collection.backends import Backend, backends, picked
+from data_collection.commands import exit_code
 from data_collection.profile.environment import ROOT, describe
 from data_collection.store.__main__ import DEFAULT
 from data_collection.suite.compare import compare
 from data_collection.suite.engine import Measured, Order, alone, carry_out, local
 from data_collection.suite.plan import Device, load
-from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.errors import InvalidInputError
 
 SUITE = ROOT / "configs" / "suites" / "default.toml"
 
@@ -65,16 +66,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = parser().parse_args(words)
-    try:
-        if chosen.command == "compare":
-            return _compare(chosen)
-        return _create(chosen.create_config) if chosen.create_config else _run(chosen, words)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the rows before are in the store. Run the same command again to go on.", file=sys.stderr)
-        return 130
+    if chosen.command == "compare":
+        work = partial(_compare, chosen)
+    else:
+        work = partial(_create, chosen.create_config) if chosen.create_config else partial(_run, chosen, words)
+    return exit_code(work, "stopped; the rows before are in the store. Run the same command again to go on.")
 
 
 def _run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
@@ -113,7 +109,7 @@ def _engine(chosen: argparse.Namespace, order: Order) -> Iterator[Measured]:
 
 
 def _here(chosen: argparse.Namespace) -> tuple[Backend, Device]:
-    device = backend(chosen.backend) if chosen.backend else first_available()
+    device = picked(chosen.backend)
     return device, Device.of(device, describe(device, chosen.chip))
 
 

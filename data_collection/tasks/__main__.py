@@ -20,6 +20,7 @@ from pathlib import Path
 
 from data_collection.backends import Backend, backend, backends
 from data_collection.backends.oneapi import OneApi
+from data_collection.commands import exit_code
 from data_collection.pages import html, staged
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
@@ -27,7 +28,7 @@ from data_collection.store.__main__ import DEFAULT
 from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
-from hetbench.errors import HetBenchError, UnknownNameError
+from hetbench.errors import UnknownNameError
 
 WRITTEN = ("report.json", "summary.html")
 
@@ -59,23 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     made = parser()
     chosen = made.parse_args(words)
-    try:
-        if chosen.show_tasks:
-            print("\n".join(names()))
-        if chosen.show_hardware:
-            for name, each in _hardware().items():
-                print(f"{name}\t{each.missing() or 'available'}")
-        if chosen.command:
-            return run(chosen, words)
-        if not (chosen.show_tasks or chosen.show_hardware):
-            made.error("nothing to do: run, --show-tasks or --show-hardware")
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; no report was written.", file=sys.stderr)
-        return 130
-    return 0
+    if not (chosen.command or chosen.show_tasks or chosen.show_hardware):
+        made.error("nothing to do: run, --show-tasks or --show-hardware")
+    return exit_code(partial(_listed_and_run, chosen, words), "stopped; no report was written.")
+
+
+def _listed_and_run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
+    if chosen.show_tasks:
+        print("\n".join(names()))
+    if chosen.show_hardware:
+        for name, each in _hardware().items():
+            print(f"{name}\t{each.missing() or 'available'}")
+    return run(chosen, words) if chosen.command else 0
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:

@@ -20,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends import backend, backends, first_available
+from data_collection.backends import backends, picked
+from data_collection.commands import exit_code
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.tasks import Task
@@ -32,7 +33,7 @@ from data_collection.tune.report import Report
 from data_collection.tune.search import METHODS, check
 from data_collection.tune.space import AXES, Subject, space_for
 from data_collection.tune.trials import Tuner, best_of
-from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
+from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.models import model
 from hetbench.operators import operator_type
 from hetbench.schema import PHASES
@@ -71,14 +72,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     chosen = parser().parse_args(words)
-    try:
-        return run(chosen, words)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("stopped; the rows measured so far are in the store.", file=sys.stderr)
-        return 130
+    return exit_code(partial(run, chosen, words), "stopped; the rows measured so far are in the store.")
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
@@ -90,7 +84,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     subject = _subject(chosen)
     if chosen.saturate and subject.kind == "operator" and not subject.batch_dim:
         raise InvalidInputError(f"--saturate of an operator needs --batch-dim, one of {', '.join(subject.dims or {})}.")
-    device = backend(chosen.backend) if chosen.backend else first_available()
+    device = picked(chosen.backend)
     environment = describe(device, chosen.chip)
     asked = {axis: getattr(chosen, axis) for axis in AXES if getattr(chosen, axis)}
     space = space_for(subject, device, environment.chip, asked)
