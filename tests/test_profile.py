@@ -111,6 +111,21 @@ def test_a_slow_call_is_repeated_six_times_at_least():
     assert len(timing.seconds) == 6
 
 
+def test_only_repeats_between_two_quiet_looks_count():
+    looks = iter([True, True, False, True] * 100)
+    script = Scripted(iter([1.0, 5.0, 5.0, 1.0] * 100))  # one call fills a window; the disturbed ones are slow
+    timing = repeat(script, None, "wall", Budget(min_repeats=8, max_repeats=8), shortest=1.0, quiet=looks.__next__)
+    assert timing.seconds == (1.0,) * 8
+    assert timing.quiet
+
+
+def test_where_too_few_repeats_were_quiet_all_are_kept_and_the_timing_says_so():
+    script = Scripted(steady(1.0, 2.0))
+    timing = repeat(script, None, "wall", Budget(max_seconds=0.0), shortest=1.0, quiet=lambda: False)
+    assert len(timing.seconds) == 6
+    assert not timing.quiet
+
+
 def test_a_short_call_is_repeated_within_the_clock_and_one_with_a_reset_is_not():
     script = Scripted(steady(1e-6, 1e-6))
     assert repeat(script, None, "wall", Budget(min_seconds=0), shortest=1e-5).calls == 5

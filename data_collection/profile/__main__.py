@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
         add("--timeout", type=float, default=300.0, help="seconds for one row")
         add("--seconds", type=float, default=1.0, help="at most, repeating one row")
         add("--min-seconds", type=float, default=0.05, help="at least; energy counters need 0.5")
+        add("--repeats", type=int, default=100, help="at least, unless --seconds are over")
         add("--retries", type=int, default=4, help="of a disturbed row")
         add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
         add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
@@ -83,7 +84,9 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     device = picked(chosen.backend)
     tasks = _tasks(chosen, device)
     environment = describe(device, chosen.chip)
-    budget = Budget(min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds))
+    budget = Budget(
+        min_repeats=chosen.repeats, min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds)
+    )
     policy = Policy(budget=budget, timeout_s=chosen.timeout, retries=chosen.retries, patience_s=chosen.patience)
     chip = environment.chip
     worker = Worker.on(device, chip, int(chosen.memory_gb * 1e9) if chosen.memory_gb else None)

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_collection.backends import Backend
 from data_collection.profile.libraries import ran_by
-from data_collection.profile.quiet import Canary, Meter, Sight
+from data_collection.profile.quiet import Canary, Meter, Sight, Watch
 from data_collection.profile.subjects import Subject, ready, rehearse
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget, repeat, warm_up
@@ -82,15 +82,26 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
         "library": subject.library or ran_by(fresh_call), "cpu_fallback": backend.fell_back(fresh_call),
         "kernel_ms": _ms(backend.kernel_seconds(fresh_call)),
     }  # fmt: skip
-    canaries, meter = [canary.ms()], Meter()
-    with Energy(backend) as energy:
-        timing = repeat(backend, subject.call, task.protocol, budget, shortest=shortest, reset=reset)
+    watch = Watch(canary, budget.canary_ms) if budget.canary_ms else None
+    canary_ms, meter = canary.ms(), Meter()
+    timing = repeat(backend, subject.call, task.protocol, budget, shortest=shortest, reset=reset, quiet=watch)
     others = meter.others_cores()
-    canaries.append(canary.ms())
-    calls = timing.calls * len(timing.seconds)
+    if watch:
+        canary_ms = watch.quiet_ms if timing.quiet else watch.slowest_ms
+    else:
+        canary_ms = max(canary_ms, canary.ms())
     figures |= timing.figures()
-    figures["energy_j"] = None if reset or energy.joules is None else energy.joules / calls
-    return figures, peak, Sight(max(canaries), others)
+    figures["energy_j"] = None if reset else _joules(backend, subject.call, budget, shortest)
+    return figures, peak, Sight(canary_ms, others)
+
+
+def _joules(backend: Backend, call: Callable[[], Any], budget: Budget, shortest: float) -> float | None:
+    """Joules of one call, of repeats of their own, so that no canary is in them; None where nothing counts them."""
+    if backend.joules() is None and backend.watts() is None:
+        return None
+    with Energy(backend) as energy:
+        timing = repeat(backend, call, "wall", budget, shortest=shortest)
+    return None if energy.joules is None else energy.joules / (timing.calls * len(timing.seconds))
 
 
 def _one_after_another(calls: list[Callable[[], Any]]) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from typing import Any
 from data_collection.backends import Backend
 from hetbench.operators import operator_type
 
-__all__ = ["Canary", "Meter", "Sight", "disturbance"]
+__all__ = ["Canary", "Meter", "Sight", "Watch", "disturbance"]
 
 TOLERANCE = 0.10
 """How much slower than its best the canary may be. On the quiet machine at hand nine of ten medians are within 2 % of
@@ -60,6 +60,21 @@ class Canary:
         """Median of a few repeats, in milliseconds."""
         self.call()
         return 1e3 * statistics.median(self.backend.seconds(self.call, 1, "wall") for _ in range(repeats))
+
+
+class Watch:
+    """Looks at the canary now and then, and says whether it was near its best."""
+
+    def __init__(self, canary: Canary, best_ms: float) -> None:
+        self.canary, self.limit_ms = canary, best_ms * (1 + TOLERANCE)
+        self.slowest_ms = self.quiet_ms = 0.0
+
+    def __call__(self) -> bool:
+        seen = self.canary.ms(repeats=10)
+        self.slowest_ms = max(self.slowest_ms, seen)
+        if seen <= self.limit_ms:
+            self.quiet_ms = max(self.quiet_ms, seen)
+        return seen <= self.limit_ms
 
 
 class Meter:

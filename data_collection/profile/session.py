@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,8 @@ class Session:
         fresh = task.kind == "model" or task.bytes_moved() > _HEAVY_BYTES
         deadline = time.monotonic() + self.policy.patience_s
         for attempt in range(self.policy.retries + 1):
-            outcome = self.worker.measure(task, self.policy.budget, self.policy.timeout_s, fresh=fresh)
+            budget = replace(self.policy.budget, canary_ms=reference)
+            outcome = self.worker.measure(task, budget, self.policy.timeout_s, fresh=fresh)
             if outcome.seen is None:
                 return outcome
             reference = self.references[task.threads] = min(reference, outcome.seen.canary_ms)

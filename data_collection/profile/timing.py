@@ -15,6 +15,7 @@ __all__ = ["Budget", "Timing", "quantile", "repeat", "spread_of_median", "warm_u
 Call = Callable[[], Any]
 _RESOLUTION_S = 50e-6  # a repeat lasts at least this long, so that the clock and the loop cost little of it
 _FEWEST = 6  # below six values no interval of order statistics holds the median with 95 %
+_WINDOW_S = 0.03  # repeats between two looks at the canary
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Budget:
     min_seconds: float = 0.05
     max_seconds: float = 1.0
     spread: float = 0.02
+    canary_ms: float | None = None
+    """The canary's best; where it is known, only repeats between two quiet looks at the canary count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Timing:
     seconds: tuple[float, ...]
     calls: int
     """Calls in one repeat; a repeat is their mean."""
+    quiet: bool = True
+    """Whether enough repeats were made on a quiet machine."""
 
     def figures(self) -> dict[str, Any]:
         """The columns of a row. A tail that too few repeats show is None: p90 needs 10 repeats, p99 100."""
@@ -88,22 +93,33 @@ def warm_up(backend: Backend, call: Call, reset: Call | None = None) -> float:
 
 
 def repeat(backend: Backend, call: Call, protocol: str, budget: Budget, *, shortest: float,
-           reset: Call | None = None) -> Timing:
-    """Time `call`. `reset` runs before every call, outside the clock; then a repeat is one call."""
+           reset: Call | None = None, quiet: Callable[[], bool] | None = None) -> Timing:
+    """Time `call`. `reset` runs before every call, outside the clock; then a repeat is one call.
+
+    With `quiet`, which says whether the machine is undisturbed now, repeats are made in short windows and those of
+    a window count where it was quiet before and after. Where too few are left, all are returned: the caller sees
+    from its canary that they were disturbed.
+    """
     least = max(_RESOLUTION_S, budget.min_seconds / budget.max_repeats)
     calls = 1 if reset else max(1, math.ceil(least / max(shortest, 1e-9)))
     seconds: list[float] = []
+    dropped: list[float] = []
     start = time.perf_counter()
+    calm = quiet is None or quiet()
     while True:
-        if reset:
-            reset()
-        seconds.append(backend.seconds(call, calls, protocol) / calls)
+        window: list[float] = []
+        while not window or (quiet and sum(window) * calls < _WINDOW_S):
+            if reset:
+                reset()
+            window.append(backend.seconds(call, calls, protocol) / calls)
+        before, calm = calm, quiet is None or quiet()
+        (seconds if before and calm else dropped).extend(window)
         count, elapsed = len(seconds), time.perf_counter() - start
-        if count < _FEWEST:
+        if count + len(dropped) < _FEWEST:
             continue
         if elapsed >= budget.max_seconds or count >= budget.max_repeats:
             break
         settled = count >= budget.min_repeats and elapsed >= budget.min_seconds
-        if settled and count % 10 == 0 and spread_of_median(sorted(seconds)) <= budget.spread:
+        if settled and (quiet or count % 10 == 0) and spread_of_median(sorted(seconds)) <= budget.spread:
             break
-    return Timing(tuple(seconds), calls)
+    return Timing(tuple(seconds if count >= _FEWEST else seconds + dropped), calls, count >= _FEWEST)
