@@ -63,16 +63,17 @@ class HetBench:
 
         `model` is a catalogue name, any of its upstream names, or what `trace` returned; left out, it is the model of
         `set_model`. A chip is a name, an alias or a family, which means the family's default chip; `device` may be a
-        list, and so may `metric`. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence; what is left out
-        takes the model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, the
-        chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is named as timm or
-        the published table names it.
+        list, and so may `metric`. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence;
+        what is left out takes the model's defaults, fp16 where the chip has it (both chips, where a source is named)
+        else fp32, the chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is
+        named as timm or the published table names it.
 
         With a metric: an `Answer`; with a list of devices: {device: Answer}, with one of metrics {metric: that}. An
-        architecture that `set_arch` set is asked of all five families where no device is named. Without a metric: `Answers`, by metric,
-        whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it: both
-        sides measured, else both predicted, with a row that was measured in the notes. `source_value`, measured by
-        the caller on the source in the metric's unit, corrects the answer by as much as `hetbench.transfer` says.
+        architecture that `set_arch` set is asked of all five families where no device is named. Without a metric:
+        `Answers`, by metric, whose `refused` says why the others are missing. `source` adds the source's answer and the
+        ratio to it: both sides measured, else both predicted, with a row that was measured in the notes.
+        `source_value`, measured by the caller on the source in the metric's unit, corrects the answer by as much as
+        `hetbench.transfer` says.
 
         Raises `UnknownNameError`, `InvalidInputError`, or `RefusedError` where no evidence allows an answer.
 

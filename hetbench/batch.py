@@ -31,6 +31,7 @@ from hetbench.spaces import BlockSpace, ComposedGraph
 from hetbench.spaces._space import tabulate
 from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
+from hetbench.spaces.transformer import Transformer
 
 __all__ = ["DERIVED", "Columns", "Compiled", "deployed", "derived", "quality"]
 
@@ -39,6 +40,7 @@ DERIVED = ("memory", "params", "flops")
 """What needs no chip; the space's quality needs none either."""
 _CHUNK = 8192  # architectures at a time: block counts stay in the cache
 _LEVELS = "BCD"
+_BOUNDS = ("value", "lower", "upper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def derived(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]
     params, flops, moved, peak = np.concatenate(parts).T if parts else np.empty((4, 0))
     found = {"params": params, "flops": flops, "bytes": moved}
     found["memory"] = (params * itemsize(tables.setting.precision) + peak + tables.given) / 1e6
-    if space.quality == "loss_proxy":
+    if isinstance(space, Transformer) and space.quality == "loss_proxy":
         found["loss_proxy"] = loss_proxy(params - space.embedding_params(codes))
     elif space.quality == "capacity_proxy":
         found["capacity_proxy"] = capacity_proxy(params, flops / (tables.setting.batch or 1))
@@ -143,9 +145,9 @@ class Compiled:
 
     def latency(self, codes: Any) -> Columns:
         """Latency of architectures, ms."""
-        parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, len(codes), _CHUNK)]
-        joined = zip(*((part.value, part.lower, part.upper, part.level) for part in parts), strict=True)
-        return Columns(*map(np.concatenate, joined)) if parts else Columns(*np.empty((3, 0)), np.empty(0, dtype=str))
+        parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, max(len(codes), 1), _CHUNK)]
+        value, lower, upper = (np.concatenate([getattr(part, name) for part in parts]) for name in _BOUNDS)
+        return Columns(value, lower, upper, np.concatenate([part.level for part in parts]))
 
     def metric(self, name: str, codes: Any, latency_ms: Array | None = None) -> Array:
         """A metric or the space's quality, in its own unit, [n]; of these latencies where given."""

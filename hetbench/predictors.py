@@ -142,6 +142,13 @@ class OperatorSurrogate:
         self.floors: dict[str, dict[str, float]] = index["floors"]
         self.classes: dict[str, Any] = index["classes"]
         self.interval_level: float = index["interval_level"]
+        self._added = [json.loads(path.read_text()) for path in sorted(folder.glob("chip-*.json"))]
+        for each in self._added:  # chips taught by `python -m surrogates.add`
+            self.floors[each["chip"]] = each["floors"]
+            for cls, band in each["unseen"].items():
+                for level in ("C", "D"):
+                    key = f"{level}/{each['family']}/{each['kind']}"
+                    self.classes[cls]["intervals"][key] = wider(self.classes[cls]["intervals"].get(key, band), band)
         self._heads: dict[str, Head] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
         self.observed: Mapping[str, Conditioned] = {}
@@ -158,6 +165,11 @@ class OperatorSurrogate:
         if cls not in self._heads:
             with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
                 self._heads[cls] = Head(self.classes[cls], {name: stored[name] for name in stored.files})
+            for each in self._added:
+                if cls in each["classes"]:
+                    with np.load(self.folder / f"chip-{each['chip']}.npz", allow_pickle=False) as stored:
+                        own = {n.removeprefix(f"{cls}."): stored[n] for n in stored.files if n.startswith(f"{cls}.")}
+                    self._heads[cls].add(each["chip"], each["classes"][cls], own)
         return self._heads[cls]
 
     def predict(
@@ -230,7 +242,7 @@ class OperatorSurrogate:
             made = features(cls, part, self._facts(cls, chip, choices, picked))
             native = made.base_ms * np.exp(self._log_ratio(cls, head, name, made, choices, picked))
             value = self._converted(native, chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, made, chip.family)
+            low, high = head.interval(choices, picked, made, chip)
             out[:, rows] = value, value * np.exp(low), value * np.exp(high)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             asked = self.kernel_rows(cls, shared, chip, protocol, choices, which)
@@ -318,6 +330,9 @@ class OperatorSurrogate:
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         if predictor == "rgat":
             return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="the RGAT alone")
+        own_head = self.head(cls).of_chip(chip, op, (dtype, *_SIBLING.get(dtype, ())))
+        if own_head is not None:
+            return own_head
         index = self.head(cls).cells
         stand_ins = STAND_INS.get(op, ()) + (_ANY_VECTOR if cls == "vector" else ())
         dtypes = [dtype, *_SIBLING.get(dtype, ())] + (list(_ANY_DTYPE) if cls == "vector" else [])
@@ -363,6 +378,15 @@ class OperatorSurrogate:
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,
         )  # fmt: skip
+
+
+def wider(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The union of two bands, each [low, high] where the launch floor dominates and elsewhere.
+
+    >>> wider([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
+    [[-2, 1], [-1, 2]]
+    """
+    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in zip(one, other, strict=True)]
 
 
 _NO_EFFECTS = np.zeros(5, dtype=np.float32)

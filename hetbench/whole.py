@@ -162,7 +162,8 @@ class Group:
         effects = self.spec["effects"]
         effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
         many = np.full(len(sums), float(batch))
-        trees = self.forest(forest_rows(summaries(sums), many, np.full(len(sums), effect))) + effect + np.log(sums[:, 1])
+        rows = forest_rows(summaries(sums), many, np.full(len(sums), effect))
+        trees = self.forest(rows) + effect + np.log(sums[:, 1])
         share = self.spec["network_share"]
         out: Array = share * learned + (1 - share) * trees
         return out

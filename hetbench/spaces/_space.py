@@ -9,7 +9,7 @@ blocks, so that thousands of architectures cost one product of matrices.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Parameter:
     """It exists only where this parameter is above this number; None: always."""
 
 
-class Space(ABC):
+class Space:
     """A finite set of architectures.
 
     >>> from hetbench.spaces import space
