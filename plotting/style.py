@@ -1,0 +1,140 @@
+"""What all figures share: colours of families, styles of methods, sizes, and writing PNG and PDF.
+
+Colours are those of Okabe and Ito, which colour-blind readers tell apart. Those of families, and those of methods of
+one line pattern, also differ by at least `GREY_STEP` of 255 levels of grey, so that a black and white print serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hetbench.schema import FAMILIES
+
+__all__ = ["FAMILY", "GREY_STEP", "METHODS", "Style", "digits", "grey", "legend", "methods",
+           "of_unit", "panels", "save", "text_on"]  # fmt: skip
+
+GREY_STEP = 25
+DPI = 150
+COLUMN, ROW = 4.0, 3.2  # inches of one panel
+_BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
+_YELLOW, _BLUE, _VERMILLION, _PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
+_SOLID, _DASHED, _DASH_DOT, _DOTTED = "-", (0, (5, 2)), (0, (6, 1.5, 1, 1.5)), (0, (1.2, 1.4))
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one series is drawn."""
+
+    colour: str
+    marker: str
+    line: Any
+
+    def of_line(self) -> dict[str, Any]:
+        """Arguments of `Axes.plot`; markers have a dark edge, so that bright ones are seen on white."""
+        return {"color": self.colour, "linestyle": self.line, "marker": self.marker, **_MARKED}
+
+    def of_points(self) -> dict[str, Any]:
+        """Arguments of `Axes.scatter`."""
+        return {"color": self.colour, "marker": self.marker, "edgecolors": "black"}
+
+
+_MARKED = {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.4, "linewidth": 1.5}
+FAMILY = MappingProxyType(dict(zip(FAMILIES, (
+    Style(_BLUE, "o", _SOLID), Style(_VERMILLION, "s", _DASHED), Style(_ORANGE, "^", _DASH_DOT),
+    Style(_BLACK, "D", _DOTTED), Style(_YELLOW, "v", (0, (8, 2, 2, 2, 2, 2))),
+), strict=True)))  # fmt: skip
+_SERIES = (
+    Style(_BLUE, "o", _SOLID), Style(_ORANGE, "s", _SOLID), Style(_BLACK, "^", _SOLID), Style(_VERMILLION, "D", _SOLID),
+    Style(_GREEN, "v", _DASHED), Style(_PURPLE, "P", _DASHED), Style(_BLACK, "X", _DASHED),
+    Style(_SKY, "<", _DASH_DOT), Style(_VERMILLION, ">", _DASH_DOT), Style(_BLUE, "p", _DASH_DOT),
+    Style(_ORANGE, "h", _DOTTED), Style(_GREEN, "*", _DOTTED), Style(_BLACK, "d", _DOTTED),
+)  # fmt: skip
+METHODS = (
+    "nsga2", "ehvi", "random", "local_search", "mo_rea", "mo_asha", "grid", "tpe", "bo_random", "bore", "cqr",
+    "regularized_evolution", "bo_linear",
+)  # fmt: skip
+"""Search methods whose style is the same in every figure; others take what is left."""
+
+
+def methods(names: Iterable[str]) -> dict[str, Style]:
+    """A style for every method; beyond the number of styles they repeat.
+
+    >>> methods(["nsga2", "my_own"])["my_own"] == methods(["my_own"])["my_own"]
+    False
+    """
+    present = sorted(set(names))
+    known = {name: _SERIES[METHODS.index(name)] for name in present if name in METHODS}
+    left = [style for style in _SERIES if style not in known.values()] or list(_SERIES)
+    others = [name for name in present if name not in METHODS]
+    return known | {name: left[index % len(left)] for index, name in enumerate(others)}
+
+
+def grey(colour: str) -> float:
+    """The grey that a `#rrggbb` colour prints as, 0 to 255 (ITU-R BT.601).
+
+    >>> round(grey("#ffffff"))
+    255
+    """
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def panels(rows: int, columns: int, *, width: float = COLUMN, height: float = ROW, **options: Any) -> tuple[Any, Any]:
+    """A figure and its axes, [rows, columns]."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(
+        rows, columns, figsize=(width * columns, height * rows), layout="constrained", squeeze=False, **options
+    )
+
+
+def legend(figure: Any, axis: Any, title: str | None = None, *, order: Sequence[str] = ()) -> None:
+    """One legend to the right of all panels, where it hides nothing; labels in the given order, others after them."""
+    found = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
+    labels = [*order, *(label for label in found if label not in order)]
+    figure.legend(
+        [found[label] for label in labels], labels, loc="outside right upper", fontsize=8, title=title,
+        title_fontsize=8, frameon=False, handlelength=3.2,
+    )  # fmt: skip
+
+
+def of_unit(unit: str) -> str:
+    """What to write after a name: a comma and the unit, nothing for a number without one.
+
+    >>> of_unit("ms"), of_unit("1")
+    (', ms', '')
+    """
+    return "" if unit in ("", "1") else f", {unit}"
+
+
+def text_on(colour: Any) -> str:
+    """Black or white, whichever is read on a matplotlib colour (red, green, blue, ...) of 0 to 1."""
+    return "black" if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 0.5 else "white"
+
+
+def digits(value: float) -> str:
+    """Two significant digits, without exponent from 0.001 to 999,999.
+
+    >>> digits(0.01234), digits(12.6), digits(2345.0)
+    ('0.012', '13', '2,345')
+    """
+    return f"{value:,.0f}" if 10 <= abs(value) < 1e6 else f"{value:.2g}"
+
+
+def save(figure: Any, folder: Path, name: str) -> list[Path]:
+    """Write `name`.png and `name`.pdf, and close the figure."""
+    import matplotlib.pyplot as plt
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / f"{name}.{kind}" for kind in ("png", "pdf")]
+    for path in written:
+        figure.savefig(path, dpi=DPI)
+    plt.close(figure)
+    return written
