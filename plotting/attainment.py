@@ -9,8 +9,6 @@ from functools import partial
 from math import ceil
 from typing import Any
 
-import numpy as np
-
 from plotting import fronts, style
 from plotting.command import run
 from plotting.searches import RESULTS, Search, limits, of_objectives, staircase_of
@@ -36,18 +34,20 @@ def draw(search: Search) -> Any:
     names = list(search.methods)
     columns = min(_COLUMNS, len(names))
     figure, axes = style.panels(ceil(len(names) / columns), columns, width=3.2, height=2.7, sharex=True, sharey=True)
-    looks, signs = style.methods(names), np.array([each.sign for each in search.objectives])
+    looks = style.methods(names)
     for axis, name in zip(axes.ravel(), names, strict=False):
         runs = [each.points for each in search.methods[name]]
         for label, level in levels(len(runs)).items():
             line, width = _LINES[label]
             edge = staircase_of(search, fronts.attainment(runs, level))
             axis.plot(*edge, color=looks[name].colour, linestyle=line, linewidth=width, label=label)
-        axis.scatter(*(search.front * signs).T, s=7, color="#777777", linewidths=0, label="best known", zorder=1)
+        axis.scatter(*(search.front * search.signs).T, s=7, color="#777777", linewidths=0, label="best known", zorder=1)
         axis.set_title(f"{name}, {len(runs)} seeds", fontsize=9)
         limits(axis, search)
     for axis in axes.ravel()[len(names) :]:
         axis.set_visible(False)
+    for axis in axes.ravel()[max(len(names) - columns, 0) : len(names)]:  # the lowest of its column
+        axis.tick_params(labelbottom=True)
     figure.supxlabel(search.objectives[0].label, fontsize=9)
     figure.supylabel(search.objectives[1].label, fontsize=9)
     figure.suptitle(f"attainment surfaces, {search.title}", fontsize=10)

@@ -29,8 +29,10 @@ def draw(search: Search) -> Any:
         ends[name] = counted[1][-1]
     best = sorted(ends, key=lambda name: -ends[name])
     point = ", ".join(f"{each.sign * value:.3g}" for each, value in zip(search.objectives, search.reference, strict=True))
-    axes[0, 0].set(xlabel="evaluations", ylabel="hypervolume, share of the box", xscale="log")
-    axes[0, 1].set(xlabel="simulated time, s", xscale="log")
+    axes[0, 0].set(xlabel="evaluations", ylabel="hypervolume, share of the box")
+    axes[0, 1].set(xlabel="simulated time, s")
+    for axis in axes[0]:
+        style.log_ticks(axis, "x")
     figure.suptitle(f"{search.title}\nreference point {point}", fontsize=9)
     style.legend(figure, axes[0, 0], "mean over seeds,\nband: 1 standard error", order=best)
     return figure

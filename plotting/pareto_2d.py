@@ -16,28 +16,25 @@ from plotting.searches import RESULTS, Search, limits, of_objectives, staircase_
 
 __all__ = ["RESULTS", "draw", "main", "read"]
 
+_MARKS = 0.09
 read = partial(of_objectives, count=2)
 
 
 def draw(search: Search) -> Any:
-    """Every evaluation as a dot, and the front of each method as a staircase."""
-    figure, axes = style.panels(1, 1, width=8.5, height=5)
+    """Every evaluation as a dot, and the front of each method as a staircase over that of all."""
+    figure, axes = style.panels(1, 1, width=7.5, height=5.2)
     axis, looks = axes[0, 0], style.methods(search.methods)
-    signs = np.array([each.sign for each in search.objectives])
-    shown, names = [], list(search.methods)
-    for name in names:
-        points = np.concatenate([run.points for run in search.methods[name]])
-        axis.scatter(*(points * signs).T, s=2, color="#bbbbbb", linewidths=0, rasterized=True, zorder=1)
-        shown.append(fronts.nondominated(points))
-    for name, front in zip(names, shown, strict=True):
-        if len(front):
-            how = looks[name]
-            axis.plot(*staircase_of(search, front), color=how.colour, linestyle=how.line, linewidth=1.3, zorder=2)
-            axis.plot(*(front * signs).T, label=name, **how.of_line() | {"linestyle": "none"}, zorder=3)
+    points = np.concatenate([run.points for run in search.runs]) * search.signs
+    axis.scatter(*points.T, s=2, color="#999999", linewidths=0, rasterized=True, label="every evaluation", zorder=1)
+    axis.plot(*staircase_of(search, search.front), color="#cccccc", linewidth=6, label="best known", zorder=1)
+    for index, (name, runs) in enumerate(search.methods.items()):
+        front = fronts.nondominated(np.concatenate([run.points for run in runs]))
+        every = (index / len(looks) * _MARKS, _MARKS)  # shares of the line: markers of two methods seldom meet
+        axis.plot(*staircase_of(search, front), label=name, markevery=every, **looks[name].of_line() | {"linewidth": 1.1})
     axis.set(xlabel=search.objectives[0].label, ylabel=search.objectives[1].label)
     axis.set_title(search.title, fontsize=10)
     limits(axis, search)
-    style.legend(figure, axis, f"{len(search.runs)} runs")
+    style.legend(figure, axis, f"fronts over all seeds,\n{len(search.runs)} runs", order=list(search.methods))
     return figure
 
 

@@ -26,18 +26,18 @@ def draw(search: Search) -> Any:
     axes[0, 0].remove()
     space = figure.add_subplot(2, 2, 1, projection="3d")
     flat, looks = axes.ravel()[1:], style.methods(search.methods)
-    signs = np.array([each.sign for each in search.objectives])
     for name, runs in search.methods.items():
-        found = fronts.nondominated(np.concatenate([run.points for run in runs])) * signs
+        found = fronts.nondominated(np.concatenate([run.points for run in runs])) * search.signs
         points, how = found.T, looks[name].of_points()
         space.scatter(*points, s=14, label=name, depthshade=False, linewidths=0.3, **how)
         for axis, (x, y) in zip(flat, _VIEWS, strict=True):
             axis.scatter(points[x], points[y], s=14, alpha=0.8, linewidths=0.3, **how)
     for axis, (x, y) in zip(flat, _VIEWS, strict=True):
         axis.set(xlabel=search.objectives[x].label, ylabel=search.objectives[y].label)
-    space.set(**dict(zip(("xlabel", "ylabel", "zlabel"), (each.name for each in search.objectives), strict=True)))
+    names = [each.name for each in search.objectives]
+    space.set(xlabel=names[0], ylabel=names[1])
+    space.set_title(f"upwards: {names[2]}", fontsize=9)  # beside the axis it would lie over the next panel
     space.tick_params(labelsize=7)
-    space.set_box_aspect(None, zoom=0.85)  # room for the label of the third axis
     figure.suptitle(search.title, fontsize=10)
     style.legend(figure, space, f"{len(search.runs)} runs")
     return figure

@@ -29,26 +29,29 @@ def simple_regret(search: Search, one: Run, objective: int) -> Any:
 
 
 def draw(search: Search) -> Any:
-    """The hypervolume first, then every objective; log axes, on which a regret of 0 ends the line."""
+    """The hypervolume first, if there are several objectives, then each; on log axes a regret of 0 ends the line."""
     count = len(search.objectives)
-    figure, axes = style.panels(1, count + 1, width=4, height=3.8)
+    titles = [f"{each.name} {'above' if each.sign > 0 else 'below'} the best known{style.of_unit(each.unit)}"
+              for each in search.objectives]  # fmt: skip
+    titles = ["hypervolume regret, share of the box", *titles] if count > 1 else titles
+    figure, axes = style.panels(1, len(titles), width=4, height=3.8)
     looks, ends = style.methods(search.methods), {}
+    least = np.full(len(titles), np.inf)
     for name, runs in search.methods.items():
-        lines = [[hypervolume_regret(search, each) for each in runs]]
+        lines = [[hypervolume_regret(search, each) for each in runs]] if count > 1 else []
         lines += [[simple_regret(search, each, index) for each in runs] for index in range(count)]
-        for axis, values in zip(axes[0], lines, strict=True):
+        for place, (axis, values) in enumerate(zip(axes[0], lines, strict=True)):
             at, mean, error = average([(evaluations(value), value) for value in values])
-            some = np.isfinite(mean) & (mean > 0)
-            if some.any():
-                drawn(axis, (at[some], mean[some], error[some]), name, looks[name])
-            else:
-                axis.plot([], [], label=name, **looks[name].of_line())
+            some = mean > 0
+            drawn(axis, (at[some], mean[some], error[some]), name, looks[name])
+            least[place] = min(least[place], mean[some].min(initial=np.inf))
         ends[name] = np.mean([line[-1] for line in lines[0]])
-    titles = ["hypervolume regret, share of the box"]
-    titles += [f"{each.name} above the best known{style.of_unit(each.unit)}" if each.sign > 0 else
-               f"{each.name} below the best known{style.of_unit(each.unit)}" for each in search.objectives]  # fmt: skip
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set(xlabel="evaluations", xscale="log", yscale="log")
+    for axis, title, lowest in zip(axes[0], titles, least, strict=True):
+        axis.set(xscale="log", yscale="log")
+        if np.isfinite(lowest):
+            axis.set_ylim(bottom=lowest / 2)  # bands reach 0
+        style.log_ticks(axis, "xy")
+        axis.set(xlabel="evaluations")
         axis.set_title(title, fontsize=9)
     figure.suptitle(search.title, fontsize=10)
     order = sorted(ends, key=lambda name: ends[name])

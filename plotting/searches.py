@@ -84,6 +84,17 @@ class Search:
         """What no run beat, [k, objectives]."""
         return fronts.nondominated(np.concatenate([fronts.nondominated(run.points) for run in self.runs]))
 
+    @cached_property
+    def shown(self) -> tuple[Any, Any]:
+        """Least and greatest coordinates of the fronts of all runs, [objectives] each."""
+        points = np.concatenate([fronts.nondominated(run.points) for run in self.runs])
+        return points.min(axis=0), points.max(axis=0)
+
+    @property
+    def signs(self) -> Any:
+        """What turns minimised coordinates into own ones, [objectives]."""
+        return np.array([each.sign for each in self.objectives])
+
     def scaled(self, points: Any) -> Any:
         """Points with 0 at the ideal and 1 at the reference point: hypervolumes are shares of the box between."""
         return (points - self.ideal) / (self.reference - self.ideal)
@@ -123,7 +134,7 @@ def _search(folder: Path, space: str, slug: str, paths: Sequence[Path]) -> Searc
         raise InvalidInputError(f"{paths[0].parent.parent}: the runs don't state one reference point and objectives.")
     objectives = tuple(Objective(o["name"], o["unit"], o["better"]) for o in stated[0]["objectives"])
     runs = tuple(_run(table.to_pandas(), objectives) for table in tables)
-    ideal = known.get("ideal") or np.nanmin(np.concatenate([run.points for run in runs]), axis=0)
+    ideal = stated[0].get("ideal") or known.get("ideal") or np.nanmin(np.concatenate([run.points for run in runs]), axis=0)
     reference = np.array(stated[0]["reference_point"], dtype=float)
     return Search(space, slug, objectives, reference, np.array(ideal, dtype=float), runs)
 
@@ -144,14 +155,16 @@ def average(lines: Sequence[tuple[Any, Any]], *, log: bool = False) -> tuple[Any
         at = np.unique(np.concatenate([where for where, _ in lines]))
         at = at[(at >= first) & (at <= last)]
     rows = np.array([value[np.searchsorted(where, at * (1 + 1e-12), side="right") - 1] for where, value in lines])
+    known = np.isfinite(rows).all(axis=0)  # a run has no best value before its first feasible one
+    at, rows = at[known], rows[:, known]
     error = rows.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.zeros(len(at))
     return at, rows.mean(axis=0), error
 
 
 def staircase_of(search: Search, front: Any) -> tuple[Any, Any]:
-    """x and y of a front's edge in own units, as far as the worst of all fronts or the reference point."""
-    signs = np.array([each.sign for each in search.objectives])
-    return tuple((fronts.staircase(front, search.reference) * signs).T)
+    """x and y of a front's edge in own units, drawn beyond the reference point and all that is shown."""
+    end = np.maximum(search.reference, search.shown[1])
+    return tuple((fronts.staircase(front, end + (end - search.shown[0])) * search.signs).T)
 
 
 def evaluations(values: Any) -> Any:
@@ -160,11 +173,9 @@ def evaluations(values: Any) -> Any:
 
 
 def limits(axis: Any, search: Search) -> None:
-    """Show the fronts of all methods with some margin, not all that dominated points reach."""
-    signs = np.array([each.sign for each in search.objectives])
-    shown = [fronts.nondominated(run.points) for run in search.runs]
-    low, high = (getattr(np.concatenate(shown), end)(axis=0) for end in ("min", "max"))
-    ends = np.array([low - 0.06 * (high - low), high + 0.25 * (high - low)]) * signs
+    """Show the fronts of all runs with some margin, not all that dominated points reach."""
+    low, high = search.shown
+    ends = np.array([low - 0.06 * (high - low), high + 0.06 * (high - low)]) * search.signs
     axis.set(xlim=sorted(ends[:, 0]), ylim=sorted(ends[:, 1]))
 
 

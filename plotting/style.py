@@ -14,12 +14,14 @@ from typing import Any
 
 from hetbench.schema import FAMILIES
 
-__all__ = ["FAMILY", "GREY_STEP", "METHODS", "Style", "digits", "grey", "legend", "methods",
+__all__ = ["FAMILY", "GREY_STEP", "METHODS", "Style", "digits", "grey", "legend", "log_ticks", "methods",
            "of_unit", "panels", "save", "text_on"]  # fmt: skip
 
 GREY_STEP = 25
 DPI = 150
 COLUMN, ROW = 4.0, 3.2  # inches of one panel
+LEGEND = 1.9  # inches of a legend beside them
+_MANY = 300  # from end to end of a log axis
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 _YELLOW, _BLUE, _VERMILLION, _PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
 _SOLID, _DASHED, _DASH_DOT, _DOTTED = "-", (0, (5, 2)), (0, (6, 1.5, 1, 1.5)), (0, (1.2, 1.4))
@@ -96,7 +98,9 @@ def panels(rows: int, columns: int, *, width: float = COLUMN, height: float = RO
 
 
 def legend(figure: Any, axis: Any, title: str | None = None, *, order: Sequence[str] = ()) -> None:
-    """One legend to the right of all panels, where it hides nothing; labels in the given order, others after them."""
+    """One legend to the right of all panels, in room of its own; labels in the given order, others after them."""
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width + LEGEND, height)
     found = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
     labels = [*order, *(label for label in found if label not in order)]
     figure.legend(
@@ -112,6 +116,19 @@ def of_unit(unit: str) -> str:
     (', ms', '')
     """
     return "" if unit in ("", "1") else f", {unit}"
+
+
+def log_ticks(axis: Any, which: str) -> None:
+    """Log scale of the axes named in `which` ("x", "y", "xy"); ticks at 1, 2 and 5, or at 1 where decades are many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for name in which:
+        getattr(axis, f"set_{name}scale")("log")
+        low, high = getattr(axis, f"get_{name}lim")()
+        ticks = getattr(axis, f"{name}axis")
+        ticks.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _MANY * low else (1,)))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        ticks.set_minor_formatter(NullFormatter())
 
 
 def text_on(colour: Any) -> str:
