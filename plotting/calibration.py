@@ -2,7 +2,8 @@
 
     python -m plotting.calibration --results runs --out runs/figures
 
-From predictions of what was held out; intervals come from other rows held out alike (`plotting.holdouts`).
+From predictions of what was held out; intervals come from other rows held out alike (`plotting.holdouts`): of another
+half of the shapes or models, and for a chip from the other chips left out, but never narrower than those of models.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def draw(tables: Any) -> Any:
                 axis.plot([100 * x for x in levels], 100 * row[levels], label=label, **how.of_line())
         axis.set(xlabel="interval should hold, %")
         axis.set_title(title, fontsize=10)
-        axis.legend(fontsize=8, loc="lower right", handlelength=3.2)
+        axis.legend(fontsize=8, loc="best", handlelength=3.2)
     axes[0, 0].set_ylabel("interval holds, % of measurements")
     return figure
 

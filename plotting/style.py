@@ -15,12 +15,13 @@ from typing import Any
 from hetbench.schema import FAMILIES
 
 __all__ = ["FAMILY", "GREY_STEP", "METHODS", "Style", "digits", "grey", "legend", "log_ticks", "methods",
-           "of_unit", "panels", "save", "text_on"]  # fmt: skip
+           "of_unit", "panels", "save", "short", "text_on"]  # fmt: skip
 
 GREY_STEP = 25
 DPI = 150
 COLUMN, ROW = 4.0, 3.2  # inches of one panel
 LEGEND = 1.9  # inches of a legend beside them
+_BRIGHT = 200  # of 255 levels of grey
 _MANY = 300  # from end to end of a log axis
 _BLACK, _ORANGE, _SKY, _GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
 _YELLOW, _BLUE, _VERMILLION, _PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
@@ -36,8 +37,11 @@ class Style:
     line: Any
 
     def of_line(self) -> dict[str, Any]:
-        """Arguments of `Axes.plot`; markers have a dark edge, so that bright ones are seen on white."""
-        return {"color": self.colour, "linestyle": self.line, "marker": self.marker, **_MARKED}
+        """Arguments of `Axes.plot`; markers, and bright lines too, have a dark edge, to be seen on white."""
+        from matplotlib.patheffects import Normal, Stroke
+
+        edge = [Stroke(linewidth=2.4, foreground="black"), Normal()] if grey(self.colour) > _BRIGHT else []
+        return {"color": self.colour, "linestyle": self.line, "marker": self.marker, "path_effects": edge, **_MARKED}
 
     def of_points(self) -> dict[str, Any]:
         """Arguments of `Axes.scatter`."""
@@ -118,6 +122,18 @@ def of_unit(unit: str) -> str:
     return "" if unit in ("", "1") else f", {unit}"
 
 
+def short(value: float) -> str:
+    """A number for a tick.
+
+    >>> short(0.05), short(2000), short(500000), short(2e6)
+    ('0.05', '2,000', '500k', '2M')
+    """
+    for least, unit, name in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if value >= least:
+            return f"{value / unit:,g}{name}"
+    return f"{value:,g}"
+
+
 def log_ticks(axis: Any, which: str) -> None:
     """Log scale of the axes named in `which` ("x", "y", "xy"); ticks at 1, 2 and 5, or at 1 where decades are many."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -127,7 +143,7 @@ def log_ticks(axis: Any, which: str) -> None:
         low, high = getattr(axis, f"get_{name}lim")()
         ticks = getattr(axis, f"{name}axis")
         ticks.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _MANY * low else (1,)))
-        ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        ticks.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
         ticks.set_minor_formatter(NullFormatter())
 
 
