@@ -35,9 +35,9 @@ def draw(frame: Any) -> Any:
             continue
         error = (part.predicted / part.measured - 1).abs().median()
         shown = part.sample(min(len(part), _POINTS), random_state=0)
-        size = 8 if len(part) > 1000 else 20
+        size, edge = (8, 0.2) if len(part) > 1000 else (20, 0.5)
         how = style.FAMILY[family].of_points()
-        axis.scatter(shown.measured, shown.predicted, s=size, alpha=0.5, linewidths=0.2, rasterized=True, **how)
+        axis.scatter(shown.measured, shown.predicted, s=size, alpha=0.5, linewidths=edge, rasterized=True, **how)
         ends = [part.measured.min() / 1.5, part.measured.max() * 1.5]
         axis.plot(ends, ends, color="black", linewidth=0.8)
         for factor in (0.8, 1.2):
