@@ -26,26 +26,34 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def draw(frame: Any) -> Any:
-    """One panel a metric, one line a chip with the band of its intervals."""
-    figure, axes = style.panels(1, len(_METRICS), width=4.4, height=4)
-    for axis, metric in zip(axes[0], _METRICS, strict=True):
-        of_metric = frame[frame.metric == metric]
-        for family, how in style.FAMILY.items():
-            part = of_metric[of_metric.family == family].sort_values("batch")
-            if len(part):
-                levels = "".join(sorted(set(part.level.dropna())))
-                label = f"{part.chip.iloc[0]}\n{part.precision.iloc[0]}, level {levels}"
-                axis.plot(part.batch, part.value, label=label, **how.of_line())
-                lower, upper = part.lower.fillna(part.value), part.upper.fillna(part.value)
-                axis.fill_between(part.batch, lower, upper, color=how.colour, alpha=0.15, linewidth=0)
-        style.log_ticks(axis, "xy")
-        batches = sorted(set(of_metric.batch))
-        axis.set_xticks(batches, [str(batch) for batch in batches])
-        axis.set_xticks([], minor=True)
-        axis.set(xlabel="batch", ylabel=f"{metric}{style.of_unit(of_metric.unit.iloc[0])}")
-    figure.suptitle(f"{frame.model.iloc[0]}, bands: 90 % intervals", fontsize=10)
-    style.legend(figure, axes[0, 0])
+    """A row of panels a metric, one panel a chip with the band of its intervals, the other chips in grey."""
+    chips = {family: part for family in style.FAMILY if len(part := frame[frame.family == family])}
+    figure, axes = style.panels(len(_METRICS), len(chips), width=2.5, height=2.7, sharex=True, sharey="row")
+    for row, metric in zip(axes, _METRICS, strict=True):
+        of_metric = frame[frame.metric == metric].sort_values("batch")
+        for axis, (family, whole) in zip(row, chips.items(), strict=True):
+            for name, part in of_metric.groupby("family", sort=False):
+                if name == family:
+                    _own(axis, part, style.FAMILY[family])
+                else:
+                    axis.plot(part.batch, part.value, color="#aaaaaa", linewidth=0.8, zorder=1)
+            if metric == _METRICS[0]:
+                levels = "".join(sorted(set(whole.level.dropna())))
+                axis.set_title(f"{whole.chip.iloc[0]}\n{whole.precision.iloc[0]}, level {levels}", fontsize=8)
+        style.log_ticks(row[0], "xy")
+        row[0].set_ylabel(f"{metric}{style.of_unit(of_metric.unit.iloc[0])}")
+    batches = sorted(set(frame.batch))[::2]
+    axes[0, 0].set_xticks(batches, [str(batch) for batch in batches])
+    axes[0, 0].set_xticks([], minor=True)
+    figure.supxlabel("batch", fontsize=10)
+    figure.suptitle(f"{frame.model.iloc[0]}; bands: 90 % intervals, grey: the other chips", fontsize=10)
     return figure
+
+
+def _own(axis: Any, part: pd.DataFrame, how: style.Style) -> None:
+    lower, upper = part.lower.fillna(part.value), part.upper.fillna(part.value)
+    axis.fill_between(part.batch, lower, upper, color=how.colour, alpha=0.3, linewidth=0)
+    axis.plot(part.batch, part.value, **how.of_line())
 
 
 def main() -> None:

@@ -22,7 +22,10 @@ RESULTS = "tables"
 def read(folder: Path) -> dict[str, Any]:
     """By space a table of architectures, one column a metric (`latency@cuda`)."""
     found = files(folder, "architectures-*.parquet", "python -m plotting.tables")
-    return {path.stem.removeprefix("architectures-"): pd.read_parquet(path) for path in found}
+    tables = {path.stem.removeprefix("architectures-"): pd.read_parquet(path) for path in found}
+    for name, table in tables.items():
+        table.attrs["space"] = name
+    return tables
 
 
 def matrix(frame: pd.DataFrame) -> pd.DataFrame:
@@ -33,12 +36,13 @@ def matrix(frame: pd.DataFrame) -> pd.DataFrame:
 def draw(frame: Any) -> Any:
     """All columns against all."""
     table = matrix(frame)
+    least = -1 if (table < 0).any(axis=None) else 0
     figure, axes = style.panels(1, 1, width=2.2 + 0.46 * len(table), height=1.6 + 0.42 * len(table))
-    image = heat(axes[0, 0], table, lambda row, column: f"{table.iat[row, column]:.2f}", (-1, 1), size=7)
+    image = heat(axes[0, 0], table, lambda row, column: f"{table.iat[row, column]:.2f}", (least, 1), size=7)
     axes[0, 0].tick_params(axis="x", rotation=60)
     for label in axes[0, 0].get_xticklabels():
         label.set(ha="right", rotation_mode="anchor")
-    axes[0, 0].set_title(f"rank correlation over {len(frame):,} architectures", fontsize=10)
+    axes[0, 0].set_title(f"rank correlation over {len(frame):,} architectures of {frame.attrs['space']}", fontsize=10)
     figure.colorbar(image, ax=axes[0, 0], fraction=0.04)
     return figure
 

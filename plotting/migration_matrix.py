@@ -19,6 +19,7 @@ from plotting.holdouts import FAMILIES
 __all__ = ["RESULTS", "draw", "main", "read"]
 
 RESULTS = "tables"
+_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -41,8 +42,8 @@ def draw(frame: Any) -> Any:
     axes[0, 0].set(xlabel="target", ylabel="source")
     axes[0, 0].set_title(f"{frame.model.iloc[0]}: latency on the target / on the source, evidence level", fontsize=9)
     bar = figure.colorbar(image, ax=axes[0, 0], fraction=0.05)
-    ticks = [tick for tick in (-2, -1, -0.5, 0, 0.5, 1, 2) if abs(tick) <= widest]
-    bar.set_ticks(ticks, labels=[f"x {10**tick:.2g}" for tick in ticks])
+    ticks = [ratio for ratio in _TICKS if abs(np.log10(ratio)) <= widest]
+    bar.set_ticks(np.log10(ticks), labels=[f"x {ratio:g}" for ratio in ticks])
     return figure
 
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import pandas as pd
 
-from hetbench import HetBench
+from hetbench import HetBench, graph
 from hetbench.answers import LEVELS
 from hetbench.chips import default_chip
 from hetbench.errors import RefusedError
+from hetbench.migration import SUPPORT
+from hetbench.migration import coverage as operator_coverage
 from hetbench.models import models
 from hetbench.schema import FAMILIES
 from hetbench.spaces import BlockSpace, space, spaces
@@ -32,15 +34,27 @@ _OF_NONE = ("memory", "flops", "params")
 
 
 def coverage(api: HetBench) -> pd.DataFrame:
-    """Operator coverage of every model of the catalogue on every family: model, category, family, chip, value in %."""
+    """Operator coverage of every model of the catalogue on every family: model, category, family, chip, `value` in %.
+
+    Columns native ... unknown split the calls, in %, by how the back end runs them.
+    """
     rows = []
     for name, model in models().items():
         for family in FAMILIES:
             found = _answer(api, name, target=family, metric="coverage")
             if found is not None:
                 rows.append({"model": name, "category": model.category, "family": family, "chip": found.chip,
-                             "value": found.value})  # fmt: skip
+                             "value": found.value, **_split(name, family)})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _split(model: str, family: str) -> dict[str, float]:
+    """Share of a model's operator calls by how the back end runs them, in %."""
+    found = operator_coverage(graph.load(model), default_chip(family)[0])
+    status = {each.operator: each.status for each in found.operators}
+    total = sum(found.calls.values())
+    calls = {name: sum(count for op, count in found.calls.items() if status[op] == name) for name in SUPPORT}
+    return {name: 100 * count / total for name, count in calls.items()}
 
 
 def batch_scaling(api: HetBench, names: Sequence[str] = MODELS, batches: Sequence[int] = BATCHES) -> pd.DataFrame:
