@@ -19,7 +19,7 @@ from plotting.holdouts import held, model_rows, operator_rows
 __all__ = ["LEVELS", "RESULTS", "draw", "main", "read"]
 
 RESULTS = "."
-LEVELS = tuple(round(0.5 + 0.04 * step, 2) for step in range(12)) + (0.98,)
+LEVELS = tuple(round(0.5 + 0.04 * step, 2) for step in range(13))
 """What `confidence=` may be."""
 _TITLES = ("B: operators, shapes never seen", "C: whole models never seen", "D: whole models on a chip never seen")
 

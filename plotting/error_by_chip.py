@@ -46,7 +46,9 @@ def draw(tables: Any) -> Any:
                 medianprops={"color": "black", "linewidth": 0},
             )  # fmt: skip
             axis.scatter([errors.median()], [place], s=26, zorder=4, linewidths=0.8, **how.of_points())
-            axis.annotate(f"{len(errors):,}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7)
+            axis.annotate(
+                f"{len(errors):,}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7
+            )  # fmt: skip
         axis.set(xlabel="absolute error, %")
         axis.set_title(title, fontsize=10)
     style.log_ticks(axes[0, 0], "x")

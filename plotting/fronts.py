@@ -70,7 +70,8 @@ def growth(points: Array, reference: Array) -> Array:
 def attainment(runs: Sequence[Array], level: int) -> Array:
     """The corners of what at least `level` of the runs attained, two objectives, [k, 2].
 
-    Level 1 is the best surface of all runs, `len(runs)` the worst, the middle one the median (Fonseca and Fleming, 1996).
+    Level 1 is the best surface of all runs, `len(runs)` the worst, the middle one the median (Fonseca and Fleming,
+    1996).
 
     >>> attainment([np.array([[1.0, 3.0]]), np.array([[2.0, 1.0]])], 2).tolist()
     [[2.0, 3.0]]

@@ -19,8 +19,10 @@ from plotting.command import files
 __all__ = ["FAMILIES", "band", "held", "model_rows", "operator_rows", "others", "with_intervals"]
 
 _LEAST = 30  # rows that set an interval of their own; fewer take the family's
-_SHAPE = ("op", "dtype", "b", "m", "n", "k", "c", "h", "w", "oc", "kh", "kw", "stride", "pad", "groups", "batch", "q_len",
-          "kv_len", "heads", "kv_heads", "head_dim", "causal", "window", "numel", "rows", "cols", "tokens", "dim")  # fmt: skip
+_SHAPE = (
+    "op", "dtype", "b", "m", "n", "k", "c", "h", "w", "oc", "kh", "kw", "stride", "pad", "groups", "batch", "q_len",
+    "kv_len", "heads", "kv_heads", "head_dim", "causal", "window", "numel", "rows", "cols", "tokens", "dim",
+)  # fmt: skip
 _TAKEN = ("group", "family", "chip", "measured", "predicted", "unit", "cell")
 
 

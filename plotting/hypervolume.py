@@ -28,7 +28,7 @@ def draw(search: Search) -> Any:
         drawn(axes[0, 1], timed, name, looks[name])
         ends[name] = counted[1][-1]
     best = sorted(ends, key=lambda name: -ends[name])
-    point = ", ".join(f"{each.sign * value:.3g}" for each, value in zip(search.objectives, search.reference, strict=True))
+    point = ", ".join(f"{value:.3g}" for value in search.signs * search.reference)
     axes[0, 0].set(xlabel="evaluations", ylabel="hypervolume, share of the box")
     axes[0, 1].set(xlabel="simulated time, s")
     for axis in axes[0]:

@@ -30,7 +30,8 @@ def draw(search: Search) -> Any:
     for index, (name, runs) in enumerate(search.methods.items()):
         front = fronts.nondominated(np.concatenate([run.points for run in runs]))
         every = (index / len(looks) * _MARKS, _MARKS)  # shares of the line: markers of two methods seldom meet
-        axis.plot(*staircase_of(search, front), label=name, markevery=every, **looks[name].of_line() | {"linewidth": 1.1})
+        looks_thin = looks[name].of_line() | {"linewidth": 1.1}
+        axis.plot(*staircase_of(search, front), label=name, markevery=every, **looks_thin)
     axis.set(xlabel=search.objectives[0].label, ylabel=search.objectives[1].label)
     axis.set_title(search.title, fontsize=10)
     limits(axis, search)

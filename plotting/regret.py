@@ -47,11 +47,13 @@ def draw(search: Search) -> Any:
             least[place] = min(least[place], mean[some].min(initial=np.inf))
         ends[name] = np.mean([line[-1] for line in lines[0]])
     for axis, title, lowest in zip(axes[0], titles, least, strict=True):
-        axis.set(xscale="log", yscale="log")
-        if np.isfinite(lowest):
-            axis.set_ylim(bottom=lowest / 2)  # bands reach 0
-        style.log_ticks(axis, "xy")
         axis.set(xlabel="evaluations")
+        if np.isfinite(lowest):
+            axis.set(xscale="log", yscale="log")
+            axis.set_ylim(bottom=lowest / 2)  # bands reach 0
+            style.log_ticks(axis, "xy")
+        else:
+            axis.text(0.5, 0.5, "0 in all runs", transform=axis.transAxes, ha="center", fontsize=9)
         axis.set_title(title, fontsize=9)
     figure.suptitle(search.title, fontsize=10)
     order = sorted(ends, key=lambda name: ends[name])

@@ -21,6 +21,7 @@ __all__ = ["RESULTS", "Objective", "Run", "Search", "average", "drawn", "evaluat
 
 RESULTS = "search"
 _MADE_BY = "python -m baselines.search"
+_SPAN = 1e4  # greatest ratio of moments
 _TIMES = 200  # moments at which runs are averaged
 
 
@@ -88,7 +89,8 @@ class Search:
     def shown(self) -> tuple[Any, Any]:
         """Least and greatest coordinates of the fronts of all runs, [objectives] each."""
         points = np.concatenate([fronts.nondominated(run.points) for run in self.runs])
-        return points.min(axis=0), points.max(axis=0)
+        low, high = points.min(axis=0), points.max(axis=0)
+        return low, np.where(high > low, high, low + np.maximum(np.abs(low), 1.0))
 
     @property
     def signs(self) -> Any:
@@ -107,11 +109,15 @@ class Search:
 
 
 def read(folder: Path) -> dict[str, Search]:
-    """Every problem below the folder, by `space-slug`."""
+    """Every problem below the folder of which some run has a feasible row, by `space-slug`."""
     found: dict[tuple[str, str], list[Path]] = {}
     for path in files(folder, "*/*/*/seed*.parquet", _MADE_BY):
         found.setdefault((path.parts[-4], path.parts[-3]), []).append(path)
-    return {f"{space}-{slug}": _search(folder, space, slug, paths) for (space, slug), paths in found.items()}
+    searches = {f"{space}-{slug}": _search(folder, space, slug, paths) for (space, slug), paths in found.items()}
+    known = {name: search for name, search in searches.items() if len(search.front)}
+    if not known:
+        raise RefusedError(f"no feasible row in {folder}. Run: {_MADE_BY}")
+    return known
 
 
 def of_objectives(folder: Path, count: int) -> dict[str, Search]:
@@ -134,7 +140,8 @@ def _search(folder: Path, space: str, slug: str, paths: Sequence[Path]) -> Searc
         raise InvalidInputError(f"{paths[0].parent.parent}: the runs don't state one reference point and objectives.")
     objectives = tuple(Objective(o["name"], o["unit"], o["better"]) for o in stated[0]["objectives"])
     runs = tuple(_run(table.to_pandas(), objectives) for table in tables)
-    ideal = stated[0].get("ideal") or known.get("ideal") or np.nanmin(np.concatenate([run.points for run in runs]), axis=0)
+    best = np.fmin.reduce(np.concatenate([run.points for run in runs]), axis=0)  # NaN where nothing is feasible
+    ideal = stated[0].get("ideal") or known.get("ideal") or best
     reference = np.array(stated[0]["reference_point"], dtype=float)
     return Search(space, slug, objectives, reference, np.array(ideal, dtype=float), runs)
 
@@ -150,7 +157,7 @@ def average(lines: Sequence[tuple[Any, Any]], *, log: bool = False) -> tuple[Any
     """Where, mean and standard error of step functions (where [n], value [n]) while all of them run, [moments] each."""
     first, last = max(where[0] for where, _ in lines), min(where[-1] for where, _ in lines)
     if log:
-        at = np.geomspace(first, max(first, last), _TIMES)
+        at = np.geomspace(max(first, last / _SPAN), max(first, last), _TIMES)  # the first row may have cost nothing
     else:
         at = np.unique(np.concatenate([where for where, _ in lines]))
         at = at[(at >= first) & (at <= last)]

@@ -90,7 +90,7 @@ def migration(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
 
 
 def architectures(name: str, count: int = ARCHITECTURES, seed: int = 0) -> pd.DataFrame:
-    """Every metric of architectures drawn from a space, [count] each: `latency@cuda` ... `memory`, `params`, quality."""
+    """Every metric of architectures drawn from a space, [count] each: `latency@cuda` ... `memory`, `params`, proxy."""
     found, api = space(name), HetBench(search_space=name)
     codes = found.sample_codes(count, seed)
     asked = [(metric, family) for metric in _OF_CHIP for family in FAMILIES]
@@ -118,7 +118,7 @@ def main() -> None:
     known = [name for name, each in spaces().items() if isinstance(each, BlockSpace)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/tables"))
-    parser.add_argument("--models", nargs="+", default=list(MODELS), metavar="NAME", help="for batch sizes and migration")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="for batch sizes and migration")
     parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="for the correlation")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,15 @@ def _write(folder: Path, space: str, objectives: list[Any], runs: dict[Any, Any]
         pq.write_table(table, path)
 
 
+@pytest.fixture(autouse=True)
+def _closed() -> Any:
+    """Close what a test drew."""
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
 @pytest.fixture
 def search(tmp_path: Path) -> searches.Search:
     """Two methods of two seeds on two objectives."""
@@ -180,6 +189,16 @@ def test_two_objectives_have_no_figure_in_space(tmp_path: Path):
         pareto_3d.read(tmp_path)
 
 
+def test_runs_and_problems_without_a_feasible_row_are_drawn_as_nothing(tmp_path: Path):
+    _write(tmp_path, "vit", TWO, {("a", 0): [(9, 9)]}, [4, 4])
+    with pytest.raises(RefusedError, match="no feasible row"):
+        searches.read(tmp_path)
+    _write(tmp_path, "vit", TWO, {("a", 0): [(9, 9)], ("b", 0): [(1, 1), (2, 2)]}, [4, 4])
+    found = searches.read(tmp_path)["vit-latency@cann+capacity_proxy"]
+    for figure in (pareto_2d, attainment, hypervolume, regret):
+        style.save(figure.draw(found), tmp_path, figure.__name__)
+
+
 def test_fronts_are_drawn_in_own_units(search: searches.Search):
     axis = pareto_2d.draw(search).axes[0]
     assert axis.get_ylabel() == "capacity_proxy (higher is better)"
@@ -246,7 +265,8 @@ def test_an_interval_sides_with_the_wider_table(models: Any):
 
 def test_held_out_files_become_one_table(tmp_path: Path):
     row = {"family": "mlu", "chip": "c", "graph": "g", "architecture": "a", "file": "f", "stack": "eager",
-           "precision": "fp16", "batch": 1.0, "phase": "inference", "ms": 2.0, "network": 4.0, "trees": 1.0}  # fmt: skip
+           "precision": "fp16", "batch": 1.0, "phase": "inference", "ms": 2.0, "network": 4.0,
+           "trees": 1.0}  # fmt: skip
     pd.DataFrame([row]).to_parquet(tmp_path / "mine.models.parquet")
     pd.DataFrame().to_parquet(tmp_path / "none.models.parquet")
     found = holdouts.model_rows(tmp_path, "models")
