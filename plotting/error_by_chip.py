@@ -54,8 +54,8 @@ def draw(tables: Any) -> Any:
     style.log_ticks(axes[0, 0], "x")
     axes[0, 0].set_yticks(range(len(chips)), [chip for _, chip in chips], fontsize=8)
     axes[0, 0].set_ylim(-0.7, len(chips) - 0.3)
-    for family in dict.fromkeys(FAMILIES[family] for family, _ in reversed(chips)):
-        axes[0, 0].scatter([], [], label=f"{family}, median", s=26, **style.FAMILY[family].of_points())
+    for name in dict.fromkeys(FAMILIES[family] for family, _ in reversed(chips)):
+        axes[0, 0].scatter([], [], label=f"{name}, median", s=26, **style.FAMILY[name].of_points())
     style.legend(figure, axes[0, 0], "box: quartiles,\nwhiskers: 5 to 95 %,\nright: rows")
     return figure
 

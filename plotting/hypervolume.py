@@ -2,7 +2,8 @@
 
     python -m plotting.hypervolume --results runs/search --out runs/figures
 
-The reference point is that of the results. The volume is a share of the box from the ideal to the reference point.
+The reference point is that of the results. The volume is a share of the box from the ideal to the reference point;
+where the ideal is that of a sample, a search can pass 1.
 """
 
 from __future__ import annotations

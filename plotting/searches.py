@@ -131,15 +131,14 @@ def of_objectives(folder: Path, count: int) -> dict[str, Search]:
 def _search(folder: Path, space: str, slug: str, paths: Sequence[Path]) -> Search:
     import pyarrow.parquet as pq
 
-    tables = [pq.read_table(path) for path in paths]
-    stated = [json.loads((table.schema.metadata or {}).get(b"hetbench", b"{}")) for table in tables]
+    stated = [json.loads((pq.read_schema(path).metadata or {}).get(b"hetbench", b"{}")) for path in paths]
     shared = folder / "reference" / space / f"{slug}.json"
     known = json.loads(shared.read_text()) if shared.exists() else {}
     names = {json.dumps([each.get("objectives"), each.get("reference_point")]) for each in stated}
     if len(names) > 1 or "null" in names.pop():
         raise InvalidInputError(f"{paths[0].parent.parent}: the runs don't state one reference point and objectives.")
     objectives = tuple(Objective(o["name"], o["unit"], o["better"]) for o in stated[0]["objectives"])
-    runs = tuple(_run(table.to_pandas(), objectives) for table in tables)
+    runs = tuple(_run(pd.read_parquet(path), objectives) for path in paths)
     best = np.fmin.reduce(np.concatenate([run.points for run in runs]), axis=0)  # NaN where nothing is feasible
     ideal = stated[0].get("ideal") or known.get("ideal") or best
     reference = np.array(stated[0]["reference_point"], dtype=float)
@@ -187,7 +186,7 @@ def limits(axis: Any, search: Search) -> None:
 
 
 def drawn(axis: Any, line: tuple[Any, Any, Any], method: str, how: style.Style) -> None:
-    """Draw a mean with a band of one standard error, a marker about every tenth of it."""
+    """Draw a mean as steps with a band of one standard error, a marker about every tenth of it."""
     at, mean, error = line
-    axis.plot(at, mean, label=method, markevery=0.1, **how.of_line())
-    axis.fill_between(at, mean - error, mean + error, color=how.colour, alpha=0.15, linewidth=0)
+    axis.plot(at, mean, label=method, markevery=0.1, drawstyle="steps-post", **how.of_line())
+    axis.fill_between(at, mean - error, mean + error, step="post", color=how.colour, alpha=0.15, linewidth=0)

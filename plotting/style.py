@@ -14,7 +14,7 @@ from typing import Any
 
 from hetbench.schema import FAMILIES
 
-__all__ = ["FAMILY", "GREY_STEP", "METHODS", "Style", "digits", "grey", "legend", "log_ticks", "methods",
+__all__ = ["FAMILY", "GREY_STEP", "METHODS", "Style", "grey", "legend", "log_ticks", "methods",
            "of_unit", "panels", "save", "short", "text_on"]  # fmt: skip
 
 GREY_STEP = 25
@@ -150,15 +150,6 @@ def log_ticks(axis: Any, which: str) -> None:
 def text_on(colour: Any) -> str:
     """Black or white, whichever is read on a matplotlib colour (red, green, blue, ...) of 0 to 1."""
     return "black" if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 0.5 else "white"
-
-
-def digits(value: float) -> str:
-    """Two significant digits, without exponent from 0.001 to 999,999.
-
-    >>> digits(0.01234), digits(12.6), digits(2345.0)
-    ('0.012', '13', '2,345')
-    """
-    return f"{value:,.0f}" if 10 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def save(figure: Any, folder: Path, name: str) -> list[Path]:

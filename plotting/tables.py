@@ -93,7 +93,7 @@ def architectures(name: str, count: int = ARCHITECTURES, seed: int = 0) -> pd.Da
     """Every metric of architectures drawn from a space, [count] each: `latency@cuda` ... `memory`, `params`, proxy."""
     found, api = space(name), HetBench(search_space=name)
     codes = found.sample_codes(count, seed)
-    asked = [(metric, family) for metric in _OF_CHIP for family in FAMILIES]
+    asked: list[tuple[str, str | None]] = [(metric, family) for metric in _OF_CHIP for family in FAMILIES]
     asked += [(metric, None) for metric in (*_OF_NONE, *filter(None, [found.quality]))]
     columns: dict[str, Any] = {}
     for metric, family in asked:

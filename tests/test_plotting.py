@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import subprocess
 import sys
@@ -346,6 +347,13 @@ def test_rank_correlation_is_one_for_ranks_alike_and_minus_one_for_ranks_reverse
 
 
 # all figures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [fronts, attainment, style], ids=lambda module: module.__name__)
+def test_the_examples_in_docstrings_are_true(module: Any):
+    found = doctest.testmod(module)
+    assert found.attempted
+    assert not found.failed
 
 
 @pytest.mark.parametrize("name", FIGURES)
