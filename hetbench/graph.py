@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
-from hetbench.graph_memory import MemoryBreakdown, breakdown
+from hetbench.graph_memory import MemoryBreakdown, NodeBytes, breakdown, by_node
 from hetbench.knowledge import KnowledgeGraph, knowledge_graph
 from hetbench.models import model, models
 from hetbench.operators import operator_type
@@ -259,6 +259,25 @@ class ModelGraph:
         return breakdown(
             variant.table, variant.template, variant.values(setting), params=self.params,
             weight_bytes=itemsize(setting.precision), data_bytes=itemsize(activation),
+        )  # fmt: skip
+
+    def node_bytes(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> NodeBytes:
+        """Bytes that each instance of `nodes` hands on, of its weights and of its cached keys and values.
+
+        >>> made = load("gpt2").node_bytes(seq_len=8, precision="fp16")
+        >>> int(made.results[2]), round(made.weights.sum())
+        (12288, 248879616)
+        """
+        nodes = self.nodes(batch, seq_len, image_size, precision, phase)
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        variant, activation = self.variant(setting), TRACED_AS[setting.precision]
+        return by_node(
+            variant.table, [(each.op, each.dims, each.sources) for each in nodes], variant.template,
+            variant.values(setting), weights_bytes=self.params * itemsize(setting.precision),
+            data_bytes=itemsize(activation if setting.precision != "fp64" else "fp64"),
         )  # fmt: skip
 
     def aten_ops(self, precision: str = "fp32", phase: str = "inference", **sizes: int | None) -> Mapping[str, int]:

@@ -20,11 +20,11 @@ from hetbench.chips import Chip
 from hetbench.graph import ModelGraph
 from hetbench.question import DEFAULT_STACK, Question
 
-__all__ = ["PROTOCOL", "Latency", "latency"]
+__all__ = ["PROTOCOL", "WHOLE", "Latency", "at_confidence", "latency", "taught"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
 _LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
-_WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
+WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
 _STAND_INS = {("eager", "fp16"): "eager-amp"}  # autocast runs the same products in half precision, eagerly
 
 
@@ -47,31 +47,46 @@ class Latency:
 
 def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
     """The prediction for a complete question; None where nothing supports the stack that was asked for."""
-    found = _whole(question, chip, graph) if predictor in _WHOLE else None
+    found = _whole(question, chip, graph) if predictor in WHOLE else None
     if found is not None:
         return found
     if question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
     if question.usual_stack:
         untaught = f"no row of {chip.name} teaches its usual stack"
-        why = untaught if predictor in _WHOLE else f"predictor {predictor} knows no stack"
+        why = untaught if predictor in WHOLE else f"predictor {predictor} knows no stack"
         note = f"{why}: eager launches instead of {question.stack}"
         return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
     return None
 
 
-def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
-    """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
+def taught(question: Question, chip: Chip) -> str | None:
+    """The stack whose rows teach whole models this question, the asked one or its stand-in; None: the sum answers.
+
+    >>> from hetbench.chips import chip
+    >>> from hetbench.graph import load
+    >>> where = chip("cuda")
+    >>> taught(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    'eager-amp'
+    """
     if not question.batch:
         return None
     surrogate, stack = whole.load(), question.stack
-    notes: tuple[str, ...] = ()
     level = surrogate.level(chip, question.phase, stack, question.precision)
     stand_in = _STAND_INS.get((stack, question.precision))
     if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
-        stack, level, notes = stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",)
+        return stand_in
     if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
         return None
+    return stack
+
+
+def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
+    """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
+    surrogate, stack = whole.load(), taught(question, chip)
+    if stack is None or not question.batch:
+        return None
+    notes = () if stack == question.stack else (f"{stack} of {chip.name} stands in for {question.stack}",)
     found = _predicted(graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:
         alone = _predicted(graph, (1, *question.sizes[1:]), chip, stack, question.confidence)

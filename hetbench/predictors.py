@@ -29,7 +29,7 @@ from hetbench.heads import Choice, Head
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graph import OperatorTable
+    from hetbench.graph import OperatorGroup, OperatorTable
 
 __all__ = ["FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
@@ -185,16 +185,7 @@ class OperatorSurrogate:
         The interval adds the bounds of the operators, as if all their errors had one sign. The level is the best
         one that covers nine tenths of the predicted time.
         """
-        parts = []
-        for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
-            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
-            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
-            count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
-            parts.append((cls, groups, choices, which, bounds))
+        parts = self.parts(table, chip, protocol, predictor)
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         by_level: dict[str, float] = {}
         by_operator: dict[str, float] = {}
@@ -214,6 +205,22 @@ class OperatorSurrogate:
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
         value, lower, upper = (float(each) for each in total)
         return ModelPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
+
+    def parts(
+        self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
+    ) -> list[tuple[str, list[OperatorGroup], list[Choice], NDArray[np.int64], NDArray[np.float64]]]:
+        """By class: its groups, their choices, each row's group [rows], and count x (value, lower, upper) [3, rows]."""
+        parts = []
+        for cls, groups in by_class(table).items():
+            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+            names = [name for name in blocks[0] if all(name in block for block in blocks)]
+            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
+            count = np.concatenate([g.count for g in groups])
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
+            parts.append((cls, groups, choices, which, bounds))
+        return parts
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],

@@ -136,12 +136,16 @@ class Group:
         """Labels of the stack and of the cell."""
         return f"{stack}|{precision}", f"{chip}|{stack}|{precision}"
 
-    def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
-        """log ms, and the share of each row in ms."""
+    def learned(self, made: Composition, batch: float, labels: tuple[str, str]) -> list[tuple[float, Array]]:
+        """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
         stack, cell = self.spec["stacks"].get(labels[0], [0])[0], self.spec["cells"].get(labels[1], [0])[0]
         known = self.spec["operators"]
         operators = np.array([known.get(name, 0) for name in made.operators], dtype=np.int64)
-        found = [network(made, batch, operators, stack, cell) for network in self.networks]
+        return [network(made, batch, operators, stack, cell) for network in self.networks]
+
+    def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
+        """log ms, and the share of each row in ms."""
+        found = self.learned(made, batch, labels)
         learned = float(np.mean([value for value, _ in found]))
         effects = self.spec["effects"]
         effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
