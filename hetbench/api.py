@@ -15,8 +15,10 @@ from typing import Any, Unpack
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
+from hetbench.attribution import DEPTH, attribute
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.chips import chip as chip_named
+from hetbench.contributions import Attribution
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import ModelGraph
 from hetbench.metrics import METRICS
@@ -154,6 +156,27 @@ class HetBench:
         self._kept.clear()
         return found
 
+    def explain(
+        self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
+        depth: int = DEPTH, link_gbs: float | None = None, source_value: float | None = None,
+        **options: Unpack[Options],
+    ) -> Attribution:  # fmt: skip
+        """Which operators make the latency of a model, or its change from `source` to `target`: see
+        `hetbench.attribution.attribute` for `by`, `depth` and `link_gbs`, and `query` for the rest.
+
+        >>> found = HetBench().explain("resnet-50", source="cuda", target="cann", precision="fp16")
+        >>> found.groups[0].name, found.exact
+        ('BatchNorm2d', True)
+        """
+        graph = self._graph(self._named(model))
+        predictor = check_predictor(options.get("predictor"))
+        there, here = self._questions(graph, source, target, "latency", options)
+        answer = self._sides(there, here, graph, "latency", predictor, source_value)
+        origin = None if here is None or answer.source is None else (here, answer.source)
+        return attribute(
+            graph, (there, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
+        )  # fmt: skip
+
     def set_model(self, model: Any) -> None:
         """The model that a query means when it names none.
 
@@ -204,6 +227,13 @@ class HetBench:
                 return found, (f"{found.name} is the default chip of {name}: {why}",)
         return chip_named(name), ()
 
+    def _named(self, model: Any) -> Any:
+        """The model, or that of `set_model`."""
+        model = self._model if model is None else model
+        if model is None:
+            raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
+        return model
+
     def _graph(self, model: Any) -> ModelGraph:
         if isinstance(model, ModelGraph):
             return model
@@ -234,10 +264,8 @@ class HetBench:
             raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
         metric = None if metric is None else metric_named(metric).name
         place = target if target is not None else device
-        if model is None:
-            raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
         predictor = check_predictor(options.get("predictor"))
-        graph = self._graph(model)
+        graph = self._graph(self._named(model))
         sides = self._questions(graph, source, place, metric, options)
         if metric is not None:
             return self._sides(*sides, graph, metric, predictor, source_value)
