@@ -282,14 +282,27 @@ class ModelGraph:
 
     def aten_ops(self, precision: str = "fp32", phase: str = "inference", **sizes: int | None) -> Mapping[str, int]:
         """ATen operators that eager PyTorch calls in one pass, name -> calls, positions and masks included."""
+        setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
+        counts: Counter[str] = Counter()
+        for node, times, calls in self.aten_calls(precision, phase, **sizes):
+            for name, each in calls.items():
+                counts[name] += each * times
+        counts.update(self.variant(setting).table["bookkeeping"])
+        return dict(sorted(counts.items()))
+
+    def aten_calls(
+        self, precision: str = "fp32", phase: str = "inference", **sizes: int | None
+    ) -> list[tuple[GraphNode, int, Mapping[str, int]]]:
+        """Each distinct operator, how often it runs, and the ATen operators that eager PyTorch calls for one run."""
         self._refuse_if_compact("ATen operators")
         setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
         variant = self.variant(setting)
-        counts: Counter[str] = Counter(variant.table["bookkeeping"])
+        values, found = variant.values(setting), []
         for template, times in Counter(variant.template).items():
-            for name, calls in variant.table["templates"][template][4].items():
-                counts[name] += calls * times
-        return dict(sorted(counts.items()))
+            op, dtype, dims, _, calls = variant.table["templates"][template]
+            made = {name: int(values[size]) for name, size in dims.items()}
+            found.append((GraphNode(op, made, resolve_dtype(op, dtype, setting.precision), "", ()), times, calls))
+        return found
 
     def setting(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

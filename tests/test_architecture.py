@@ -21,7 +21,7 @@ ORDER = (
     "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "composition",
     "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat", "predictors", "whole",
     "power", "migration", "question", "latency", "solve", "tables", "observe", "transfer", "shapley",
-    "split", "placement", "rooflines", "contributions", "attribution", "migrate", "tracing", "api", "explain",
+    "split", "coverage", "placement", "rooflines", "contributions", "attribution", "migrate", "tracing", "api", "explain",
     "cli_graph", "cli_insight", "cli", "__main__",
 )  # fmt: skip
 
