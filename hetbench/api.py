@@ -6,7 +6,6 @@ look-up. No network, no torch, no state but the chips added and the model set.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +18,18 @@ from hetbench.attribution import DEPTH, attribute
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.chips import chip as chip_named
 from hetbench.contributions import Attribution
+from hetbench.coverage import CoverageReport, report
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.fleet import Fleet, fleet
 from hetbench.graph import ModelGraph
 from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
+from hetbench.migrate import Migration, chips_of, search
 from hetbench.observe import Observations
 from hetbench.operators import operator_type
 from hetbench.predictors import OperatorSurrogate
 from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
-from hetbench.solve import predict, solve
-from hetbench.transfer import transfer
+from hetbench.sides import answered
 
 __all__ = ["HetBench"]
 
@@ -171,10 +172,47 @@ class HetBench:
         graph = self._graph(self._named(model))
         predictor = check_predictor(options.get("predictor"))
         there, here = self._questions(graph, source, target, "latency", options)
-        answer = self._sides(there, here, graph, "latency", predictor, source_value)
+        answer = answered(there, here, graph, "latency", predictor, source_value)
         origin = None if here is None or answer.source is None else (here, answer.source)
         return attribute(
             graph, (there, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
+        )  # fmt: skip
+
+    def coverage(self, model: Any = None, target: str | None = None, **options: Unpack[Options]) -> CoverageReport:
+        """Which operators of a model a chip's PyTorch runs, by calls and by predicted time: see `hetbench.coverage`.
+
+        >>> HetBench().coverage("gpt2", "mlu").share
+        100.0
+        """
+        graph = self._graph(self._named(model))
+        return report(graph, self._questions(graph, None, target, "coverage", options)[0])
+
+    def migrate(
+        self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
+        source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
+        **options: Unpack[Options],
+    ) -> Migration | Fleet:  # fmt: skip
+        """Rank chips for a model, or for a list of models (`Fleet`): see `hetbench.migrate`. `targets` is `all`,
+        families and chips; `source_value` is the latency in ms measured on the source; options as in `query`.
+
+        >>> [each.chip for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates][:1]
+        ['huawei-ascend-910d']
+        """
+        if isinstance(model, list | tuple):
+            if source_value is not None:
+                raise InvalidInputError("source_value is the latency of one model; a fleet takes none.")
+            each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
+            return fleet([one for one in each if isinstance(one, Migration)])
+        graph, predictor = self._graph(self._named(model)), check_predictor(options.get("predictor"))
+
+        def ask(name: str) -> tuple[Question, Question | None, Answer]:
+            sides = self._questions(graph, source, name, "latency", options)
+            return (*sides, answered(*sides, graph, "latency", predictor, source_value))
+
+        meant = chips_of(targets, [*chips().values(), *self._added.values()], lambda name: self.chip(name)[0])
+        return search(
+            graph, meant, ask, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,
+            predictor=predictor,
         )  # fmt: skip
 
     def set_model(self, model: Any) -> None:
@@ -268,13 +306,13 @@ class HetBench:
         graph = self._graph(self._named(model))
         sides = self._questions(graph, source, place, metric, options)
         if metric is not None:
-            return self._sides(*sides, graph, metric, predictor, source_value)
+            return answered(*sides, graph, metric, predictor, source_value)
         if source_value is not None:
             raise InvalidInputError("source_value is a figure in the unit of one metric: say metric=.")
         answers, refused = {}, {}
         for name in METRICS:
             try:
-                answers[name] = self._sides(*sides, graph, name, predictor, None)
+                answers[name] = answered(*sides, graph, name, predictor, None)
             except RefusedError as why:
                 refused[name] = str(why)
         return Answers(answers, refused)
@@ -304,70 +342,3 @@ class HetBench:
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...]
     ) -> Question:
         return replace(Question.build(graph, chip, options, notes), operators=self._conditioned)
-
-    def _sides(
-        self, target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
-        source_value: float | None,
-    ) -> Answer:  # fmt: skip
-        """The answer for the target, with that of the source and the ratio where a source is named."""
-        if source_value is not None:
-            return _scaled(target, source, graph, metric, predictor, source_value)
-        answer = solve(target, graph, metric, predictor)
-        if source is None:
-            return answer
-        origin = solve(source, graph, metric, predictor)
-        if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
-            answer, origin = _both_predicted(target, source, graph, metric, predictor)
-        return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
-
-
-def _both_predicted(
-    target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
-) -> tuple[Answer, Answer]:
-    """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
-    sides = []
-    for side in (target, source):
-        known, found = solve(side, graph, metric, predictor), predict(side, graph, metric, predictor)
-        if known.kind == "measured":
-            found = replace(found, notes=(*found.notes, _published(known)))
-        sides.append(found)
-    return sides[0], sides[1]
-
-
-def _published(known: Answer) -> str:
-    return f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})"
-
-
-def _scaled(
-    target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
-) -> Answer:
-    """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
-    if source is None or metric not in ("latency", "throughput"):
-        raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
-    value = tables.positive(source_value)
-    if math.isnan(value):
-        raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
-    there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    known = transfer(_placed(source), _placed(target))
-    factor = (value / origin.value) ** known.exponent
-    notes = [
-        f"{value:g} measured by the caller on {origin.chip} / {origin.value:.4g} predicted there, to the power "
-        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
-    ]
-    for side in (target, source):
-        row = solve(side, graph, metric, predictor)
-        if row.kind == "measured":
-            notes.append(_published(row))
-    measured = replace(
-        origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
-        shares={}, notes=(*source.notes, "measured by the caller"),
-    )  # fmt: skip
-    ratio = there.value * factor / value
-    return there.scaled(factor, ratio=ratio, source=measured, notes=(*there.notes, *notes))
-
-
-def _placed(question: Question) -> Chip:
-    """The chip of a question that has one."""
-    if question.chip is None:
-        raise InvalidInputError("source_value needs a chip on both sides.")
-    return question.chip

@@ -27,7 +27,7 @@ from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import GraphNode, ModelGraph
 from hetbench.latency import PROTOCOL
 from hetbench.operators import operator_type
-from hetbench.placement import PARTS, Flow, Placement, Side, flow, placement
+from hetbench.placement import PARTS, Placement, Side, flow, placement
 from hetbench.predictors import launch_floor
 from hetbench.question import Question
 from hetbench.rooflines import benches, together
@@ -77,14 +77,16 @@ def attribute(
     made, need = graph.node_bytes(*sizes), graph.memory(*sizes)
     both = (target, *((source,) if source else ()))
     rates = _rates([_placed(question) for question, _ in both], link_gbs)
-    sides = [_side(graph, *each, working, predictor, rate) for each, rate in zip(both, rates, strict=True)]
+    sides = [_side(graph, question, answer, working, predictor, rate)
+             for (question, answer), rate in zip(both, rates, strict=True)]  # fmt: skip
     at = np.array(found.nodes)
     game = placement(
         found, group, len(order), sides[1] if source else None, sides[0], result_bytes=made.results[at],
         memory=(made.weights + made.cache)[at], activations=float(need.activations_peak_bytes),
     )  # fmt: skip
     operators = _stage_one(graph, target[0], source[0] if source else None, working, names, predictor)
-    return _attribution(graph, by, (target, source), order, group, game, operators, pairs, _link_note(source, target, link_gbs))
+    links = _link_note(source, target, link_gbs)
+    return _attribution(graph, by, (target, source), order, group, game, operators, pairs, links)
 
 
 def _attribution(

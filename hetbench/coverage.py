@@ -150,9 +150,10 @@ def report(graph: ModelGraph, question: Question) -> CoverageReport:
                 ms[name] = ms.get(name, 0.0) + took * times * number / sum(calls.values())
     total = sum(ms.values())
     operators = [
-        CoveredOperator(support, known.calls[support.operator], tuple(serves.get(support.operator, ())),
-                        ms.get(support.operator), 100.0 * ms[support.operator] / total if support.operator in ms else None)
-        for support in known.operators
+        CoveredOperator(
+            support, known.calls[support.operator], tuple(serves.get(support.operator, ())), ms.get(support.operator),
+            100.0 * ms[support.operator] / total if support.operator in ms else None,
+        ) for support in known.operators
     ]  # fmt: skip
     operators.sort(key=lambda each: (-(each.ms or 0.0), -each.calls))
     return CoverageReport(

@@ -284,7 +284,7 @@ class ModelGraph:
         """ATen operators that eager PyTorch calls in one pass, name -> calls, positions and masks included."""
         setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
         counts: Counter[str] = Counter()
-        for node, times, calls in self.aten_calls(precision, phase, **sizes):
+        for _, times, calls in self.aten_calls(precision, phase, **sizes):
             for name, each in calls.items():
                 counts[name] += each * times
         counts.update(self.variant(setting).table["bookkeeping"])

@@ -75,7 +75,8 @@ def by_node(
     keys = list(zip(template, table["nodes"]["path"], strict=True))
     times = Counter(keys)
     own = np.array([
-        _WEIGHTS[op](dims) / times[key] if op in _WEIGHTS else 0.0 for (op, dims, _), key in zip(nodes, keys, strict=True)
+        _WEIGHTS[op](dims) / times[key] if op in _WEIGHTS else 0.0
+        for (op, dims, _), key in zip(nodes, keys, strict=True)
     ])  # fmt: skip
     total = own.sum()
     cached = [_cached(table["templates"][index], values) * data_bytes for index in template]

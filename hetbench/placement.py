@@ -55,8 +55,8 @@ def flow(nodes: Sequence[GraphNode]) -> Flow:
     free = [operator_type(node.op).cost_class == "free" for node in nodes]
     origin: list[tuple[int, ...]] = []  # by node: the working nodes whose results it hands on
     for index, node in enumerate(nodes):
-        read = tuple(sorted({each for source in node.sources for each in origin[source]}))
-        origin.append(read if free[index] else (index,))
+        given = tuple(sorted({each for source in node.sources for each in origin[source]}))
+        origin.append(given if free[index] else (index,))
     working = [index for index, idle in enumerate(free) if not idle]
     place = {index: at for at, index in enumerate(working)}
     sources, producer = [], []
@@ -155,8 +155,10 @@ class Placement:
             for there, runs, most, price in zip((zeros, ones), used, self.capacity, self.stream_ms, strict=True):
                 need = there @ self.memory + self.activations * runs
                 streamed += np.maximum(need - most, 0.0) * price if np.isfinite(most) else 0.0
-        made = zeros @ self.source_ms + ones @ self.target_ms, used[0] * self.calls_ms[0] + used[1] * self.calls_ms[1]
-        return dict(zip(PARTS, (*made, self._crossed(inside, ones), self._unfused(inside), streamed), strict=True))
+        operators: Floats = zeros @ self.source_ms + ones @ self.target_ms
+        calls: Floats = used[0] * self.calls_ms[0] + used[1] * self.calls_ms[1]
+        found = (operators, calls, self._crossed(inside, ones), self._unfused(inside), streamed)
+        return dict(zip(PARTS, found, strict=True))
 
     def _crossed(self, inside: NDArray[np.bool_], ones: Floats) -> Floats:
         cuts = self.cuts
@@ -214,8 +216,8 @@ def _cuts(
         entry[0] += fixed + per_byte * float(result_bytes[each])
         entry[1] += 1
     masks = np.zeros((len(table), groups), dtype=np.bool_)
-    for row, (_, those) in enumerate(table):
-        masks[row, list(those)] = True
+    for row, (_, others) in enumerate(table):
+        masks[row, list(others)] = True
     makers = np.array([maker for maker, _ in table], dtype=np.int64)
     return Cuts(makers, masks, np.array([entry[0] for entry in table.values()]),
                 np.array([int(entry[1]) for entry in table.values()], dtype=np.int64))  # fmt: skip

@@ -66,8 +66,10 @@ class Bench:
         6.0
         """
         bound = {name: ms * count for name, ms in self.bound_ms.items()}
-        scaled = (each * count for each in (self.ms, self.compute_ms, self.memory_ms, self.launch_ms, self.roof_ms))
-        return Bench(*scaled, bound, self.measured_ms * count, self.refs)
+        return Bench(
+            self.ms * count, self.compute_ms * count, self.memory_ms * count, self.launch_ms * count,
+            self.roof_ms * count, bound, self.measured_ms * count, self.refs,
+        )  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; the distance to a roof of nothing is None."""
@@ -86,11 +88,11 @@ def together(parts: Iterable[Bench]) -> Bench:
     (3.0, 'compute', ('o/r@c:p',))
     """
     each = list(parts)
-    names = ("ms", "compute_ms", "memory_ms", "launch_ms", "roof_ms")
     bound = {name: sum(part.bound_ms.get(name, 0.0) for part in each) for name in BOUNDS}
     return Bench(
-        *(sum(getattr(part, name) for part in each) for name in names), bound, sum(part.measured_ms for part in each),
-        tuple(dict.fromkeys(ref for part in each for ref in part.refs)),
+        sum(part.ms for part in each), sum(part.compute_ms for part in each), sum(part.memory_ms for part in each),
+        sum(part.launch_ms for part in each), sum(part.roof_ms for part in each), bound,
+        sum(part.measured_ms for part in each), tuple(dict.fromkeys(ref for part in each for ref in part.refs)),
     )  # fmt: skip
 
 

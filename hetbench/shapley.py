@@ -45,7 +45,8 @@ def coalitions(players: int) -> NDArray[np.bool_]:
     >>> coalitions(2).tolist()
     [[False, False], [True, False], [False, True], [True, True]]
     """
-    return (np.arange(2**players)[:, None] >> np.arange(players)) & 1 == 1
+    inside: NDArray[np.bool_] = (np.arange(2**players)[:, None] >> np.arange(players)) & 1 == 1
+    return inside
 
 
 def exact(game: Game, players: int) -> Values:

@@ -19,10 +19,10 @@ HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers
 ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence", "signature",
     "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "composition",
-    "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat", "predictors", "whole",
-    "power", "migration", "question", "latency", "solve", "tables", "observe", "transfer", "shapley",
-    "split", "coverage", "placement", "rooflines", "contributions", "attribution", "migrate", "tracing", "api", "explain",
-    "cli_graph", "cli_insight", "cli", "__main__",
+    "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat", "predictors",
+    "whole", "power", "migration", "question", "latency", "solve", "tables", "observe", "transfer", "sides",
+    "shapley", "split", "coverage", "placement", "rooflines", "contributions", "attribution", "migrate", "fleet",
+    "tracing", "api", "explain", "cli_graph", "cli_insight", "cli", "__main__",
 )  # fmt: skip
 
 
