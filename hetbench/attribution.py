@@ -241,14 +241,14 @@ def _link_note(
         return (f"boundary transfers at {digits(link_gbs)} GB/s from chip to chip, as given",)
     chips = [_placed(source[0]), _placed(target[0])]
     rates = zip(chips, _rates(chips, None), strict=True)
-    ways = (f"{digits(rate)} GB/s to or from {chip.name} ({_way(chip, rate)})" for chip, rate in rates)
-    return (f"boundary transfers through host memory: {', '.join(ways)}",)
+    return (f"boundary transfers through host memory: {', '.join(_way(chip, rate) for chip, rate in rates)}",)
 
 
 def _way(chip: Chip, rate: float) -> str:
     if rate == float("inf"):
-        return "host memory itself"
-    return str(chip.interconnect_type) if _rate(chip.interconnect_type) else f"{HOST_LINK} assumed"
+        return f"{chip.name} computes in it"
+    link = str(chip.interconnect_type) if _rate(chip.interconnect_type) else f"{HOST_LINK} assumed"
+    return f"{digits(rate)} GB/s to or from {chip.name} ({link})"
 
 
 def _streamed(parts: Mapping[str, Mapping[str, float]], *answers: Answer | None) -> tuple[str, ...]:

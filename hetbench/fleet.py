@@ -71,8 +71,8 @@ class Fleet:
             met = "" if each.meets is None else f", {100 * each.meets:.0f} % meet the deadline"
             energy = "" if each.energy_j is None else f", {digits(each.energy_j)} J"
             slowest = f"slowest {each.worst} {digits(each.worst_ms)} ms"
-            lines.append(f"{place:>4} {each.chip}: {digits(each.total_ms)} ms for one call of each, level {each.level}, "
-                         f"{slowest}{met}{energy}{' *' if each.pareto else ''}")
+            total = f"{digits(each.total_ms)} ms for one call of each, level {each.level}"
+            lines.append(f"{place:>4} {each.chip}: {total}, {slowest}{met}{energy}{' *' if each.pareto else ''}")
         if limit is not None and len(self.chips) > limit:
             lines.append(f"     and {len(self.chips) - limit} more")
         return lines + left_out(self.dropped)

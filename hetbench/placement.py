@@ -156,7 +156,7 @@ class Placement:
                 need = there @ self.memory + self.activations * runs
                 streamed += np.maximum(need - most, 0.0) * price if np.isfinite(most) else 0.0
         operators: Floats = zeros @ self.source_ms + ones @ self.target_ms
-        calls: Floats = used[0] * self.calls_ms[0] + used[1] * self.calls_ms[1]
+        calls: Floats = np.stack(used, axis=1) @ np.array(self.calls_ms)
         found = (operators, calls, self._crossed(inside, ones), self._unfused(inside), streamed)
         return dict(zip(PARTS, found, strict=True))
 
