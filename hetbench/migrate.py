@@ -121,7 +121,8 @@ def search(
 ) -> Migration:  # fmt: skip
     """Rank `chips` for a model; `corrected` says that the latencies hold a measurement of the caller's.
 
-    Raises `UnknownNameError` for another objective, `InvalidInputError` for a deadline that is not above 0.
+    Raises `UnknownNameError` for another objective, `InvalidInputError` for a deadline that is not above 0,
+    `RefusedError` where every chip is left out.
 
     >>> from hetbench import HetBench
     >>> found = HetBench().migrate("gpt2", targets="mlu", slo_ms=50)
@@ -158,6 +159,8 @@ def search(
         meets = None if slo_ms is None else chance(answer, slo_ms)
         found.append(Candidate(chip.name, chip.family, score, answer, energy, meets, share, beside, None,
                                (*notes, *more)))  # fmt: skip
+    if not found:
+        raise RefusedError(f"{graph.name} can go to none of the {len(chips)} chips.\n" + "\n".join(left_out(dropped)))
     return Migration(graph.name, objective, slo_ms, source, _ranked(found, objective, slo_ms), tuple(dropped))
 
 

@@ -87,7 +87,8 @@ def test_listings_are_complete_in_json_and_readable_as_tables(run: Any, name: st
     (("coverage", "gpt2"), 2, "no chip to answer for"),
     (("migrate", "gpt2", "--slo", "fast"), 2, "such as 50ms; given: 'fast'"),
     (("migrate", "gpt2", "--targets", "mlu", "--objective", "speed"), 2, "unknown objective 'speed'"),
-    (("migrate",), 2, "MODELS"),
+    (("migrate",), 2, "Missing argument"),
+    (("migrate", "mistral-7b", "--targets", "nvidia-rtx-3080-10gb"), 3, "needs 14.5 GB of 10 GB"),
 ])  # fmt: skip
 def test_errors_are_one_message_on_stderr_with_a_telling_exit_code(
     run: Any, arguments: tuple[str, ...], code: int, message: str
