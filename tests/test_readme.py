@@ -132,7 +132,7 @@ def observed_table() -> str:
 
 
 def support_table() -> str:
-    """Operators of each model by how the back end of each family runs them: native by calls and time, and what lacks."""
+    """How each family runs the operators of each model: native by calls and by time, and what is not covered."""
     from hetbench import HetBench, migration, models
     from hetbench.chips import default_chip
 
