@@ -193,7 +193,8 @@ class HetBench:
         **options: Unpack[Options],
     ) -> Migration | Fleet:  # fmt: skip
         """Rank chips for a model, or for a list of models (`Fleet`): see `hetbench.migrate`. `targets` is `all`,
-        families and chips; `source_value` is the latency in ms measured on the source; options as in `query`.
+        families and chips; `source_value` is the latency in ms measured on the source; options as in `query`, but
+        that each chip, the source too, takes its own usual precision, so that all are set against one figure.
 
         >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
         {'cann'}
@@ -204,10 +205,11 @@ class HetBench:
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return fleet([one for one in each if isinstance(one, Migration)])
         graph, predictor = self._graph(self._named(model)), check_predictor(options.get("predictor"))
+        origin = None if source is None else self._questions(graph, None, source, "latency", options)[0]
 
-        def ask(name: str) -> tuple[Question, Question | None, Answer]:
-            sides = self._questions(graph, source, name, "latency", options)
-            return (*sides, answered(*sides, graph, "latency", predictor, source_value))
+        def ask(name: str) -> tuple[Question, Answer]:
+            there = self._questions(graph, None, name, "latency", options)[0]
+            return there, answered(there, origin, graph, "latency", predictor, source_value)
 
         meant = chips_of(targets, [*chips().values(), *self._added.values()], lambda name: self.chip(name)[0])
         return search(

@@ -113,7 +113,7 @@ def _attribution(
         ))  # fmt: skip
     ends = {"target": every} | ({} if source is None else {"source": none})
     parts = {side: {name: float(ms[0]) for name, ms in game.parts(rows).items()} for side, rows in ends.items()}
-    notes = (*link, *_streamed(parts, target, source))
+    notes = (*link, *_unlike(target, source), *_streamed(parts, target, source))
     return Attribution(
         graph.name, by, target, source, end, start, tuple(sorted(groups, key=lambda each: -abs(each.value_ms))),
         operators, found.error is None, found.evaluated, parts, notes,
@@ -249,6 +249,15 @@ def _way(chip: Chip, rate: float) -> str:
         return f"{chip.name} computes in it"
     link = str(chip.interconnect_type) if _rate(chip.interconnect_type) else f"{HOST_LINK} assumed"
     return f"{digits(rate)} GB/s to or from {chip.name} ({link})"
+
+
+def _unlike(target: Answer, source: Answer | None) -> tuple[str, ...]:
+    """A warning where the two sides were split by surrogates of different kinds."""
+    kinds = {"wall": "learned from sums over whole models", "event": "each operator by itself"}
+    names = [kinds.get(str(side.protocol)) for side in (source, target) if side is not None]
+    if len(names) < 2 or None in names or names[0] == names[1]:
+        return ()
+    return (f"parts on the source are {names[0]}, on the target {names[1]}: their sums are surer than the split",)
 
 
 def _streamed(parts: Mapping[str, Mapping[str, float]], *answers: Answer | None) -> tuple[str, ...]:

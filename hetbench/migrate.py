@@ -28,8 +28,8 @@ __all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "chance", "chips_o
 OBJECTIVES = {"latency": ("ms", False), "energy": ("J", False), "throughput-per-watt": ("1/J", True)}
 """Objective -> its unit and whether more is better. Throughput per watt is samples (generating: tokens) per joule."""
 
-Ask = Callable[[str], tuple[Question, Question | None, Answer]]
-"""Chip -> the question about it, that about the source, and the answer in latency."""
+Ask = Callable[[str], tuple[Question, Answer]]
+"""Chip -> the question about it, and the answer in latency, beside that of the source where there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +139,13 @@ def search(
     coverage: dict[tuple[Any, ...], migration.Coverage] = {}
     for chip in chips:
         try:
-            question, origin, answer = ask(chip.name)
+            question, answer = ask(chip.name)
             energy, notes = _energy(graph, question, answer, corrected, predictor)
             score = _score(objective, question, answer, energy, notes)
         except RefusedError as why:
             dropped.append(Dropped(chip.name, "evidence", str(why)))
             continue
-        source = source or (None if origin is None or origin.chip is None else origin.chip.name)
+        source = None if answer.source is None else answer.source.chip
         share = None if graph.compact or not chip.memory_bytes else (
             100.0 * memory_bytes(graph, question.sizes) / chip.memory_bytes)  # fmt: skip
         if share is not None and share > 100.0:

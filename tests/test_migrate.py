@@ -36,10 +36,19 @@ def test_the_latencies_are_those_of_query_and_rank_from_the_fastest(api: HetBenc
     values = [each.latency.value for each in gpt2.candidates]
     assert values == sorted(values)
     for each in gpt2.candidates[::20]:
-        assert each.latency == api.query("gpt2", "cuda", each.chip, "latency")
+        known = api.query("gpt2", "cuda", each.chip, "latency", precision=each.latency.precision)
+        assert each.latency.value == pytest.approx(known.value)
+        assert each.latency.precision == "fp32" or each.latency == known
         assert each.energy is None or each.energy == api.query(
             "gpt2", target=each.chip, metric="energy", precision=each.latency.precision
         )  # fmt: skip
+
+
+def test_all_chips_are_set_against_one_figure_of_the_source(gpt2: Migration):
+    sides = [each.latency.source for each in gpt2.candidates]
+    assert {side.precision for side in sides if side} == {"fp16"}
+    assert {each.latency.precision for each in gpt2.candidates} == {"fp16", "fp32"}  # what each chip has
+    assert len({side.value for side in sides if side}) == 1
 
 
 def test_the_chance_is_that_of_a_law_with_two_widths():
@@ -97,7 +106,9 @@ def test_what_the_back_end_lacks_is_left_out(api: HetBench):
 def test_a_measurement_on_the_source_corrects_as_in_query(api: HetBench):
     found = api.migrate("gpt2", "cuda", "nvidia-l4,mlu", source_value=10.0)
     assert isinstance(found, Migration)
-    for each in found.candidates:
+    alike = [each for each in found.candidates if each.latency.precision == "fp16"]
+    assert len(alike) >= 3
+    for each in alike:
         assert each.latency == api.query("gpt2", "cuda", each.chip, "latency", source_value=10.0)
 
 
