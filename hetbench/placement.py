@@ -8,6 +8,8 @@ The time is not additive over the groups:
   as soon as the producer is on the other chip;
 - each chip that is used costs its stack's overhead of a call;
 - weights, cache and activations that exceed a chip's memory are read over its link in every call.
+
+Nothing overlaps, and what enters or leaves the model is not counted: it comes from the host wherever it runs.
 """
 
 from __future__ import annotations

@@ -138,6 +138,29 @@ def test_a_measurement_of_the_caller_is_explained_too(api: HetBench):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("options", [
+    {"phase": "decode", "seq_len": 256}, {"predictor": "roofline"}, {"predictor": "rgat"}, {"precision": "int8"},
+    {"batch": 16},
+], ids=str)  # fmt: skip
+def test_any_question_that_is_answered_is_explained(api: HetBench, options: dict):
+    found = api.explain("gpt2", "cuda", "nvidia-l4", **options)
+    assert found.target_ms == pytest.approx(api.query("gpt2", "cuda", "nvidia-l4", "latency", **options).value)
+    assert sum(each.value_ms for each in found.groups) == pytest.approx(found.difference_ms)
+
+
+def test_a_measured_answer_is_split_as_the_surrogates_do(api: HetBench):
+    setting = {"phase": "prefill", "batch": 1, "seq_len": 512, "precision": "fp16"}
+    found = api.explain("mistral-7b", target="nvidia-a100-sxm4-80gb", **setting)
+    assert found.target.kind == "measured"
+    assert sum(each.value_ms for each in found.groups) == pytest.approx(found.target.value)
+
+
+def test_two_kinds_of_splits_are_said(api: HetBench):
+    said = [note for note in api.explain("gpt2", "cuda", "cann").notes if "surer than the split" in note]
+    assert len(said) == 1
+    assert not any("surer" in note for note in api.explain("gpt2", "mlu", "cann").notes)
+
+
 def test_all_of_it_goes_through_json(api: HetBench):
     found = api.explain("resnet-50", "cuda", "mlu", by="layer")
     read = json.loads(json.dumps(found.to_dict(), allow_nan=False))

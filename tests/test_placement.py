@@ -56,6 +56,18 @@ def test_what_does_not_fit_is_read_over_the_link():
     assert exact(game, 3).value.sum() == pytest.approx(2.0)
 
 
+def test_groups_that_are_alike_get_the_same_and_one_that_changes_nothing_gets_nothing():
+    # a feeds b and c, which are alike; d takes the same on both chips and exchanges nothing
+    cuts = Cuts(np.array([0]), np.array([[False, True, True, False]]), np.array([0.7]), np.array([1]))
+    fusions = Fusions(np.array([0, 0]), np.array([1, 2]), np.array([0.1, 0.1]), np.array([0.4, 0.4]))
+    game = Placement(np.array([1.0, 2.0, 2.0, 3.0]), np.array([2.0, 1.0, 1.0, 3.0]), cuts=cuts, fusions=fusions,
+                     memory=np.array([1.0, 2.0, 2.0, 0.0]), capacity=(np.inf, 3.0), stream_ms=(0.0, 1.0))  # fmt: skip
+    a, b, c, d = exact(game, 4).value
+    assert b == pytest.approx(c)
+    assert d == pytest.approx(0.0)
+    assert a + b + c + d == pytest.approx(2.0 + 1.0 + 1.0 + 3.0 + 2.0 - 8.0)
+
+
 def test_parts_sum_to_the_time():
     game = Placement(np.ones(3), np.ones(3), (0.1, 0.2), Cuts(np.array([0]), np.array([[False, True, False]]),
                      np.array([0.5]), np.array([2])))  # fmt: skip
