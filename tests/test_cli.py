@@ -142,8 +142,8 @@ def test_a_damaged_artefact_has_an_exit_code_of_its_own(run: Any, tmp_path: Path
     from hetbench import predictors
 
     monkeypatch.setattr(predictors, "files", lambda _: tmp_path)
-    predictors.load.cache_clear()
-    code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "37")  # asked nowhere else
+    predictors.load.cache_clear()  # and a batch that nobody else asks for, since answers are kept
+    code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "37")
     predictors.load.cache_clear()
     assert (code, "operators.json" in err) == (4, True)
 
