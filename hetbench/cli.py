@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hetbench import auxiliary, cli_graph
+from hetbench import auxiliary, cli_graph, cli_insight
 from hetbench.answers import Answer, Answers, digits, number
 from hetbench.api import HetBench
 from hetbench.chips import chips as all_chips
@@ -39,6 +39,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 app.add_typer(cli_graph.app, name="graph")
+app.add_typer(cli_insight.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChipFile = Annotated[Path | None, typer.Option(help="Datasheet (TOML or JSON) of a chip to add.")]

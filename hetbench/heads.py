@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from hetbench.forest import Forest
 from hetbench.perceptron import Perceptron
 from hetbench.schema import PROTOCOLS
 
-__all__ = ["CELL_KEYS", "ENOUGH_ROWS", "OWN_EFFECTS", "Choice", "Head"]
+__all__ = ["CELL_KEYS", "ENOUGH_ROWS", "OWN_EFFECTS", "Choice", "Head", "added"]
 
 CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
 ENOUGH_ROWS = 50  # a cell with fewer rows is evidence for a bias, not for the full head
@@ -88,6 +90,32 @@ class Cells:
         return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
 
 
+def added(
+    folder: Path, floors: dict[str, dict[str, float]], classes: Mapping[str, dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What `python -m surrogates.add` wrote of single chips. Their launch floors join `floors`; what was said of them
+    before they were seen widens the bands of chips of their family and kind that nobody measured."""
+    chips = [json.loads(path.read_text()) for path in sorted(folder.glob("chip-*.json"))]
+    for each in chips:
+        floors[each["chip"]] = each["floors"]
+        for cls, band in each["unseen"].items():
+            bands = classes[cls]["intervals"]
+            for level in ("C", "D"):
+                near = f"{level}/{each['family']}"
+                known = bands.get(f"{near}/{each['kind']}") or bands.get(near) or bands.get(f"{level}/") or band
+                bands[f"{near}/{each['kind']}"] = wider(known, band)
+    return chips
+
+
+def wider(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[list[float]]:
+    """The union of two bands, each [low, high] where the launch floor dominates and elsewhere.
+
+    >>> wider([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
+    [[-2, 1], [-1, 2]]
+    """
+    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in zip(one, other, strict=True)]
+
+
 class Head:
     """The members and tables of one class."""
 
@@ -102,10 +130,15 @@ class Head:
         self.own: dict[str, tuple[Mapping[str, Any], Forest]] = {}
         """Chips that were added later, each with what its file says of the class and its trees."""
 
-    def add(self, chip: str, spec: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take what was fitted on a chip alone."""
-        self.own[chip] = spec, Forest.from_arrays(arrays, "forest")
-        self.spec = {**self.spec, "intervals": {**self.spec["intervals"], f"chip/{chip}": spec["band"]}}
+    def add(self, folder: Path, cls: str, chips: Sequence[Mapping[str, Any]]) -> None:
+        """Take what was fitted on single chips that know this class."""
+        for each in chips:
+            if cls in each["classes"]:
+                name, spec = each["chip"], each["classes"][cls]
+                with np.load(folder / f"chip-{name}.npz", allow_pickle=False) as stored:
+                    arrays = {key: stored[key] for key in stored.files if key.startswith(f"{cls}.")}
+                self.own[name] = spec, Forest.from_arrays(arrays, f"{cls}.forest")
+                self.spec = {**self.spec, "intervals": {**self.spec["intervals"], f"chip/{name}": spec["band"]}}
 
     def of_chip(self, chip: Chip, op: str, dtypes: Sequence[str]) -> Choice | None:
         """The head of the chip alone where it was taught this operator, in the first of these dtypes that it knows."""

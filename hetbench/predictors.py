@@ -25,11 +25,11 @@ from hetbench.chips import Chip
 from hetbench.conditioning import Conditioned, Rows
 from hetbench.errors import ArtifactError, RefusedError
 from hetbench.features import CLASSES, Facts, Features, by_class, canonical, chip_facts, class_of, features
-from hetbench.heads import Choice, Head
+from hetbench.heads import Choice, Head, added
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graph import OperatorTable
+    from hetbench.graph import OperatorGroup, OperatorTable
 
 __all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
@@ -142,13 +142,7 @@ class OperatorSurrogate:
         self.floors: dict[str, dict[str, float]] = index["floors"]
         self.classes: dict[str, Any] = index["classes"]
         self.interval_level: float = index["interval_level"]
-        self._added = [json.loads(path.read_text()) for path in sorted(folder.glob("chip-*.json"))]
-        for each in self._added:  # chips taught by `python -m surrogates.add`
-            self.floors[each["chip"]] = each["floors"]
-            for cls, band in each["unseen"].items():
-                for level in ("C", "D"):
-                    key = f"{level}/{each['family']}/{each['kind']}"
-                    self.classes[cls]["intervals"][key] = wider(self.classes[cls]["intervals"].get(key, band), band)
+        self._added = added(folder, self.floors, self.classes)
         self._heads: dict[str, Head] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
         self.observed: Mapping[str, Conditioned] = {}
@@ -165,11 +159,7 @@ class OperatorSurrogate:
         if cls not in self._heads:
             with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
                 self._heads[cls] = Head(self.classes[cls], {name: stored[name] for name in stored.files})
-            for each in self._added:
-                if cls in each["classes"]:
-                    with np.load(self.folder / f"chip-{each['chip']}.npz", allow_pickle=False) as stored:
-                        own = {n.removeprefix(f"{cls}."): stored[n] for n in stored.files if n.startswith(f"{cls}.")}
-                    self._heads[cls].add(each["chip"], each["classes"][cls], own)
+            self._heads[cls].add(self.folder, cls, self._added)
         return self._heads[cls]
 
     def predict(
@@ -197,16 +187,7 @@ class OperatorSurrogate:
         The interval adds the bounds of the operators, as if all their errors had one sign. The level is the best
         one that covers nine tenths of the predicted time.
         """
-        parts = []
-        for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
-            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
-            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
-            count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
-            parts.append((cls, groups, choices, which, bounds))
+        parts = self.parts(table, chip, protocol, predictor)
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         by_level: dict[str, float] = {}
         by_operator: dict[str, float] = {}
@@ -226,6 +207,22 @@ class OperatorSurrogate:
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
         value, lower, upper = (float(each) for each in total)
         return ModelPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
+
+    def parts(
+        self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
+    ) -> list[tuple[str, list[OperatorGroup], list[Choice], NDArray[np.int64], NDArray[np.float64]]]:
+        """By class: its groups, their choices, each row's group [rows], and count x (value, lower, upper) [3, rows]."""
+        parts = []
+        for cls, groups in by_class(table).items():
+            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+            names = [name for name in blocks[0] if all(name in block for block in blocks)]
+            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
+            count = np.concatenate([g.count for g in groups])
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
+            parts.append((cls, groups, choices, which, bounds))
+        return parts
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
@@ -378,15 +375,6 @@ class OperatorSurrogate:
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,
         )  # fmt: skip
-
-
-def wider(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The union of two bands, each [low, high] where the launch floor dominates and elsewhere.
-
-    >>> wider([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
-    [[-2, 1], [-1, 2]]
-    """
-    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in zip(one, other, strict=True)]
 
 
 _NO_EFFECTS = np.zeros(5, dtype=np.float32)

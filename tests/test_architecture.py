@@ -21,7 +21,8 @@ ORDER = (
     "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces",
     "composition", "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat",
     "predictors", "whole", "power", "migration", "question", "latency", "batch", "solve", "tables", "observe",
-    "transfer", "compare", "tracing", "api", "explain", "cli_graph", "cli", "__main__",
+    "transfer", "sides", "shapley", "split", "coverage", "placement", "rooflines", "contributions", "attribution",
+    "migrate", "fleet", "search", "tracing", "api", "explain", "cli_graph", "cli_insight", "cli", "__main__",
 )  # fmt: skip
 
 

@@ -305,7 +305,8 @@ class BlockSpace(Space):
         rows = np.broadcast_to(np.arange(len(slots))[:, None], slots.shape)
         used = slots >= 0
         flat = rows[used] * self.vocabulary + slots[used]
-        return np.bincount(flat, minlength=len(slots) * self.vocabulary).reshape(len(slots), -1).astype(np.float64)
+        found = np.bincount(flat, minlength=len(slots) * self.vocabulary).reshape(len(slots), self.vocabulary)
+        return found.astype(np.float64)
 
 
 def tabulate(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:
