@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from hetbench import advise as advice
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
@@ -193,6 +194,26 @@ class HetBench(ArchitectureQueries):
         """
         graph = self._graph(self._named(model))
         return report(graph, self._questions(graph, None, target, "coverage", options)[0])
+
+    def advise(
+        self, model: Any = None, target: str | None = None, *, accuracy_safe: bool = False, method: str = "beam",
+        **options: Unpack[Options],
+    ) -> advice.Plan:  # fmt: skip
+        """What to change so that a model runs faster on a chip, in order: see `hetbench.advise`. Options as in `query`,
+        but that without `precision` the plan starts from fp32, as networks are published. `accuracy_safe` leaves out
+        what may change results; `method` is beam, greedy or exhaustive.
+
+        >>> HetBench().advise("bert-tiny", "cuda").ms <= HetBench().query("bert-tiny", target="cuda", metric="latency",
+        ...                                                               precision="fp32").value
+        True
+        """
+        graph, predictor = self._graph(self._named(model)), check_predictor(options.get("predictor"))
+        asked = {**options, "precision": options.get("precision") or "fp32"}
+        question = self._questions(graph, None, target, "advice", asked)[0]
+        answer = answered(question, None, graph, "latency", predictor)
+        return advice.advise(
+            graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor
+        )  # fmt: skip
 
     def migrate(
         self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,

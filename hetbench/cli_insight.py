@@ -1,5 +1,5 @@
-"""`hetbench coverage`, `explain` and `migrate`: what runs there, what costs the time, where to go. Exit codes as in
-`hetbench.cli`."""
+"""`hetbench coverage`, `explain`, `advise` and `migrate`: what runs there, what costs the time, what to change, where to
+go. Exit codes as in `hetbench.cli`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hetbench.api import HetBench
 from hetbench.attribution import DEPTH, GROUPINGS
 from hetbench.errors import InvalidInputError
 from hetbench.migrate import OBJECTIVES
+from hetbench.plan_search import METHODS
 from hetbench.schema import PRECISIONS
 
 __all__ = ["app", "milliseconds"]
@@ -77,6 +78,33 @@ def explain(
     found = api.explain(
         model, source, target or added, by=by, depth=depth, link_gbs=link_gbs, source_value=source_value, batch=batch,
         seq_len=seq_len, image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
+    )  # fmt: skip
+    _print(found.to_dict(), found.lines(), as_json)
+
+
+@app.command()
+def advise(
+    model: Model,
+    target: Target = None,
+    accuracy_safe: Annotated[bool, typer.Option("--accuracy-safe", help="Leave out what may change results.")] = False,
+    method: Annotated[str, typer.Option(help=f"{', '.join(METHODS)}.")] = METHODS[0],
+    batch: Whole = None,
+    seq_len: Whole = None,
+    image_size: Whole = None,
+    precision: Annotated[str | None, typer.Option(help="What the plan starts from; fp32 if left out.")] = None,
+    phase: Phase = None,
+    stack: Stack = None,
+    predictor: Predictor = None,
+    confidence: Confidence = None,
+    chip_file: ChipFile = None,
+    as_json: Json = False,
+) -> None:
+    """What to change so that a model runs faster on a chip: steps with expected gains, and what nothing supports."""
+    api, added = _api(chip_file)
+    found = api.advise(
+        model, target or added, accuracy_safe=accuracy_safe, method=method, batch=batch, seq_len=seq_len,
+        image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
+        confidence=confidence,
     )  # fmt: skip
     _print(found.to_dict(), found.lines(), as_json)
 

@@ -22,6 +22,7 @@ ORDER = (
     "composition", "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat",
     "predictors", "whole", "power", "migration", "question", "latency", "batch", "solve", "tables", "observe",
     "transfer", "sides", "shapley", "split", "coverage", "placement", "rooflines", "contributions", "attribution",
+    "actions", "grounds", "plans", "formats", "variants", "effects", "plan_search", "advise",
     "migrate", "fleet", "search", "tracing", "api", "explain", "cli_graph", "cli_insight", "cli", "__main__",
 )  # fmt: skip
 

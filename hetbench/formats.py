@@ -1,0 +1,180 @@
+"""A model's time by operator type in every precision in which it could run: the parts of one answer each.
+
+The parts of the precision that was asked are those of `hetbench.split`, a call's overhead shared out in proportion.
+Those of another precision follow from them by the ratio of the operator surrogate's sums, type by type, and are scaled
+to the answer in that precision where the same surrogate gave both answers (both measured rows, both of whole models
+under one stack, or both sums over operators); else the ratio itself is the change. So all types in one precision are
+what `query` answers there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench import predictors
+from hetbench.answers import Answer
+from hetbench.chips import Chip
+from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.graph import GraphNode, ModelGraph
+from hetbench.latency import PROTOCOL, WHOLE, taught
+from hetbench.placement import Flow, flow
+from hetbench.question import Question
+from hetbench.solve import predict, solve
+from hetbench.split import signature, split
+
+__all__ = ["Base", "Row", "asked", "row"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model on a chip as it was asked, and what of its graph the effects need."""
+
+    graph: ModelGraph
+    question: Question
+    answer: Answer
+    predictor: str
+    chip: Chip
+    nodes: Sequence[GraphNode]
+    """The operator instances that run something, [operators]."""
+    flow: Flow
+    groups: tuple[str, ...]
+    """Operator types, as they first run."""
+    group: NDArray[np.int64]
+    """Of each instance, [operators]."""
+    elements: NDArray[np.int64]
+    """Elements of the tensor that each hands on, [operators]."""
+    ms: Floats
+    """Part of the answer of each, [operators]."""
+    sums: Mapping[str, tuple[Floats, str]]
+    """Operator type -> value, lower and upper ms of eager launches by the operator surrogate, and the level."""
+
+    @property
+    def surrogate(self) -> predictors.OperatorSurrogate:
+        """The operator surrogate that answers."""
+        return self.question.operators or predictors.load()
+
+    def summed(self, values: Floats) -> Floats:
+        """Values of the operators [operators], added up by group [groups]."""
+        found: Floats = np.bincount(self.group, values, len(self.groups)).astype(np.float64)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A model's parts in one precision."""
+
+    ms: Floats
+    """Value, lower and upper bound, [3, groups]."""
+    levels: tuple[str, ...]
+    """[groups]: the weaker of the levels in this precision and in the one that was asked."""
+    whole: bool = False
+    """Whether whole models taught the change."""
+
+
+def asked(graph: ModelGraph, question: Question, answer: Answer, predictor: str = "auto") -> Base:
+    """The model as it was asked. Raises `RefusedError` for a network without a data flow.
+
+    >>> from hetbench.chips import chip
+    >>> from hetbench.graph import load
+    >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
+    >>> base = asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))
+    >>> base.groups[0], bool(np.isclose(base.ms.sum(), base.answer.value))
+    ('Embedding', True)
+    """
+    chip = question.chip
+    if chip is None:
+        raise InvalidInputError("advice is for a chip: name one with target=.")
+    every, made = graph.nodes(*question.sizes), graph.node_bytes(*question.sizes)
+    found = flow(every)
+    if not found.nodes:
+        raise RefusedError(f"{graph.name} runs no operator, so there is nothing to optimise.")
+    nodes = [every[index] for index in found.nodes]
+    groups = tuple(dict.fromkeys(node.op for node in nodes))
+    place = {name: at for at, name in enumerate(groups)}
+    each = split(question, chip, graph, predictor).each
+    ms = np.array([each[signature(node.op, node.dtype, node.dims)] for node in nodes])
+    width = 8 if question.precision == "fp64" else 4 if question.precision in ("fp32", "tf32") else 2
+    return Base(
+        graph, question, answer, predictor, chip, nodes, found, groups, np.array([place[node.op] for node in nodes]),
+        made.results[np.array(found.nodes)] // width, ms * answer.value / ms.sum(),
+        _sums(graph, question, chip, predictor),
+    )  # fmt: skip
+
+
+def row(base: Base, precision: str) -> Row:
+    """The parts in a precision; `RefusedError` where the model has no answer in it."""
+    own, question = base.question.precision, replace(base.question, precision=precision, notes=())
+    if precision == own:
+        parts = base.summed(base.ms)
+        return Row(_bounded(base, parts, base.answer, base.sums), _levels(base, base.answer, base.sums))
+    other, factor, whole = _answers(base, question)
+    sums = _sums(base.graph, question, base.chip, base.predictor)
+    ratio = np.array([_ratio(sums, base.sums, name) for name in base.groups])
+    parts = base.summed(base.ms) * ratio
+    if factor is not None:
+        parts *= base.answer.value * factor / parts.sum()
+    return Row(_bounded(base, parts, other, sums), _levels(base, other, sums), whole)
+
+
+def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool]:
+    """The answer in another precision; its ratio to that asked, None where the two are not alike; whether whole models
+    taught it."""
+    known, own = solve(question, base.graph, "latency", base.predictor), base.answer
+    if known.kind == own.kind == "measured":
+        return known, known.value / own.value, True
+    there = predict(question, base.graph, "latency", base.predictor)
+    here = own if own.kind == "predicted" else predict(base.question, base.graph, "latency", base.predictor)
+    alike = (there.protocol, there.stack) == (here.protocol, here.stack)
+    whole = alike and base.predictor in WHOLE and taught(question, base.chip) is not None
+    return there, there.value / here.value if alike else None, whole
+
+
+def _ratio(sums: Mapping[str, tuple[Floats, str]], own: Mapping[str, tuple[Floats, str]], name: str) -> float:
+    """How a type's time changes; 0 for one that is not run there, 1 for one that the surrogates do not time."""
+    if name not in own or not own[name][0][0]:
+        return 1.0
+    return float(sums[name][0][0] / own[name][0][0]) if name in sums else 0.0
+
+
+def _sums(graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> dict[str, tuple[Floats, str]]:
+    """Operator type -> ms [3] of all its eager launches, and the weakest level among them."""
+    surrogate, found = question.operators or predictors.load(), dict[str, tuple[Floats, str]]()
+    for _, groups, choices, which, bounds in surrogate.parts(
+        graph.operators(*question.sizes), chip, PROTOCOL, predictor
+    ):
+        for index, (group, choice) in enumerate(zip(groups, choices, strict=True)):
+            before, level = found.get(group.op, (np.zeros(3), choice.level))
+            found[group.op] = before + bounds[:, which == index].sum(axis=1), max(level, choice.level)
+    return found
+
+
+def _bounded(base: Base, parts: Floats, answer: Answer, sums: Mapping[str, tuple[Floats, str]]) -> Floats:
+    """Parts with bounds, [3, groups]: as wide as the operators' own, scaled to the width of the answer."""
+    if answer.lower is None or answer.upper is None:  # a measured row has none
+        return np.stack((parts, parts, parts))
+    out = [parts]
+    by_operator = answer.protocol == PROTOCOL
+    for end, bound in ((1, answer.lower), (2, answer.upper)):
+        usual = bound / answer.value
+        share = np.array([
+            sums[name][0][end] / sums[name][0][0] if by_operator and name in sums else usual for name in base.groups
+        ])  # fmt: skip
+        width = parts * (share - 1.0)
+        wanted = parts.sum() * (usual - 1.0)
+        out.append(np.maximum(parts + (width * wanted / width.sum() if width.sum() else wanted), 0.0))
+    return np.stack(out)
+
+
+def _levels(base: Base, answer: Answer, sums: Mapping[str, tuple[Floats, str]]) -> tuple[str, ...]:
+    """The weaker level of each group, of the two answers it is a difference of."""
+    ends = [base.sums[name][1] if base.answer.protocol == PROTOCOL and name in base.sums else base.answer.level or "D"
+            for name in base.groups]  # fmt: skip
+    there = [sums[name][1] if answer.protocol == PROTOCOL and name in sums else answer.level or "D"
+             for name in base.groups]  # fmt: skip
+    return tuple(max(pair) for pair in zip(ends, there, strict=True))
