@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from hetbench.actions import ACTIONS, MODEL, Option
@@ -105,10 +106,10 @@ class Plan:
 
     def lines(self) -> list[str]:
         """The readable form."""
-        safe = ", accuracy-safe" if self.accuracy_safe else ""
-        lines = [f"{self.model} on {self.start.chip}: {digits(self.start.value)} ms ({self.start.stack}, "
-                 f"{self.start.precision}) -> {digits(self.ms)} ms [{digits(self.lower_ms)}, {digits(self.upper_ms)} at "
-                 f"{100 * self.start.interval_level:g} %], {self.speedup:.2f} x faster, level {self.level}{safe}"]
+        safe, start = ", accuracy-safe" if self.accuracy_safe else "", self.start
+        within = f"[{digits(self.lower_ms)}, {digits(self.upper_ms)} at {100 * start.interval_level:g} %]"
+        lines = [f"{self.model} on {start.chip}: {digits(start.value)} ms ({start.stack}, {start.precision}) -> "
+                 f"{digits(self.ms)} ms {within}, {self.speedup:.2f} x faster, level {self.level}{safe}"]
         lines += [f"  {number}. {each}" for number, each in enumerate(self.steps, 1)]
         if not self.steps:
             lines.append("  nothing that the evidence supports makes it faster")
@@ -165,7 +166,7 @@ def _steps(
     family, start, steps = question.chip.family, plans(frozenset()), []
     groups = _benches(plans, question, graph, predictor)
     built = ordered(plans, plan)
-    for before, after in zip(built, built[1:], strict=False):
+    for before, after in pairwise(built):
         (option,) = after - before
         ends = [one - other for one, other in zip(plans.ends(before), plans.ends(after), strict=True)]
         touched = plans.groups if option.group == MODEL else (option.group,)

@@ -93,7 +93,8 @@ def _both_ways(
     asked: Sequence[tuple[str, Mapping[str, int]]] = (
         ("Attention", {"batch": batch, "q_len": q_len, "kv_len": kv_len, "heads": heads,
                        "kv_heads": kv_heads or heads, "head_dim": head_dim}),
-        ("BMM", {"b": rows, "m": q_len, "n": kv_len, "k": head_dim}), ("Softmax", {"rows": rows * q_len, "cols": kv_len}),
+        ("BMM", {"b": rows, "m": q_len, "n": kv_len, "k": head_dim}),
+        ("Softmax", {"rows": rows * q_len, "cols": kv_len}),
         ("BMM", {"b": rows, "m": q_len, "n": head_dim, "k": kv_len}),
     )  # fmt: skip
     found = [base.surrogate.predict(op, precision, sizes, base.chip, protocol=PROTOCOL, predictor=base.predictor)

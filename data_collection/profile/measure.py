@@ -33,8 +33,9 @@ class Outcome:
     seen: Sight | None = None
 
 
-def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, fresh: bool) -> Outcome:
-    """Time a task. Peak memory is told only in a `fresh` process, which holds nothing of an earlier task; a CPU's only
+def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, fresh: bool,
+            change: Callable[[Any], Any] | None = None) -> Outcome:
+    """Time a task, a model's network changed by `change`. Peak memory is told only in a `fresh` process, which holds nothing of an earlier task; a CPU's only
     for eager PyTorch, since compilers and other runtimes keep memory of their own in the same process."""
     tells_peak = fresh and (task.stack == "eager" or backend.device != "cpu")
     try:
@@ -43,7 +44,7 @@ def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, f
         canary = Canary(backend)
         rehearse(task)
         held = backend.memory()
-        with ready(backend, task) as subject:
+        with ready(backend, task, change) as subject:
             figures, peak, seen = _timed(backend, task, subject, budget, canary, llc_bytes)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library throws becomes the status of this row
         said = str(error).strip()[:300]

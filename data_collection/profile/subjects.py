@@ -44,8 +44,8 @@ class Subject:
 
 
 @contextmanager
-def ready(backend: Backend, task: Task) -> Iterator[Subject]:
-    """Build the operator or the model, and drop it at the end."""
+def ready(backend: Backend, task: Task, change: Callable[[Any], Any] | None = None) -> Iterator[Subject]:
+    """Build the operator or the model, and drop it at the end; `change` may make another network of a model's."""
     import torch
 
     dtype = precise(backend, task)
@@ -55,7 +55,7 @@ def ready(backend: Backend, task: Task) -> Iterator[Subject]:
         if task.kind == "operator":
             yield Subject(stacks.run(task.stack, _operator(backend, task, dtype)))
         else:
-            with _model(backend, task, dtype) as subject:
+            with _model(backend, task, dtype, change) as subject:
                 yield subject
 
 
@@ -106,7 +106,9 @@ class _ChannelsLast:
 
 
 @contextmanager
-def _model(backend: Backend, task: Task, dtype: Any) -> Iterator[Subject]:
+def _model(
+    backend: Backend, task: Task, dtype: Any, change: Callable[[Any], Any] | None = None
+) -> Iterator[Subject]:
     import torch
 
     record = model(task.name)
@@ -115,6 +117,7 @@ def _model(backend: Backend, task: Task, dtype: Any) -> Iterator[Subject]:
         if record.image_size is None:
             raise RefusedError(f"{record.name} takes no image, so no channels_last layout.")
         network.to(memory_format=torch.channels_last)
+    network = network if change is None else change(network)
     point = Point(task.batch or 1, task.seq_len, task.image_size)
     with last_position_only(record, network, task.phase):
         with torch.device(backend.device):
