@@ -52,8 +52,9 @@ class Step:
 
     def __str__(self) -> str:
         name = f"{self.action} {self.group}" + (f" -> {self.choice}" if self.choice else "")
-        return (f"{name}: {self.gain_ms:+.3g} ms [{self.lower_ms:+.3g}, {self.upper_ms:+.3g}], "
-                f"{self.gain_percent:+.1f} %, level {self.level}, {self.measured:,} measured: {self.reason}")  # fmt: skip
+        within = f"[{self.lower_ms:+.3g}, {self.upper_ms:+.3g}]"
+        return (f"{name}: {self.gain_ms:+.3g} ms {within}, {self.gain_percent:+.1f} %, level {self.level}, "
+                f"{self.measured:,} measured: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)

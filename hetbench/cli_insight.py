@@ -1,5 +1,5 @@
-"""`hetbench coverage`, `explain`, `advise` and `migrate`: what runs there, what costs the time, what to change there, and
-where to go. Exit codes as in `hetbench.cli`."""
+"""`hetbench coverage`, `explain`, `advise`, `migrate`: what runs there, what costs the time, what to change, where to
+go. Exit codes as in `hetbench.cli`."""
 
 from __future__ import annotations
 

@@ -35,8 +35,9 @@ class Outcome:
 
 def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, fresh: bool,
             change: Callable[[Any], Any] | None = None) -> Outcome:
-    """Time a task, a model's network changed by `change`. Peak memory is told only in a `fresh` process, which holds nothing of an earlier task; a CPU's only
-    for eager PyTorch, since compilers and other runtimes keep memory of their own in the same process."""
+    """Time a task, a model's network changed by `change`. Peak memory is told only in a `fresh` process, which holds
+    nothing of an earlier task; a CPU's only for eager PyTorch, since compilers and other runtimes keep memory of their
+    own in the same process."""
     tells_peak = fresh and (task.stack == "eager" or backend.device != "cpu")
     try:
         if task.threads:
