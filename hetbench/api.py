@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
+from hetbench.batch import DERIVED, Compiled, deployed, derived, quality
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.chips import chip as chip_named
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
@@ -26,6 +27,9 @@ from hetbench.operators import operator_type
 from hetbench.predictors import OperatorSurrogate
 from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
 from hetbench.solve import predict, solve
+from hetbench.spaces import BlockSpace, ComposedGraph, Space, spaces
+from hetbench.spaces import space as space_named
+from hetbench.spaces.deploy import Deployment
 from hetbench.transfer import transfer
 
 __all__ = ["HetBench"]
@@ -42,9 +46,12 @@ class HetBench:
     params = 25,557,032 for resnet-50 (derived)
     """
 
-    def __init__(self) -> None:
+    def __init__(self, search_space: str | None = None) -> None:
+        """`search_space` is what `sample_arch`, `set_arch` and `query_batch` mean: a name of `hetbench.spaces`."""
+        self.search_space = None if search_space is None else space_named(search_space)
         self._added: dict[str, Chip] = {}
         self._model: Any = None
+        self._compiled: dict[Any, Compiled] = {}
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._observed = Observations()
         self._conditioned: OperatorSurrogate | None = None
@@ -57,12 +64,13 @@ class HetBench:
 
         `model` is a catalogue name, any of its upstream names, or what `trace` returned; left out, it is the model of
         `set_model`. A chip is a name, an alias or a family, which means the family's default chip; `device` may be a
-        list. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence; what is left out
+        list, and so may `metric`. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence; what is left out
         takes the model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, the
         chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is named as timm or
         the published table names it.
 
-        With a metric: an `Answer`; with a list of devices: {device: Answer}. Without a metric: `Answers`, by metric,
+        With a metric: an `Answer`; with a list of devices: {device: Answer}, with one of metrics {metric: that}. An
+        architecture that `set_arch` set is asked of all five families where no device is named. Without a metric: `Answers`, by metric,
         whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it: both
         sides measured, else both predicted, with a row that was measured in the notes. `source_value`, measured by
         the caller on the source in the metric's unit, corrects the answer by as much as `hetbench.transfer` says.
@@ -152,6 +160,7 @@ class HetBench:
         found = self._observed.add(table, lambda name: self.chip(name)[0], predictors.load())
         self._conditioned = predictors.load().given(self._observed.conditioned())
         self._kept.clear()
+        self._compiled.clear()
         return found
 
     def set_model(self, model: Any) -> None:
@@ -164,6 +173,79 @@ class HetBench:
         """
         self._graph(model)
         self._model = model
+
+    def sample_arch(self, seed: int) -> dict[str, Any]:
+        """One architecture of the search space, the same for the same seed.
+
+        >>> HetBench(search_space="gpt-s").sample_arch(seed=0)["layers"] in (10, 11, 12)
+        True
+        """
+        return self._space(None).sample(seed)
+
+    def set_arch(self, arch: Any) -> None:
+        """The architecture, a mapping or its text, that a query means when it names no model.
+
+        >>> api = HetBench(search_space="vit")
+        >>> api.set_arch(api.sample_arch(seed=0))
+        >>> api.query(metric="latency", device="cuda").unit
+        'ms'
+        """
+        found = self._space(None)
+        if not isinstance(found, BlockSpace):
+            raise InvalidInputError(
+                f"an entry of {found.name} is a query, not a network: "
+                f"api.query(**space({found.name!r}).query(arch), metric=...) asks it."
+            )
+        self._model = ComposedGraph(found, arch)
+
+    def query_batch(
+        self, archs: Any, device: str | None = None, metric: str = "latency", *, search_space: str | None = None,
+        intervals: bool = False, sample: int | None = None, seed: int = 0, **options: Unpack[Options],
+    ) -> Any:  # fmt: skip
+        """A metric of many architectures at once, float64 [n], as `query` answers them one by one.
+
+        `archs` are mappings, texts or int codes [n, parameters] of the search space; metrics are latency, throughput,
+        energy, power, memory, params, flops and what stands for quality (`loss_proxy`, `capacity_proxy`). The first
+        call for a chip and setting compiles its table. `intervals` gives value, lower and upper, [3, n], of latency;
+        `sample` that many draws of latency, energy, power or throughput from the predictive distribution, [n, sample],
+        the same for the same `seed`. An entry of the deployment space that `query` refuses is NaN.
+
+        >>> api = HetBench(search_space="gpt-s")
+        >>> archs = [api.sample_arch(seed) for seed in (0, 1)]
+        >>> api.query_batch(archs, device="cann", metric="latency").shape
+        (2,)
+        """
+        found = self._space(search_space)
+        codes = found.codes(archs)
+        if isinstance(found, Deployment):
+            return deployed(found, codes, metric, self.query)
+        assert isinstance(found, BlockSpace)
+        example = ComposedGraph(found, codes[0] if len(codes) else found.sample(seed=0))
+        if metric != found.quality:
+            metric_named(metric)
+        if device is None:
+            if metric not in (*DERIVED, found.quality):
+                raise InvalidInputError(f"{metric} is that of a chip: name one with device=, a chip or a family.")
+            return derived(found, codes, example.setting_of(options))[metric]
+        chip, _ = self.chip(device)
+        ready = self._ready(found, example, chip, options)
+        return ready.answer(metric, codes, intervals, sample, seed)
+
+    def _space(self, name: str | None) -> Space:
+        if name is not None:
+            return space_named(name)
+        if self.search_space is None:
+            raise InvalidInputError(
+                f"no search space: HetBench(search_space=...) takes one of {', '.join(spaces())}."
+            )
+        return self.search_space
+
+    def _ready(self, space: BlockSpace, example: ComposedGraph, chip: Chip, options: Mapping[str, Any]) -> Compiled:
+        key = space.name, chip, *sorted(options.items())
+        if key not in self._compiled:
+            question = self._question(example, chip, options, ())
+            self._compiled[key] = Compiled(space, question, chip, check_predictor(options.get("predictor")))
+        return self._compiled[key]
 
     def add_chip(self, datasheet: str | Path | Mapping[str, Any]) -> Chip:
         """Know a chip that the catalogue does not hold, from a TOML or JSON file or a mapping of `Chip` fields.
@@ -232,8 +314,18 @@ class HetBench:
         unknown = options.keys() - Options.__optional_keys__
         if unknown:
             raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-        metric = None if metric is None else metric_named(metric).name
+        if isinstance(metric, list | tuple | set):
+            return {
+                name: self.query(model, source, target, name, device=device, source_value=source_value, **options)
+                for name in metric
+            }  # fmt: skip
         place = target if target is not None else device
+        if isinstance(model, ComposedGraph):
+            if metric is not None and metric == model.space.quality:
+                return quality(model, options)
+            if place is None and metric not in DERIVED:
+                return self._ask(model, source, None, metric, list(schema.FAMILIES), source_value, options)
+        metric = None if metric is None else metric_named(metric).name
         if model is None:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
         predictor = check_predictor(options.get("predictor"))

@@ -22,7 +22,7 @@ from hetbench.schema import STORAGE_BYTES
 if TYPE_CHECKING:
     from hetbench.graph import OperatorTable
 
-__all__ = ["COLUMNS", "SUMMARY", "Composition", "composition"]
+__all__ = ["COLUMNS", "SUMMARY", "Composition", "composition", "summaries"]
 
 Array = NDArray[Any]
 _CLASSES = ("conv", "gemm", "attention", "vector")
@@ -68,24 +68,35 @@ class Composition:
     compute_ms: float
     """Time at the peak of all of them: nothing true is faster."""
 
-    def summary(self) -> NDArray[np.float32]:
-        """One row of `SUMMARY` columns."""
+    def sums(self) -> NDArray[np.float64]:
+        """What `summary` is made of and adds up over pieces of a network, [sums]."""
         x, base = self.matrix.astype(np.float64), self.base_ms * self.count
-        total, launches = base.sum(), self.count.sum()
         group = np.array([_GROUP_OF.get(name, 12) for name in self.operators])
         conv = x[:, _AT["conv"]] > 0
         group[conv] = 13 + np.select(
             [x[conv, _AT["special"]] > 0, x[conv, _AT["groups"]] > 0, x[conv, _AT["taps"]] == 0], [3, 2, 1], 0
         )
-        shares = np.bincount(group, base, len(_GROUPS)) / total
-        counts = np.log2(1 + np.bincount(group, self.count, len(_GROUPS)))
-        flops, moved = (np.exp2(x[:, _AT[name]]) @ self.count for name in ("flops", "bytes"))
-        means = [base @ x[:, _AT[name]] / total for name in _MEANS]
-        bound = base @ (x[:, _AT["compute_over_memory"]] < 0) / total
-        return np.array([
-            np.log2(total), *np.stack((shares, counts), axis=1).ravel(), np.log2(flops + 1), np.log2(moved),
-            np.log2(flops / moved + 1e-3), np.log2(launches), np.log2(total / launches), *means, bound,
-        ], dtype=np.float32)  # fmt: skip
+        return np.concatenate((
+            [self.compute_ms, base.sum(), self.count.sum(), base @ (x[:, _AT["compute_over_memory"]] < 0)],
+            *([np.exp2(x[:, _AT[name]]) @ self.count] for name in ("flops", "bytes")),
+            [base @ x[:, _AT[name]] for name in _MEANS],
+            np.bincount(group, base, len(_GROUPS)), np.bincount(group, self.count, len(_GROUPS)),
+        ))  # fmt: skip
+
+    def summary(self) -> NDArray[np.float32]:
+        """One row of `SUMMARY` columns."""
+        return summaries(self.sums()[None])[0]
+
+
+def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows of `SUMMARY` columns from rows of `Composition.sums`, [rows, sums]."""
+    _, total, launches, bound, flops, moved = sums[:, :6].T
+    means, rest = sums[:, 6 : 6 + len(_MEANS)] / total[:, None], sums[:, 6 + len(_MEANS) :]
+    shares, counts = rest[:, : len(_GROUPS)] / total[:, None], np.log2(1 + rest[:, len(_GROUPS) :])
+    return np.column_stack((
+        np.log2(total), np.stack((shares, counts), axis=2).reshape(len(sums), -1), np.log2(flops + 1), np.log2(moved),
+        np.log2(flops / moved + 1e-3), np.log2(launches), np.log2(total / launches), means, bound / total,
+    )).astype(np.float32)  # fmt: skip
 
 
 def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Composition:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import exp, log
 from statistics import NormalDist
 from typing import Any
 
@@ -20,11 +19,11 @@ from hetbench.chips import Chip
 from hetbench.graph import ModelGraph
 from hetbench.question import DEFAULT_STACK, Question
 
-__all__ = ["PROTOCOL", "Latency", "latency"]
+__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Cell", "Latency", "at_confidence", "cell", "latency"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
-_LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
-_WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
+LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
+WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
 _STAND_INS = {("eager", "fp16"): "eager-amp"}  # autocast runs the same products in half precision, eagerly
 
 
@@ -47,14 +46,14 @@ class Latency:
 
 def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
     """The prediction for a complete question; None where nothing supports the stack that was asked for."""
-    found = _whole(question, chip, graph) if predictor in _WHOLE else None
+    found = _whole(question, chip, graph) if predictor in WHOLE else None
     if found is not None:
         return found
     if question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
     if question.usual_stack:
         untaught = f"no row of {chip.name} teaches its usual stack"
-        why = untaught if predictor in _WHOLE else f"predictor {predictor} knows no stack"
+        why = untaught if predictor in WHOLE else f"predictor {predictor} knows no stack"
         note = f"{why}: eager launches instead of {question.stack}"
         return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
     return None
@@ -64,23 +63,40 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
     """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
     if not question.batch:
         return None
-    surrogate, stack = whole.load(), question.stack
-    notes: tuple[str, ...] = ()
-    level = surrogate.level(chip, question.phase, stack, question.precision)
-    stand_in = _STAND_INS.get((stack, question.precision))
-    if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
-        stack, level, notes = stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",)
-    if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
+    known = cell(question, chip)
+    if known is None:
         return None
+    stack, notes = known.stack, known.notes
     found = _predicted(graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:
         alone = _predicted(graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
         if alone.value > found.value:
             found, notes = alone, (*notes, "as slow as batch 1")
     return Latency(
-        found.value, found.lower, found.upper, found.level, found.support, f"{surrogate.id}/whole", question.stack,
+        found.value, found.lower, found.upper, found.level, found.support, f"{whole.load().id}/whole", question.stack,
         "wall", dict(found.by_operator), (*notes, found.source),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Under which measured stack the surrogate of whole models answers a question, and how well it knows it."""
+
+    stack: str
+    level: str
+    notes: tuple[str, ...]
+
+
+def cell(question: Question, chip: Chip) -> Cell | None:
+    """The cell that answers a question; None where none was taught, or eager not on this chip."""
+    surrogate, stack = whole.load(), question.stack
+    level = surrogate.level(chip, question.phase, stack, question.precision)
+    stand_in = _STAND_INS.get((stack, question.precision))
+    if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
+        return Cell(stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",))
+    if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
+        return None
+    return Cell(stack, level, ())
 
 
 @lru_cache(maxsize=4096)
@@ -103,7 +119,7 @@ def _summed(
     table = graph.operators(*question.sizes)
     found = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
     notes = (*notes, _levels(found.by_level))
-    if (question.batch or 1) > 1 and found.value < _LAUNCH_BOUND * found.launch_ms:
+    if (question.batch or 1) > 1 and found.value < LAUNCH_BOUND * found.launch_ms:
         alone = surrogate.predict_model(
             graph.operators(1, *question.sizes[1:]), chip, protocol=PROTOCOL, predictor=predictor
         )
@@ -119,7 +135,7 @@ def _summed(
     )  # fmt: skip
 
 
-def at_confidence(value: float, bound: float, known: float, wanted: float) -> float:
+def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
     """A bound at another confidence: its log distance grows as that of a normal law would.
 
     >>> at_confidence(2.0, 4.0, 0.9, 0.9), round(at_confidence(2.0, 4.0, 0.9, 0.5), 2)
@@ -128,7 +144,7 @@ def at_confidence(value: float, bound: float, known: float, wanted: float) -> fl
     if wanted == known:
         return bound
     scale = NormalDist().inv_cdf((1 + wanted) / 2) / NormalDist().inv_cdf((1 + known) / 2)
-    return value * exp(log(bound / value) * scale)
+    return value * (bound / value) ** scale
 
 
 def _levels(by_level: Mapping[str, float]) -> str:

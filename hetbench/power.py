@@ -26,7 +26,9 @@ from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.features import chip_facts
 from hetbench.schema import STORAGE_BYTES
 
-__all__ = ["FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "joules", "load", "utilisation", "watts"]
+__all__ = [
+    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
+]  # fmt: skip
 
 FORMAT = 1
 HIGHEST = 1.05
@@ -166,6 +168,22 @@ def _at_watts(drawn: float, latency_ms: float) -> float:
 
 def _at_joules(drawn: float, latency_ms: float) -> float:
     return drawn * latency_ms / 1e3
+
+
+def drawn(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str) -> NDArray[np.float64]:
+    """Watts of many passes at once, without intervals; arrays of one shape.
+
+    >>> from hetbench.chips import chip
+    >>> float(drawn(156e9, 0.5e9, 1.0, chip("cuda"), "fp16")) == watts(156e9, 0.5e9, 1.0, chip("cuda"), "fp16").value
+    True
+    """
+    tdp = _tdp(Pass(0.0, 0.0, 1.0), chip, precision)
+    surrogate = load()
+    _, factor, _ = surrogate.chips.get(chip.name, ("D", 1.0, 0))
+    out: NDArray[np.float64] = tdp * surrogate.law.share(
+        *utilisation(flops, moved_bytes, latency_ms, chip, precision), factor
+    )
+    return out
 
 
 def _estimate(work: Pass, chip: Chip, precision: str, of: Callable[[float, float], float]) -> Estimate:

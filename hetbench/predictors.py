@@ -31,13 +31,13 @@ from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 if TYPE_CHECKING:
     from hetbench.graph import OperatorTable
 
-__all__ = ["FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
+__all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
 FLOOR_QUANTILE = 0.02
 FORMAT = 1
 DEVICE_PROTOCOLS = ("kernel", "graph")
 USUAL_MHZ = 1500.0  # of chips whose clock is not stated
-_COVERED = 0.9  # share of the predicted time that a model's level must cover
+COVERED = 0.9  # share of the predicted time that a model's level must cover
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 _ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
 
@@ -209,7 +209,7 @@ class OperatorSurrogate:
         for name in sorted(by_level):
             covered += by_level[name]
             level = name
-            if covered >= _COVERED * total[0]:
+            if covered >= COVERED * total[0]:
                 break
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
         value, lower, upper = (float(each) for each in total)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.chips import Chip
-from hetbench.composition import Composition, composition
+from hetbench.composition import Composition, composition, summaries
 from hetbench.errors import ArtifactError
 from hetbench.forest import Forest
 from hetbench.perceptron import silu
@@ -88,19 +88,28 @@ class Network:
         named |= {"b1": self.biases[0], "b2": self.biases[1]}
         return {f"{prefix}.{name}": value.astype(np.float32) for name, value in named.items()}
 
-    def __call__(
+    def each(
         self, made: Composition, batch: float, operators: NDArray[np.int64], stack: int, cell: int
-    ) -> tuple[float, NDArray[np.float64]]:
-        """log ms of the call, and the share in it of each row of the composition, ms."""
+    ) -> NDArray[np.float64]:
+        """What each row of the composition takes in ms, before the offset of the cell."""
         matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
         x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)
         hidden = silu(x @ self.weights[0] + self.operator[operators] + self.context[0][stack] + self.context[1][cell])
         hidden += silu(hidden @ self.weights[1] + self.biases[0])
         factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], -FACTOR, FACTOR).astype(np.float64)
-        launch, call, offset = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
-        each = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
-        total = each.sum() + np.exp(CALL + call)
-        return float(np.log(total) + offset), each * np.exp(offset)
+        launch, *_ = self._scalars(stack, cell)
+        out: NDArray[np.float64] = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
+        return out
+
+    def log_ms(self, total: Any, stack: int, cell: int) -> Any:
+        """log ms of a call whose rows take so many ms together."""
+        _, call, offset = self._scalars(stack, cell)
+        return np.log(total + np.exp(CALL + call)) + offset
+
+    def _scalars(self, stack: int, cell: int) -> NDArray[np.float64]:
+        """Log launch, log call and offset."""
+        out: NDArray[np.float64] = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +145,36 @@ class Group:
         """Labels of the stack and of the cell."""
         return f"{stack}|{precision}", f"{chip}|{stack}|{precision}"
 
-    def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
-        """log ms, and the share of each row in ms."""
-        stack, cell = self.spec["stacks"].get(labels[0], [0])[0], self.spec["cells"].get(labels[1], [0])[0]
+    def pieces(self, made: Composition, batch: float, labels: tuple[str, str]) -> NDArray[np.float64]:
+        """What each network makes of every row, ms, [networks, rows]."""
+        stack, cell = self._indices(labels)
         known = self.spec["operators"]
         operators = np.array([known.get(name, 0) for name in made.operators], dtype=np.int64)
-        found = [network(made, batch, operators, stack, cell) for network in self.networks]
-        learned = float(np.mean([value for value, _ in found]))
+        return np.stack([network.each(made, batch, operators, stack, cell) for network in self.networks])
+
+    def log_ms(self, totals: Array, sums: Array, batch: float, labels: tuple[str, str]) -> Array:
+        """log ms of calls, [calls], from what each network's rows sum up to [networks, calls] and the compositions'
+        own sums [calls, sums]."""
+        stack, cell = self._indices(labels)
+        learned = np.mean(
+            [net.log_ms(total, stack, cell) for net, total in zip(self.networks, totals, strict=True)], axis=0
+        )
         effects = self.spec["effects"]
         effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
-        row = forest_rows(made.summary()[None], [batch], [effect])
-        trees = float(self.forest(row)[0]) + effect + float(np.log(made.base_ms @ made.count))
+        many = np.full(len(sums), float(batch))
+        trees = self.forest(forest_rows(summaries(sums), many, np.full(len(sums), effect))) + effect + np.log(sums[:, 1])
         share = self.spec["network_share"]
-        each: Array = np.mean([rows for _, rows in found], axis=0)
-        value = share * learned + (1 - share) * trees
-        return value, each * np.exp(value) / each.sum()
+        out: Array = share * learned + (1 - share) * trees
+        return out
+
+    def beyond(self, base_ms: Any, label: str) -> Any:
+        """Whether calls of so much roofline time are far smaller or larger than any that taught the stack."""
+        least, most = self.spec["range"][label]
+        log_base = np.log(base_ms)
+        return (log_base < least - _MARGIN) | (log_base > most + _MARGIN)
+
+    def _indices(self, labels: tuple[str, str]) -> tuple[int, int]:
+        return self.spec["stacks"].get(labels[0], [0])[0], self.spec["cells"].get(labels[1], [0])[0]
 
 
 class Whole:
@@ -202,10 +226,12 @@ class Whole:
         group = self.group(name)
         labels = group.label(chip.name, stack, precision)
         made = composition(calls, chip)
-        log_ms, each = group.predict(made, batch, labels)
-        least, most = group.spec["range"][labels[0]]
-        beyond = not least - _MARGIN <= np.log(made.base_ms @ made.count) <= most + _MARGIN
-        value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
+        pieces, sums = group.pieces(made, batch, labels), made.sums()[None]
+        predicted = float(np.exp(group.log_ms(pieces.sum(axis=1)[:, None], sums, batch, labels)[0]))
+        each = pieces.mean(axis=0)
+        each *= predicted / each.sum()
+        beyond = bool(group.beyond(sums[0, 1], labels[0]))
+        value = max(predicted, made.compute_ms)  # nothing is faster than the chip's peak
         level = "D" if beyond else level
         low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
         by_operator: dict[str, float] = {}
