@@ -144,8 +144,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (
            "population 50; new weights every 25 evaluations", synetune.regularized_evolution),
     Method("nsga2", "NSGA-II (pymoo)", ("pymoo",), "population 40", nsga2),
     Method("mo_rea", "multi-objective regularized evolution", _SYNE, "population 50", synetune.mo_rea),
-    Method("mo_asha", "MO-ASHA over repeats", _SYNE, "1, 3, 9 or 10 repeats of random architectures; without noise "
-           "more repeats show nothing new, so it only saves simulated time", synetune.mo_asha),
+    Method("mo_asha", "MO-ASHA over repeats", _SYNE, synetune.ASHA_LIMITS, synetune.mo_asha),
     Method("tpe", "TPE, random scalarisation", _SYNE, synetune.TPE_LIMITS, synetune.tpe),
     Method("bore", "BORE, random scalarisation", _SYNE, synetune.BORE_LIMITS, synetune.bore),
     Method("cqr", "conformal quantile regression, random scalarisation", _SYNE, synetune.CQR_LIMITS, synetune.cqr),
@@ -153,7 +152,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (
            model_based.bo_linear),
     Method("bo_random", "Bayesian optimisation, random scalarisation", _BOTORCH, model_based.LIMITS,
            model_based.bo_random),
-    Method("ehvi", "expected hypervolume improvement (BoTorch qLogEHVI)", _BOTORCH, model_based.LIMITS,
+    Method("ehvi", "expected hypervolume improvement (BoTorch qLogEHVI)", _BOTORCH, model_based.EHVI_LIMITS,
            model_based.ehvi),
 )})  # fmt: skip
 

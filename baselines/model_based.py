@@ -13,11 +13,13 @@ import numpy as np
 from baselines.bench import Bench, Ints, non_dominated
 from baselines.synetune import chebyshev
 
-__all__ = ["LIMITS", "bo_linear", "bo_random", "ehvi"]
+__all__ = ["EHVI_LIMITS", "LIMITS", "bo_linear", "bo_random", "ehvi"]
 
-_START, _ROUND, _POOL, _DATA, _STEPS, _FRONT = 20, 20, 256, 150, 30, 40
-LIMITS = (f"a fit of {_STEPS} steps for {_ROUND} suggestions, at most {_DATA} results, the best of {_POOL} candidates, "
-          "half random and half mutants of the front; ours around BoTorch's models")  # fmt: skip
+_START, _ROUND, _POOL, _DATA, _STEPS = 20, 20, 256, 150, 15
+_TOGETHER, _FRONT, _DRAWS = 10, 24, 16
+LIMITS = (f"a fit of {_STEPS} steps on from the last one for {_ROUND} suggestions, at most {_DATA} results, the best of "
+          f"{_POOL} candidates, half random and half mutants of the front; ours around BoTorch's models")  # fmt: skip
+EHVI_LIMITS = f"{LIMITS}; {_TOGETHER} picks for one decomposition of a front of at most {_FRONT}, {_DRAWS} draws"
 
 
 def bo_linear(bench: Bench) -> None:
@@ -55,7 +57,7 @@ def ehvi(bench: Bench) -> None:
         for _ in range(0, min(_ROUND, bench.left), _TOGETHER):
             boxes = FastNondominatedPartitioning(reference, _spread(front, _FRONT))
             gain = qLogExpectedHypervolumeImprovement(
-                model, reference, boxes, SobolQMCNormalSampler(torch.Size([32]), seed=bench.seed)
+                model, reference, boxes, SobolQMCNormalSampler(torch.Size([_DRAWS]), seed=bench.seed)
             )(pool[:, None]).numpy()  # [pool]
             gain[picked] = -np.inf
             best = np.argsort(-gain, kind="stable")[:_TOGETHER].tolist()
@@ -66,28 +68,26 @@ def ehvi(bench: Bench) -> None:
     _search(bench, lambda scores: scores, pick)
 
 
-_TOGETHER = 5  # picks between two decompositions of the dominated region
-
-
 def _search(bench: Bench, view: Callable[[Any], Any], pick: Callable[[Any, Any, Any], list[int]]) -> None:
     """Random architectures, then batches that `pick` chooses from a pool by models of the scores as `view` has them."""
     import torch
 
     bench(bench.random(_START))
-    scale = np.maximum(bench.counts - 1, 1)
+    scale, model = np.maximum(bench.counts - 1, 1), None
     while bench.left:
         kept = _informative(bench)
         codes, scores = bench.codes[kept], view(bench.scores)[kept]
         pool = _candidates(bench)
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(int(bench.rng.integers(2**31)))
-            model = _fitted(codes / scale, scores)
+            model = _fitted(codes / scale, scores, model)
             chosen = pick(model, torch.as_tensor(pool / scale, dtype=torch.float64), scores)
         bench(pool[chosen[:_ROUND]])
 
 
-def _fitted(x: Any, scores: Any) -> Any:
-    """A Gaussian process for each column of scores, of which less is better and the models know the negative."""
+def _fitted(x: Any, scores: Any, before: Any) -> Any:
+    """A Gaussian process for each column of scores, of which less is better and the models know the negative; its
+    parameters start from those of the round before."""
     import torch
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import ModelListGP, SingleTaskGP
@@ -95,8 +95,11 @@ def _fitted(x: Any, scores: Any) -> Any:
     from gpytorch.mlls import ExactMarginalLogLikelihood
 
     inputs, models = torch.as_tensor(x, dtype=torch.float64), []
-    for column in -torch.as_tensor(scores, dtype=torch.float64).T:
+    for index, column in enumerate(-torch.as_tensor(scores, dtype=torch.float64).T):
         model = SingleTaskGP(inputs, column[:, None], outcome_transform=Standardize(m=1))
+        if before is not None:
+            for new, old in zip(model.parameters(), before.models[index].parameters(), strict=True):
+                new.data.copy_(old.data)
         with torch.enable_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stopping after so few steps is meant
             options = {"options": {"maxiter": _STEPS}}

@@ -13,7 +13,7 @@ from baselines.bench import Array, Bench, Ints
 from baselines.problems import REPEATS
 
 __all__ = [
-    "BORE_LIMITS", "CQR_LIMITS", "TPE_LIMITS", "bore", "chebyshev", "cqr", "mo_asha", "mo_rea", "regularized_evolution",
+    "ASHA_LIMITS", "BORE_LIMITS", "CQR_LIMITS", "TPE_LIMITS", "bore", "chebyshev", "cqr", "mo_asha", "mo_rea", "regularized_evolution",
     "tpe",
 ]  # fmt: skip
 
@@ -21,7 +21,9 @@ _POPULATION, _TOURNAMENT, _ROUND = 50, 10, 25
 _TPE_ROUND, _TPE_CANDIDATES, _TPE_DATA = 10, 16, 200
 _BORE_ROUND, _BORE_POOL = 20, 500
 _CQR_ROUND, _CQR_POOL, _CQR_DATA, _CQR_TREES = 25, 500, 200, 30
-_START = 20
+_START, _RUNG = 20, 100
+ASHA_LIMITS = (f"rungs at 1, 3 and 9 of {REPEATS} repeats, ranked among the last {_RUNG} of a rung; without noise more "
+               "repeats show nothing new, so it only saves simulated time")  # fmt: skip
 TPE_LIMITS = f"new weights every {_TPE_ROUND} evaluations, {_TPE_CANDIDATES} candidates, last {_TPE_DATA} results"
 BORE_LIMITS = f"one fit for {_BORE_ROUND} suggestions: the best by it of {_BORE_POOL} random architectures"
 CQR_LIMITS = (f"one fit for {_CQR_ROUND} suggestions, {_CQR_TREES} trees a quantile, at most {_CQR_DATA} results, "
@@ -77,13 +79,27 @@ def regularized_evolution(bench: Bench) -> None:
             searcher.on_trial_complete(_POPULATION + number, config, float(chebyshev(scores, weights)[0]))
 
 
+def _ranks() -> Any:
+    """Syne Tune's non-dominated sort as ranks. Its own NonDominatedPriority gives out the sorted indices as if they were
+    priorities (0.16.0), which ranks at random; and its time grows with the square of a rung, so the last 100 count."""
+    from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import MOPriority
+    from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import nondominated_sort
+
+    class Ranks(MOPriority):  # type: ignore[misc]
+        def priority_unsafe(self, objectives: Array) -> Ints:
+            return np.argsort(nondominated_sort(objectives[-_RUNG:], dim=0))
+
+    return Ranks()
+
+
 def mo_rea(bench: Bench) -> None:
     """Syne Tune's evolution by non-dominated rank."""
     from syne_tune.optimizer.schedulers.multiobjective import MultiObjectiveRegularizedEvolution
 
     searcher = MultiObjectiveRegularizedEvolution(
-        _domains(bench), population_size=_POPULATION, sample_size=_TOURNAMENT, random_seed=_seed(bench)
-    )
+        _domains(bench), population_size=_POPULATION, sample_size=_TOURNAMENT, random_seed=_seed(bench),
+        multiobjective_priority=_ranks(),
+    )  # fmt: skip
     for number in range(bench.left):
         config = searcher.suggest()
         searcher.on_trial_complete(number, config, bench(_code(bench, config)[None])[0].tolist())
@@ -92,11 +108,14 @@ def mo_rea(bench: Bench) -> None:
 def mo_asha(bench: Bench) -> None:
     """Random architectures, measured on only while they are among the best third of those measured as often."""
     from syne_tune.backend.trial_status import Trial
-    from syne_tune.optimizer.schedulers.multiobjective import MOASHA
     from syne_tune.optimizer.scheduler import SchedulerDecision
+    from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
     names = [each.name for each in bench.problem.objectives]
-    scheduler = MOASHA(_domains(bench), names, time_attr="repeats", max_t=REPEATS, random_seed=_seed(bench))
+    scheduler = MOASHA(
+        _domains(bench), names, time_attr="repeats", max_t=REPEATS, random_seed=_seed(bench),
+        multiobjective_priority=_ranks(),
+    )  # fmt: skip
     for number in range(bench.left):
         config = scheduler.suggest().config
         trial = Trial(number, config, datetime.now(UTC))
@@ -162,7 +181,17 @@ def cqr(bench: Bench) -> None:
         )  # fmt: skip
         for number, (code, value) in enumerate(zip(bench.codes, _scalarised(bench), strict=True)):
             searcher.on_trial_complete(number, _config(bench, code), float(value))
-        bench(np.array([_code(bench, searcher.suggest()) for _ in range(min(_CQR_ROUND, bench.left))]))
+        bench(_distinct(bench, searcher, _CQR_ROUND))
+
+
+def _distinct(bench: Bench, searcher: Any, count: int) -> Ints:
+    """Codes of different suggestions, [at most count, parameters]: a sampled quantile often picks the same."""
+    found: dict[tuple[int, ...], None] = {}
+    for _ in range(20 * count):
+        found[tuple(_code(bench, searcher.suggest()).tolist())] = None
+        if len(found) == count:
+            break
+    return np.array(list(found), dtype=np.int64)
 
 
 def _unseen(bench: Bench, pool: Ints) -> Ints:
