@@ -1,11 +1,11 @@
 """hetbench as a Syne Tune blackbox: for its simulator, where repeats of a measurement are the fidelity.
 
-    from baselines.blackbox import HetBenchBlackbox
-    backend = UserBlackboxBackend(HetBenchBlackbox("gpt-s", ["loss_proxy", "latency@cann"]), elapsed_time_attr="elapsed")
+    blackbox = HetBenchBlackbox("gpt-s", ["loss_proxy", "latency@cann"])
+    backend = UserBlackboxBackend(blackbox, elapsed_time_attr="elapsed")
 
-Syne Tune minimises or maximises all metrics alike, so objectives of which more is better come negated, under a name with
-a minus before it. Where a constraint is broken, an objective is at its reference point or its worse value, and further
-by the share of the limit that it is missed by times the range of the objective.
+Syne Tune minimises or maximises all metrics alike, so objectives of which more is better come negated, under a name
+with a minus before it. Where a constraint is broken, an objective is at its reference point or its worse value, and
+further by the share of the limit that it is missed by times the range of the objective.
 """
 
 from __future__ import annotations

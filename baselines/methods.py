@@ -24,6 +24,7 @@ __all__ = ["METHODS", "Method", "check", "run"]
 
 _NEIGHBOURS = 16
 _POPULATION = 40
+_WHOLE_GRID = 2**18  # points; of larger grids a random part is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,15 @@ def grid(bench: Bench) -> None:
         grid_of = _grouped(names, parts)
         sizes = [int(bench.counts[grid_of == group].max()) for group in range(grid_of.max() + 1)]
         total = np.prod(np.array(sizes, dtype=float))
-        drawn = bench.rng.permutation(int(total)) if total <= 2**18 else bench.rng.integers(2**62, size=4 * bench.budget)
-        digits = _digits(drawn, sizes, bench.rng if total > 2**18 else None)
+        if total <= _WHOLE_GRID:
+            digits = np.stack(np.unravel_index(bench.rng.permutation(int(total)), sizes), axis=1)
+        else:
+            digits = np.stack([bench.rng.integers(size, size=4 * bench.budget) for size in sizes], axis=1)
         codes = bench.space.canonical(digits[:, grid_of])
-        fresh = [index for index, row in enumerate(map(tuple, codes.tolist())) if not (row in seen or seen.add(row))]
-        bench(codes[fresh])
+        fresh = [row for row in dict.fromkeys(map(tuple, codes.tolist())) if row not in seen]
+        seen.update(fresh)
+        if fresh:
+            bench(np.array(fresh))
         if not bench.left or parts > len(names):
             return
 
@@ -71,13 +76,6 @@ def _grouped(names: list[str], parts: int) -> Ints:
         size, rank = names.count(name), place - names.index(name)
         keys.append((name, rank * min(parts, size) // size))
     return np.array([list(dict.fromkeys(keys)).index(key) for key in keys])
-
-
-def _digits(drawn: Ints, sizes: list[int], rng: np.random.Generator | None) -> Ints:
-    """Points of a grid of these sizes, [n, groups]: the drawn ones, or random ones where there are too many."""
-    if rng is None:
-        return np.stack(np.unravel_index(drawn, sizes), axis=1)
-    return np.stack([rng.integers(size, size=len(drawn)) for size in sizes], axis=1)
 
 
 def local_search(bench: Bench) -> None:

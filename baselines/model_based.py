@@ -1,11 +1,15 @@
-"""Bayesian optimisation with BoTorch on codes in [0, 1]. Syne Tune 0.16's EHVI mixes precisions and fails, its BOTorch
-fits for every suggestion and sees one objective; here one fit serves a batch, and the acquisition is evaluated on a pool
-of architectures instead of being followed along gradients that whole numbers do not have."""
+"""Bayesian optimisation with BoTorch on codes in [0, 1].
+
+Syne Tune 0.16's EHVI mixes precisions and fails, its BOTorch fits for every suggestion and sees one objective. Here one
+fit serves a batch, and the acquisition is evaluated on a pool of architectures instead of being followed along
+gradients that whole numbers do not have.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,8 +21,8 @@ __all__ = ["EHVI_LIMITS", "LIMITS", "bo_linear", "bo_random", "ehvi"]
 
 _START, _ROUND, _POOL, _DATA, _STEPS = 20, 20, 256, 150, 15
 _TOGETHER, _FRONT, _DRAWS = 10, 24, 16
-LIMITS = (f"a fit of {_STEPS} steps on from the last one for {_ROUND} suggestions, at most {_DATA} results, the best of "
-          f"{_POOL} candidates, half random and half mutants of the front; ours around BoTorch's models")  # fmt: skip
+LIMITS = (f"a fit of {_STEPS} steps on from the last one for {_ROUND} suggestions, at most {_DATA} results, the best "
+          f"of {_POOL} candidates, half random and half mutants of the front; ours on BoTorch's models")  # fmt: skip
 EHVI_LIMITS = f"{LIMITS}; {_TOGETHER} picks for one decomposition of a front of at most {_FRONT}, {_DRAWS} draws"
 
 
@@ -78,11 +82,24 @@ def _search(bench: Bench, view: Callable[[Any], Any], pick: Callable[[Any, Any, 
         kept = _informative(bench)
         codes, scores = bench.codes[kept], view(bench.scores)[kept]
         pool = _candidates(bench)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with _one_thread(), torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(int(bench.rng.integers(2**31)))
             model = _fitted(codes / scale, scores, model)
             chosen = pick(model, torch.as_tensor(pool / scale, dtype=torch.float64), scores)
         bench(pool[chosen[:_ROUND]])
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch adds up in another order on more threads: the same seed would give other rows there."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fitted(x: Any, scores: Any, before: Any) -> Any:

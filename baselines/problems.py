@@ -102,7 +102,7 @@ class Problem:
             assert self.quality is not None
             found = np.asarray(quality_function(self.quality)(self.space.archs(codes)), dtype=np.float64)
             if found.shape != (len(codes),):
-                raise InvalidInputError(f"{self.quality} gave {list(found.shape)} values for {len(codes)} architectures.")
+                raise InvalidInputError(f"{self.quality} gave {list(found.shape)} values; wanted [{len(codes)}].")
             return found
         return self.query(codes, asked)
 
@@ -143,7 +143,7 @@ class Problem:
         ideal, worst = known.min(axis=0), known.max(axis=0)
         flat = [each.name for each, low, high in zip(self.objectives, ideal, worst, strict=True) if low == high]
         if flat:
-            raise InvalidInputError(f"{', '.join(flat)} is the same for every architecture: there is nothing to search.")
+            raise InvalidInputError(f"{', '.join(flat)} is the same for every architecture: nothing to search.")
         reference = worst + _MARGIN * (worst - ideal)
         return Scale(tuple(map(float, ideal)), tuple(map(float, reference)))
 
@@ -170,7 +170,8 @@ def problem(
     found = space(space_name)
     names = [name.strip() for name in objectives if name.strip()]
     if not names or len(set(names)) != len(names):
-        raise InvalidInputError(f"objectives are one or more different quantities; given: {', '.join(names) or 'none'}.")
+        given = ", ".join(names) or "none"
+        raise InvalidInputError(f"objectives are one or more different quantities; given: {given}.")
     return Problem(
         found, tuple(quantity(name, found, quality) for name in names),
         tuple(constraint(text, found, quality) for text in constraints if text.strip()), quality,

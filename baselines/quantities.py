@@ -130,7 +130,7 @@ def constraint(text: str, space: Space, quality: str | None = None) -> Constrain
     """
     match = _CONSTRAINT.fullmatch(text)
     if match is None:
-        raise InvalidInputError(f"{text!r} is no constraint: write QUANTITY<LIMIT with a unit, such as latency@mlu<20ms.")
+        raise InvalidInputError(f"{text!r} is no constraint: write QUANTITY<LIMIT and unit, such as latency@mlu<20ms.")
     name, relation, number, unit = match.groups()
     found = quantity(name, space, quality)
     units = _UNITS.get(found.unit, {found.unit: 1.0, "": 1.0})

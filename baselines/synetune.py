@@ -13,8 +13,8 @@ from baselines.bench import Array, Bench, Ints
 from baselines.problems import REPEATS
 
 __all__ = [
-    "ASHA_LIMITS", "BORE_LIMITS", "CQR_LIMITS", "TPE_LIMITS", "bore", "chebyshev", "cqr", "mo_asha", "mo_rea", "regularized_evolution",
-    "tpe",
+    "ASHA_LIMITS", "BORE_LIMITS", "CQR_LIMITS", "TPE_LIMITS", "bore", "chebyshev", "cqr", "mo_asha", "mo_rea",
+    "regularized_evolution", "tpe",
 ]  # fmt: skip
 
 _POPULATION, _TOURNAMENT, _ROUND = 50, 10, 25
@@ -80,8 +80,8 @@ def regularized_evolution(bench: Bench) -> None:
 
 
 def _ranks() -> Any:
-    """Syne Tune's non-dominated sort as ranks. Its own NonDominatedPriority gives out the sorted indices as if they were
-    priorities (0.16.0), which ranks at random; and its time grows with the square of a rung, so the last 100 count."""
+    """Syne Tune's non-dominated sort as ranks. Its own NonDominatedPriority (0.16.0) gives out the sorted indices as if
+    they were priorities; and the sort's time grows with the square of a rung, so the last 100 count."""
     from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import MOPriority
     from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import nondominated_sort
 
