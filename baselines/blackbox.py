@@ -91,7 +91,8 @@ class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
         """Objectives as minimised, in their own units, [n, objectives]."""
         scale = self.problem.scale
         ideal, reference = np.array(scale.ideal), np.array(scale.reference)
-        return ideal + scale.scores(found) * (reference - ideal)
+        out: Array = ideal + scale.scores(found) * (reference - ideal)
+        return out
 
     def _noisy(self, codes: NDArray[np.int64], shown: Array, seed: int | None) -> Array:
         """Running means over repeats of draws of what is predicted; proxies and exact figures stay as they are."""

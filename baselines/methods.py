@@ -100,7 +100,8 @@ def _neighbours(bench: Bench, code: Ints) -> Ints:
             changed[column] = value
             rows.append(changed)
     around = np.unique(bench.space.canonical(np.array(rows)), axis=0)
-    return around[(around != code).any(axis=1)]
+    out: Ints = around[(around != code).any(axis=1)]
+    return out
 
 
 def nsga2(bench: Bench) -> None:

@@ -58,10 +58,11 @@ class Scale:
         """What methods see, [n, objectives], lower is better: 0 at the ideal and 1 at the reference point. Where a
         constraint is broken, 1 or the value if that is worse, plus the violation; where a value is unknown, 2."""
         ideal, reference = np.array(self.ideal), np.array(self.reference)
-        scaled = (found.minimised - ideal) / (reference - ideal)
+        scaled: Array = (found.minimised - ideal) / (reference - ideal)
         broken = np.maximum(scaled, 1.0) + found.violation[:, None]
         scaled = np.where(found.violation[:, None] > 0, broken, scaled)
-        return np.where(np.isnan(found.minimised).any(axis=1)[:, None], 2.0, scaled)
+        unknown = np.asarray(np.isnan(found.minimised).any(axis=1))
+        return np.where(unknown[:, None], 2.0, scaled)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _setting(runs: Sequence[Run], problems: Sequence[Problem]) -> Iterable[str]:
     yield ("Objectives: the loss that a scaling law expects of the parameters (nobody trained these networks), latency "
            "and energy of one call at the space's usual setting, as hetbench predicts them. So all figures are about "
            "these predictions. Reference point: worst of 2,000 random architectures and the extreme ones, plus a tenth "
-           f"of the range. A simulated measurement is {WARM_UP} calls to warm up and {REPEATS} timed ones.\n")  # fmt: skip
+           f"of the range. A simulated measurement is {WARM_UP} calls to warm up and {REPEATS} timed.\n")  # fmt: skip
     yield "| space | chip | latency, ms | energy, J | hypervolume of the best known front |\n|---|---|---|---|---|"
     best = dict(zip(*_best_known(runs), strict=True))
     for p in problems:
@@ -89,9 +89,9 @@ def _methods(runs: Sequence[Run]) -> Iterable[str]:
     ranks, against = made.ranks.mean(axis=0), made.against_best()
     order = np.argsort(ranks, kind="stable")
     yield "## Methods\n"
-    yield ("Rank of the mean over seeds on each problem, mean over problems (1 is best). Hypervolume as a share of that "
-           "of the best front known, of all runs of the problem together: mean over problems, and mean deviation over "
-           "seeds. p: Wilcoxon's signed-rank test against the first over problems, corrected by Holm.\n")  # fmt: skip
+    yield ("Rank of the mean over seeds on each problem, mean over problems (1 is best). Hypervolume as a share of "
+           "that of the best front known, of all runs of the problem together: mean over problems, and mean deviation "
+           "over seeds. p: Wilcoxon's signed-rank test against the first over problems, with Holm.\n")  # fmt: skip
     yield "| method | mean rank | hypervolume | deviation | p | simulated min | s a run |"
     yield "|---|---|---|---|---|---|---|"
     for place in order:
@@ -119,9 +119,9 @@ def _significance(made: Comparison, ranks: Array) -> str:
 
 def _transfers(runs: Sequence[Run], problems: Sequence[Problem]) -> Iterable[str]:
     yield "## How far Pareto sets carry from family to family\n"
-    yield ("Of all architectures that were non-dominated in any run of the space, those best on the row's chip for loss "
-           "and one metric are tried on the column's chip: the share of hypervolume they keep there, relative to the "
-           "column's own best; in brackets how many of them are in the column's own set.\n")  # fmt: skip
+    yield ("Of all architectures that were non-dominated in any run of the space, those best on the row's chip for "
+           "loss and one metric are tried on the column's chip: the share of hypervolume they keep there, relative to "
+           "the column's own best; in brackets how many of them are in the column's own set.\n")  # fmt: skip
     found = []
     for name in dict.fromkeys(p.space.name for p in problems):
         here = [p for p in problems if p.space.name == name]

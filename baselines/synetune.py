@@ -52,7 +52,9 @@ def _domains(bench: Bench) -> dict[str, Any]:
 
 
 def _code(bench: Bench, config: dict[str, Any]) -> Ints:
-    return bench.space.canonical(np.array([[int(config.get(each.name, 0)) for each in bench.space.parameters]]))[0]
+    row = [int(config.get(each.name, 0)) for each in bench.space.parameters]
+    out: Ints = bench.space.canonical(np.array([row]))[0]
+    return out
 
 
 def _config(bench: Bench, code: Ints) -> dict[str, int]:
