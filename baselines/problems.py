@@ -81,6 +81,7 @@ class Problem:
     def slug(self) -> str:
         """Names of the objectives joined by `+`, and after `~` what else makes the problem, if anything."""
         others = [each.slug for each in self.constraints] + [f"{name}_{value}" for name, value in self.setting]
+        others += [self.quality.replace(":", ".")] if self.quality else []
         return "+".join(each.name for each in self.objectives) + (f"~{'+'.join(others)}" if others else "")
 
     @cached_property

@@ -115,7 +115,7 @@ def test_an_unknown_method_names_the_nearest_and_a_missing_library_what_to_insta
         check("nsga")
     lacking = replace(METHODS["random"], needs=("no-such-package",))
     monkeypatch.setattr("baselines.methods.METHODS", {"random": lacking})
-    with pytest.raises(RefusedError, match="needs no-such-package. Run: pip install"):
+    with pytest.raises(RefusedError, match=r"needs no-such-package\. Run: pip install"):
         check("random")
 
 
