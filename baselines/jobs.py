@@ -38,8 +38,8 @@ class Job:
 def pending(jobs: Iterable[Job]) -> list[Job]:
     """Those without a file yet; methods that cannot run and files of other searches are errors before anything runs."""
     jobs = list(jobs)
-    for name in dict.fromkeys(job.method for job in jobs):
-        methods.check(name)
+    for name, objectives in dict.fromkeys((job.method, len(job.problem.objectives)) for job in jobs):
+        methods.check(name, objectives)
     return [job for job in jobs
             if not finished(job.path, job.problem, scale_of(job.problem, job.output), job.budget)]  # fmt: skip
 

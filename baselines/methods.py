@@ -18,7 +18,7 @@ import numpy as np
 
 from baselines import model_based, synetune
 from baselines.bench import Bench, Ints
-from hetbench.errors import RefusedError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 
 __all__ = ["METHODS", "Method", "check", "run"]
 
@@ -38,6 +38,8 @@ class Method:
     limits: str
     """What keeps it quick, or why it is not a library's."""
     work: Callable[[Bench], None]
+    least: int = 1
+    """Objectives that it needs."""
 
 
 def shuffled(bench: Bench) -> None:
@@ -152,23 +154,25 @@ METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (
     Method("bo_random", "Bayesian optimisation, random scalarisation", _BOTORCH, model_based.LIMITS,
            model_based.bo_random),
     Method("ehvi", "expected hypervolume improvement (BoTorch qLogEHVI)", _BOTORCH, model_based.EHVI_LIMITS,
-           model_based.ehvi),
+           model_based.ehvi, least=2),
 )})  # fmt: skip
 
 
-def check(name: str) -> Method:
-    """The method called `name`; refused where what it needs is not installed."""
+def check(name: str, objectives: int) -> Method:
+    """The method called `name`, for so many objectives; refused where what it needs is not installed."""
     if name not in METHODS:
         raise UnknownNameError("search method", name, METHODS)
     missing = [each for each in METHODS[name].needs if find_spec(each.replace("-", "_")) is None]
     if missing:
         raise RefusedError(f"method {name} needs {', '.join(missing)}. Run: pip install --editable '.[search]'")
+    if objectives < METHODS[name].least:
+        raise InvalidInputError(f"method {name} needs {METHODS[name].least} objectives or more; given: {objectives}.")
     return METHODS[name]
 
 
 def run(name: str, bench: Bench) -> None:
     """Search until the budget is spent; the libraries' global random states are set, and put back afterwards."""
-    method = check(name)
+    method = check(name, len(bench.problem.objectives))
     with _seeded(bench.seed):
         while bench.left:  # a method that ends early, in a space that it has exhausted, starts again
             method.work(bench)

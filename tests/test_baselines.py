@@ -112,11 +112,18 @@ def test_words_that_cannot_be_meant_are_explained(given: dict[str, Any], kind: t
 
 def test_an_unknown_method_names_the_nearest_and_a_missing_library_what_to_install(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UnknownNameError, match="Did you mean 'nsga2'"):
-        check("nsga")
+        check("nsga", objectives=2)
     lacking = replace(METHODS["random"], needs=("no-such-package",))
     monkeypatch.setattr("baselines.methods.METHODS", {"random": lacking})
     with pytest.raises(RefusedError, match=r"needs no-such-package\. Run: pip install"):
-        check("random")
+        check("random", objectives=2)
+
+
+def test_expected_hypervolume_wants_two_objectives():
+    for name in METHODS["ehvi"].needs:
+        pytest.importorskip(name)
+    with pytest.raises(InvalidInputError, match="needs 2 objectives or more; given: 1"):
+        check("ehvi", objectives=1)
 
 
 def test_what_is_better_when_higher_is_turned_round():
