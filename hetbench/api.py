@@ -6,7 +6,6 @@ look-up. No network, no torch, no state but the chips added and the model set.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from hetbench.answers import Answer, Answers
 from hetbench.batch import DERIVED, Compiled, deployed, derived, quality
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.chips import chip as chip_named
+from hetbench.compare import both_predicted, scaled
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import ModelGraph
 from hetbench.metrics import METRICS
@@ -26,11 +26,10 @@ from hetbench.observe import Observations
 from hetbench.operators import operator_type
 from hetbench.predictors import OperatorSurrogate
 from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
-from hetbench.solve import predict, solve
+from hetbench.solve import solve
 from hetbench.spaces import BlockSpace, ComposedGraph, Space, spaces
 from hetbench.spaces import space as space_named
 from hetbench.spaces.deploy import Deployment
-from hetbench.transfer import transfer
 
 __all__ = ["HetBench"]
 
@@ -306,6 +305,11 @@ class HetBench:
     ) -> Any:  # fmt: skip
         if target is not None and device is not None:
             raise InvalidInputError("target= and device= mean the same; give one of them.")
+        if isinstance(metric, list | tuple | set):
+            return {
+                name: self.query(model, source, target, name, device=device, source_value=source_value, **options)
+                for name in metric
+            }  # fmt: skip
         if isinstance(device, list | tuple | set):
             return {
                 name: self.query(model, source, None, metric, device=name, source_value=source_value, **options)
@@ -314,11 +318,6 @@ class HetBench:
         unknown = options.keys() - Options.__optional_keys__
         if unknown:
             raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-        if isinstance(metric, list | tuple | set):
-            return {
-                name: self.query(model, source, target, name, device=device, source_value=source_value, **options)
-                for name in metric
-            }  # fmt: skip
         place = target if target is not None else device
         if isinstance(model, ComposedGraph):
             if metric is not None and metric == model.space.quality:
@@ -375,63 +374,11 @@ class HetBench:
     ) -> Answer:  # fmt: skip
         """The answer for the target, with that of the source and the ratio where a source is named."""
         if source_value is not None:
-            return _scaled(target, source, graph, metric, predictor, source_value)
+            return scaled(target, source, graph, metric, predictor, source_value)
         answer = solve(target, graph, metric, predictor)
         if source is None:
             return answer
         origin = solve(source, graph, metric, predictor)
         if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
-            answer, origin = _both_predicted(target, source, graph, metric, predictor)
+            answer, origin = both_predicted(target, source, graph, metric, predictor)
         return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
-
-
-def _both_predicted(
-    target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
-) -> tuple[Answer, Answer]:
-    """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
-    sides = []
-    for side in (target, source):
-        known, found = solve(side, graph, metric, predictor), predict(side, graph, metric, predictor)
-        if known.kind == "measured":
-            found = replace(found, notes=(*found.notes, _published(known)))
-        sides.append(found)
-    return sides[0], sides[1]
-
-
-def _published(known: Answer) -> str:
-    return f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})"
-
-
-def _scaled(
-    target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
-) -> Answer:
-    """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
-    if source is None or metric not in ("latency", "throughput"):
-        raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
-    value = tables.positive(source_value)
-    if math.isnan(value):
-        raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
-    there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    known = transfer(_placed(source), _placed(target))
-    factor = (value / origin.value) ** known.exponent
-    notes = [
-        f"{value:g} measured by the caller on {origin.chip} / {origin.value:.4g} predicted there, to the power "
-        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
-    ]
-    for side in (target, source):
-        row = solve(side, graph, metric, predictor)
-        if row.kind == "measured":
-            notes.append(_published(row))
-    measured = replace(
-        origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
-        shares={}, notes=(*source.notes, "measured by the caller"),
-    )  # fmt: skip
-    ratio = there.value * factor / value
-    return there.scaled(factor, ratio=ratio, source=measured, notes=(*there.notes, *notes))
-
-
-def _placed(question: Question) -> Chip:
-    """The chip of a question that has one."""
-    if question.chip is None:
-        raise InvalidInputError("source_value needs a chip on both sides.")
-    return question.chip

@@ -20,7 +20,7 @@ ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence", "signature",
     "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces", "composition",
     "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat", "predictors", "whole",
-    "power", "migration", "question", "latency", "batch", "solve", "tables", "observe", "transfer", "tracing", "api", "explain",
+    "power", "migration", "question", "latency", "batch", "solve", "tables", "observe", "transfer", "compare", "tracing", "api", "explain",
     "cli_graph", "cli", "__main__",
 )  # fmt: skip
 

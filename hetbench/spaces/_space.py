@@ -167,7 +167,8 @@ class Space(ABC):
                 arch[name] = parameter.choices[code]
         return arch
 
-    def _code(self, arch: Any) -> list[int]:
+    def _code(self, arch: Any, spelled: bool = False) -> list[int]:
+        """Codes of one architecture; `spelled`: its values are words."""
         if isinstance(arch, str):
             return self._parsed(arch)
         if not isinstance(arch, Mapping):
@@ -183,7 +184,7 @@ class Space(ABC):
         codes = []
         for parameter in self.parameters:
             exists = parameter.needs is None or chosen[parameter.needs[0]] > parameter.needs[1]
-            code = self._index(parameter, self._given(arch, parameter)) if exists else 0
+            code = self._index(parameter, self._given(arch, parameter), spelled) if exists else 0
             chosen[parameter.name] = parameter.choices[code]
             codes.append(code)
         self._check_lengths(arch, chosen)
@@ -209,10 +210,11 @@ class Space(ABC):
             if len(arch[name]) != count:
                 raise InvalidInputError(f"{name} of {self.name} needs {count} entries; given: {len(arch[name])}.")
 
-    def _index(self, parameter: Parameter, value: Any) -> int:
+    def _index(self, parameter: Parameter, value: Any, spelled: bool) -> int:
         value = value.item() if isinstance(value, np.generic) else value
         for index, choice in enumerate(parameter.choices):
-            if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+            same = choice == value and isinstance(choice, bool) == isinstance(value, bool)  # True is not 1 here
+            if str(choice) == value if spelled else same:
                 return index
         known = ", ".join(map(str, parameter.choices))
         raise InvalidInputError(f"{parameter.name}={value!r} is no choice of {self.name}. Choices: {known}.")
@@ -227,12 +229,8 @@ class Space(ABC):
             if not equals:
                 raise InvalidInputError(f"{part!r} of {text!r} is not name=value.")
             arch[key] = value
-        words = {parameter.name: {str(choice): choice for choice in parameter.choices} for parameter in self.parameters}
-        for key, value in arch.items():
-            known = words.get(key) or words.get(f"{key}.0", {})
-            spelled = [known.get(word, word) for word in value.split("-")] if f"{key}.0" in words else known.get(value)
-            arch[key] = value if spelled is None else spelled
-        return self._code(arch)
+        words = {key: value.split("-") if f"{key}.0" in self.column else value for key, value in arch.items()}
+        return self._code(words, spelled=True)
 
 
 @dataclass(frozen=True, slots=True)

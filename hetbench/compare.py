@@ -1,0 +1,69 @@
+"""The target beside the source: like with like, or corrected by a figure that the caller measured there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from hetbench import tables
+from hetbench.answers import Answer
+from hetbench.chips import Chip
+from hetbench.errors import InvalidInputError
+from hetbench.graph import ModelGraph
+from hetbench.question import Question
+from hetbench.solve import predict, solve
+from hetbench.transfer import transfer
+
+__all__ = ["both_predicted", "scaled"]
+
+
+def both_predicted(
+    target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
+) -> tuple[Answer, Answer]:
+    """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
+    sides = []
+    for side in (target, source):
+        known, found = solve(side, graph, metric, predictor), predict(side, graph, metric, predictor)
+        if known.kind == "measured":
+            found = replace(found, notes=(*found.notes, _published(known)))
+        sides.append(found)
+    return sides[0], sides[1]
+
+
+def _published(known: Answer) -> str:
+    return f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})"
+
+
+def scaled(
+    target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
+) -> Answer:
+    """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
+    if source is None or metric not in ("latency", "throughput"):
+        raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
+    value = tables.positive(source_value)
+    if math.isnan(value):
+        raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
+    there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
+    known = transfer(_placed(source), _placed(target))
+    factor = (value / origin.value) ** known.exponent
+    notes = [
+        f"{value:g} measured by the caller on {origin.chip} / {origin.value:.4g} predicted there, to the power "
+        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
+    ]
+    for side in (target, source):
+        row = solve(side, graph, metric, predictor)
+        if row.kind == "measured":
+            notes.append(_published(row))
+    measured = replace(
+        origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
+        shares={}, notes=(*source.notes, "measured by the caller"),
+    )  # fmt: skip
+    ratio = there.value * factor / value
+    return there.scaled(factor, ratio=ratio, source=measured, notes=(*there.notes, *notes))
+
+
+def _placed(question: Question) -> Chip:
+    """The chip of a question that has one."""
+    if question.chip is None:
+        raise InvalidInputError("source_value needs a chip on both sides.")
+    return question.chip
