@@ -50,13 +50,13 @@ def shuffled(bench: Bench) -> None:
 def grid(bench: Bench) -> None:
     """First all architectures whose layers are alike, in random order; then those whose two halves are, then quarters.
 
-    Syne Tune 0.16 has no grid search any more, and the full grid has 10^12 points.
+    Syne Tune 0.16 has no grid search any more, and the full grid of gpt-s has 10^12 points.
     """
     names = [each.name.partition(".")[0] for each in bench.space.parameters]
     seen: set[tuple[int, ...]] = set()
     for parts in (2**power for power in count()):
         grid_of = _grouped(names, parts)
-        sizes = [int(bench.counts[grid_of == group].max()) for group in range(grid_of.max() + 1)]
+        sizes = [int(bench.counts[grid_of == group].min()) for group in range(grid_of.max() + 1)]
         total = np.prod(np.array(sizes, dtype=float))
         if total <= _WHOLE_GRID:
             digits = np.stack(np.unravel_index(bench.rng.permutation(int(total)), sizes), axis=1)
@@ -75,7 +75,7 @@ def _grouped(names: list[str], parts: int) -> Ints:
     """For each parameter the group that shares one choice: those of one name, cut into `parts` runs, [parameters]."""
     keys = []
     for place, name in enumerate(names):
-        size, rank = names.count(name), place - names.index(name)
+        size, rank = names.count(name), names[:place].count(name)
         keys.append((name, rank * min(parts, size) // size))
     return np.array([list(dict.fromkeys(keys)).index(key) for key in keys])
 
