@@ -14,22 +14,25 @@ from typing import Any, Unpack
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
-from hetbench.batch import DERIVED, Compiled, deployed, derived, quality
+from hetbench.attribution import DEPTH, attribute
+from hetbench.batch import DERIVED, quality
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.chips import chip as chip_named
-from hetbench.compare import both_predicted, scaled
+from hetbench.contributions import Attribution
+from hetbench.coverage import CoverageReport, report
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.fleet import Fleet, fleet
 from hetbench.graph import ModelGraph
 from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
+from hetbench.migrate import Migration, chips_of, search
 from hetbench.observe import Observations
 from hetbench.operators import operator_type
 from hetbench.predictors import OperatorSurrogate
 from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
-from hetbench.solve import solve
-from hetbench.spaces import BlockSpace, ComposedGraph, Space, spaces
-from hetbench.spaces import space as space_named
-from hetbench.spaces.deploy import Deployment
+from hetbench.search import ArchitectureQueries
+from hetbench.sides import answered
+from hetbench.spaces import ComposedGraph
 
 __all__ = ["HetBench"]
 
@@ -37,7 +40,7 @@ _KEPT = 100_000
 """Answers kept before the store starts afresh."""
 
 
-class HetBench:
+class HetBench(ArchitectureQueries):
     """Answers about models and operators on chips.
 
     >>> api = HetBench()
@@ -47,10 +50,8 @@ class HetBench:
 
     def __init__(self, search_space: str | None = None) -> None:
         """`search_space` is what `sample_arch`, `set_arch` and `query_batch` mean: a name of `hetbench.spaces`."""
-        self.search_space = None if search_space is None else space_named(search_space)
+        super().__init__(search_space)
         self._added: dict[str, Chip] = {}
-        self._model: Any = None
-        self._compiled: dict[Any, Compiled] = {}
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._observed = Observations()
         self._conditioned: OperatorSurrogate | None = None
@@ -63,16 +64,17 @@ class HetBench:
 
         `model` is a catalogue name, any of its upstream names, or what `trace` returned; left out, it is the model of
         `set_model`. A chip is a name, an alias or a family, which means the family's default chip; `device` may be a
-        list, and so may `metric`. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence; what is left out
-        takes the model's defaults, fp16 where the chip has it (both chips, where a source is named) else fp32, the
-        chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is named as timm or
-        the published table names it.
+        list, and so may `metric`. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence;
+        what is left out takes the model's defaults, fp16 where the chip has it (both chips, where a source is named)
+        else fp32, the chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is
+        named as timm or the published table names it.
 
         With a metric: an `Answer`; with a list of devices: {device: Answer}, with one of metrics {metric: that}. An
-        architecture that `set_arch` set is asked of all five families where no device is named. Without a metric: `Answers`, by metric,
-        whose `refused` says why the others are missing. `source` adds the source's answer and the ratio to it: both
-        sides measured, else both predicted, with a row that was measured in the notes. `source_value`, measured by
-        the caller on the source in the metric's unit, corrects the answer by as much as `hetbench.transfer` says.
+        architecture that `set_arch` set is asked of all five families where no device is named. Without a metric:
+        `Answers`, by metric, whose `refused` says why the others are missing. `source` adds the source's answer and the
+        ratio to it: both sides measured, else both predicted, with a row that was measured in the notes.
+        `source_value`, measured by the caller on the source in the metric's unit, corrects the answer by as much as
+        `hetbench.transfer` says.
 
         Raises `UnknownNameError`, `InvalidInputError`, or `RefusedError` where no evidence allows an answer.
 
@@ -162,6 +164,66 @@ class HetBench:
         self._compiled.clear()
         return found
 
+    def explain(
+        self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
+        depth: int = DEPTH, link_gbs: float | None = None, source_value: float | None = None,
+        **options: Unpack[Options],
+    ) -> Attribution:  # fmt: skip
+        """Which operators make the latency of a model, or its change from `source` to `target`: see
+        `hetbench.attribution.attribute` for `by`, `depth` and `link_gbs`, and `query` for the rest.
+
+        >>> found = HetBench().explain("resnet-50", source="cuda", target="cann", precision="fp16")
+        >>> found.groups[0].name, found.exact
+        ('BatchNorm2d', True)
+        """
+        graph = self._graph(self._named(model))
+        predictor = check_predictor(options.get("predictor"))
+        there, here = self._questions(graph, source, target, "latency", options)
+        answer = answered(there, here, graph, "latency", predictor, source_value)
+        origin = None if here is None or answer.source is None else (here, answer.source)
+        return attribute(
+            graph, (there, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
+        )  # fmt: skip
+
+    def coverage(self, model: Any = None, target: str | None = None, **options: Unpack[Options]) -> CoverageReport:
+        """Which operators of a model a chip's PyTorch runs, by calls and by predicted time: see `hetbench.coverage`.
+
+        >>> HetBench().coverage("gpt2", "mlu").share
+        100.0
+        """
+        graph = self._graph(self._named(model))
+        return report(graph, self._questions(graph, None, target, "coverage", options)[0])
+
+    def migrate(
+        self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
+        source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
+        **options: Unpack[Options],
+    ) -> Migration | Fleet:  # fmt: skip
+        """Rank chips for a model, or for a list of models (`Fleet`): see `hetbench.migrate`. `targets` is `all`,
+        families and chips; `source_value` is the latency in ms measured on the source; options as in `query`, but
+        that each chip, the source too, takes its own usual precision, so that all are set against one figure.
+
+        >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
+        {'cann'}
+        """
+        if isinstance(model, list | tuple):
+            if source_value is not None:
+                raise InvalidInputError("source_value is the latency of one model; a fleet takes none.")
+            each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
+            return fleet([one for one in each if isinstance(one, Migration)])
+        graph, predictor = self._graph(self._named(model)), check_predictor(options.get("predictor"))
+        origin = None if source is None else self._questions(graph, None, source, "latency", options)[0]
+
+        def ask(name: str) -> tuple[Question, Answer]:
+            there = self._questions(graph, None, name, "latency", options)[0]
+            return there, answered(there, origin, graph, "latency", predictor, source_value)
+
+        meant = chips_of(targets, [*chips().values(), *self._added.values()], lambda name: self.chip(name)[0])
+        return search(
+            graph, meant, ask, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,
+            predictor=predictor,
+        )  # fmt: skip
+
     def set_model(self, model: Any) -> None:
         """The model that a query means when it names none.
 
@@ -172,79 +234,6 @@ class HetBench:
         """
         self._graph(model)
         self._model = model
-
-    def sample_arch(self, seed: int) -> dict[str, Any]:
-        """One architecture of the search space, the same for the same seed.
-
-        >>> HetBench(search_space="gpt-s").sample_arch(seed=0)["layers"] in (10, 11, 12)
-        True
-        """
-        return self._space(None).sample(seed)
-
-    def set_arch(self, arch: Any) -> None:
-        """The architecture, a mapping or its text, that a query means when it names no model.
-
-        >>> api = HetBench(search_space="vit")
-        >>> api.set_arch(api.sample_arch(seed=0))
-        >>> api.query(metric="latency", device="cuda").unit
-        'ms'
-        """
-        found = self._space(None)
-        if not isinstance(found, BlockSpace):
-            raise InvalidInputError(
-                f"an entry of {found.name} is a query, not a network: "
-                f"api.query(**space({found.name!r}).query(arch), metric=...) asks it."
-            )
-        self._model = ComposedGraph(found, arch)
-
-    def query_batch(
-        self, archs: Any, device: str | None = None, metric: str = "latency", *, search_space: str | None = None,
-        intervals: bool = False, sample: int | None = None, seed: int = 0, **options: Unpack[Options],
-    ) -> Any:  # fmt: skip
-        """A metric of many architectures at once, float64 [n], as `query` answers them one by one.
-
-        `archs` are mappings, texts or int codes [n, parameters] of the search space; metrics are latency, throughput,
-        energy, power, memory, params, flops and what stands for quality (`loss_proxy`, `capacity_proxy`). The first
-        call for a chip and setting compiles its table. `intervals` gives value, lower and upper, [3, n], of latency;
-        `sample` that many draws of latency, energy, power or throughput from the predictive distribution, [n, sample],
-        the same for the same `seed`. An entry of the deployment space that `query` refuses is NaN.
-
-        >>> api = HetBench(search_space="gpt-s")
-        >>> archs = [api.sample_arch(seed) for seed in (0, 1)]
-        >>> api.query_batch(archs, device="cann", metric="latency").shape
-        (2,)
-        """
-        found = self._space(search_space)
-        codes = found.codes(archs)
-        if isinstance(found, Deployment):
-            return deployed(found, codes, metric, self.query)
-        assert isinstance(found, BlockSpace)
-        example = ComposedGraph(found, codes[0] if len(codes) else found.sample(seed=0))
-        if metric != found.quality:
-            metric_named(metric)
-        if device is None:
-            if metric not in (*DERIVED, found.quality):
-                raise InvalidInputError(f"{metric} is that of a chip: name one with device=, a chip or a family.")
-            return derived(found, codes, example.setting_of(options))[metric]
-        chip, _ = self.chip(device)
-        ready = self._ready(found, example, chip, options)
-        return ready.answer(metric, codes, intervals, sample, seed)
-
-    def _space(self, name: str | None) -> Space:
-        if name is not None:
-            return space_named(name)
-        if self.search_space is None:
-            raise InvalidInputError(
-                f"no search space: HetBench(search_space=...) takes one of {', '.join(spaces())}."
-            )
-        return self.search_space
-
-    def _ready(self, space: BlockSpace, example: ComposedGraph, chip: Chip, options: Mapping[str, Any]) -> Compiled:
-        key = space.name, chip, *sorted(options.items())
-        if key not in self._compiled:
-            question = self._question(example, chip, options, ())
-            self._compiled[key] = Compiled(space, question, chip, check_predictor(options.get("predictor")))
-        return self._compiled[key]
 
     def add_chip(self, datasheet: str | Path | Mapping[str, Any]) -> Chip:
         """Know a chip that the catalogue does not hold, from a TOML or JSON file or a mapping of `Chip` fields.
@@ -284,6 +273,13 @@ class HetBench:
                 found, why = default_chip(name)
                 return found, (f"{found.name} is the default chip of {name}: {why}",)
         return chip_named(name), ()
+
+    def _named(self, model: Any) -> Any:
+        """The model, or that of `set_model`."""
+        model = self._model if model is None else model
+        if model is None:
+            raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
+        return model
 
     def _graph(self, model: Any) -> ModelGraph:
         if isinstance(model, ModelGraph):
@@ -325,19 +321,17 @@ class HetBench:
             if place is None and metric not in DERIVED:
                 return self._ask(model, source, None, metric, list(schema.FAMILIES), source_value, options)
         metric = None if metric is None else metric_named(metric).name
-        if model is None:
-            raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
         predictor = check_predictor(options.get("predictor"))
-        graph = self._graph(model)
+        graph = self._graph(self._named(model))
         sides = self._questions(graph, source, place, metric, options)
         if metric is not None:
-            return self._sides(*sides, graph, metric, predictor, source_value)
+            return answered(*sides, graph, metric, predictor, source_value)
         if source_value is not None:
             raise InvalidInputError("source_value is a figure in the unit of one metric: say metric=.")
         answers, refused = {}, {}
         for name in METRICS:
             try:
-                answers[name] = self._sides(*sides, graph, name, predictor, None)
+                answers[name] = answered(*sides, graph, name, predictor, None)
             except RefusedError as why:
                 refused[name] = str(why)
         return Answers(answers, refused)
@@ -367,18 +361,3 @@ class HetBench:
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...]
     ) -> Question:
         return replace(Question.build(graph, chip, options, notes), operators=self._conditioned)
-
-    def _sides(
-        self, target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
-        source_value: float | None,
-    ) -> Answer:  # fmt: skip
-        """The answer for the target, with that of the source and the ratio where a source is named."""
-        if source_value is not None:
-            return scaled(target, source, graph, metric, predictor, source_value)
-        answer = solve(target, graph, metric, predictor)
-        if source is None:
-            return answer
-        origin = solve(source, graph, metric, predictor)
-        if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
-            answer, origin = both_predicted(target, source, graph, metric, predictor)
-        return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)

@@ -24,13 +24,14 @@ from hetbench.chips import Chip
 from hetbench.composition import composition
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graph import TRACED_AS, OperatorTable, Setting
-from hetbench.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, at_confidence, cell
+from hetbench.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, at_confidence, taught
 from hetbench.question import DEFAULT_STACK, Question
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph
 from hetbench.spaces._space import tabulate
 from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
+from hetbench.spaces.transformer import Transformer
 
 __all__ = ["DERIVED", "Columns", "Compiled", "deployed", "derived", "quality"]
 
@@ -39,6 +40,7 @@ DERIVED = ("memory", "params", "flops")
 """What needs no chip; the space's quality needs none either."""
 _CHUNK = 8192  # architectures at a time: block counts stay in the cache
 _LEVELS = "BCD"
+_BOUNDS = ("value", "lower", "upper")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def derived(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]
     params, flops, moved, peak = np.concatenate(parts).T if parts else np.empty((4, 0))
     found = {"params": params, "flops": flops, "bytes": moved}
     found["memory"] = (params * itemsize(tables.setting.precision) + peak + tables.given) / 1e6
-    if space.quality == "loss_proxy":
+    if isinstance(space, Transformer) and space.quality == "loss_proxy":
         found["loss_proxy"] = loss_proxy(params - space.embedding_params(codes))
     elif space.quality == "capacity_proxy":
         found["capacity_proxy"] = capacity_proxy(params, flops / (tables.setting.batch or 1))
@@ -112,14 +114,15 @@ class Compiled:
     def __init__(self, space: BlockSpace, question: Question, chip: Chip, predictor: str = "auto") -> None:
         self.space, self.chip, self.predictor = space, chip, predictor
         setting = Setting(*question.sizes)
-        found = cell(question, chip) if predictor in WHOLE else None
-        if found is None and question.stack != DEFAULT_STACK:
+        self.stack = taught(question, chip) if predictor in WHOLE else None
+        """The stack whose rows teach whole models this question; None: the sum over operators answers."""
+        if self.stack is None and question.stack != DEFAULT_STACK:
             if not question.usual_stack:
                 raise RefusedError(
                     f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it."
                 )
             question = replace(question, stack=DEFAULT_STACK)
-        self.question, self.cell = question, found
+        self.question = question
         self.tables = _tables(space, setting)
         self._each = self._pieces(self.tables)
 
@@ -143,9 +146,9 @@ class Compiled:
 
     def latency(self, codes: Any) -> Columns:
         """Latency of architectures, ms."""
-        parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, len(codes), _CHUNK)]
-        joined = zip(*((part.value, part.lower, part.upper, part.level) for part in parts), strict=True)
-        return Columns(*map(np.concatenate, joined)) if parts else Columns(*np.empty((3, 0)), np.empty(0, dtype=str))
+        parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, max(len(codes), 1), _CHUNK)]
+        value, lower, upper = (np.concatenate([getattr(part, name) for part in parts]) for name in _BOUNDS)
+        return Columns(value, lower, upper, np.concatenate([part.level for part in parts]))
 
     def metric(self, name: str, codes: Any, latency_ms: Array | None = None) -> Array:
         """A metric or the space's quality, in its own unit, [n]; of these latencies where given."""
@@ -164,7 +167,7 @@ class Compiled:
 
     def _pieces(self, tables: _Tables) -> Array:
         """What adds up of every block, [blocks, pieces]."""
-        return np.stack([self._whole_piece(tables, table) if self.cell else self._sum_piece(table)
+        return np.stack([self._whole_piece(tables, table) if self.stack else self._sum_piece(table)
                          for table in tables.operators])  # fmt: skip
 
     def _sum_piece(self, table: OperatorTable) -> Array:
@@ -186,18 +189,17 @@ class Compiled:
 
     @cached_property
     def _labels(self) -> tuple[str, str]:
-        assert self.cell is not None
-        return self._group.label(self.chip.name, self.cell.stack, self.question.precision)
+        return self._group.label(self.chip.name, str(self.stack), self.question.precision)
 
     def _latency(self, codes: Any) -> Columns:
         counts = self.space.counts(codes)
-        find = self._whole if self.cell else self._summed
+        find = self._whole if self.stack else self._summed
         found = find(counts @ self._each, self.question.batch or 1)
         if self._alone is None:
             return found
         alone = find(counts @ self._alone, 1)
         slower = alone.value > found.value
-        if not self.cell:
+        if not self.stack:
             slower &= found.value < LAUNCH_BOUND * (counts @ self._each[:, 3])
         both = ((getattr(alone, name), getattr(found, name)) for name in ("value", "lower", "upper", "level"))
         return Columns(*(np.where(slower, *pair) for pair in both))
@@ -211,15 +213,15 @@ class Compiled:
         return Columns(value, low, high, level)
 
     def _whole(self, totals: Array, batch: int) -> Columns:
-        assert self.cell is not None
         group, labels = self._group, self._labels
         networks = len(group.networks)
         pieces, sums = totals[:, :networks].T, totals[:, networks:]
         value = np.maximum(np.exp(group.log_ms(pieces, sums, batch, labels)), sums[:, 0])
         far = group.beyond(sums[:, 1], labels[0])
-        level = np.where(far, "D", self.cell.level)
+        known = whole.load().level(self.chip, self.question.phase, str(self.stack), self.question.precision)
+        level = np.where(far, "D", str(known))
         ends = np.empty((2, len(value)))
-        kind = self.question.phase if self.question.phase in whole.GENERATION else self.cell.stack
+        kind = self.question.phase if self.question.phase in whole.GENERATION else str(self.stack)
         for each in np.unique(level):
             band = whole.Whole.band(group.spec, str(each), self.chip.family, kind, self.question.confidence)
             ends[:, level == each] = np.array(band)[:, None]

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hetbench import auxiliary, cli_graph
+from hetbench import auxiliary, cli_graph, cli_insight
 from hetbench.answers import Answer, Answers, digits, number
 from hetbench.api import HetBench
 from hetbench.chips import chips as all_chips
@@ -29,6 +29,7 @@ from hetbench.models import models as all_models
 from hetbench.operators import operator_types
 from hetbench.schema import FAMILIES, PRECISIONS
 from hetbench.sources import sources as all_sources
+from hetbench.spaces import spaces
 
 __all__ = ["app", "main"]
 
@@ -38,6 +39,7 @@ app = typer.Typer(
 )  # fmt: skip
 
 app.add_typer(cli_graph.app, name="graph")
+app.add_typer(cli_insight.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChipFile = Annotated[Path | None, typer.Option(help="Datasheet (TOML or JSON) of a chip to add.")]
@@ -148,6 +150,13 @@ def metrics(as_json: Json = False) -> None:
     """The metrics, their units and where their values come from."""
     columns = ("name", "unit", "better", "kind", "meaning")
     _print_table(columns, ([getattr(m, c) for c in columns] for m in all_metrics().values()), as_json)
+
+
+@app.command(name="spaces")
+def list_spaces(as_json: Json = False) -> None:
+    """The architecture spaces of `HetBench(search_space=...)`, and the deployment space."""
+    rows = ([each.name, each.title, each.size(), len(each.parameters), each.quality] for each in spaces().values())
+    _print_table(("name", "title", "size", "parameters", "quality"), rows, as_json)
 
 
 @app.command()

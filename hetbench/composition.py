@@ -85,7 +85,8 @@ class Composition:
 
     def summary(self) -> NDArray[np.float32]:
         """One row of `SUMMARY` columns."""
-        return summaries(self.sums()[None])[0]
+        row: NDArray[np.float32] = summaries(self.sums()[None])[0]
+        return row
 
 
 def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -93,10 +94,11 @@ def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
     _, total, launches, bound, flops, moved = sums[:, :6].T
     means, rest = sums[:, 6 : 6 + len(_MEANS)] / total[:, None], sums[:, 6 + len(_MEANS) :]
     shares, counts = rest[:, : len(_GROUPS)] / total[:, None], np.log2(1 + rest[:, len(_GROUPS) :])
-    return np.column_stack((
+    columns = np.column_stack((
         np.log2(total), np.stack((shares, counts), axis=2).reshape(len(sums), -1), np.log2(flops + 1), np.log2(moved),
         np.log2(flops / moved + 1e-3), np.log2(launches), np.log2(total / launches), means, bound / total,
-    )).astype(np.float32)  # fmt: skip
+    ))  # fmt: skip
+    return np.asarray(columns, dtype=np.float32)
 
 
 def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Composition:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
-from hetbench.graph_memory import MemoryBreakdown, breakdown
+from hetbench.graph_memory import MemoryBreakdown, NodeBytes, breakdown, by_node
 from hetbench.knowledge import KnowledgeGraph, knowledge_graph
 from hetbench.models import model, models
 from hetbench.operators import operator_type
@@ -261,16 +261,48 @@ class ModelGraph:
             weight_bytes=itemsize(setting.precision), data_bytes=itemsize(activation),
         )  # fmt: skip
 
+    def node_bytes(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> NodeBytes:
+        """Bytes that each instance of `nodes` hands on, of its weights and of its cached keys and values.
+
+        >>> made = load("gpt2").node_bytes(seq_len=8, precision="fp16")
+        >>> int(made.results[2]), round(made.weights.sum())
+        (12288, 248879616)
+        """
+        nodes = self.nodes(batch, seq_len, image_size, precision, phase)
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        variant, activation = self.variant(setting), TRACED_AS[setting.precision]
+        return by_node(
+            variant.table, [(each.op, each.dims, each.sources) for each in nodes], variant.template,
+            variant.values(setting), weights_bytes=self.params * itemsize(setting.precision),
+            data_bytes=itemsize(activation if setting.precision != "fp64" else "fp64"),
+        )  # fmt: skip
+
     def aten_ops(self, precision: str = "fp32", phase: str = "inference", **sizes: int | None) -> Mapping[str, int]:
         """ATen operators that eager PyTorch calls in one pass, name -> calls, positions and masks included."""
+        setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
+        counts: Counter[str] = Counter()
+        for _, times, calls in self.aten_calls(precision, phase, **sizes):
+            for name, each in calls.items():
+                counts[name] += each * times
+        counts.update(self.variant(setting).table["bookkeeping"])
+        return dict(sorted(counts.items()))
+
+    def aten_calls(
+        self, precision: str = "fp32", phase: str = "inference", **sizes: int | None
+    ) -> list[tuple[GraphNode, int, Mapping[str, int]]]:
+        """Each distinct operator, how often it runs, and the ATen operators that eager PyTorch calls for one run."""
         self._refuse_if_compact("ATen operators")
         setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
         variant = self.variant(setting)
-        counts: Counter[str] = Counter(variant.table["bookkeeping"])
+        values, found = variant.values(setting), []
         for template, times in Counter(variant.template).items():
-            for name, calls in variant.table["templates"][template][4].items():
-                counts[name] += calls * times
-        return dict(sorted(counts.items()))
+            op, dtype, dims, _, calls = variant.table["templates"][template]
+            made = {name: int(values[size]) for name, size in dims.items()}
+            found.append((GraphNode(op, made, resolve_dtype(op, dtype, setting.precision), "", ()), times, calls))
+        return found
 
     def setting(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

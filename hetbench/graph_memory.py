@@ -9,7 +9,7 @@ not in it: this is the least that the network needs.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 from hetbench.schema import itemsize
 
-__all__ = ["MemoryBreakdown", "breakdown"]
+__all__ = ["MemoryBreakdown", "NodeBytes", "breakdown", "by_node"]
+
+_WEIGHTS: Mapping[str, Callable[[Mapping[str, int]], int]] = {
+    "Linear": lambda d: d["k"] * d["n"] + d.get("bias", 0) * d["n"],
+    "Conv2d": lambda d: d["c"] // d.get("groups", 1) * d["oc"] * d["kh"] * d["kw"],
+    "Conv1d": lambda d: d["c"] // d.get("groups", 1) * d["oc"] * d["k"],
+    "Embedding": lambda d: d["vocab"] * d["dim"],
+    "LayerNorm": lambda d: 2 * d["cols"], "RMSNorm": lambda d: d["cols"], "BatchNorm2d": lambda d: 2 * d["c"],
+}  # fmt: skip
+"""Elements of an operator's own parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,42 @@ class MemoryBreakdown:
     def total_bytes(self) -> int:
         """Sum of the three."""
         return self.weights_bytes + self.activations_peak_bytes + self.kv_cache_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBytes:
+    """Bytes by operator instance, [nodes] each."""
+
+    results: NDArray[np.int64]
+    """What the instance hands to those that read it; of one that works in place or does nothing, what it was given."""
+    weights: NDArray[np.float64]
+    """All parameters, shared out in proportion to each instance's own count; tied and repeated weights are split."""
+    cache: NDArray[np.int64]
+    """Its cached keys and values."""
+
+
+def by_node(
+    table: Mapping[str, Any], nodes: Sequence[tuple[str, Mapping[str, int], tuple[int, ...]]], template: Sequence[int],
+    values: NDArray[np.int64], *, weights_bytes: int, data_bytes: int,
+) -> NodeBytes:  # fmt: skip
+    """Bytes of every instance, each given as (op, dims, sources); see `NodeBytes`."""
+    buffers = table["buffers"]
+    width = np.array([data_bytes if name == "data" else itemsize(name) for name in table["dtypes"]], dtype=np.int64)
+    made = values[np.array(buffers["size"], dtype=np.int64)] * width[np.array(buffers["dtype"], dtype=np.int64)]
+    results = np.zeros(len(nodes), dtype=np.int64)
+    np.add.at(results, np.array(buffers["made"], dtype=np.int64), made)
+    for index, (_, _, sources) in enumerate(nodes):
+        if not results[index] and sources:
+            results[index] = results[sources[0]]
+    keys = list(zip(template, table["nodes"]["path"], strict=True))
+    times = Counter(keys)
+    own = np.array([
+        _WEIGHTS[op](dims) / times[key] if op in _WEIGHTS else 0.0
+        for (op, dims, _), key in zip(nodes, keys, strict=True)
+    ])  # fmt: skip
+    total = own.sum()
+    cached = [_cached(table["templates"][index], values) * data_bytes for index in template]
+    return NodeBytes(results, own * (weights_bytes / total if total else 0.0), np.array(cached, dtype=np.int64))
 
 
 def breakdown(
@@ -65,11 +110,14 @@ def breakdown(
 
 def _cache_elements(table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64]) -> int:
     """Elements of all cached keys and values."""
-    total = 0
-    for index, times in Counter(template).items():
-        _, _, dims, cached, _ = table["templates"][index]
-        if cached:
-            size = {name: int(values[place]) for name, place in dims.items()}
-            length = min(size["kv_len"], size["window"]) if cached == "window" else size["kv_len"]
-            total += 2 * times * size["batch"] * size["kv_heads"] * length * size["head_dim"]
-    return total
+    return sum(times * _cached(table["templates"][index], values) for index, times in Counter(template).items())
+
+
+def _cached(template: Sequence[Any], values: NDArray[np.int64]) -> int:
+    """Elements of the keys and values that one operator caches."""
+    _, _, dims, cached, _ = template
+    if not cached:
+        return 0
+    size = {name: int(values[place]) for name, place in dims.items()}
+    length = min(size["kv_len"], size["window"]) if cached == "window" else size["kv_len"]
+    return 2 * size["batch"] * size["kv_heads"] * length * size["head_dim"]

@@ -19,7 +19,7 @@ from hetbench.chips import Chip
 from hetbench.graph import ModelGraph
 from hetbench.question import DEFAULT_STACK, Question
 
-__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Cell", "Latency", "at_confidence", "cell", "latency"]
+__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Latency", "at_confidence", "latency", "taught"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
 LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
@@ -59,14 +59,33 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
     return None
 
 
-def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
-    """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
+def taught(question: Question, chip: Chip) -> str | None:
+    """The stack whose rows teach whole models this question, the asked one or its stand-in; None: the sum answers.
+
+    >>> from hetbench.chips import chip
+    >>> from hetbench.graph import load
+    >>> where = chip("cuda")
+    >>> taught(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    'eager-amp'
+    """
     if not question.batch:
         return None
-    known = cell(question, chip)
-    if known is None:
+    surrogate, stack = whole.load(), question.stack
+    level = surrogate.level(chip, question.phase, stack, question.precision)
+    stand_in = _STAND_INS.get((stack, question.precision))
+    if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
+        return stand_in
+    if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
         return None
-    stack, notes = known.stack, known.notes
+    return stack
+
+
+def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
+    """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
+    stack = taught(question, chip)
+    if stack is None or not question.batch:
+        return None
+    notes = () if stack == question.stack else (f"{stack} of {chip.name} stands in for {question.stack}",)
     found = _predicted(graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:
         alone = _predicted(graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
@@ -76,27 +95,6 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
         found.value, found.lower, found.upper, found.level, found.support, f"{whole.load().id}/whole", question.stack,
         "wall", dict(found.by_operator), (*notes, found.source),
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Under which measured stack the surrogate of whole models answers a question, and how well it knows it."""
-
-    stack: str
-    level: str
-    notes: tuple[str, ...]
-
-
-def cell(question: Question, chip: Chip) -> Cell | None:
-    """The cell that answers a question; None where none was taught, or eager not on this chip."""
-    surrogate, stack = whole.load(), question.stack
-    level = surrogate.level(chip, question.phase, stack, question.precision)
-    stand_in = _STAND_INS.get((stack, question.precision))
-    if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
-        return Cell(stand_in, "C", (f"{stand_in} of {chip.name} stands in for {stack}",))
-    if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
-        return None
-    return Cell(stack, level, ())
 
 
 @lru_cache(maxsize=4096)

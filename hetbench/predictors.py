@@ -25,11 +25,11 @@ from hetbench.chips import Chip
 from hetbench.conditioning import Conditioned, Rows
 from hetbench.errors import ArtifactError, RefusedError
 from hetbench.features import CLASSES, Facts, Features, by_class, canonical, chip_facts, class_of, features
-from hetbench.heads import Choice, Head
+from hetbench.heads import Choice, Head, added
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graph import OperatorTable
+    from hetbench.graph import OperatorGroup, OperatorTable
 
 __all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
@@ -142,6 +142,7 @@ class OperatorSurrogate:
         self.floors: dict[str, dict[str, float]] = index["floors"]
         self.classes: dict[str, Any] = index["classes"]
         self.interval_level: float = index["interval_level"]
+        self._added = added(folder, self.floors, self.classes)
         self._heads: dict[str, Head] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
         self.observed: Mapping[str, Conditioned] = {}
@@ -158,6 +159,7 @@ class OperatorSurrogate:
         if cls not in self._heads:
             with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
                 self._heads[cls] = Head(self.classes[cls], {name: stored[name] for name in stored.files})
+            self._heads[cls].add(self.folder, cls, self._added)
         return self._heads[cls]
 
     def predict(
@@ -185,16 +187,7 @@ class OperatorSurrogate:
         The interval adds the bounds of the operators, as if all their errors had one sign. The level is the best
         one that covers nine tenths of the predicted time.
         """
-        parts = []
-        for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
-            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
-            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
-            count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
-            parts.append((cls, groups, choices, which, bounds))
+        parts = self.parts(table, chip, protocol, predictor)
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         by_level: dict[str, float] = {}
         by_operator: dict[str, float] = {}
@@ -215,6 +208,22 @@ class OperatorSurrogate:
         value, lower, upper = (float(each) for each in total)
         return ModelPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
 
+    def parts(
+        self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
+    ) -> list[tuple[str, list[OperatorGroup], list[Choice], NDArray[np.int64], NDArray[np.float64]]]:
+        """By class: its groups, their choices, each row's group [rows], and count x (value, lower, upper) [3, rows]."""
+        parts = []
+        for cls, groups in by_class(table).items():
+            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            blocks = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+            names = [name for name in blocks[0] if all(name in block for block in blocks)]
+            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
+            count = np.concatenate([g.count for g in groups])
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
+            parts.append((cls, groups, choices, which, bounds))
+        return parts
+
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64],
@@ -230,7 +239,7 @@ class OperatorSurrogate:
             made = features(cls, part, self._facts(cls, chip, choices, picked))
             native = made.base_ms * np.exp(self._log_ratio(cls, head, name, made, choices, picked))
             value = self._converted(native, chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, made, chip.family)
+            low, high = head.interval(choices, picked, made, chip)
             out[:, rows] = value, value * np.exp(low), value * np.exp(high)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             asked = self.kernel_rows(cls, shared, chip, protocol, choices, which)
@@ -318,6 +327,9 @@ class OperatorSurrogate:
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         if predictor == "rgat":
             return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="the RGAT alone")
+        own_head = self.head(cls).of_chip(chip, op, (dtype, *_SIBLING.get(dtype, ())))
+        if own_head is not None:
+            return own_head
         index = self.head(cls).cells
         stand_ins = STAND_INS.get(op, ()) + (_ANY_VECTOR if cls == "vector" else ())
         dtypes = [dtype, *_SIBLING.get(dtype, ())] + (list(_ANY_DTYPE) if cls == "vector" else [])

@@ -17,7 +17,7 @@ from typing import Any
 from hetbench.chips import Chip
 from hetbench.errors import ArtifactError
 
-__all__ = ["Transfer", "transfer"]
+__all__ = ["Transfer", "carried", "transfer"]
 
 FORMAT = 1
 
@@ -52,6 +52,21 @@ def transfer(source: Chip, target: Chip) -> Transfer:
         f"{score['in full']} % with all of it, {score['by its exponent']} % so"
     )
     return Transfer(float(table["exponents"][name]), why)
+
+
+def carried(measured: float, predicted: float, source: Chip, target: Chip) -> tuple[float, str]:
+    """The factor on a prediction for the target where the source measured one figure and another was predicted.
+
+    >>> from hetbench.chips import chip
+    >>> carried(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
+    1.5
+    """
+    known = transfer(source, target)
+    factor = (measured / predicted) ** known.exponent
+    return factor, (
+        f"{measured:g} measured by the caller on {source.name} / {predicted:.4g} predicted there, to the power "
+        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
+    )
 
 
 @lru_cache(maxsize=1)

@@ -106,6 +106,10 @@ class Network:
         _, call, offset = self._scalars(stack, cell)
         return np.log(total + np.exp(CALL + call)) + offset
 
+    def offset(self, stack: int, cell: int) -> float:
+        """Factor on all of a call that belongs to stack and cell."""
+        return float(np.exp(self._scalars(stack, cell)[2]))
+
     def _scalars(self, stack: int, cell: int) -> NDArray[np.float64]:
         """Log launch, log call and offset."""
         out: NDArray[np.float64] = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
@@ -152,6 +156,21 @@ class Group:
         operators = np.array([known.get(name, 0) for name in made.operators], dtype=np.int64)
         return np.stack([network.each(made, batch, operators, stack, cell) for network in self.networks])
 
+    def learned(self, made: Composition, batch: float, labels: tuple[str, str]) -> list[tuple[float, Array]]:
+        """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
+        stack, cell = self._indices(labels)
+        pieces = zip(self.networks, self.pieces(made, batch, labels), strict=True)
+        return [(float(net.log_ms(each.sum(), stack, cell)), each * net.offset(stack, cell)) for net, each in pieces]
+
+    def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
+        """log ms of one call, and the share of each row in ms."""
+        stack, cell = self._indices(labels)
+        pieces = self.pieces(made, batch, labels)
+        value = float(self.log_ms(pieces.sum(axis=1)[:, None], made.sums()[None], batch, labels)[0])
+        offsets = [network.offset(stack, cell) for network in self.networks]
+        each: Array = np.mean(pieces * np.array(offsets)[:, None], axis=0)
+        return value, each * np.exp(value) / each.sum()
+
     def log_ms(self, totals: Array, sums: Array, batch: float, labels: tuple[str, str]) -> Array:
         """log ms of calls, [calls], from what each network's rows sum up to [networks, calls] and the compositions'
         own sums [calls, sums]."""
@@ -162,7 +181,8 @@ class Group:
         effects = self.spec["effects"]
         effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
         many = np.full(len(sums), float(batch))
-        trees = self.forest(forest_rows(summaries(sums), many, np.full(len(sums), effect))) + effect + np.log(sums[:, 1])
+        rows = forest_rows(summaries(sums), many, np.full(len(sums), effect))
+        trees = self.forest(rows) + effect + np.log(sums[:, 1])
         share = self.spec["network_share"]
         out: Array = share * learned + (1 - share) * trees
         return out
@@ -226,12 +246,9 @@ class Whole:
         group = self.group(name)
         labels = group.label(chip.name, stack, precision)
         made = composition(calls, chip)
-        pieces, sums = group.pieces(made, batch, labels), made.sums()[None]
-        predicted = float(np.exp(group.log_ms(pieces.sum(axis=1)[:, None], sums, batch, labels)[0]))
-        each = pieces.mean(axis=0)
-        each *= predicted / each.sum()
-        beyond = bool(group.beyond(sums[0, 1], labels[0]))
-        value = max(predicted, made.compute_ms)  # nothing is faster than the chip's peak
+        log_ms, each = group.predict(made, batch, labels)
+        beyond = bool(group.beyond(made.base_ms @ made.count, labels[0]))
+        value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
         level = "D" if beyond else level
         low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
         by_operator: dict[str, float] = {}

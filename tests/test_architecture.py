@@ -18,10 +18,11 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
     "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence", "signature",
-    "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces", "composition",
-    "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat", "predictors", "whole",
-    "power", "migration", "question", "latency", "batch", "solve", "tables", "observe", "transfer", "compare", "tracing", "api", "explain",
-    "cli_graph", "cli", "__main__",
+    "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces",
+    "composition", "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat",
+    "predictors", "whole", "power", "migration", "question", "latency", "batch", "solve", "tables", "observe",
+    "transfer", "sides", "shapley", "split", "coverage", "placement", "rooflines", "contributions", "attribution",
+    "migrate", "fleet", "search", "tracing", "api", "explain", "cli_graph", "cli_insight", "cli", "__main__",
 )  # fmt: skip
 
 

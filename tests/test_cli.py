@@ -80,6 +80,15 @@ def test_listings_are_complete_in_json_and_readable_as_tables(run: Any, name: st
     (("operator", "Linear", "m=1", "n=1", "k=1"), 2, "--device"),
     (("query", "gpt2", "--target", "nvidia-v100-sxm2-16gb", "--precision", "bf16"), 3, "no bf16 units"),
     (("query", "llama-2-7b", "--target", "cann", "--metric", "memory"), 3, "auxiliary graph"),
+    (("explain", "gpt2"), 2, "no chip to answer for"),
+    (("explain", "gpt2", "--target", "cann", "--by", "kind"), 2, "unknown grouping 'kind'"),
+    (("explain", "llama-2-7b", "--target", "cann"), 3, "auxiliary graph"),
+    (("coverage", "gpt2", "--target", "intel-core-ultra-7-165h-npu"), 3, "no operator registrations"),
+    (("coverage", "gpt2"), 2, "no chip to answer for"),
+    (("migrate", "gpt2", "--slo", "fast"), 2, "such as 50ms; given: 'fast'"),
+    (("migrate", "gpt2", "--targets", "mlu", "--objective", "speed"), 2, "unknown objective 'speed'"),
+    (("migrate",), 2, "Missing argument"),
+    (("migrate", "mistral-7b", "--targets", "nvidia-rtx-3080-10gb"), 3, "needs 14.5 GB of 10 GB"),
 ])  # fmt: skip
 def test_errors_are_one_message_on_stderr_with_a_telling_exit_code(
     run: Any, arguments: tuple[str, ...], code: int, message: str
@@ -88,6 +97,35 @@ def test_errors_are_one_message_on_stderr_with_a_telling_exit_code(
     assert (found, out) == (code, "")
     assert message in err
     assert "Traceback" not in err
+
+
+def test_an_explanation_is_that_of_the_library(run: Any):
+    code, out, err = run("explain", "resnet-50", "--source", "cuda", "--target", "cann", "--json")
+    assert (code, err) == (0, "")
+    found = HetBench().explain("resnet-50", "cuda", "cann")
+    assert json.loads(out) == json.loads(json.dumps(found.to_dict()))
+    code, out, _ = run("explain", "resnet-50", "--source", "cuda", "--target", "cann")
+    assert (code, out.rstrip()) == (0, str(found))
+
+
+def test_coverage_is_that_of_the_library(run: Any):
+    code, out, err = run("coverage", "gpt2", "--target", "cann", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json.loads(json.dumps(HetBench().coverage("gpt2", "cann").to_dict()))
+    code, out, _ = run("coverage", "gpt2", "--target", "cann")
+    assert code == 0
+    assert "composite, via native_layer_norm" in out
+
+
+def test_a_migration_of_one_model_and_of_a_fleet(run: Any):
+    code, out, err = run("migrate", "gpt2", "--source", "cuda", "--targets", "mlu", "--slo", "0.05s", "--json")
+    assert (code, err) == (0, "")
+    found = HetBench().migrate("gpt2", "cuda", "mlu", slo_ms=50.0)
+    assert json.loads(out) == json.loads(json.dumps(found.to_dict()))
+    code, out, _ = run("migrate", "gpt2", "bert-base", "--targets", "cann,mlu", "--slo", "20ms", "--limit", "3")
+    assert code == 0
+    assert "2 models by latency, deadline 20 ms" in out
+    assert "more" in out
 
 
 def test_a_chip_is_taken_from_its_datasheet(run: Any, tmp_path: Path):
@@ -104,8 +142,8 @@ def test_a_damaged_artefact_has_an_exit_code_of_its_own(run: Any, tmp_path: Path
     from hetbench import predictors
 
     monkeypatch.setattr(predictors, "files", lambda _: tmp_path)
-    predictors.load.cache_clear()
-    code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "3")
+    predictors.load.cache_clear()  # and a batch that nobody else asks for, since answers are kept
+    code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "37")
     predictors.load.cache_clear()
     assert (code, "operators.json" in err) == (4, True)
 

@@ -23,6 +23,7 @@ _TABLE = "<!-- coverage: written by tests/test_readme.py -->", "<!-- end of cove
 _ACCURACY = "<!-- accuracy: written by tests/test_readme.py -->", "<!-- end of accuracy -->"
 _KNOWN = "<!-- knowledge graph: written by tests/test_readme.py -->", "<!-- end of knowledge graph -->"
 _OBSERVED = "<!-- observed: written by tests/test_readme.py -->", "<!-- end of observed -->"
+_SUPPORT = "<!-- support: written by tests/test_readme.py -->", "<!-- end of support -->"
 _SHOWN = ("resnet-50", "bert-base", "gpt2")
 
 
@@ -130,6 +131,29 @@ def observed_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def support_table() -> str:
+    """How each family runs the operators of each model: native by calls and by time, and what is not covered."""
+    from hetbench import HetBench, migration, models
+    from hetbench.chips import default_chip
+
+    api = HetBench()
+    titles = [migration.platforms()[migration.platform_of(default_chip(family)[0])] for family in FAMILIES]
+    lines = [
+        "| model | " + " | ".join(f"{name}: {title}" for name, title in zip(FAMILIES, titles, strict=True)) + " |",
+        "|---" * (len(FAMILIES) + 1) + "|",
+    ]
+    for name in models():
+        cells = []
+        for family in FAMILIES:
+            found = api.coverage(name, family)
+            native = found.shares()["native"], (found.time_shares() or {}).get("native")
+            cell = " / ".join("–" if share is None else f"{share:.0f}" for share in native)
+            lacking = "; ".join(f"{each.support.status}: {each.support.operator}" for each in found.uncovered)
+            cells.append(f"{cell} ({lacking})" if lacking else cell)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def rendered(text: str) -> str:
     """The README with the true outputs."""
     names: dict[str, object] = {}
@@ -140,7 +164,7 @@ def rendered(text: str) -> str:
         return f"```{kind}\n{body}```"
 
     tables = ((_TABLE, coverage_table()), (_ACCURACY, accuracy_table()), (_KNOWN, knowledge_table()),
-              (_OBSERVED, observed_table()))  # fmt: skip
+              (_OBSERVED, observed_table()), (_SUPPORT, support_table()))  # fmt: skip
     for (start, end), made in tables:
         text = re.sub(f"{start}.*?{end}", f"{start}\n{made}{end}", text, flags=re.DOTALL)
     return _BLOCK.sub(true, text)

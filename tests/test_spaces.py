@@ -150,9 +150,8 @@ def test_a_published_network_in_the_space_has_the_graph_of_the_catalogue(
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_composed_gpt_has_the_operators_parameters_and_memory_of_the_module(seed: int):
     torch = pytest.importorskip("torch")
-    from tests.gpt_module import GPT
-
     from hetbench.tracing import trace
+    from tests.gpt_module import GPT
 
     mine = composed("gpt-s", space("gpt-s").sample(seed))
     with torch.device("meta"):
@@ -255,7 +254,7 @@ def test_entries_of_the_deployment_space_are_queries_and_refused_ones_are_unknow
 
 
 def test_without_a_space_or_a_chip_the_error_says_what_to_give():
-    with pytest.raises(InvalidInputError, match="HetBench\\(search_space=...\\) takes one of"):
+    with pytest.raises(InvalidInputError, match=r"HetBench\(search_space=\.\.\.\) takes one of"):
         HetBench().sample_arch(seed=0)
     with pytest.raises(InvalidInputError, match="name one with device="):
         HetBench(search_space="gpt-s").query_batch([TWELVE | {"bias": True}])

@@ -33,7 +33,7 @@ class ComposedGraph(ModelGraph):
         self.space, self.arch = space, space.archs(codes)[0]
         slots = space.slots(codes)[0]
         self._blocks = Counter(slots[slots >= 0].tolist())
-        phases = dict.fromkeys(space.phases, {})
+        phases: dict[str, Any] = {phase: {} for phase in space.phases}
         super().__init__({
             "format": FORMAT, "name": space.text(self.arch), "params": 0, "phases": phases, "limits": space.limits,
             "compact": True, "variants": [],

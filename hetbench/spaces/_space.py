@@ -9,7 +9,7 @@ blocks, so that thousands of architectures cost one product of matrices.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Parameter:
     """It exists only where this parameter is above this number; None: always."""
 
 
-class Space(ABC):
+class Space:
     """A finite set of architectures.
 
     >>> from hetbench.spaces import space
@@ -305,7 +305,8 @@ class BlockSpace(Space):
         rows = np.broadcast_to(np.arange(len(slots))[:, None], slots.shape)
         used = slots >= 0
         flat = rows[used] * self.vocabulary + slots[used]
-        return np.bincount(flat, minlength=len(slots) * self.vocabulary).reshape(len(slots), -1).astype(np.float64)
+        found = np.bincount(flat, minlength=len(slots) * self.vocabulary).reshape(len(slots), self.vocabulary)
+        return found.astype(np.float64)
 
 
 def tabulate(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:

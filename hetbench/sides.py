@@ -1,4 +1,7 @@
-"""The target beside the source: like with like, or corrected by a figure that the caller measured there."""
+"""An answer for the target beside that of the source: measured with measured, predicted with predicted, or corrected.
+
+What the caller measured on the source corrects the prediction for the target by as much as `hetbench.transfer` says.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,36 @@ from hetbench.errors import InvalidInputError
 from hetbench.graph import ModelGraph
 from hetbench.question import Question
 from hetbench.solve import predict, solve
-from hetbench.transfer import transfer
+from hetbench.transfer import carried
 
-__all__ = ["both_predicted", "scaled"]
+__all__ = ["answered"]
 
 
-def both_predicted(
+def answered(
+    target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
+    source_value: float | None = None,
+) -> Answer:  # fmt: skip
+    """The answer for the target, with that of the source and the ratio where a source is named.
+
+    >>> from hetbench.chips import chip
+    >>> from hetbench.graph import load
+    >>> asked = [Question.build(load("gpt2"), chip(name), {"precision": "fp16"}) for name in ("cann", "cuda")]
+    >>> found = answered(*asked, load("gpt2"), "latency", "auto")
+    >>> found.ratio == found.value / found.source.value
+    True
+    """
+    if source_value is not None:
+        return _scaled(target, source, graph, metric, predictor, source_value)
+    answer = solve(target, graph, metric, predictor)
+    if source is None:
+        return answer
+    origin = solve(source, graph, metric, predictor)
+    if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
+        answer, origin = _both_predicted(target, source, graph, metric, predictor)
+    return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
+
+
+def _both_predicted(
     target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
 ) -> tuple[Answer, Answer]:
     """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
@@ -34,7 +61,7 @@ def _published(known: Answer) -> str:
     return f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})"
 
 
-def scaled(
+def _scaled(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
 ) -> Answer:
     """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
@@ -44,12 +71,8 @@ def scaled(
     if math.isnan(value):
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
     there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    known = transfer(_placed(source), _placed(target))
-    factor = (value / origin.value) ** known.exponent
-    notes = [
-        f"{value:g} measured by the caller on {origin.chip} / {origin.value:.4g} predicted there, to the power "
-        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
-    ]
+    factor, why = carried(value, origin.value, _placed(source), _placed(target))
+    notes = [why]
     for side in (target, source):
         row = solve(side, graph, metric, predictor)
         if row.kind == "measured":

@@ -1,0 +1,54 @@
+"""What every figure does on the command line: read results, draw, write PNG and PDF.
+
+A figure is a module of `plotting` with `RESULTS` (its folder below the results), `read(folder)`, which gives a table
+for each figure to draw by what is added to its name ("" where there is one), `draw(table)` and `main()`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hetbench.errors import HetBenchError, RefusedError
+from plotting import style
+
+__all__ = ["files", "options", "run", "written"]
+
+Read = Callable[[Path], Mapping[str, Any]]
+Draw = Callable[[Any], Any]
+
+
+def files(folder: Path, pattern: str, made_by: str) -> list[Path]:
+    """Result files below a folder, sorted; where there is none, `RefusedError` names what writes them."""
+    found = sorted(folder.glob(pattern))
+    if not found:
+        raise RefusedError(f"no {pattern} in {folder}. Run: {made_by}")
+    return found
+
+
+def written(name: str, read: Read, draw: Draw, results: Path, out: Path) -> Iterator[Path]:
+    """Draw every figure of one kind, and give the files."""
+    for suffix, table in read(results).items():
+        yield from style.save(draw(table), out, f"{name}-{suffix}" if suffix else name)
+
+
+def options(doc: str | None, results: Path) -> argparse.Namespace:
+    """`--results` and `--out` of the command line."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=results, help="folder of the result files")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder for PNG and PDF")
+    return parser.parse_args()
+
+
+def run(file: str, doc: str | None, read: Read, draw: Draw, results: str) -> None:
+    """The `main` of one figure; without results the exit code is 3, and why goes to stderr."""
+    chosen = options(doc, Path("runs") / results)
+    try:
+        for path in written(Path(file).stem, read, draw, chosen.results, chosen.out):
+            print(path)
+    except HetBenchError as why:
+        print(why, file=sys.stderr)
+        raise SystemExit(why.exit_code) from None

@@ -1,0 +1,138 @@
+"""Ask HetBench what figures show, and keep the answers as Parquet: coverage, batch sizes, migration, correlation.
+
+    python -m plotting.tables --out runs/tables
+
+Everything comes from `hetbench`, for the default chip of each family; a question that it refuses has no row.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hetbench import HetBench, graph
+from hetbench.answers import LEVELS
+from hetbench.chips import default_chip
+from hetbench.errors import RefusedError
+from hetbench.migration import SUPPORT
+from hetbench.migration import coverage as operator_coverage
+from hetbench.models import models
+from hetbench.schema import FAMILIES
+from hetbench.spaces import BlockSpace, space, spaces
+
+__all__ = ["architectures", "batch_scaling", "coverage", "main", "migration"]
+
+MODELS = ("resnet-50", "bert-base", "vit-base")
+BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+ARCHITECTURES = 500
+_OF_CHIP = ("latency", "energy")
+_OF_NONE = ("memory", "flops", "params")
+
+
+def coverage(api: HetBench) -> pd.DataFrame:
+    """Operator coverage of every model of the catalogue on every family: model, category, family, chip, `value` in %.
+
+    Columns native ... unknown split the calls, in %, by how the back end runs them.
+    """
+    rows = []
+    for name, model in models().items():
+        for family in FAMILIES:
+            found = _answer(api, name, target=family, metric="coverage")
+            if found is not None:
+                rows.append({"model": name, "category": model.category, "family": family, "chip": found.chip,
+                             "value": found.value, **_split(name, family)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _split(model: str, family: str) -> dict[str, float]:
+    """Share of a model's operator calls by how the back end runs them, in %."""
+    found = operator_coverage(graph.load(model), default_chip(family)[0])
+    status = {each.operator: each.status for each in found.operators}
+    total = sum(found.calls.values())
+    calls = {name: sum(count for op, count in found.calls.items() if status[op] == name) for name in SUPPORT}
+    return {name: 100 * count / total for name, count in calls.items()}
+
+
+def batch_scaling(api: HetBench, names: Sequence[str] = MODELS, batches: Sequence[int] = BATCHES) -> pd.DataFrame:
+    """Latency and throughput of models over the batch size: value, lower, upper (NaN where measured), unit, level."""
+    rows = []
+    for name in names:
+        for family in FAMILIES:
+            for batch in batches:
+                for metric in ("latency", "throughput"):
+                    found = _answer(api, name, target=family, metric=metric, batch=batch)
+                    if found is not None:
+                        rows.append({
+                            "model": name, "family": family, "chip": found.chip, "batch": batch, "metric": metric,
+                            "value": found.value, "lower": found.lower, "upper": found.upper, "unit": found.unit,
+                            "level": found.level, "kind": found.kind, "precision": found.precision,
+                        })  # fmt: skip
+    return pd.DataFrame(rows).astype({"lower": float, "upper": float})
+
+
+def migration(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
+    """Latency on the target over latency on the source for every pair of default chips; the level is the weaker one."""
+    rows = []
+    for name in names:
+        for source in FAMILIES:
+            for target in FAMILIES:
+                found = _answer(api, name, source=source, target=target, metric="latency")
+                if found is not None and found.ratio is not None:
+                    levels = (found.level, found.source.level)
+                    rows.append({"model": name, "source": source, "target": target, "ratio": found.ratio,
+                                 "level": max(filter(None, levels), key=LEVELS.index, default=""),
+                                 "value": found.value, "unit": found.unit, "precision": found.precision})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def architectures(name: str, count: int = ARCHITECTURES, seed: int = 0) -> pd.DataFrame:
+    """Every metric of architectures drawn from a space, [count] each: `latency@cuda` ... `memory`, `params`, proxy."""
+    found, api = space(name), HetBench(search_space=name)
+    codes = found.sample_codes(count, seed)
+    asked: list[tuple[str, str | None]] = [(metric, family) for metric in _OF_CHIP for family in FAMILIES]
+    asked += [(metric, None) for metric in (*_OF_NONE, *filter(None, [found.quality]))]
+    columns: dict[str, Any] = {}
+    for metric, family in asked:
+        try:
+            column = f"{metric}@{family}" if family else metric
+            columns[column] = api.query_batch(codes, device=family, metric=metric)
+        except RefusedError:
+            continue
+    return pd.DataFrame(columns)
+
+
+def _answer(api: HetBench, model: str, **question: Any) -> Any:
+    """The answer, or None where it is refused."""
+    try:
+        return api.query(model, **question)
+    except RefusedError:
+        return None
+
+
+def main() -> None:
+    """Write all tables."""
+    known = [name for name, each in spaces().items() if isinstance(each, BlockSpace)]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"))
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="for batch sizes and migration")
+    parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="for the correlation")
+    chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    api = HetBench()
+    made = {"coverage": coverage(api), "batch_scaling": batch_scaling(api, chosen.models),
+            "migration": migration(api, chosen.models)}  # fmt: skip
+    made |= {f"architectures-{name}": architectures(name) for name in chosen.spaces}
+    chips = {family: default_chip(family)[0].name for family in FAMILIES}
+    for name, table in made.items():
+        table.attrs = {"chips": chips}
+        path = chosen.out / f"{name}.parquet"
+        table.to_parquet(path)
+        print(f"{path}: {len(table):,} rows")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Teach the operator surrogates one more chip from rows measured on it, in minutes and without retraining the rest.
+
+    python -m surrogates.add data_collection/measurements/amd-epyc-zen4-2vcpu-kvm.parquet
+
+Reads what `python -m data_collection.store publish` writes, or any Parquet or CSV file with the columns chip, name (or
+op), dims, precision (or dtype), protocol and latency_ms. Every class of operators with enough rows gets a head of this
+chip alone, which answers at level B from then on; shapes left out say how well, beside what answered before and the
+roofline. What the surrogates said before seeing the chip also sets how wide the answers for chips of its family and
+kind are that nobody measured. Writes chip-NAME.npz and chip-NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hetbench.chips import Chip, chip
+from hetbench.errors import InvalidInputError
+from hetbench.features import class_of
+from hetbench.heads import OWN_EFFECTS
+from hetbench.operators import operator_type
+from hetbench.predictors import FLOOR_QUANTILE, FORMAT, OperatorSurrogate
+from surrogates.dataset import Effects, Matrix, matrix, with_roofline
+from surrogates.evaluate import coverage, score, served
+from surrogates.export import forest
+from surrogates.intervals import band
+
+LEAST_ROWS = 100
+"""A class with fewer rows is left to the other surrogates."""
+_FOLDS = 5
+_SMALL_MS = 0.005  # an operator with this roofline or less tells the launch floor
+_HOST_PROTOCOLS = ("wall", "event")  # the same on a CPU, which has no device to wait for
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
+    options = parser.parse_args()
+    try:
+        frames, record = read(options.rows)
+    except InvalidInputError as error:
+        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
+    spec = teach(frames, record, options.out)
+    for cls, found in spec["classes"].items():
+        scores = ", ".join(f"{name} {found['scores'][name]['median_ape']} %" for name in found["scores"])
+        print(f"{cls}: {found['rows']:,} rows; median error on shapes left out: {scores}; "
+              f"{found['held']['inside']} % inside 90 % intervals")  # fmt: skip
+    print(f"{options.out / f'chip-{record.name}.npz'}: {sum(f['rows'] for f in spec['classes'].values()):,} rows")
+
+
+def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
+    """Rows by class in the columns that training takes, and the chip; `InvalidInputError` says what is amiss."""
+    try:
+        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}") from None
+    if "kind" in table:
+        table = table[table.kind == "operator"]
+    table = table.rename(columns={"name": "op", "precision": "dtype"})
+    missing = {"chip", "op", "dims", "dtype", "protocol", "latency_ms"} - set(table)
+    if missing:
+        raise InvalidInputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
+    if table.chip.nunique() != 1:
+        names = ", ".join(map(str, table.chip.unique()))
+        raise InvalidInputError(f"{path} must hold rows of one chip; found: {names}.")
+    record = chip(table.chip.iloc[0])
+    wrong = table[~(pd.to_numeric(table.latency_ms, errors="coerce") > 0)]
+    if len(wrong):
+        raise InvalidInputError(f"{path}: latency_ms={wrong.latency_ms.iloc[0]} must be above 0 ({len(wrong)} rows).")
+    sizes = [operator_type(op).check(json.loads(text)) for op, text in zip(table.op, table.dims, strict=True)]
+    table = table[["op", "dtype", "protocol", "latency_ms"]].assign(
+        cls=[class_of(op, dims) for op, dims in zip(table.op, sizes, strict=True)], chip=record.name,
+        family=record.family, library="", layout="",
+    )  # fmt: skip
+    table = pd.concat([table.reset_index(drop=True), pd.DataFrame(sizes).fillna(0).astype(np.int64)], axis=1)
+    keys = [name for name in table if name != "latency_ms"]
+    table = table[table.cls != "free"].groupby(keys, as_index=False).latency_ms.median()
+    return {cls: with_roofline(part.reset_index(drop=True)) for cls, part in table.groupby("cls")}, record
+
+
+def teach(frames: dict[str, pd.DataFrame], record: Chip, out: Path) -> dict[str, Any]:
+    """Fit, score and write the heads of one chip; what its JSON file says."""
+    stem = out / f"chip-{record.name}"
+    for suffix in (".json", ".npz"):
+        Path(f"{stem}{suffix}").unlink(missing_ok=True)  # what answered before must not know these rows
+    before = OperatorSurrogate(out)
+    floors = own_floors(frames)
+    arrays: dict[str, np.ndarray] = {}
+    spec: dict[str, Any] = {"format": FORMAT, "chip": record.name, "floors": floors, "classes": {}, "unseen": {}}
+    for cls, frame in frames.items():
+        known = served(frame, before, "auto")
+        base = matrix(frame, before.floors)
+        known = known.assign(roofline=base.roofline_ms + base.floor_ms, base_ms=base.base_ms)
+        spec["unseen"][cls] = band(known, "predicted")
+        if len(frame) >= LEAST_ROWS:
+            spec["classes"][cls], made = fit_class(frame, known, {**before.floors, record.name: floors})
+            arrays |= {f"{cls}.{name}": value for name, value in made.items()}
+    text = pd.concat(frames.values()).to_csv(index=False)
+    spec |= {"kind": record.kind, "family": record.family, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    np.savez_compressed(f"{stem}.npz", **arrays)
+    Path(f"{stem}.json").write_text(json.dumps(spec, indent=1))
+    return spec
+
+
+def own_floors(frames: dict[str, pd.DataFrame]) -> dict[str, float]:
+    """Launch floors of the chip in ms by "class/protocol": a low quantile of the latencies of small operators."""
+    found: dict[str, float] = {}
+    rows = pd.concat(frames.values())
+    small = rows[rows.roofline_ms < _SMALL_MS]
+    for protocol, part in small.groupby("protocol"):
+        names = _HOST_PROTOCOLS if protocol in _HOST_PROTOCOLS else (protocol,)
+        for cls in (*frames, "gemm", "prefill", "decode", "conv", "vector"):
+            own = part[part.cls == cls].latency_ms
+            value = float((own if len(own) >= 5 else part.latency_ms).quantile(FLOOR_QUANTILE))
+            found |= {f"{cls}/{name}": value for name in names}
+    return found
+
+
+def fit_class(
+    frame: pd.DataFrame, known: pd.DataFrame, floors: dict[str, dict[str, float]]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the file says of one class, and its arrays; scores are of folds of shapes left out."""
+    made = matrix(frame, floors)
+    fold = pd.util.hash_pandas_object(frame.drop(columns=["dtype", "latency_ms"]), index=False).to_numpy() % _FOLDS
+    log_ms = np.empty(len(frame))
+    for each in range(_FOLDS):
+        inside, away = np.flatnonzero(fold != each), np.flatnonzero(fold == each)
+        part = frame.iloc[inside]
+        effects = Effects.fit(part, made.target[inside])
+        fitted = _fit(_columns(made.take(inside), part, effects), made.target[inside])
+        log_ms[away] = fitted.predict(_columns(made.take(away), frame.iloc[away], effects))
+    guess = frame.assign(
+        predicted=made.base_ms * np.exp(log_ms), base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms
+    )  # fmt: skip
+    width = band(guess, "predicted")
+    bound = (guess.roofline_ms > guess.base_ms / 2).to_numpy(int)
+    low, high = np.array(width)[bound].T
+    held = coverage(guess.assign(lower=guess.predicted * np.exp(low), upper=guess.predicted * np.exp(high)))
+    measured = frame.latency_ms.to_numpy()
+    columns = {"own head": guess.predicted, "before": known.predicted, "roofline": guess.roofline}
+    scores = {name: score(measured, values.to_numpy()) for name, values in columns.items()}
+    effects = Effects.fit(frame, made.target)
+    table = _columns(made, frame, effects)
+    names = [f"x{index:02d}" for index in range(table.shape[1])]
+    arrays = forest(_fit(pd.DataFrame(table, columns=names), made.target), names).to_arrays("forest")
+    size = frame.groupby(["op", "dtype"]).size()
+    cells = [
+        [op, dtype, int(rows), *effects.columns(frame[(frame.op == op) & (frame.dtype == dtype)].head(1))[0].tolist()]
+        for (op, dtype), rows in size.items()
+    ]  # fmt: skip
+    spec = {"rows": len(frame), "protocol": frame.protocol.mode()[0], "cells": cells, "band": width, "scores": scores,
+            "held": held}  # fmt: skip
+    return spec, arrays
+
+
+def _columns(made: Matrix, frame: pd.DataFrame, effects: Effects) -> np.ndarray:
+    """What the head of one chip sees: ratio, absolute, and the effects of operator, dtype and both."""
+    blocks = made.ratio, made.absolute, effects.columns(frame)[:, OWN_EFFECTS]
+    return np.concatenate(blocks, axis=1).astype(np.float32)
+
+
+def _fit(table: Any, target: np.ndarray) -> Any:
+    from catboost import CatBoostRegressor
+
+    return CatBoostRegressor(
+        iterations=500, depth=6, learning_rate=0.08, loss_function="RMSE", l2_leaf_reg=3.0, border_count=120,
+        thread_count=1, random_seed=0, verbose=0, allow_writing_files=False,
+    ).fit(table, target)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""A chip taught from rows measured on it: what its own head answers, how wide, and what a bad file says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("autogluon.tabular")
+import pandas as pd
+
+from hetbench.chips import chip
+from hetbench.errors import InvalidInputError
+from hetbench.predictors import OperatorSurrogate
+from surrogates.add import read, teach
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ROOT / "hetbench" / "catalog" / "surrogates"
+ROWS = ROOT / "data_collection" / "measurements" / "amd-epyc-zen4-2vcpu-kvm.parquet"
+CHIP = "amd-epyc-zen4-2vcpu-kvm"
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the shipped surrogates, taught the vector operators of one chip anew."""
+    folder = tmp_path_factory.mktemp("surrogates")
+    for path in SHIPPED.iterdir():
+        shutil.copyfile(path, folder / path.name)
+    frames, record = read(ROWS)
+    rows = frames["vector"].sample(400, random_state=0).reset_index(drop=True)
+    teach({"vector": rows}, record, folder)
+    return folder
+
+
+def test_a_taught_chip_is_answered_by_its_own_head_at_level_b(taught: Path):
+    surrogate = OperatorSurrogate(taught)
+    found = surrogate.predict("Add", "fp32", {"numel": 401408}, chip(CHIP), protocol="wall")
+    assert (found.head, found.level) == ("chip", "B")
+    assert "head of amd-epyc-zen4-2vcpu-kvm alone, 400 rows" in found.source
+    assert found.lower[0] < found.value[0] < found.upper[0]
+
+
+def test_its_own_head_errs_less_on_shapes_left_out_than_what_answered_before(taught: Path):
+    spec = json.loads((taught / f"chip-{CHIP}.json").read_text())["classes"]["vector"]
+    scores = {name: each["median_ape"] for name, each in spec["scores"].items()}
+    assert scores["own head"] < 0.5 * min(scores["before"], scores["roofline"])
+    assert spec["held"]["inside"] > 80
+
+
+def test_an_operator_without_rows_is_left_to_the_others(taught: Path):
+    surrogate = OperatorSurrogate(taught)
+    found = surrogate.predict("Linear", "fp32", {"m": 64, "n": 64, "k": 64}, chip(CHIP), protocol="wall")
+    assert found.head != "chip"
+
+
+def test_other_chips_of_the_kind_are_answered_as_before_but_no_narrower(taught: Path, tmp_path: Path):
+    for path in taught.iterdir():
+        if not path.name.startswith("chip-"):
+            shutil.copyfile(path, tmp_path / path.name)
+    known, unknown = OperatorSurrogate(taught), OperatorSurrogate(tmp_path)
+    for name in ("amd-epyc-7r32", "nvidia-t4"):
+        answers = [s.predict("Add", "fp32", {"numel": 10**6}, chip(name), protocol="wall") for s in (known, unknown)]
+        assert answers[0].value == answers[1].value
+        assert answers[0].lower <= answers[1].lower
+        assert answers[0].upper >= answers[1].upper
+
+
+def test_teaching_twice_gives_the_same_files(taught: Path):
+    before = (taught / f"chip-{CHIP}.json").read_bytes()
+    frames, record = read(ROWS)
+    teach({"vector": frames["vector"].sample(400, random_state=0).reset_index(drop=True)}, record, taught)
+    assert (taught / f"chip-{CHIP}.json").read_bytes() == before
+
+
+def test_bad_files_say_what_is_amiss(tmp_path: Path):
+    good = pd.DataFrame({
+        "chip": ["nvidia-t4"], "op": ["Add"], "dims": ['{"numel": 8}'], "dtype": ["fp32"], "protocol": ["wall"],
+        "latency_ms": [0.1],
+    })  # fmt: skip
+    for change, said in (
+        ({"latency_ms": [-1.0]}, "latency_ms=-1.0 must be above 0"),
+        ({"dims": ['{"numel": 0}']}, "dim numel=0 must be a whole number"),
+    ):
+        good.assign(**change).to_csv(tmp_path / "rows.csv", index=False)
+        with pytest.raises(InvalidInputError, match=said):
+            read(tmp_path / "rows.csv")
+    good.drop(columns="protocol").to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(InvalidInputError, match="lacks the columns protocol"):
+        read(tmp_path / "rows.csv")
+    pd.concat([good, good.assign(chip="amd-mi210")]).to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(InvalidInputError, match="rows of one chip; found: nvidia-t4, amd-mi210"):
+        read(tmp_path / "rows.csv")
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        read(tmp_path / "none.parquet")
+
+
+def test_rows_of_one_shape_count_once(tmp_path: Path):
+    rows = pd.DataFrame({
+        "chip": "nvidia-t4", "op": "Add", "dims": '{"numel": 8}', "dtype": "fp32", "protocol": "wall",
+        "latency_ms": [0.1, 0.3, 0.2],
+    })  # fmt: skip
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    frames, _ = read(tmp_path / "rows.csv")
+    assert frames["vector"].latency_ms.tolist() == [0.2]
+    assert np.isclose(frames["vector"].numel[0], 8)
