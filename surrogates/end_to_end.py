@@ -2,9 +2,9 @@
 
     python -m surrogates.end_to_end data_collection/measurements/amd-epyc-zen4-2vcpu-kvm.parquet
 
-`predicted` is the surrogates' answer, measured rows of models left aside. `summed` adds the operators that were measured
-by themselves in the same file, and for those that were not the prediction; `share` is how much of it was measured. The
-table joins chip-NAME.json, where surrogates.report reads it.
+`predicted` is the surrogates' answer, measured rows of models left aside. `summed` adds the operators that were
+measured by themselves in the same file, and for those that were not the prediction; `share` is how much of it was
+measured. The table joins chip-NAME.json, where surrogates.report reads it.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _predicted(api: HetBench, row: dict[str, Any], asked: dict[str, Any]) -> float:
     """ms by the surrogates alone; NaN where the stack is refused."""
+    options = {"predictor": "autogluon", **asked}
     try:
-        return float(api.query(row["name"], target=row["chip"], metric="latency", **{"predictor": "autogluon", **asked}))
+        return float(api.query(row["name"], target=row["chip"], metric="latency", **options))
     except RefusedError:
         return float("nan")
 
