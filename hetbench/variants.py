@@ -29,7 +29,6 @@ __all__ = ["attention", "compiled", "layouts", "libraries", "whole_layout"]
 _EAGER = ("eager", "eager-amp")
 _COMPILING = ("compiled", "compiled-amp", "acl", "magicmind")
 _LAYOUTS = ("NCHW", "NHWC")
-_SCORES = ("Add", "AddScalar", "Mul", "MulScalar", "Div", "DivScalar", "Where")  # between the product and the softmax
 Factors = dict[str, dict[str, tuple[float, str]]]
 """Group -> precision -> factor on its time, and evidence level."""
 
@@ -67,21 +66,24 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
 
 
 def _eager_attention(base: Base) -> Iterator[tuple[int, int, int]]:
-    """Positions of each BMM -> Softmax -> BMM of the graph."""
+    """Positions of each BMM -> element-wise operators -> Softmax -> BMM, whose results nothing else reads. Tracing makes
+    one operator of what scales and masks scores; of what else is done to them, such as capping, it does not."""
     read_by: dict[int, list[int]] = {}
     for at, read in enumerate(base.flow.sources):
         for each in read:
             read_by.setdefault(each, []).append(at)
-    for at, node in enumerate(base.nodes):
-        if node.op != "Softmax":
+    for softmax, node in enumerate(base.nodes):
+        last = read_by.get(softmax, [])
+        if node.op != "Softmax" or len(last) != 1 or base.nodes[last[0]].op != "BMM":
             continue
-        first, last = at, [each for each in read_by.get(at, []) if base.nodes[each].op == "BMM"]
-        while base.flow.sources[first] and (first == at or base.nodes[first].op in _SCORES):
-            first = next((each for each in base.flow.sources[first] if base.nodes[each].op in ("BMM", *_SCORES)), -1)
-            if first < 0 or base.nodes[first].op == "BMM":
+        first = softmax
+        while first == softmax or (base.nodes[first].op != "BMM" and base.flow.producer[first] is not None):
+            first = base.flow.sources[first][-1] if base.flow.sources[first] else -1
+            if first < 0 or len(read_by[first]) != 1:
                 break
-        if first >= 0 and base.nodes[first].op == "BMM" and last:
-            yield first, at, last[0]
+        else:
+            if base.nodes[first].op == "BMM":
+                yield first, softmax, last[0]
 
 
 def _both_ways(
