@@ -114,8 +114,8 @@ def _format(found: _Found, precision: str) -> None:
             has = "has no" if base.chip.supports(precision) is False else "is not said to have"
             raise RefusedError(f"{base.chip.name} {has} {precision} units")
         made = row(base, precision)
-    except RefusedError as why:
-        found.mask(Option(name, MODEL, choice), str(why))
+    except RefusedError as error:
+        found.mask(Option(name, MODEL, choice), str(error))
         return
     reasons, why = {}, _narrower(base, precision)
     for at, group in enumerate(base.groups):

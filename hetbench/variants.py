@@ -66,8 +66,8 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
 
 
 def _eager_attention(base: Base) -> Iterator[tuple[int, int, int]]:
-    """Positions of each BMM -> element-wise operators -> Softmax -> BMM, whose results nothing else reads. Tracing makes
-    one operator of what scales and masks scores; of what else is done to them, such as capping, it does not."""
+    """Positions of each BMM -> element-wise operators -> Softmax -> BMM, whose results nothing else reads. Where scores
+    are scaled, masked or capped, tracing has made one operator of it; with other functions of the scores it has not."""
     read_by: dict[int, list[int]] = {}
     for at, read in enumerate(base.flow.sources):
         for each in read:
