@@ -25,6 +25,8 @@ from hetbench.rooflines import Bench, benches, together
 
 __all__ = ["Masked", "Plan", "Step", "advise"]
 
+_WORTH = 1e-3
+"""Of the start: steps that gain less are left out."""
 _SAFE = "may change results, and --accuracy-safe leaves those as they are"
 
 
@@ -144,11 +146,25 @@ def advise(
     if accuracy_safe:
         plans = plans.limited(lambda each: not ACTIONS[each.action].changes_results, _SAFE)
     found = searched(plans, method)
-    value, lower, upper = plans.ends(found.plan)
+    chosen = _worthwhile(plans, found.plan)
+    value, lower, upper = plans.ends(chosen)
     return Plan(
-        graph.name, answer, value, lower, upper, plans.level_of(found.plan), _steps(plans, found.plan, question, graph,
-        predictor), _gathered(plans.masked), accuracy_safe, method, found.evaluations, (*answer.notes, *_notes(answer)),
+        graph.name, answer, value, lower, upper, plans.level_of(chosen),
+        _steps(plans, chosen, question, graph, predictor), _gathered(plans.masked), accuracy_safe, method,
+        found.evaluations, (*answer.notes, *_notes(answer)),
     )  # fmt: skip
+
+
+def _worthwhile(plans: Plans, plan: Chosen) -> Chosen:
+    """The plan without what it is hardly slower without, the least first."""
+    worth = _WORTH * plans(frozenset())
+    while plan:
+        legal = [plan - {each} for each in sorted(plan) if plans.problem(plan - {each}) is None]
+        best = min(legal, key=plans, default=plan)
+        if plans(best) - plans(plan) >= worth or best == plan:
+            break
+        plan = best
+    return plan
 
 
 def _notes(answer: Answer) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 The parts of the precision that was asked are those of `hetbench.split`, a call's overhead shared out in proportion.
 Those of another precision follow from them by the ratio of the operator surrogate's sums, type by type, and are scaled
 to the answer in that precision where the same surrogate gave both answers (both measured rows, both of whole models
-under one stack, or both sums over operators); else the ratio itself is the change. So all types in one precision are
-what `query` answers there.
+under one stack, or both sums over operators); else the change is the ratio itself, from fp16 on where that is alike.
+So all types in one precision are what `query` answers there, where the same surrogate answers.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from hetbench.split import signature, split
 __all__ = ["Base", "Row", "asked", "row"]
 
 Floats = NDArray[np.float64]
+Sums = Mapping[str, tuple[Floats, str]]
+"""Operator type -> value, lower and upper ms of its eager launches by the operator surrogate, and the level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,7 @@ class Base:
     """Elements of the tensor that each hands on, [operators]."""
     ms: Floats
     """Part of the answer of each, [operators]."""
-    sums: Mapping[str, tuple[Floats, str]]
-    """Operator type -> value, lower and upper ms of eager launches by the operator surrogate, and the level."""
+    sums: Sums
 
     @property
     def surrogate(self) -> predictors.OperatorSurrogate:
@@ -117,6 +118,8 @@ def row(base: Base, precision: str) -> Row:
     sums = _sums(base.graph, question, base.chip, base.predictor)
     ratio = np.array([_ratio(sums, base.sums, name) for name in base.groups])
     parts = base.summed(base.ms) * ratio
+    if factor is None:
+        factor = _through_half(base, question, sums)
     if factor is not None:
         parts *= base.answer.value * factor / parts.sum()
     return Row(_bounded(base, parts, other, sums), _levels(base, other, sums), whole)
@@ -135,7 +138,26 @@ def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool
     return there, there.value / here.value if alike else None, whole
 
 
-def _ratio(sums: Mapping[str, tuple[Floats, str]], own: Mapping[str, tuple[Floats, str]], name: str) -> float:
+def _through_half(base: Base, question: Question, sums: Sums) -> float | None:
+    """The ratio by way of fp16, where that is alike: from there on that of the operator sums."""
+    if question.precision not in ("bf16", "fp8", "int8") or base.question.precision == "fp16":
+        return None
+    half = replace(question, precision="fp16")
+    try:
+        _, factor, _ = _answers(base, half)
+    except RefusedError:
+        return None
+    if factor is None:
+        return None
+    start = _sums(base.graph, half, base.chip, base.predictor)
+    return factor * _total(sums) / _total(start)
+
+
+def _total(sums: Sums) -> float:
+    return float(sum(ms[0] for ms, _ in sums.values()))
+
+
+def _ratio(sums: Sums, own: Sums, name: str) -> float:
     """How a type's time changes; 0 for one that is not run there, 1 for one that the surrogates do not time."""
     if name not in own or not own[name][0][0]:
         return 1.0
@@ -154,7 +176,7 @@ def _sums(graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> 
     return found
 
 
-def _bounded(base: Base, parts: Floats, answer: Answer, sums: Mapping[str, tuple[Floats, str]]) -> Floats:
+def _bounded(base: Base, parts: Floats, answer: Answer, sums: Sums) -> Floats:
     """Parts with bounds, [3, groups]: as wide as the operators' own, scaled to the width of the answer."""
     if answer.lower is None or answer.upper is None:  # a measured row has none
         return np.stack((parts, parts, parts))
@@ -171,7 +193,7 @@ def _bounded(base: Base, parts: Floats, answer: Answer, sums: Mapping[str, tuple
     return np.stack(out)
 
 
-def _levels(base: Base, answer: Answer, sums: Mapping[str, tuple[Floats, str]]) -> tuple[str, ...]:
+def _levels(base: Base, answer: Answer, sums: Sums) -> tuple[str, ...]:
     """The weaker level of each group, of the two answers it is a difference of."""
     ends = [base.sums[name][1] if base.answer.protocol == PROTOCOL and name in base.sums else base.answer.level or "D"
             for name in base.groups]  # fmt: skip
