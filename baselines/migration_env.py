@@ -29,7 +29,7 @@ from hetbench.composition import SUMMARY, composition
 from hetbench.effects import effects
 from hetbench.errors import InvalidInputError
 from hetbench.graph import load
-from hetbench.grounds import lacking, measured
+from hetbench.grounds import lacking
 from hetbench.operators import operator_type
 from hetbench.plans import Chosen, Plans
 from hetbench.question import Question
@@ -89,7 +89,7 @@ def scene(model: str, target: str) -> Scene:
     static = np.zeros((GROUPS, _STATIC), dtype=np.float32)
     for at, name in enumerate(order):
         share = parts[name] / sum(parts.values())
-        static[at] = _static(name, share, together(by_group[name]), chip)
+        static[at] = _static(name, share, together(by_group[name]), chip, plans.measured[name])
     numbers = {name: at for at, name in enumerate((*order, *[""] * (GROUPS - len(order)), MODEL)) if name}
     kinds = {kind: at for at, kind in enumerate(KINDS)}
     option = {
@@ -99,10 +99,10 @@ def scene(model: str, target: str) -> Scene:
     return Scene(plans, order, seen, static, option)
 
 
-def _static(name: str, share: float, bench: Bench, chip: Chip) -> list[float]:
+def _static(name: str, share: float, bench: Bench, chip: Chip, known: int) -> list[float]:
     """Share of the time, distance to the roof, measured operators, support; bound and cost class as one-hots."""
     roofs = np.log2(max(bench.roofs, 1.0)) / 10 if bench.roof_ms else 1.0
-    rows = np.log2(1 + measured(name, chip.family)) / 16
+    rows = np.log2(1 + known) / 16
     kind = operator_type(name).cost_class
     return [share, min(roofs, 2.0), rows, float(not lacking(name, chip)), *(float(bench.bound == each) for each in
             BOUNDS), *(float(kind == each) for each in _CLASSES)]  # fmt: skip

@@ -17,7 +17,6 @@ from hetbench.answers import Answer, digits
 from hetbench.effects import effects
 from hetbench.errors import InvalidInputError
 from hetbench.graph import ModelGraph
-from hetbench.grounds import measured
 from hetbench.plan_search import ordered, searched
 from hetbench.plans import Chosen, Mask, Plans
 from hetbench.question import Question
@@ -48,7 +47,8 @@ class Step:
     level: str
     """Evidence level of the weakest answer behind the gain."""
     measured: int
-    """Operators of the types it touches that the knowledge graph knows measured on chips of the family."""
+    """Operators of the types it touches that were measured on chips of the family, as the knowledge graph knows, and
+    rows that taught the head of the chip alone."""
     reason: str
     changes_results: bool
 
@@ -176,11 +176,9 @@ def _notes(answer: Answer) -> tuple[str, ...]:
 def _steps(
     plans: Plans, plan: Chosen, question: Question, graph: ModelGraph, predictor: str
 ) -> tuple[Step, ...]:
-    if question.chip is None:
-        raise InvalidInputError("advice is for a chip: name one with target=.")
     if not plan:
         return ()
-    family, start, steps = question.chip.family, plans(frozenset()), []
+    start, steps = plans(frozenset()), []
     groups = _benches(plans, question, graph, predictor)
     built = ordered(plans, plan)
     for before, after in pairwise(built):
@@ -189,7 +187,7 @@ def _steps(
         touched = plans.groups if option.group == MODEL else (option.group,)
         steps.append(Step(
             option.action, option.group, option.choice, ends[0], 100.0 * ends[0] / start, min(ends), max(ends),
-            plans.levels[option], sum(measured(name, family) for name in touched), _reason(plans, option, groups),
+            plans.levels[option], sum(plans.measured[name] for name in touched), _reason(plans, option, groups),
             ACTIONS[option.action].changes_results,
         ))  # fmt: skip
     return tuple(steps)
@@ -197,7 +195,8 @@ def _steps(
 
 def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, Bench]:
     """Each group, and the model, under the roof at the start: every operator launched by itself."""
-    assert question.chip is not None
+    if question.chip is None:
+        raise InvalidInputError("advice is for a chip: name one with target=.")
     table = graph.operators(*question.sizes)
     counts = {(row["op"], row["dtype"], tuple(sorted(row["dims"].items()))): row["count"] for row in table.rows()}
     found = benches(table, question.chip, question.operators, predictor)

@@ -15,7 +15,7 @@ from hetbench.actions import ACTIONS, MODEL, Option
 from hetbench.answers import Answer, digits
 from hetbench.attribution import fuses
 from hetbench.errors import RefusedError
-from hetbench.formats import Base, Row, asked, row
+from hetbench.formats import Base, Floats, Row, asked, row
 from hetbench.graph import ModelGraph
 from hetbench.grounds import lacking, measured, measured_in
 from hetbench.latency import PROTOCOL
@@ -43,6 +43,8 @@ class _Found:
         self.masked: list[Mask] = []
         self.factors: dict[tuple[str, int], dict[int, float]] = {}
         self.why: dict[Option, str] = {}
+        family = base.chip.family
+        self.rows_of = {name: measured(name, family) + base.own_rows(name) for name in base.groups}
 
     def take(self, option: Option, level: str, why: str) -> None:
         """The option can be taken, unless the back end lacks the operators of its group."""
@@ -86,7 +88,7 @@ def effects(graph: ModelGraph, question: Question, answer: Answer, predictor: st
     return Plans(
         base.groups, tuple(found.formats), [_ends(each) for each in found.rows], _ordered(found), tuple(found.masked),
         fusion, flash, found.factors, whole, found.levels, answer.level or "D", found.why, tuple(_casts(base)),
-        0.0 if fuses(str(answer.stack)) else floor, 1e3 / (base.chip.bandwidth or float("inf")),
+        0.0 if fuses(str(answer.stack)) else floor, 1e3 / (base.chip.bandwidth or float("inf")), found.rows_of,
     )  # fmt: skip
 
 
@@ -96,11 +98,11 @@ def _ends(each: Row) -> list[Ends]:
 
 def _ordered(found: _Found) -> tuple[Option, ...]:
     """The options with the most measured rows behind their operator types first; then in the order of the table."""
-    family, names = found.base.chip.family, list(ACTIONS)
+    names = list(ACTIONS)
 
     def rows(option: Option) -> int:
         groups = found.base.groups if option.group == MODEL else (option.group,)
-        return sum(measured(name, family) for name in groups)
+        return sum(found.rows_of[name] for name in groups)
 
     return tuple(sorted(found.levels, key=lambda each: (-rows(each), names.index(each.action), each)))
 
@@ -123,7 +125,8 @@ def _format(found: _Found, precision: str) -> None:
         matrix = operator_type(group).cost_class in ("gemm", "conv")
         if not ACTIONS[name].applies(group) or (precision in _MATRIX_ONLY and not matrix):
             continue
-        if not made.whole and not measured_in(group, precision, base.chip.family):
+        rows = measured_in(group, precision, base.chip.family) + base.own_rows(group, precision)
+        if not made.whole and not rows:
             what = group if matrix or operator_type(group).cost_class == "attention" else "any vector operator"
             reasons[group] = f"no row of {what} in {precision} on any {base.chip.family} chip"
             found.mask(option, reasons[group])
@@ -137,7 +140,7 @@ def _format(found: _Found, precision: str) -> None:
     if needed:
         found.mask(Option(name, MODEL, choice), reasons[needed[0]])
     else:
-        found.take(Option(name, MODEL, choice), max(made.levels), why)
+        found.take(Option(name, MODEL, choice), made.level, why)
 
 
 def _narrower(base: Base, precision: str) -> str:
@@ -172,8 +175,7 @@ def _fusion(found: _Found) -> dict[int, list[Ends]]:
         for name, made in zip(found.formats, found.rows, strict=True):
             width = ITEMSIZE[name] if name not in _MATRIX_ONLY else ITEMSIZE["fp32" if name == "tf32" else "fp16"]
             most = 1e3 * passes[mine] * base.elements[lead[mine]] * width / bandwidth + floor
-            value, lower, upper = (float(np.minimum(most, share * made.ms[end, at]).sum()) for end in range(3))
-            table.append((value, lower, upper))
+            table.append(_saved(base, most, share * made.ms[:, at, None], group))
         saved[at] = table
         moved = float((passes[mine] * base.elements[lead[mine]]).sum()) * ITEMSIZE[base.question.precision]
         why = f"{int(mine.sum())} launches and {digits(moved / 1e6)} MB less"
@@ -181,6 +183,16 @@ def _fusion(found: _Found) -> dict[int, list[Ends]]:
     if not saved:
         found.mask(Option("operator-fusion", MODEL), "no element-wise operator reads from one that could take it in")
     return saved
+
+
+def _saved(base: Base, most: Floats, ms: Floats, group: str) -> Ends:
+    """What fusing operators saves, at most what they take, ms [3, operators]. Of a measured row the parts are not sure
+    although their sum is: then it saves as little or as much as the operator surrogate's bounds allow."""
+    if base.answer.lower is None and group in base.sums:
+        usual = base.sums[group][0]
+        ms = ms[0] * np.array([1.0, usual[2] / usual[0], usual[1] / usual[0]])[:, None]
+    value, lower, upper = np.minimum(most, ms).sum(axis=1).tolist()
+    return value, lower, upper
 
 
 def _flash(found: _Found) -> dict[int, list[Ends]]:

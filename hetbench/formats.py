@@ -21,12 +21,13 @@ from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graph import GraphNode, ModelGraph
 from hetbench.latency import PROTOCOL, WHOLE, taught
+from hetbench.operators import operator_type
 from hetbench.placement import Flow, flow
 from hetbench.question import Question
 from hetbench.solve import predict, solve
 from hetbench.split import signature, split
 
-__all__ = ["Base", "Row", "asked", "row"]
+__all__ = ["Base", "Floats", "Row", "asked", "row"]
 
 Floats = NDArray[np.float64]
 Sums = Mapping[str, tuple[Floats, str]]
@@ -55,6 +56,15 @@ class Base:
     """Part of the answer of each, [operators]."""
     sums: Sums
 
+    def own_rows(self, op: str, dtype: str | None = None) -> int:
+        """Rows of a type that taught the head of this chip alone, where it has one; in a precision or in all."""
+        cost = operator_type(op).cost_class
+        found = 0
+        for cls in ("prefill", "decode") if cost == "attention" else (cost,):
+            spec, _ = self.surrogate.head(cls).own.get(self.chip.name, ({"cells": ()}, None))
+            found += sum(rows for name, kind, rows, *_ in spec["cells"] if name == op and dtype in (None, kind))
+        return found
+
     @property
     def surrogate(self) -> predictors.OperatorSurrogate:
         """The operator surrogate that answers."""
@@ -74,6 +84,8 @@ class Row:
     """Value, lower and upper bound, [3, groups]."""
     levels: tuple[str, ...]
     """[groups]: the weaker of the levels in this precision and in the one that was asked."""
+    level: str
+    """Of all of them together: A where both answers are measured rows."""
     whole: bool = False
     """Whether whole models taught the change."""
 
@@ -113,7 +125,7 @@ def row(base: Base, precision: str) -> Row:
     own, question = base.question.precision, replace(base.question, precision=precision, notes=())
     if precision == own:
         parts = base.summed(base.ms)
-        return Row(_bounded(base, parts, base.answer, base.sums), _levels(base, base.answer, base.sums))
+        return _row(base, parts, base.answer, base.sums, False)
     other, factor, whole = _answers(base, question)
     sums = _sums(base.graph, question, base.chip, base.predictor)
     ratio = np.array([_ratio(sums, base.sums, name) for name in base.groups])
@@ -122,7 +134,7 @@ def row(base: Base, precision: str) -> Row:
         factor = _through_half(base, question, sums)
     if factor is not None:
         parts *= base.answer.value * factor / parts.sum()
-    return Row(_bounded(base, parts, other, sums), _levels(base, other, sums), whole)
+    return _row(base, parts, other, sums, whole)
 
 
 def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool]:
@@ -193,10 +205,12 @@ def _bounded(base: Base, parts: Floats, answer: Answer, sums: Sums) -> Floats:
     return np.stack(out)
 
 
-def _levels(base: Base, answer: Answer, sums: Sums) -> tuple[str, ...]:
-    """The weaker level of each group, of the two answers it is a difference of."""
-    ends = [base.sums[name][1] if base.answer.protocol == PROTOCOL and name in base.sums else base.answer.level or "D"
-            for name in base.groups]  # fmt: skip
-    there = [sums[name][1] if answer.protocol == PROTOCOL and name in sums else answer.level or "D"
-             for name in base.groups]  # fmt: skip
-    return tuple(max(pair) for pair in zip(ends, there, strict=True))
+def _row(base: Base, parts: Floats, answer: Answer, sums: Sums, whole: bool) -> Row:
+    """The parts with bounds and levels; how a measured row is shared out, the operator surrogate says."""
+    def levels(found: Answer, of: Sums) -> list[str]:
+        whole_model = found.kind == "predicted" and found.protocol != PROTOCOL
+        return [found.level or "D" if whole_model or name not in of else of[name][1] for name in base.groups]
+
+    each = tuple(max(pair) for pair in zip(levels(base.answer, base.sums), levels(answer, sums), strict=True))
+    level = "A" if answer.kind == base.answer.kind == "measured" else max(each)
+    return Row(_bounded(base, parts, answer, sums), each, level, whole)

@@ -92,6 +92,8 @@ class Plans:
     cast_ms: float = 0.0
     """Launch of one cast; none under a compiling stack, which fuses it."""
     cast_ms_per_byte: float = 0.0
+    measured: Mapping[str, int] = field(default_factory=dict)
+    """Group -> operators of its type that were measured on chips of the family, and rows of the chip's own head."""
 
     def __call__(self, plan: Chosen) -> float:
         return self._total(plan, 0)

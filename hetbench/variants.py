@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from hetbench import whole
+from hetbench import evidence, whole
 from hetbench.answers import digits
 from hetbench.attribution import fuses
 from hetbench.chips import Chip, chips
@@ -40,8 +41,7 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
     >>> from hetbench.chips import chip
     >>> from hetbench.formats import asked
     >>> from hetbench.graph import load
-    >>> from hetbench.question import Question
-    >>> from hetbench.solve import solve
+    >>>     >>> from hetbench.solve import solve
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
     >>> str(attention(asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
     'already in place'
@@ -195,7 +195,7 @@ def whole_layout(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple
 def _stacks(
     base: Base, precisions: Sequence[str], before: Sequence[str], after: Sequence[str]
 ) -> dict[str, tuple[Ends, str]]:
-    found: dict[str, tuple[Ends, str]] = {}
+    found = _measured_stacks(base, precisions, after)
     for precision in precisions:
         pairs = [(one, other) for one in before for other in after if one.endswith("-amp") == ("-amp" in other)
                  or other in ("acl", "magicmind")]  # fmt: skip
@@ -203,13 +203,35 @@ def _stacks(
             levels = [_taught(base, stack, precision) for stack in (one, other)]
             if None in levels or precision in found:
                 continue
-            level = max(str(each) for each in levels)
+            level = max(str(each) for each in levels)  # both as measured on the chip, or neither
             chip = base.chip if level == "C" else replace(base.chip, name=f"any {base.chip.family} chip")
             start, end = (_whole(base, chip, stack, precision) for stack in (one, other))
             factor = end.value / start.value
             bounds = factor, factor * end.lower / end.value, factor * end.upper / end.value
             found[precision] = bounds, max(level, end.level, start.level)
     return found
+
+
+def _measured_stacks(base: Base, precisions: Sequence[str], after: Sequence[str]) -> dict[str, tuple[Ends, str]]:
+    """Where this very model was measured both ways: the ratio of the rows."""
+    found: dict[str, tuple[Ends, str]] = {}
+    for precision in precisions if base.predictor == "auto" else ():
+        start = _row_ms(base, str(base.answer.stack), precision)
+        ends = [ms for stack in after if (ms := _row_ms(base, stack, precision)) is not None]
+        if start is not None and ends:
+            found[precision] = (ends[0] / start,) * 3, "A"
+    return found
+
+
+def _row_ms(base: Base, stack: str, precision: str) -> float | None:
+    """Median of the measured rows of exactly this model and setting; None where there are none."""
+    question = base.question
+    if not question.batch:
+        return None
+    setting = (question.model, base.chip.name, precision, question.batch, question.seq_len, question.image_size,
+               question.phase)  # fmt: skip
+    rows = evidence.find(setting, stack, "latency")
+    return median(row.value for row in rows) if rows else None
 
 
 def _taught(base: Base, stack: str, precision: str) -> str | None:

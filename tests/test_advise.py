@@ -123,14 +123,17 @@ def test_the_whole_model_in_another_precision_is_the_query_there(api: HetBench, 
         assert plans(each) == pytest.approx(there.value)
 
 
-def test_measured_rows_on_both_sides_are_the_effect():
-    answers = {name: HetBench().query("resnet-50", target="nvidia-t4", metric="latency", precision=name, batch=8)
-               for name in ("fp32", "fp16")}  # fmt: skip
-    plans = _plans("resnet-50", "nvidia-t4", batch=8)
-    found = plans(frozenset({Option("precision", MODEL, "fp16")}))
-    if {each.kind for each in answers.values()} == {"measured"}:
-        assert found == pytest.approx(answers["fp16"].value)
-    assert plans(frozenset()) == pytest.approx(answers["fp32"].value)
+def test_measured_rows_on_both_sides_are_the_effect(api: HetBench):
+    own = "amd-epyc-zen4-2vcpu-kvm"
+    rows = {name: api.query("bert-base", target=own, metric="latency", precision=name, stack="eager")
+            for name in ("fp32", "bf16")}  # fmt: skip
+    assert {each.kind for each in rows.values()} == {"measured"}
+    plans, option = _plans("bert-base", own, stack="eager"), Option("precision", MODEL, "bf16")
+    assert plans.ends(frozenset()) == pytest.approx((rows["fp32"].value,) * 3)
+    assert plans.ends(frozenset({option})) == pytest.approx((rows["bf16"].value,) * 3)
+    assert (plans.level, plans.levels[option]) == ("A", "A")
+    assert plans.level_of(frozenset({Option("operator-fusion", "GELU")})) == "B"  # how a row is shared out is predicted
+    assert plans.measured["GELU"] > measured("GELU", "oneapi")  # rows of the chip's own head
 
 
 def test_fusion_saves_bytes_and_launches_by_hand():
