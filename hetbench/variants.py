@@ -41,7 +41,8 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
     >>> from hetbench.chips import chip
     >>> from hetbench.formats import asked
     >>> from hetbench.graph import load
-    >>>     >>> from hetbench.solve import solve
+    >>> from hetbench.question import Question
+    >>> from hetbench.solve import solve
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
     >>> str(attention(asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
     'already in place'
@@ -208,6 +209,8 @@ def _stacks(
             start, end = (_whole(base, chip, stack, precision) for stack in (one, other))
             factor = end.value / start.value
             bounds = factor, factor * end.lower / end.value, factor * end.upper / end.value
+            if level == "D":  # not of this chip: the errors of the two need not have one sign
+                bounds = factor, bounds[1] * start.value / start.upper, bounds[2] * start.value / start.lower
             found[precision] = bounds, max(level, end.level, start.level)
     return found
 
