@@ -2,7 +2,8 @@
 left out with the reason.
 
 The plan starts from the answer that `query` gives; every gain is a difference of predicted latencies. A step's interval
-takes both latencies at the same end of their intervals: the errors of one surrogate on one chip mostly have one sign.
+takes both latencies at the same end of their intervals, since the errors of one surrogate on one chip mostly have one
+sign; at opposite ends where the effect is of level D, known from other chips only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from hetbench.effects import effects
 from hetbench.errors import InvalidInputError
 from hetbench.graph import ModelGraph
 from hetbench.plan_search import ordered, searched
-from hetbench.plans import Chosen, Mask, Plans
+from hetbench.plans import Chosen, Ends, Mask, Plans
 from hetbench.question import Question
 from hetbench.rooflines import Bench, benches, together
 
@@ -43,7 +44,7 @@ class Step:
     """Of the latency that the plan starts from."""
     lower_ms: float
     upper_ms: float
-    """The gain with both latencies at their lower, and at their upper ends; in order."""
+    """Least and most gain within the intervals of the two latencies: see the head of this file."""
     level: str
     """Evidence level of the weakest answer behind the gain."""
     measured: int
@@ -183,14 +184,21 @@ def _steps(
     built = ordered(plans, plan)
     for before, after in pairwise(built):
         (option,) = after - before
-        ends = [one - other for one, other in zip(plans.ends(before), plans.ends(after), strict=True)]
+        ends = _gain(plans.ends(before), plans.ends(after), plans.levels[option])
         touched = plans.groups if option.group == MODEL else (option.group,)
         steps.append(Step(
-            option.action, option.group, option.choice, ends[0], 100.0 * ends[0] / start, min(ends), max(ends),
+            option.action, option.group, option.choice, ends[0], 100.0 * ends[0] / start, ends[1], ends[2],
             plans.levels[option], sum(plans.measured[name] for name in touched), _reason(plans, option, groups),
             ACTIONS[option.action].changes_results,
         ))  # fmt: skip
     return tuple(steps)
+
+
+def _gain(before: Ends, after: Ends, level: str) -> Ends:
+    """Value, least and most."""
+    other = (0, 2, 1) if level == "D" else (0, 1, 2)
+    value, *both = (one - after[end] for one, end in zip(before, other, strict=True))
+    return value, min(value, *both), max(value, *both)
 
 
 def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, Bench]:
