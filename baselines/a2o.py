@@ -26,8 +26,8 @@ import numpy as np
 from baselines.migration_env import MigrationEnv, scene
 from hetbench.errors import RefusedError
 from hetbench.models import models
-from hetbench.plan_search import Counted, beam, exhaustive, greedy, random_search, size
-from hetbench.plans import Plans
+from hetbench.plan_search import Counted, Found, beam, exhaustive, greedy, random_search, size
+from hetbench.plans import Chosen, Plans
 from hetbench.schema import FAMILIES
 
 __all__ = ["HELD_OUT", "compare", "main", "propose", "report", "tasks", "train"]
@@ -76,8 +76,8 @@ def propose(policy: Any, task: Task) -> tuple[float, int]:
 
 
 def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
-    """Syne Tune's tree-structured Parzen estimator: a choice for every slot; options that do not go together cost what
-    the empty plan does."""
+    """Syne Tune's tree-structured Parzen estimator: a choice for every slot, of which those that do not go with the ones
+    before are left out. Plans that it asks for again cost no evaluation."""
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
@@ -87,15 +87,21 @@ def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
     np.random.seed(seed)
     made = baselines.TPE(space, metric="ms", random_seed=seed, num_min_data_points=min(len(space) + 1, 20))
     scheduler = AskTellScheduler(made)
-    asked, start = 0, counted(frozenset())
+    asked = 0
     while len(counted.trace) < evaluations and asked < 3 * evaluations:
         asked += 1
         trial = scheduler.ask()
         picked = [(slot, int(trial.config[f"slot{at}"])) for at, slot in enumerate(slots)]
-        plan = frozenset(slot[number - 1] for slot, number in picked if number)
-        legal = plans.problem(plan) is None
-        scheduler.tell(trial, {"ms": counted(plan) if legal else start})
+        plan: Chosen = frozenset()
+        for each in (slot[number - 1] for slot, number in picked if number):
+            plan |= {each} if plans.problem(plan | {each}) is None else set()
+        scheduler.tell(trial, {"ms": counted(plan)})
     return counted.known[counted.best], len(counted.trace)
+
+
+def _last(found: Found) -> tuple[float, int]:
+    """ms of the best plan that was evaluated, before it was pruned, which evaluates more; and the evaluations."""
+    return (found.trace[-1] if found.trace else found.ms), found.evaluations
 
 
 def _searches() -> Mapping[str, Callable[[Plans], list[tuple[float, int]]]]:
@@ -103,13 +109,11 @@ def _searches() -> Mapping[str, Callable[[Plans], list[tuple[float, int]]]]:
     def once(method: Callable[..., Any], **how: Any) -> Callable[[Plans], list[tuple[float, int]]]:
         def run(plans: Plans) -> list[tuple[float, int]]:
             found = method(plans, **how)
-            return [(found.ms, found.evaluations)]
+            return [_last(found)]
         return run
 
     def drawn(count: int) -> Callable[[Plans], list[tuple[float, int]]]:
-        return lambda plans: [
-            (found.ms, found.evaluations) for found in (random_search(plans, count, seed) for seed in range(SEEDS))
-        ]  # fmt: skip
+        return lambda plans: [_last(random_search(plans, count, seed)) for seed in range(SEEDS)]
 
     def estimated(count: int) -> Callable[[Plans], list[tuple[float, int]]]:
         return lambda plans: [_tpe(plans, count, seed) for seed in range(2)]
