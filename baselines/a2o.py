@@ -76,7 +76,7 @@ def propose(policy: Any, task: Task) -> tuple[float, int]:
 
 
 def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
-    """Syne Tune's tree-structured Parzen estimator: a choice for every slot, of which those that do not go with the ones
+    """Syne Tune's tree-structured Parzen estimator: a choice for every slot; those that do not go with the ones
     before are left out. Plans that it asks for again cost no evaluation."""
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.backends import picked
-from data_collection.commands import exit_code
 from data_collection.profile.changes import ChangedWorker
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
@@ -33,7 +32,7 @@ from data_collection.tune.trials import Figure, figure
 from hetbench.actions import MODEL, Option
 from hetbench.chips import Chip
 from hetbench.effects import effects
-from hetbench.errors import RefusedError
+from hetbench.errors import RefusedError, exit_code
 from hetbench.graph import load
 from hetbench.models import model
 from hetbench.plan_search import beam
