@@ -85,7 +85,7 @@ def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
     slots, counted = plans.slots(), Counted(plans)
     space = {f"slot{at}": randint(0, len(slot)) for at, slot in enumerate(slots)}
     np.random.seed(seed)
-    made = baselines.TPE(space, metric="ms", random_seed=seed, num_min_data_points=min(len(space) + 1, 20))
+    made = baselines.TPE(space, metric="ms", random_seed=seed, num_min_data_points=len(space) + 1)
     scheduler = AskTellScheduler(made)
     asked = 0
     while len(counted.trace) < evaluations and asked < 3 * evaluations:
