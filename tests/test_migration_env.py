@@ -84,3 +84,25 @@ def test_the_budget_ends_the_episode():
 def test_no_task_is_refused():
     with pytest.raises(InvalidInputError, match="0 tasks"):
         MigrationEnv([])
+
+
+def test_the_policy_is_judged_on_models_that_it_never_saw():
+    from baselines.a2o import HELD_OUT, tasks
+
+    trained, held_out = tasks(held_out=False), tasks(held_out=True)
+    assert {name for name, _ in held_out} == set(HELD_OUT)
+    assert not {name for name, _ in trained} & set(HELD_OUT)
+    assert len(trained) + len(held_out) == 34 * 5
+
+
+def test_the_comparison_is_written_by_method():
+    from baselines.a2o import report
+
+    row = {"model": "gpt2", "family": "cann", "evaluations": 1, "share": 0.5, "method": "MaskablePPO, one shot"}
+    rows = [row, {**row, "family": "mlu", "share": 1.0}, {**row, "family": "rocm", "share": None},
+            {**row, "method": "greedy", "evaluations": 40, "share": 1.0}]  # fmt: skip
+    training = {"held_out": ["gpt2"], "steps": 1000, "seconds": 9.0, "tasks": 3}
+    text = report(rows, training)
+    assert "2 tasks with something to gain" in text
+    assert "| MaskablePPO, one shot | 2 | 1 | 75.0% | 50.0% | 50% |" in text
+    assert "| greedy | 1 | 40 | 100.0% | 100.0% | 100% |" in text
