@@ -184,7 +184,7 @@ def own(folder: Path) -> list[Row]:
             rows.append(row | {
                 "model": raw["name"], "new_tokens": None, "metric": "latency", "value": raw["latency_ms"], "unit": "ms",
                 "n_chips": 1, "stat": "median", "match": "exact", "use": "answer", "note": note,
-                "ref": f"hetbench run {raw['run']}: data_collection/measurements/{path.name}",
+                "ref": f"hetbench@{raw['run']}:data_collection/measurements/{path.name}",
             })  # fmt: skip
     return rows
 
