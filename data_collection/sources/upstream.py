@@ -52,9 +52,12 @@ class Tree(ABC):
         """One file as UTF-8, without a byte-order mark."""
         return self.read(path).decode("utf-8-sig", errors="replace")
 
-    def records(self, path: str, delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-        """(line, cells by column) of a CSV file; a row longer or shorter than the head is an error."""
-        reader = csv.DictReader(io.StringIO(self.text(path)), delimiter=delimiter)
+    def records(self, path: str, *, short: bool = False) -> Iterator[tuple[int, dict[str, str]]]:
+        """(line, cells by column) of a CSV file; a row of another length than the head is an error.
+
+        With `short`, cells that lack at the end of a row are empty.
+        """
+        reader = csv.DictReader(io.StringIO(self.text(path)), restval="" if short else None)
         for record in reader:
             if None in record or None in record.values():
                 self.bad(path, reader.line_num, f"{len(reader.fieldnames or ())} cells expected")
