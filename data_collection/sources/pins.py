@@ -73,7 +73,8 @@ def _read(path: Path) -> dict[str, Pin]:
 def _pin(path: Path, name: str, entry: dict[str, Any]) -> Pin:
     facts = dict(entry)
     at = facts.pop("at", None) or [{"commit": facts.pop("commit", ""), "paths": facts.pop("paths", ())}]
-    commits = tuple(Commit(each["commit"], tuple(each["paths"])) for each in at)
+    root = facts.pop("root", "")
+    commits = tuple(Commit(each["commit"], tuple(root + path for path in each["paths"])) for each in at)
     facts = {"importer": name, "dataset": name, **facts}
     try:
         made = Pin(name=name, commits=commits, **facts)

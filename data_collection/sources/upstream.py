@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from re import compile as compiled
-from re import escape
+from re import escape, split
 from typing import NoReturn, TypeVar
 
 from data_collection.sources.pins import Commit, Pin
@@ -194,11 +194,20 @@ def selected(paths: Iterable[str], patterns: Sequence[str]) -> list[str]:
 
 
 def _form(pattern: str) -> str:
+    """The pattern as a regular expression; `{a,b}` is a choice."""
     parts = []
     for part in pattern.split("/"):
-        one = escape(part).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-        parts.append("(?:[^/]+/)*" if part == "**" else one + "/")
+        pieces = split(r"(\{[^}]*\}|[*?])", part)
+        parts.append("(?:[^/]+/)*" if part == "**" else "".join(map(_piece, pieces)) + "/")
     return "".join(parts).removesuffix("/")
+
+
+def _piece(piece: str) -> str:
+    if piece in ("*", "?"):
+        return "[^/]*" if piece == "*" else "[^/]"
+    if piece.startswith("{"):
+        return "(?:" + "|".join(escape(each) for each in piece[1:-1].split(",")) + ")"
+    return escape(piece)
 
 
 def _nothing(pin: Pin, commit: Commit, where: str) -> str:
