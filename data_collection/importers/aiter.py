@@ -32,9 +32,7 @@ _NAME = 80  # characters of a kernel's name that are kept
 
 def rows(tree: Tree) -> Iterator[dict[str, Any]]:
     for path in tree.paths():
-        if "untuned" in path:
-            continue
-        for line, cells in tree.records(path):
+        for line, cells in tree.records(path, short=True):
             row = _row(tree, path, line, cells)
             if row:
                 yield row

@@ -34,6 +34,8 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
             tree.bad(path, 0, "the file name does not say work, precision, layout, PyTorch and chip")
         common, extra = _setting(tree, path, found)
         for line, cells in tree.records(path):
+            if not cells[f"{found['work']}_samples_per_sec"]:
+                continue  # upstream keeps a line for a model that did not run
             yield from _pair(tree, path, line, cells, found["work"], common, extra)
 
 
