@@ -1,6 +1,6 @@
 """MIOpen find-db: for each convolution problem the solvers that apply, with time in ms and workspace in bytes.
 
-A line is PROBLEM=solver:time,workspace,algorithm;... (HIP) or PROBLEM=algorithm:solver,time,workspace,... (OpenCL).
+A line is PROBLEM=solver:time,workspace,algorithm;... or, in older files, PROBLEM=algorithm:solver,time,workspace,....
 The problem of a backward pass is written with the output first; dims here are always those of the forward
 convolution. A row is the fastest solver; `flops` counts two for each multiply-add.
 """
@@ -23,10 +23,11 @@ _CHIPS = {
 }  # fmt: skip
 _DTYPES = {"FP32": "fp32", "FP16": "fp16", "BF16": "bf16", "INT8": "int8"}
 _PASSES = {"F": ("fwd", "fwd"), "B": ("bwd", "bwd_data"), "W": ("bwd", "bwd_weight")}
+_PREFIX = "miopenConvolution"
 _PAIR = r"(\d+x\d+(?:x\d+)?)"
 _PROBLEM = re.compile(
     rf"(\d+)-((?:\d+-)?\d+-\d+)-{_PAIR}-(\d+)-((?:\d+-)?\d+-\d+)-(\d+)-{_PAIR}-{_PAIR}-{_PAIR}-\d+-"
-    r"([A-Z]+)-([A-Z0-9]+)-([FBW])(?:_g(\d+))?"
+    r"([A-Z]+)(?:-[A-Z]+-[A-Z]+)?-([A-Z0-9]+)-([FBW])(?:_g(\d+))?"
 )
 
 
@@ -56,7 +57,7 @@ def _row(tree: Tree, path: str, line: int, text: str, chip: str, backend: str) -
     phase, way = _PASSES[found[12]]
     if found[11] not in _DTYPES:
         tree.bad(path, line, f"unknown precision {found[11]}")
-    solvers = [_solver(tree, path, line, entry, backend) for entry in listed.split(";")]
+    solvers = [_solver(tree, path, line, entry) for entry in listed.split(";")]
     best = min(solvers)
     return {
         "ref": tree.ref(path, f"#L{line}"), "platform": "rocm", "chip": chip,
@@ -91,17 +92,16 @@ def _dims(found: re.Match[str]) -> tuple[dict[str, int], str, int]:
     return dims, found[10], flops
 
 
-def _solver(tree: Tree, path: str, line: int, entry: str, backend: str) -> _Solver:
+def _solver(tree: Tree, path: str, line: int, entry: str) -> _Solver:
     head, _, rest = entry.partition(":")
     parts = rest.split(",")
+    old = len(parts) > 3  # algorithm first, then solver, time, workspace
     try:
-        if backend == "HIP":
-            name, time, workspace, algorithm = head, float(parts[0]), int(parts[1]), parts[2]
-        else:
-            name, time, workspace, algorithm = parts[0], float(parts[1]), int(parts[2]), head
+        if old:
+            return _Solver(float(parts[1]), parts[0], int(parts[2]), head.removeprefix(_PREFIX))
+        return _Solver(float(parts[0]), head, int(parts[1]), parts[2].removeprefix(_PREFIX))
     except (ValueError, IndexError):
         tree.bad(path, line, f"{entry[:60]!r} is no solver with time and workspace")
-    return _Solver(time, name, workspace, algorithm.removeprefix("miopenConvolution"))
 
 
 def _sizes(text: str) -> list[int]:
