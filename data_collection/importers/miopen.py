@@ -2,7 +2,8 @@
 
 A line is PROBLEM=solver:time,workspace,algorithm;... or, in older files, PROBLEM=algorithm:solver,time,workspace,....
 The problem of a backward pass is written with the output first; dims here are always those of the forward
-convolution. A row is the fastest solver; `flops` counts two for each multiply-add.
+convolution. A row is the fastest solver; `flops` counts two for each multiply-add. Solvers with time 0 did not run.
+Problems whose output is not of the size that the others give (transposed ones) are left out.
 """
 
 from __future__ import annotations
@@ -44,11 +45,12 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
         chip = tree.known(path, 1, _CHIPS, name)
         lines = bz2.decompress(tree.read(path)).decode().splitlines()
         for line, text in enumerate(lines, start=1):
-            if text.strip():
-                yield _row(tree, path, line, text, chip, backend)
+            row = _row(tree, path, line, text, chip, backend) if text.strip() else None
+            if row:
+                yield row
 
 
-def _row(tree: Tree, path: str, line: int, text: str, chip: str, backend: str) -> dict[str, Any]:
+def _row(tree: Tree, path: str, line: int, text: str, chip: str, backend: str) -> dict[str, Any] | None:
     problem, _, listed = text.strip().partition("=")
     found = _PROBLEM.fullmatch(problem)
     if found is None or not listed:
@@ -58,6 +60,9 @@ def _row(tree: Tree, path: str, line: int, text: str, chip: str, backend: str) -
     if found[11] not in _DTYPES:
         tree.bad(path, line, f"unknown precision {found[11]}")
     solvers = [_solver(tree, path, line, entry) for entry in listed.split(";")]
+    solvers = [solver for solver in solvers if solver.time > 0]
+    if not solvers or not _fits(found, dims):
+        return None
     best = min(solvers)
     return {
         "ref": tree.ref(path, f"#L{line}"), "platform": "rocm", "chip": chip,
@@ -90,6 +95,15 @@ def _dims(found: re.Match[str]) -> tuple[dict[str, int], str, int]:
     for size in (*kernel, *outer):
         flops *= size
     return dims, found[10], flops
+
+
+def _fits(found: re.Match[str], dims: dict[str, int]) -> bool:
+    """Whether the output has the size that input, kernel, padding, stride and dilation give."""
+    pad, stride, dilation = (_sizes(found[place])[-2:] for place in (7, 8, 9))
+    return all(
+        (dims[name] + 2 * pad[axis] - dilation[axis] * (dims[f"k{name}"] - 1) - 1) // stride[axis] + 1 == dims[f"o{name}"]
+        for axis, name in enumerate("hw")
+    )
 
 
 def _solver(tree: Tree, path: str, line: int, entry: str) -> _Solver:
