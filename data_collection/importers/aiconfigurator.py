@@ -37,7 +37,8 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
         kind = path.rsplit("/", 1)[1].removesuffix("_perf.parquet")
         shape = tree.known(path, 0, _SHAPES, kind)
         chip = tree.known(path, 0, _CHIPS, path.split("/systems/data/")[1].split("/")[0])
-        common = {"platform": "oneapi" if chip.startswith("intel") else "cuda", "chip": chip, "phase": "fwd", "stat": "mean"}
+        platform = "oneapi" if chip.startswith("intel") else "cuda"
+        common = {"platform": platform, "chip": chip, "phase": "fwd", "stat": "mean"}
         for number, cells in _records(tree, path):
             row = _row(tree, path, number, cells, shape)
             if row:

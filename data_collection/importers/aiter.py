@@ -104,9 +104,9 @@ def _dtype(tree: Tree, path: str, line: int, cells: dict[str, str], name: str) -
         return "fp8"
     if "bfloat16" in stated or name.startswith("bf16"):
         return "bf16"
-    if name.startswith("a8w8") and not stated:
-        return "a8w8-unstated"
-    tree.bad(path, line, f"no precision in {name}")
+    if not name.startswith("a8w8") or stated:
+        tree.bad(path, line, f"no precision in {name}")
+    return "a8w8-unstated"
 
 
 def _moe(tree: Tree, path: str, line: int, cells: dict[str, str]) -> dict[str, Any]:

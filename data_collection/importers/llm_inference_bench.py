@@ -47,7 +47,9 @@ def _rows(tree: Tree, path: str, line: int, told: dict[str, str]) -> Iterator[di
     chunked = told["Framework"] == "llama.cpp"
     chips = tree.whole(path, line, told["Num of Hardware"])
     extra = {name: _value(cell) for name, cell in told.items() if name not in ("Hardware", "Model") and cell}
-    extra |= {"hardware_label": told["Hardware"], "in_len": into, "out_len": out} | ({"note": _CHUNK} if chunked else {})
+    extra |= {"hardware_label": told["Hardware"], "in_len": into, "out_len": out}
+    if chunked:
+        extra["note"] = _CHUNK
     row = {
         "ref": tree.ref(path, f"#L{line}"), "platform": platform, "chip": chip, "software": told["Framework"],
         "model": told["Model"], "precision": _precision(told), "seq_len": into, "n_chips": chips, "extra": extra,

@@ -100,10 +100,11 @@ def _dims(found: re.Match[str]) -> tuple[dict[str, int], str, int]:
 def _fits(found: re.Match[str], dims: dict[str, int]) -> bool:
     """Whether the output has the size that input, kernel, padding, stride and dilation give."""
     pad, stride, dilation = (_sizes(found[place])[-2:] for place in (7, 8, 9))
-    return all(
-        (dims[name] + 2 * pad[axis] - dilation[axis] * (dims[f"k{name}"] - 1) - 1) // stride[axis] + 1 == dims[f"o{name}"]
-        for axis, name in enumerate("hw")
-    )
+    for axis, name in enumerate("hw"):
+        reach = dilation[axis] * (dims[f"k{name}"] - 1) + 1
+        if (dims[name] + 2 * pad[axis] - reach) // stride[axis] + 1 != dims[f"o{name}"]:
+            return False
+    return True
 
 
 def _solver(tree: Tree, path: str, line: int, entry: str) -> _Solver:

@@ -72,9 +72,7 @@ def _check(options: argparse.Namespace) -> int:
     if not path.exists():
         raise UpstreamError(f"{path} is not there; --corpus takes a folder with {source.table}.")
     trees = _trees(options, source)
-    made = check.compare(
-        source.kind, tables.imported(source, trees), lambda: check.prepared(path), lambda: tables.imported(source, trees)
-    )
+    made = check.compare(source.kind, lambda: tables.imported(source, trees), lambda: check.prepared(path))
     print("\n".join(check.report(source, made)))
     return 0
 

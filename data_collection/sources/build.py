@@ -45,14 +45,14 @@ class Place:
         if here is not None:
             return open_trees(source, here)
         if self.offline:
-            raise UpstreamError(f"{self.root} has no {source.name} ({source.repository}), and --offline forbids to fetch.")
+            raise UpstreamError(f"{self.root} has no {source.name} ({source.repository}); --offline forbids to fetch.")
         if self.via == "archive":
             return download.by_archive(source, self.cache, self.host or download.ARCHIVES)
         return download.by_git(source, self.cache, self.host or download.HOST)
 
 
 def chosen(pins: Iterable[Pin], only: Sequence[str], include_restricted: bool) -> tuple[list[Pin], list[Pin]]:
-    """The sources to build and those left out for their licence; naming a restricted one without the flag is an error."""
+    """The sources to build, and those left out for their licence; naming one of these is an error."""
     wanted = [pin(name) for name in only] if only else list(pins)
     left = [each for each in wanted if each.restricted and not include_restricted]
     if only and left:
@@ -127,6 +127,7 @@ def _inputs(source: Pin, trees: Sequence[Tree]) -> str:
 
 def _save(out: Path, known: dict[str, dict[str, Any]]) -> None:
     part = out / f".{MANIFEST}.{os.getpid()}"
-    told = {"format": FORMAT, "rows": sum(each["rows"] for each in known.values()), "sources": dict(sorted(known.items()))}
+    rows = sum(each["rows"] for each in known.values())
+    told = {"format": FORMAT, "rows": rows, "sources": dict(sorted(known.items()))}
     part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     part.replace(out / MANIFEST)

@@ -25,7 +25,8 @@ TOLERANCE = 1e-6
 _KEY = {
     "op": ("op", "chip", "dims", "dtype", "phase", "software", "split"),
     "model": (
-        "model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "software", "metric", "unit", "n_chips",
+        "model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "software", "metric", "unit",
+        "n_chips",
     ),
 }  # fmt: skip
 _FIGURE = {"op": "latency_ms", "model": "value"}
@@ -58,15 +59,15 @@ class _Side(NamedTuple):
     extras: Counter[int]
 
 
-def compare(kind: str, here: Iterable[dict[str, Any]], corpus: Callable[[], Iterable[dict[str, Any]]],
-            again: Callable[[], Iterable[dict[str, Any]]]) -> Comparison:  # fmt: skip
-    """Both sides are read twice: once as hashes and figures, once more for the rows without a partner."""
-    mine, theirs = _side(kind, here), _side(kind, corpus())
+def compare(kind: str, here: Callable[[], Iterable[dict[str, Any]]],
+            corpus: Callable[[], Iterable[dict[str, Any]]]) -> Comparison:  # fmt: skip
+    """A side is read once as hashes and figures, and once more if it has rows without a partner."""
+    mine, theirs = _side(kind, here()), _side(kind, corpus())
     alone_mine, alone_theirs = _paired(mine, theirs)
     made = Comparison(equal=len(mine.keys) - len(alone_mine))
     made.same_extra = sum((mine.extras & theirs.extras).values())
-    made.here = _picked(again(), alone_mine)
-    made.corpus = _picked(corpus(), alone_theirs)
+    made.here = _picked(here, alone_mine)
+    made.corpus = _picked(corpus, alone_theirs)
     return made
 
 
@@ -134,8 +135,8 @@ def _paired(mine: _Side, theirs: _Side) -> tuple[set[int], set[int]]:
     return alone
 
 
-def _picked(rows: Iterable[dict[str, Any]], wanted: set[int]) -> list[dict[str, Any]]:
-    return [row for number, row in enumerate(rows) if number in wanted] if wanted else []
+def _picked(rows: Callable[[], Iterable[dict[str, Any]]], wanted: set[int]) -> list[dict[str, Any]]:
+    return [row for number, row in enumerate(rows()) if number in wanted] if wanted else []
 
 
 def _key(kind: str, row: dict[str, Any]) -> str:

@@ -121,12 +121,14 @@ def _resumed(url: str, path: Path, sha256: str | None) -> None:
                     shutil.copyfileobj(answer, stream, _CHUNK)
                 length = answer.headers.get("Content-Length")
                 if length and part.stat().st_size != int(length) + (have if going_on else 0):
-                    raise UpstreamError(f"{url} broke off; the same command goes on from {part.stat().st_size:,} bytes.")
+                    have = part.stat().st_size
+                    raise UpstreamError(f"{url} broke off; the same command goes on from {have:,} bytes.")
         except urllib.error.HTTPError as error:
             raise UpstreamError(f"{url} answered {error.code} {error.reason}.") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", error)
-            raise UpstreamError(f"could not reach {url}: {reason}. Without a network give --from with a clone.") from None
+            why = f"could not reach {url}: {reason}. Without a network give --from with a clone."
+            raise UpstreamError(why) from None
         part.replace(path)
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()

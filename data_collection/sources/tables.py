@@ -47,7 +47,8 @@ def imported(pin: Pin, trees: Iterable[Tree]) -> Iterator[dict[str, Any]]:
 
 
 def _complete(pin: Pin, row: dict[str, Any]) -> dict[str, Any]:
-    whole = {name: None for name in COLUMNS[pin.kind]} | {"dataset": pin.dataset, "licence": pin.licence} | row
+    whole: dict[str, Any] = dict.fromkeys(COLUMNS[pin.kind])
+    whole |= {"dataset": pin.dataset, "licence": pin.licence} | row
     for name in ("dims", "extra"):
         if isinstance(whole.get(name), dict):
             whole[name] = json.dumps(whole[name], separators=(",", ":"), ensure_ascii=False)
@@ -57,9 +58,8 @@ def _complete(pin: Pin, row: dict[str, Any]) -> dict[str, Any]:
     lacking = [name for name in _NEVER_EMPTY[pin.kind] if not whole[name]]
     unknown = set(whole) - set(COLUMNS[pin.kind])
     if lacking or unknown or not (isinstance(figure, int | float) and math.isfinite(figure) and figure >= 0):
-        raise InvalidInputError(
-            f"{whole['ref']}: a row with {_FIGURE[pin.kind]} {figure!r}, empty {lacking}, unknown columns {sorted(unknown)}"
-        )
+        why = f"{_FIGURE[pin.kind]} {figure!r}, empty {lacking}, unknown columns {sorted(unknown)}"
+        raise InvalidInputError(f"{whole['ref']}: {why}")
     return whole
 
 
@@ -91,8 +91,8 @@ def sha256(path: Path) -> str:
 
 def importer_files(pin: Pin) -> list[Path]:
     """The code that decides what a table holds: the importer and the modules of its package that it imports."""
-    known = {name: Path(str(import_module(f"data_collection.importers.{name}").__file__)) for name in _closure(pin.importer)}
-    return [known[name] for name in sorted(known)]
+    modules = (import_module(f"data_collection.importers.{name}") for name in sorted(_closure(pin.importer)))
+    return [Path(str(module.__file__)) for module in modules]
 
 
 def _closure(name: str) -> set[str]:

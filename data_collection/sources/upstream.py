@@ -155,14 +155,16 @@ class _Git(Tree):
             self._reader = subprocess.Popen(
                 ["git", "-C", str(self.root), "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-        assert self._reader.stdin and self._reader.stdout
-        self._reader.stdin.write(blob.encode() + b"\n")
-        self._reader.stdin.flush()
-        head = self._reader.stdout.readline().split()
+        into, out = self._reader.stdin, self._reader.stdout
+        if into is None or out is None:
+            raise UpstreamError(f"{self.ref(path)}: git gave no pipe.")
+        into.write(blob.encode() + b"\n")
+        into.flush()
+        head = out.readline().split()
         if len(head) != 3:
             raise UpstreamError(f"{self.ref(path)}: {self.root} is a partial clone without this file.")
-        content = self._reader.stdout.read(int(head[2]))
-        self._reader.stdout.read(1)
+        content = out.read(int(head[2]))
+        out.read(1)
         return content
 
     def __del__(self) -> None:
