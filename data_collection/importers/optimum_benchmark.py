@@ -63,7 +63,8 @@ def _setting(tree: Tree, path: str, line: int, cells: dict[str, str], generates:
 
 
 def _precision(tree: Tree, path: str, line: int, cells: dict[str, str]) -> str:
-    half = "True" == cells.get("backend.provider_options.trt_fp16_enable") or "O4" == cells.get("backend.auto_optimization")
+    engine = cells.get("backend.provider_options.trt_fp16_enable"), cells.get("backend.auto_optimization")
+    half = engine[0] == "True" or engine[1] == "O4"
     dtype = "fp16" if half else tree.known(path, line, _DTYPES, cells.get("backend.torch_dtype", ""))
     scheme = cells.get("backend.quantization_scheme")
     return f"{scheme}+{dtype}" if scheme else dtype
