@@ -85,6 +85,22 @@ EXPECTED = {
         ("LSTM", "nvidia-v100", "fp32", {"hidden": 512, "batch": 16, "timesteps": 25}, 0.937),
         ("Linear", "nvidia-v100", "fp32", {"m": 1760, "n": 16, "k": 1760}, 0.038),
     ],
+    "ascend_profiles": [
+        ("Broadcast", "huawei-ascend-910b", "n/a", None, 308.92668),
+        ("Linear", "huawei-ascend-910b", "fp16", {"m": 4096, "n": 4608, "k": 12288}, 1.47818),
+    ],
+    "flagperf": [
+        ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.12666),
+        ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.32731),
+        ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 7.92166),
+        ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 8.94259),
+    ],
+    "optimum_benchmark": [
+        *(("meta-llama/Llama-2-7b-hf", "nvidia-a100-sxm-80gb", "fp16", {"batch": 16, "seq_len": 256}, value)
+          for value in (402.0, 39.8, 17400.0, 471.0, 19165.0, 16520.0, 27988.0, 26442.0)),
+        *(("mistralai/Mistral-7B-v0.1", "nvidia-a100-sxm-80gb", "fp16", {"batch": 4, "seq_len": 512}, value)
+          for value in (233.0, 17.2, 29200.0, 137.0, 17865.0, 18509.0)),
+    ],
     "timm": [
         ("test_vit", "nvidia-rtx-4090", "amp_fp16", {"batch": 1024, "image_size": "160"}, 3.401),
         ("test_vit", "nvidia-rtx-4090", "amp_fp16", {"batch": 1024, "image_size": "160"}, 299257.15),
@@ -166,7 +182,7 @@ def _rows(name: str, upstream: Path) -> list[dict[str, object]]:
 
 def _told(row: dict[str, object], dims: dict[str, object]) -> tuple[object, ...]:
     if "op" in row:
-        return row["op"], row["chip"], row["dtype"], json.loads(str(row["dims"])), row["latency_ms"]
+        return row["op"], row["chip"], row["dtype"], json.loads(str(row["dims"] or "null")), row["latency_ms"]
     return row["model"], row["chip"], row["precision"], {name: row[name] for name in dims}, row["value"]
 
 
@@ -199,7 +215,9 @@ def test_a_line_of_vidur_gives_ten_parts_of_a_layer_with_the_dims_of_its_share(u
 def test_every_row_cites_its_file_at_the_pinned_commit_with_the_licence_of_the_pin(name: str, upstream: Path):
     source = pin(name)
     for row in _rows(name, upstream):
-        assert str(row["ref"]).startswith(f"{source.repository}@{source.commits[0].sha[: source.cited]}:")
+        repository, commit = str(row["ref"]).split(":")[0].split("@")
+        assert repository == source.repository
+        assert commit in [each.sha[: source.cited] for each in source.commits]
         assert row["licence"] == source.licence
         assert row["platform"] in (*FAMILIES, "other")
         assert _figure(row) > 0
@@ -217,6 +235,8 @@ MALFORMED = {
     "neusight": ("scripts/asplos/data/dataset/test/vec.csv", "32768,1600", "32768", r"vec\.csv:2: .*cells expected"),
     "timm": ("results/benchmark-train-amp-nhwc-pt112-cu113-rtx3090.csv", "512,106", "5.5,106", r":2: '5.5' is not"),
     "llm_inference_bench": ("Plots/All_results.csv", "0.688306736946106", "-1", r"All_results\.csv:2: -1\.0 is not"),
+    "flagperf": ("operation/benchmarks/relu/nvidia/A100_40_SXM/FP16_README.md", "7921.66us", "fast",
+                 r"FP16_README\.md:0: no complete report of flaggems"),
     "rocblas_tensile": ("library/src/blas3/Tensile/Logic/asm_full/arcturus/arcturus_Cijk_Ailk_Bljk_SBIIc.yaml",
                         "[480, 512, 1, 512]", "[480, 512]", r"SBIIc\.yaml:6: 2 sizes, at least 4"),
 }  # fmt: skip

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data_collection.commands import exit_code
 from data_collection.sources import build, check, tables
-from data_collection.sources.pins import Pin, pin, pins
+from data_collection.sources.pins import Pin, not_imported, pin, pins
 from data_collection.sources.upstream import Tree, UpstreamError, open_trees
 
 _FAILED = 2
@@ -56,6 +56,8 @@ def _list(options: argparse.Namespace) -> int:
         print(f"{source.name:26} {source.kind:6}{source.repository}@{commits} [{source.licence}{flag}]")
         if source.note:
             print(f"{'':33}{source.note}")
+    for name, why in not_imported().items():
+        print(f"{name:26} {'-':6}{why}")
     return 0
 
 

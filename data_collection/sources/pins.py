@@ -10,10 +10,11 @@ from typing import Any
 
 from hetbench.errors import InvalidInputError, UnknownNameError
 
-__all__ = ["PINS", "Commit", "Pin", "pin", "pins"]
+__all__ = ["PINS", "Commit", "Pin", "not_imported", "pin", "pins"]
 
 PINS = Path(__file__).resolve().parents[2] / "configs" / "sources.toml"
 _KINDS = ("op", "model")
+_WITHOUT = "not_imported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,15 @@ def pins(path: Path = PINS) -> dict[str, Pin]:
     return dict(_read(path))
 
 
+def not_imported(path: Path = PINS) -> dict[str, str]:
+    """Tables of the corpus that no importer makes yet, with the reason."""
+    return dict(tomllib.loads(path.read_text(encoding="utf-8")).get(_WITHOUT, {}))
+
+
 @cache
 def _read(path: Path) -> dict[str, Pin]:
     entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    return {name: _pin(path, name, entry) for name, entry in entries.items()}
+    return {name: _pin(path, name, entry) for name, entry in entries.items() if name != _WITHOUT}
 
 
 def _pin(path: Path, name: str, entry: dict[str, Any]) -> Pin:
