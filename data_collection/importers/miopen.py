@@ -3,19 +3,34 @@
 A line is PROBLEM=solver:time,workspace,algorithm;... or, in older files, PROBLEM=algorithm:solver,time,workspace,....
 The problem of a backward pass is written with the output first; dims here are always those of the forward
 convolution. A row is the fastest solver; `flops` counts two for each multiply-add. Solvers with time 0 did not run.
-Problems whose output is not of the size that the others give (transposed ones) are left out.
+Problems whose output is not of the size that the others give (transposed ones), or that have three sizes but two
+paddings, are left out.
 """
 
 from __future__ import annotations
 
 import bz2
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from data_collection.sources.check import Known
 from data_collection.sources.upstream import Tree
 
-__all__ = ["rows"]
+__all__ = ["KNOWN", "rows"]
+
+
+def _faster_than_the_chip(row: dict[str, Any]) -> bool:
+    """Above the 13.4 fp32 TFLOPS of gfx906, the slowest chip with such rows; asked only of rows without a partner."""
+    return float(json.loads(row["extra"])["flops"]) / row["latency_ms"] / 1e9 > 13.4
+
+
+KNOWN = (
+    Known("here", "the same figure stands in a file of another chip (gfx803)",
+          lambda row: row["chip"] == "amd-gfx900-64cu"),
+    Known("here", "faster than the chip can be", _faster_than_the_chip),
+)  # fmt: skip
 
 _CHIPS = {
     "gfx1030_36": "amd-gfx1030-72cu", "gfx900_56": "amd-gfx900-56cu", "gfx900_64": "amd-gfx900-64cu",
@@ -98,7 +113,9 @@ def _dims(found: re.Match[str]) -> tuple[dict[str, int], str, int]:
 
 
 def _fits(found: re.Match[str], dims: dict[str, int]) -> bool:
-    """Whether the output has the size that input, kernel, padding, stride and dilation give."""
+    """Whether all sizes have two or three numbers alike, and the output is of the size that the others give."""
+    if len({len(_sizes(found[place])) for place in (2, 3, 7, 8, 9)}) > 1:
+        return False
     pad, stride, dilation = (_sizes(found[place])[-2:] for place in (7, 8, 9))
     for axis, name in enumerate("hw"):
         reach = dilation[axis] * (dims[f"k{name}"] - 1) + 1

@@ -44,7 +44,7 @@ def _row(tree: Tree, path: str, line: int, cells: dict[str, str]) -> dict[str, A
     amd = "/dataset_amd/" in path
     name = cells["OPName"]
     op, dims, more = _operator(tree, path, line, cells, name)
-    extra = {"upstream_op": name, "stat_detail": _FASTEST}
+    extra: dict[str, Any] = {"upstream_op": name, "stat_detail": _FASTEST}
     if cells["Kernel Name"]:
         extra["kernel"] = cells["Kernel Name"][:_NAME]
     for key in ("Grid", "Block"):
