@@ -1,0 +1,121 @@
+"""Rows of importers as Parquet in the columns of the corpus, written in batches so that memory stays bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import data_collection.importers
+from data_collection.sources.pins import Pin
+from data_collection.sources.upstream import Tree
+from hetbench import plugins
+from hetbench.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["COLUMNS", "imported", "importer_files", "sha256", "write"]
+
+_COMMON = ("dataset", "ref", "licence", "platform", "chip", "software")
+COLUMNS = {
+    "op": (*_COMMON, "op", "dtype", "phase", "dims", "latency_ms", "stat", "extra", "split"),
+    "model": (
+        *_COMMON, "model", "precision", "batch", "seq_len", "image_size", "phase", "metric", "unit", "value",
+        "n_chips", "extra",
+    ),
+}  # fmt: skip
+_NUMBERS = {"latency_ms", "value", "batch", "seq_len", "n_chips"}
+_FIGURE = {"op": "latency_ms", "model": "value"}
+_NEVER_EMPTY = {
+    "op": ("ref", "platform", "chip", "op", "dtype", "phase", "stat"),
+    "model": ("ref", "platform", "chip", "model", "metric", "unit", "phase"),
+}
+_BATCH = 20_000
+
+
+def imported(pin: Pin, trees: Iterable[Tree]) -> Iterator[dict[str, Any]]:
+    """Every row of a source, complete: what the pin states is filled in, dims and extra are JSON texts."""
+    module = plugins.load(data_collection.importers, pin.importer)
+    for tree in trees:
+        for row in module.rows(tree):
+            yield _complete(pin, row)
+
+
+def _complete(pin: Pin, row: dict[str, Any]) -> dict[str, Any]:
+    whole: dict[str, Any] = dict.fromkeys(COLUMNS[pin.kind])
+    whole |= {"dataset": pin.dataset, "licence": pin.licence} | row
+    for name in ("dims", "extra"):
+        if isinstance(whole.get(name), dict):
+            whole[name] = json.dumps(whole[name], separators=(",", ":"), ensure_ascii=False)
+    if whole.get("image_size") is not None:
+        whole["image_size"] = str(whole["image_size"])
+    figure = whole[_FIGURE[pin.kind]]
+    lacking = [name for name in _NEVER_EMPTY[pin.kind] if not whole[name]]
+    unknown = set(whole) - set(COLUMNS[pin.kind])
+    if lacking or unknown or not (isinstance(figure, int | float) and math.isfinite(figure) and figure >= 0):
+        why = f"{_FIGURE[pin.kind]} {figure!r}, empty {lacking}, unknown columns {sorted(unknown)}"
+        raise InvalidInputError(f"{whole['ref']}: {why}")
+    return whole
+
+
+def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
+    """Write a table beside its place and rename it when it is whole; the number of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    schema = _schema(pin.kind)
+    count = 0
+    try:
+        with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+            for batch in _batches(rows):
+                writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+                count += len(batch)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def sha256(path: Path) -> str:
+    """Digest of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def importer_files(pin: Pin) -> list[Path]:
+    """The code that decides what a table holds: the importer and the modules of its package that it imports."""
+    modules = (import_module(f"data_collection.importers.{name}") for name in sorted(_closure(pin.importer)))
+    return [Path(str(module.__file__)) for module in modules]
+
+
+def _closure(name: str) -> set[str]:
+    module = plugins.load(data_collection.importers, name)
+    found = {name}
+    for value in vars(module).values():
+        owner = getattr(value, "__module__", "") or getattr(value, "__name__", "")
+        if isinstance(owner, str) and owner.startswith("data_collection.importers."):
+            found.add(owner.split(".")[2])
+    return found
+
+
+def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _schema(kind: str) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.float64() if name in _NUMBERS else pa.string()) for name in COLUMNS[kind]])
