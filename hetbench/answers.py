@@ -162,8 +162,10 @@ def digits(value: float) -> str:
 
     >>> digits(0.012345), digits(1234567.0)
     ('0.0123', '1,234,567')
+    >>> digits(999.7)
+    '1,000'
     """
-    if abs(value) >= 1000:
+    if abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

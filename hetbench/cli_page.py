@@ -66,7 +66,8 @@ def report(
     if output is not None or not as_json:
         path = output or Path("report.html")
         write_whole(path, report_page(data))
-        typer.echo(f"{path}: {len(data['models'])} models, {path.stat().st_size / 1e6:.2g} MB", err=as_json)
+        count = len(data["models"])
+        typer.echo(f"{path}: {count} model{'s' * (count > 1)}, {path.stat().st_size / 1e6:.2g} MB", err=as_json)
     if as_json:
         print(json.dumps(data, indent=2, allow_nan=False))
 

@@ -23,6 +23,9 @@ SHOWN = ("latency", "throughput", "energy", "memory")
 COLUMNS = ("model", "chip", "value", "lower", "upper", "level", "kind", "precision", "stack")
 """Of a row: model and chip are places in their lists, level, kind, precision and stack places in `texts`."""
 
+_MODEL = ("name", "title", "category", "task", "params", "batch", "seq_len", "image_size")
+_CHIP = ("name", "family", "vendor", "kind", "arch", "launch_year", "mem_gb")
+
 Found = dict[str, dict[str, dict[str, Answer | str]]]
 """model -> chip -> metric -> the answer, or why it is refused."""
 
@@ -51,9 +54,9 @@ class Texts:
 def catalogue(api: HetBench, names: Sequence[str] | None = None, on: Sequence[str] | None = None) -> Found:
     """The answers about models on chips, all of the catalogue where none are named.
 
-    >>> found = catalogue(HetBench(), ["bert-tiny"], ["nvidia-l4", "huawei-ascend-950"])
-    >>> type(found["bert-tiny"]["nvidia-l4"]["latency"]).__name__, found["bert-tiny"]["huawei-ascend-950"]["latency"][:9]
-    ('Answer', 'huawei-as')
+    >>> found = catalogue(HetBench(), ["bert-tiny"], ["nvidia-l4", "huawei-ascend-950"])["bert-tiny"]
+    >>> found["nvidia-l4"]["latency"].unit, found["huawei-ascend-950"]["latency"][:17]
+    ('ms', 'huawei-ascend-950')
     """
     return {
         name: {chip: {metric: _answer(api, name, chip, metric) for metric in SHOWN} for chip in on or chips()}
@@ -67,6 +70,10 @@ def _answer(api: HetBench, model: str, chip: str, metric: str) -> Answer | str:
     except RefusedError as why:
         return str(why)
     return answer
+
+
+def _kept(record: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def catalogue_data(found: Found) -> dict[str, Any]:
@@ -90,11 +97,8 @@ def catalogue_data(found: Found) -> dict[str, Any]:
                 rows[metric].append([model, chip, answer.value, answer.lower, answer.upper, *map(texts.place, told)])
     return {
         "hetbench": __version__, "levels": dict(LEVEL_TEXTS), "columns": list(COLUMNS),
-        "metrics": {name: {key: getattr(METRICS[name], key) for key in ("unit", "better", "meaning")}
-                    for name in SHOWN},
-        "models": [{key: getattr(models()[name], key) for key in ("name", "title", "category", "task", "params", "batch",
-                    "seq_len", "image_size")} for name in names],
-        "chips": [{key: getattr(chips()[name], key) for key in ("name", "family", "vendor", "kind", "arch", "launch_year",
-                   "mem_gb")} for name in places],
+        "metrics": {name: _kept(METRICS[name], ("unit", "better", "meaning")) for name in SHOWN},
+        "models": [_kept(models()[name], _MODEL) for name in names],
+        "chips": [_kept(chips()[name], _CHIP) for name in places],
         "texts": texts.all, "rows": rows, "refused": refused,
     }  # fmt: skip

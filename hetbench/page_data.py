@@ -23,7 +23,8 @@ from hetbench.models import models
 from hetbench.schema import FAMILIES
 from hetbench.sources import sources
 
-__all__ = ["Asked", "answer_facts", "chip_facts", "coverage_facts", "model_facts", "published", "report_data", "upstreams"]
+__all__ = ["Asked", "answer_facts", "between", "chip_facts", "coverage_facts", "model_facts", "published",
+           "report_data", "upstreams"]  # fmt: skip
 
 _ANSWER = ("value", "unit", "lower", "upper", "interval_level", "kind", "level", "support", "chip", "precision",
            "stack", "protocol", "surrogate")  # fmt: skip

@@ -96,9 +96,12 @@ def ranking(model: Facts, name: str) -> Markup:
     scale = logarithmic(values)
     columns = ["chip", axis(scale, "ms"), "latency, ms", "*interval, ms", "level", "*vs source", "*precision",
                "*energy, J", "*memory", *(["meets"] if found["slo_ms"] is not None else [])]  # fmt: skip
-    rows = [[_chip(each), interval(scale, each["latency"]["value"], each["latency"]["lower"], each["latency"]["upper"],
-                                   measured=each["latency"]["kind"] == "measured", points=rows_of.get(each["chip"], ())),
-             *_figures(each, found)] for each in drawn]  # fmt: skip
+    rows = []
+    for each in drawn:
+        own, points = each["latency"], rows_of.get(each["chip"], ())
+        track = interval(scale, own["value"], own["lower"], own["upper"], measured=own["kind"] == "measured",
+                         points=points)  # fmt: skip
+        rows.append([_chip(each), track, *_figures(each, found)])
     others = [[_chip(each), *_figures(each, found)] for each in candidates[DRAWN:]]
     rest = table("The other chips", [columns[0], *columns[2:]], others) if others else ""
     first = candidates[0]["latency"]
@@ -159,8 +162,9 @@ def _grounds(candidates: Iterable[Facts]) -> Markup:
 
 def published(model: Facts, name: str) -> Markup:
     """The measured rows at this size, each with its reference."""
+    order = sorted(model["published"], key=lambda row: (row["chip"], row["value"]))
     rows = [[row["chip"], row["value"], row["precision"], row["stack"], row["stat"], row["use"], link(row["ref"]),
-             row["note"] or None] for row in sorted(model["published"], key=lambda row: (row["chip"], row["value"]))]  # fmt: skip
+             row["note"] or None] for row in order]  # fmt: skip
     if not rows:
         return section(f"{name}-published", "Published measurements", [
             paragraph("Nobody is known to have published a latency of this model at this size.")], 3)  # fmt: skip
@@ -291,7 +295,8 @@ def chips(found: Mapping[str, Facts]) -> Markup:
     columns = ["fact", *found]
     rows = [[_fact(name), *(_plain(known.get(name)) for known in found.values())] for name in kept]
     told = [
-        Markup(f"<strong>{shown(name)}</strong>: {shown(each.get('source'))}, confidence {shown(each.get('confidence'))}"
+        Markup(f"<strong>{shown(name)}</strong>: {shown(each.get('source'))}, "
+               f"confidence {shown(each.get('confidence'))}"
                + (f"<br><small>{shown(each['notes'])}</small>" if each.get("notes") else ""))
         for name, each in found.items()
     ]  # fmt: skip

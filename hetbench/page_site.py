@@ -98,18 +98,18 @@ def _chips() -> str:
                "GB/s", "*TDP, W", "confidence", "source and notes"]  # fmt: skip
     parts = []
     for family, each in by.items():
-        rows = [[chip.name, chip.vendor, chip.arch, None if chip.launch_year is None else str(chip.launch_year),
-                 chip.compute_units, *map(_fact, (chip.fp32_tflops, chip.fp16_tflops, chip.bf16_tflops, chip.int8_tops,
-                 chip.mem_gb, chip.mem_bw_gbs, chip.tdp_w)), chip.confidence, _told(chip)] for chip in each]  # fmt: skip
-        parts.append(section(family, family, [table(f"Chips of {family}", columns, rows)]))
+        parts.append(section(family, family, [table(f"Chips of {family}", columns, map(_facts, each))]))
     intro = paragraph("Datasheet facts with their source and the reviewer's confidence. Peaks are dense, in TFLOPS "
                       "(int8: TOPS). A dash is not known.", "faint")  # fmt: skip
     links = [("index.html", "All models and chips"), *((f"#{family}", family) for family in by)]
     return document("hetbench: chips", intro, links, parts)
 
 
-def _fact(value: float | None) -> Markup:
-    return shown(value) if value is None else Markup(f"{value:g}")
+def _facts(chip: Chip) -> list[Any]:
+    numbers = (chip.launch_year, chip.compute_units, chip.fp32_tflops, chip.fp16_tflops, chip.bf16_tflops,
+               chip.int8_tops, chip.mem_gb, chip.mem_bw_gbs, chip.tdp_w)  # fmt: skip
+    stated = (value if value is None else Markup(f"{value:g}") for value in numbers)
+    return [chip.name, chip.vendor, chip.arch, *stated, chip.confidence, _told(chip)]
 
 
 def _told(chip: Chip) -> Markup:
@@ -134,8 +134,8 @@ def _model(api: HetBench, name: str, answers: Answered) -> str:
                                            if isinstance(one, Answer) for ref in one.refs]  # fmt: skip
     body = [
         about, section("answers", "On every chip", [sections.legend(), _answers(done, rows), _refusals(answers)]),
-        sections.published(whole, "m"), sections.coverage(whole, "m"), section("levels", "Evidence levels", [level_key()]),
-        sections.upstreams(upstreams(refs)),
+        sections.published(whole, "m"), sections.coverage(whole, "m"),
+        section("levels", "Evidence levels", [level_key()]), sections.upstreams(upstreams(refs)),
     ]  # fmt: skip
     links = [*_HOME, ("#answers", "On every chip"), ("#m-published", "Published"), ("#m-coverage", "Coverage"),
              ("#levels", "Evidence levels")]  # fmt: skip
