@@ -168,7 +168,8 @@ _CONTRAST = """(() => {
     const found = parse(getComputedStyle(node).backgroundColor);
     if (found.length === 3 || found[3] > 0) return found; } return [255, 255, 255]; };
   const bad = [];
-  for (const node of document.querySelectorAll('p, h1, h2, h3, a, small, td, th, dt, dd, abbr, summary, button, label, text')) {
+  const texts = 'p, h1, h2, h3, a, small, td, th, dt, dd, abbr, summary, button, label, text';
+  for (const node of document.querySelectorAll(texts)) {
     if (!node.textContent.trim() || !node.getClientRects().length) continue;
     const style = getComputedStyle(node), one = light(parse(node.tagName === 'text' ? style.fill : style.color));
     const two = light(ground(node));
