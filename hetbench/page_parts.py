@@ -64,9 +64,11 @@ def span(lower: float | None, upper: float | None) -> Markup:
     """An interval.
 
     >>> span(1.0, 2.5)
-    '1 to 2.5'
+    '<span class="nowrap">1 to 2.5</span>'
     """
-    return Markup("") if lower is None or upper is None else Markup(f"{digits(lower)} to {digits(upper)}")
+    if lower is None or upper is None:
+        return Markup("")
+    return Markup(f'<span class="nowrap">{digits(lower)} to {digits(upper)}</span>')
 
 
 def level(name: str | None) -> Markup:
@@ -121,13 +123,13 @@ def section(name: str, title: str, parts: Iterable[str], rank: int = 2) -> Marku
 def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], css: str = "") -> Markup:
     """A table whose first column heads the rows; it scrolls in a region of its own, by keyboard too.
 
-    A column called "" is a picture of its row and has no name to read out; one whose name begins with `*` is left out
-    on narrow screens.
+    A column whose name is a drawn axis holds pictures of its rows; one whose name begins with `*` is left out on
+    narrow screens.
     """
     heads, marks = [], []
     for name in columns:
         marks.append("minor" if name.startswith("*") else "picture" if name.startswith("<svg") else "")
-        text = shown(name.removeprefix("*"))
+        text = name if isinstance(name, Markup) else shown(name.removeprefix("*"))
         heads.append(f'<th scope="col"{_css(marks[-1])}>{text}</th>')
     body = "\n".join(
         "<tr>" + "".join(_cell(value, place, mark) for place, (value, mark) in enumerate(zip(row, marks, strict=True)))

@@ -29,8 +29,9 @@ from hetbench.page_svg import axis, bars, interval, linear, logarithmic, stack, 
 __all__ = ["attribution", "chips", "coverage", "facts", "legend", "matrix", "plan", "published", "ranking", "upstreams"]
 
 Facts = Mapping[str, Any]
-DRAWN = 30
-"""Chips of a ranking that are drawn; the others follow in a table that opens."""
+DRAWN = 20
+"""Chips of a ranking that are drawn, beside those of the matrix and those with published rows; the others follow in a
+table that opens."""
 _UNITS = {
     "compute_units": "", "boost_mhz": "MHz", "process_nm": "nm", "mem_gb": "GB", "mem_bw_gbs": "GB/s", "l2_mb": "MB",
     "llc_mb": "MB", "l1_shared_kb_per_unit": "KB", "tdp_w": "W", "interconnect_gbs": "GB/s", "int8_tops": "TOPS",
@@ -89,20 +90,22 @@ def ranking(model: Facts, name: str) -> Markup:
     """Where to go: every chip that can run the model, best first, and those left out."""
     found = model["migration"]
     rows_of = _points(model["published"])
-    candidates = found["candidates"]
-    drawn = candidates[:DRAWN]
+    candidates = [{**each, "rank": rank} for rank, each in enumerate(found["candidates"], start=1)]
+    kept = {*rows_of, *(each["target"] for each in model["matrix"])}
+    drawn = [each for each in candidates if each["rank"] <= DRAWN or each["chip"] in kept]
+    hidden = [each for each in candidates if each["rank"] > DRAWN and each["chip"] not in kept]
     values = [value for each in drawn for value in (each["latency"]["value"], each["latency"]["lower"],
               each["latency"]["upper"], *rows_of.get(each["chip"], ())) if value]  # fmt: skip
     scale = logarithmic(values)
     columns = ["chip", axis(scale, "ms"), "latency, ms", "*interval, ms", "level", "*vs source", "*precision",
-               "*energy, J", "*memory", *(["meets"] if found["slo_ms"] is not None else [])]  # fmt: skip
+               "*energy, J", "*of memory", *(["meets"] if found["slo_ms"] is not None else [])]  # fmt: skip
     rows = []
     for each in drawn:
         own, points = each["latency"], rows_of.get(each["chip"], ())
         track = interval(scale, own["value"], own["lower"], own["upper"], measured=own["kind"] == "measured",
                          points=points)  # fmt: skip
         rows.append([_chip(each), track, *_figures(each, found)])
-    others = [[_chip(each), *_figures(each, found)] for each in candidates[DRAWN:]]
+    others = [[_chip(each), *_figures(each, found)] for each in hidden]
     rest = table("The other chips", [columns[0], *columns[2:]], others) if others else ""
     first = candidates[0]["latency"]
     source = "" if not found["source"] else f" The source is {found['source']}."
@@ -121,16 +124,21 @@ def ranking(model: Facts, name: str) -> Markup:
 
 def _chip(each: Facts) -> Markup:
     mark = " *" if each["pareto"] else ""
-    return Markup(f"{shown(each['chip'])}{mark} <small>{shown(each['family'])}</small>")
+    rank = f'<span class="rank">{each["rank"]}</span>'
+    return Markup(f"{rank}{shown(each['chip'])}{mark} <small>{shown(each['family'])}</small>")
 
 
 def _figures(each: Facts, found: Facts) -> list[Any]:
     own = each["latency"]
     cells = [own["value"], span(own["lower"], own["upper"]), level(own["level"]),
-             Markup(DASH) if each["ratio"] is None else Markup(f"{digits(each['ratio'])} ×"), own["precision"],
+             _short(each["ratio"], "×"), own["precision"],
              None if each["energy"] is None else each["energy"]["value"],
-             Markup(DASH) if each["memory_share"] is None else Markup(f"{digits(each['memory_share'])} %")]  # fmt: skip
+             _short(each["memory_share"], "%")]  # fmt: skip
     return cells + ([Markup(f"{100 * each['meets']:.0f} %")] if found["slo_ms"] is not None else [])
+
+
+def _short(value: float | None, unit: str) -> Markup:
+    return Markup(DASH if value is None else f'<span class="nowrap">{digits(value)} {unit}</span>')
 
 
 def _points(rows: Iterable[Facts]) -> dict[str, list[float]]:
@@ -235,7 +243,7 @@ def attribution(model: Facts, name: str) -> Markup:
         "Points are Shapley values: v(S) is the time of the model when the groups of S run on the target and the "
         "others stay on the source, boundary transfers, parted fusions and call overheads included; they sum to the "
         "difference. They explain predictions: their uncertainty is that of the two answers."
-    )]  # fmt: skip
+    ), _bar_key()]  # fmt: skip
     for each in model["attribution"]:
         if each["refused"]:
             parts.append(paragraph(f"{each['chip']}: {each['refused']}"))
@@ -243,6 +251,20 @@ def attribution(model: Facts, name: str) -> Markup:
         parts.append(_waterfall(each))
         parts.append(details("Notes", listed(each["notes"])))
     return section(f"{name}-attribution", "What costs the time, and why it changes", parts, 3)
+
+
+def _bar_key() -> Markup:
+    """What the bars of a waterfall are; on which side a bar grows says faster or slower without colour."""
+    marks = {
+        "whole latency": ("total", 13), "faster on the target: the next bar begins at its left end": ("faster", 13),
+        "slower: at its right end": ("slower", 13), "time of the group on the source": ("there", 5),
+        "on the target": ("here", 5),
+    }  # fmt: skip
+    each = "".join(
+        f'<span><svg aria-hidden="true" focusable="false"><rect class="{css}" x="1" y="{(14 - high) / 2}" width="30" '
+        f'height="{high}"/></svg>{text}</span>' for text, (css, high) in marks.items()
+    )  # fmt: skip
+    return Markup(f'<p class="legend">{each}</p>')
 
 
 def _waterfall(each: Facts) -> Markup:
@@ -259,8 +281,9 @@ def _waterfall(each: Facts) -> Markup:
     for start, end, group in zip(sums, sums[1:], each["groups"], strict=False):
         error = "" if group["error_ms"] is None else f" ± {digits(abs(group['error_ms']))}"
         both = figure(group["target_ms"]) if group["source_ms"] is None else Markup(
-            f"{digits(group['source_ms'])} → {digits(group['target_ms'])}")  # fmt: skip
-        rows.append([group["name"], step(scale, start, end), Markup(f"{group['value_ms']:+.3g}{error} ms"),
+            f'<span class="nowrap">{digits(group["source_ms"])} → {digits(group["target_ms"])}</span>')  # fmt: skip
+        rows.append([group["name"], step(scale, start, end),
+                     Markup(f'<span class="nowrap">{group["value_ms"]:+.3g}{error} ms</span>'),
                      Markup(f"{group['points']:+.1f}"), bars(times, group["source_ms"], group["target_ms"]), both,
                      f"{group['target']['bound']}-bound"])  # fmt: skip
     rows.append([target, step(scale, 0.0, each["target_ms"], total=True), figure(each["target_ms"], "ms"),

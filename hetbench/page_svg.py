@@ -127,6 +127,6 @@ def stack(shares: Mapping[str, float]) -> Markup:
 
 def _track(scale: Scale, parts: Sequence[str]) -> Markup:
     lines = "".join(
-        f'<line class="grid" x1="{x}%" x2="{x}%" y1="0" y2="19"/>' for x in map(scale.at, scale.ticks)
+        f'<line class="grid" x1="{x}%" x2="{x}%" y1="-4" y2="23"/>' for x in map(scale.at, scale.ticks)
     )
     return Markup(f'<svg class="track" height="19" aria-hidden="true" focusable="false">{lines}{"".join(parts)}</svg>')

@@ -20,7 +20,7 @@ from tests.chromium import Chromium, binary, chromium
 
 pytestmark = pytest.mark.skipif(binary() is None, reason="no Chromium on the path or in HETBENCH_CHROMIUM")
 
-NAMES = ("bert-tiny", "resnet-50", "llama-3.2-1b", "gpt2", "vit-base")
+NAMES = ("bert-tiny", "resnet-50", "tinyllama-1.1b", "gpt2", "vit-base")
 NARROW = 360
 
 

@@ -84,7 +84,7 @@
 
   function track(row, of) {
     const parts = of.ticks.map((tick) => drawn("line", { class: "grid", x1: of.at(tick) + "%", x2: of.at(tick) + "%",
-      y1: 0, y2: 19 }));
+      y1: -4, y2: 23 }));
     if (row.lower !== null && row.upper !== null) {
       const left = of.at(row.lower), width = (of.at(row.upper) - left).toFixed(2);
       parts.push(drawn("rect", { class: "span", x: left + "%", y: 7, width: width + "%", height: 5, rx: 2 }));
@@ -105,7 +105,7 @@
       element("th", { scope: "row" }, element("a", { href: "models/" + row.model.name + ".html" }, row.model.name)),
       element("td", {}, row.chip.name + " ", element("small", {}, row.chip.family)),
       element("td", { className: "picture" }, track(row, of)), value,
-      element("td", { className: "minor" }, interval), element("td", {}, badge),
+      element("td", { className: "minor" }, element("span", { className: "nowrap" }, interval)), element("td", {}, badge),
       element("td", { className: "minor" }, row.kind),
       element("td", { className: "minor" }, row.precision + ", " + row.stack));
   }
