@@ -32,10 +32,13 @@ Facts = Mapping[str, Any]
 DRAWN = 20
 """Chips of a ranking that are drawn, beside those of the matrix and those with published rows; the others follow in a
 table that opens."""
-_UNITS = {
-    "compute_units": "", "boost_mhz": "MHz", "process_nm": "nm", "mem_gb": "GB", "mem_bw_gbs": "GB/s", "l2_mb": "MB",
-    "llc_mb": "MB", "l1_shared_kb_per_unit": "KB", "tdp_w": "W", "interconnect_gbs": "GB/s", "int8_tops": "TOPS",
+_FACTS = {
+    "arch": "architecture", "process_nm": "process, nm", "compute_units": "compute units", "boost_mhz": "boost, MHz",
+    "int8_tops": "int8, TOPS", "mem_gb": "memory, GB", "mem_type": "memory type", "mem_bw_gbs": "memory bandwidth, GB/s",
+    "l2_mb": "L2, MB", "llc_mb": "last-level cache, MB", "l1_shared_kb_per_unit": "L1 and shared memory of a unit, KB",
+    "tdp_w": "TDP, W", "interconnect_gbs": "interconnect, GB/s",
 }  # fmt: skip
+"""How a fact is named where its field does not say it."""
 
 
 def matrix(model: Facts, shown_chips: Sequence[str], name: str) -> Markup:
@@ -63,14 +66,14 @@ def _pair(cell: Facts) -> Markup:
     if cell["ratio"] is None:
         own = cell["latency"]
         between = f"<small>{span(own['lower'], own['upper'])}</small>"
-        return Markup(f"<strong>{figure(own['value'], 'ms')}</strong> {badge}{between}")
+        return Markup(f'<span class="nowrap"><strong>{figure(own["value"], "ms")}</strong> {badge}</span>{between}')
     ratio = cell["ratio"]
     tint = min(3, round(abs(log2(ratio)) * 1.5))
-    way = "" if not tint else f' class="tint-{"u" if ratio > 1 else "d"}{tint}"'
+    way = f"nowrap tint-{'u' if ratio > 1 else 'd'}{tint}"
     arrow = "▲" if ratio > 1.005 else "▼" if ratio < 0.995 else "="
     between = f"<small>{span(cell['lower'], cell['upper'])}</small>" if cell["lower"] else ""
-    return Markup(f"<span{way}><strong>{digits(ratio)} × <span aria-hidden=\"true\">{arrow}</span></strong> {badge}"
-                  f"</span>{between}")  # fmt: skip
+    return Markup(f'<span class="{way}"><strong>{digits(ratio)} × <span aria-hidden="true">{arrow}</span></strong> '
+                  f"{badge}</span>{between}")  # fmt: skip
 
 
 def legend() -> Markup:
@@ -79,7 +82,7 @@ def legend() -> Markup:
         "predicted, with its interval": '<rect class="span" x="2" y="5" width="32" height="5" rx="2"/>'
                                         '<circle class="dot" cx="18" cy="7.5" r="4.5"/>',
         "measured: the answer is a published row": '<rect class="own" x="14" y="3" width="8" height="8"/>',
-        "another published row of this chip and size": '<path class="point" d="M18 2.5 23 7.5 18 12.5 13 7.5z"/>',
+        "another published row of this chip and size, in any precision and stack": '<path class="point" d="M18 2.5 23 7.5 18 12.5 13 7.5z"/>',
     }  # fmt: skip
     each = "".join(f'<span><svg aria-hidden="true" focusable="false">{drawn}</svg>{text}</span>'
                    for text, drawn in marks.items())  # fmt: skip
@@ -205,7 +208,7 @@ def coverage(model: Facts, name: str) -> Markup:
 
 
 def _statuses(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {digits(share)} %" for name, share in shares.items() if share > 0)
+    return ", ".join(f"{name} {digits(share)}\u00a0%" for name, share in shares.items() if share > 0)
 
 
 def _status_key() -> Markup:
@@ -285,7 +288,7 @@ def _waterfall(each: Facts) -> Markup:
         rows.append([group["name"], step(scale, start, end),
                      Markup(f'<span class="nowrap">{group["value_ms"]:+.3g}{error} ms</span>'),
                      Markup(f"{group['points']:+.1f}"), bars(times, group["source_ms"], group["target_ms"]), both,
-                     f"{group['target']['bound']}-bound"])  # fmt: skip
+                     Markup(f'<span class="nowrap">{group["target"]["bound"]}-bound</span>')])  # fmt: skip
     rows.append([target, step(scale, 0.0, each["target_ms"], total=True), figure(each["target_ms"], "ms"),
                  "", "", "", ""])  # fmt: skip
     title = f"{source} → {target}: {each['percent']:+.1f} %" if source else f"{target} by itself"
@@ -335,9 +338,8 @@ def _ordered(found: Mapping[str, Facts]) -> list[str]:
 
 
 def _fact(name: str) -> str:
-    unit = _UNITS.get(name, "TFLOPS" if name.endswith("_tflops") else "")
-    words = name.rsplit("_", 1)[0] if unit and name != "compute_units" else name
-    return f"{words.replace('_', ' ')}{f', {unit}' if unit else ''}"
+    peak = name.removesuffix("_tflops")
+    return _FACTS.get(name) or (name if peak == name else f"{peak}, TFLOPS").replace("_", " ")
 
 
 def _plain(value: Any) -> Markup:

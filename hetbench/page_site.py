@@ -91,7 +91,7 @@ def _options(every: str, names: list[str]) -> str:
 
 def _chips() -> str:
     """Facts of every chip, by family."""
-    by: dict[str, list[Chip]] = {}
+    by: dict[str, list[Chip]] = {family: [] for family in FAMILIES}
     for chip in chips().values():
         by.setdefault(chip.family, []).append(chip)
     columns = ["chip", "*vendor", "architecture", "year", "*units", "fp32", "fp16", "*bf16", "*int8", "memory, GB",

@@ -71,10 +71,12 @@ def linear(values: Iterable[float]) -> Scale:
 
 
 def axis(scale: Scale, unit: str) -> Markup:
-    """The head of the column: tick labels, and the unit for readers of it."""
+    """The head of the column: tick labels, of many every other one on narrow screens, and the unit for readers of it."""
+    places = enumerate(scale.ticks)
     texts = "".join(
-        f'<text x="{scale.at(tick)}%" y="11" text-anchor="middle">{digits(tick)}</text>' for tick in scale.ticks
-    )
+        f'<text{" class=alt" * (at % 2 and len(scale.ticks) > 3)} x="{scale.at(tick)}%" y="11" text-anchor="middle">'
+        f"{digits(tick)}</text>" for at, tick in places
+    )  # fmt: skip
     return Markup(f'<svg class="track" height="15" role="img" aria-label="axis in {shown(unit)}">{texts}</svg>')
 
 

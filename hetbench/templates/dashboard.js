@@ -71,7 +71,7 @@
     const high = Math.log10(values.reduce((a, b) => Math.max(a, b), 0) * 1.15);
     const at = (value) => (4 + 92 * (high > low ? (Math.log10(value) - low) / (high - low) : 0.5)).toFixed(2);
     const ticks = [];
-    const every = Math.ceil((high - low) / 6);
+    const every = Math.ceil((high - low) / (window.innerWidth < 704 ? 3 : 6));
     for (let power = Math.ceil(low); power <= high; power += Math.max(every, 1)) ticks.push(10 ** power);
     return { at, ticks };
   }
