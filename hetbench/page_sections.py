@@ -34,9 +34,9 @@ DRAWN = 20
 table that opens."""
 _FACTS = {
     "arch": "architecture", "process_nm": "process, nm", "compute_units": "compute units", "boost_mhz": "boost, MHz",
-    "int8_tops": "int8, TOPS", "mem_gb": "memory, GB", "mem_type": "memory type", "mem_bw_gbs": "memory bandwidth, GB/s",
-    "l2_mb": "L2, MB", "llc_mb": "last-level cache, MB", "l1_shared_kb_per_unit": "L1 and shared memory of a unit, KB",
-    "tdp_w": "TDP, W", "interconnect_gbs": "interconnect, GB/s",
+    "int8_tops": "int8, TOPS", "mem_gb": "memory, GB", "mem_type": "memory type",
+    "mem_bw_gbs": "memory bandwidth, GB/s", "l2_mb": "L2, MB", "llc_mb": "last-level cache, MB",
+    "l1_shared_kb_per_unit": "L1 and shared memory of a unit, KB", "tdp_w": "TDP, W", "interconnect_gbs": "interconnect, GB/s",
 }  # fmt: skip
 """How a fact is named where its field does not say it."""
 
@@ -82,7 +82,8 @@ def legend() -> Markup:
         "predicted, with its interval": '<rect class="span" x="2" y="5" width="32" height="5" rx="2"/>'
                                         '<circle class="dot" cx="18" cy="7.5" r="4.5"/>',
         "measured: the answer is a published row": '<rect class="own" x="14" y="3" width="8" height="8"/>',
-        "another published row of this chip and size, in any precision and stack": '<path class="point" d="M18 2.5 23 7.5 18 12.5 13 7.5z"/>',
+        "another published row of this chip and size, in any precision and stack":
+            '<path class="point" d="M18 2.5 23 7.5 18 12.5 13 7.5z"/>',
     }  # fmt: skip
     each = "".join(f'<span><svg aria-hidden="true" focusable="false">{drawn}</svg>{text}</span>'
                    for text, drawn in marks.items())  # fmt: skip
