@@ -165,6 +165,30 @@ def _use(row: Row) -> str:
     return str(row["use"])
 
 
+def own(folder: Path) -> list[Row]:
+    """What this project measured itself: the models of `data_collection.store publish` files, in the table's columns.
+
+    A row is of one run on one machine; `ref` names the run and the file, whose metadata hold the environment.
+    """
+    import pyarrow.parquet as pq
+
+    rows: list[Row] = []
+    for path in sorted(folder.glob("*.parquet")):
+        for raw in pq.read_table(path).to_pylist():
+            if raw["kind"] != "model" or raw["layout"] != "contiguous" or raw["cache"] != "hot":
+                continue
+            note = f"unit ms; {raw['threads']} threads" if raw["threads"] else "unit ms"
+            row = {name: raw[name] for name in (
+                "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
+            )}  # fmt: skip
+            rows.append(row | {
+                "model": raw["name"], "new_tokens": None, "metric": "latency", "value": raw["latency_ms"], "unit": "ms",
+                "n_chips": 1, "stat": "median", "match": "exact", "use": "answer", "note": note,
+                "ref": f"hetbench@{raw['run']}:data_collection/measurements/{path.name}",
+            })  # fmt: skip
+    return rows
+
+
 def repeated(rows: list[Row]) -> set[int]:
     """Positions of rows that repeat another row's figure at the same setting, from the same repository."""
     seen: set[tuple[Any, ...]] = set()
@@ -297,9 +321,12 @@ def main() -> None:
     """Read, clean, write, and print what is there."""
     parser = argparse.ArgumentParser(description="Measured figures of the catalogue's models into one table.")
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
+    parser.add_argument("--measurements", type=Path, default=Path(__file__).resolve().parent / "measurements")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
-    rows = table(read(arguments.corpus))
+    mine = own(arguments.measurements)
+    print(f"{len(mine):6d} rows of this project's own measurements")
+    rows = sorted([*table(read(arguments.corpus)), *mine], key=_order)
     data = encode(rows)
     arguments.output.write_bytes(data)
     print(f"{len(rows):6d} rows written to {arguments.output} ({len(data) / 1e3:,.0f} kB)")

@@ -11,10 +11,15 @@ Every message says what was given, what is known, the nearest name and, where on
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
-__all__ = ["ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "nearest"]
+__all__ = [
+    "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "exit_code", "nearest",
+]  # fmt: skip
+
+_STOPPED = 130
 
 
 class HetBenchError(Exception):
@@ -75,3 +80,20 @@ def nearest(given: str, known: Iterable[str], limit: int = 3) -> list[str]:
     inside = sorted((name for name in folded if key and key in name), key=len)
     close = get_close_matches(key, folded, n=limit, cutoff=0.6)
     return [folded[name] for name in dict.fromkeys(inside + close)][:limit]
+
+
+def exit_code(work: Callable[[], int], stopped: str) -> int:
+    """What a command's `work` returns, or the exit code of the error it raised, with its message on stderr; 130 with
+    the words of `stopped` after Ctrl-C.
+
+    >>> exit_code(lambda: 0, stopped="")
+    0
+    """
+    try:
+        return work()
+    except HetBenchError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        sys.stderr.write(f"{stopped}\n")
+        return _STOPPED

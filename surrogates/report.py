@@ -152,16 +152,58 @@ def memories(card: Mapping[str, Any]) -> Iterable[str]:
     yield table(list(rows[0]), (list(row.values()) for row in rows))
 
 
+def added(chips: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Chips that were taught from rows measured on them, and their whole models."""
+    for chip in chips:
+        yield f"## {chip['chip']}, measured by this project\n"
+        yield (
+            "Heads of this chip alone (`python -m surrogates.add`); folds of shapes left out. `before` is what "
+            "answered until then: surrogates that had seen no CPU. Last column: percent inside 90 % intervals.\n"
+        )
+        yield table(
+            ("class", "rows", "own head", "before", "roofline", "inside"),
+            ((name, each["rows"], *(cell(each["scores"], method) for method in ("own head", "before", "roofline")),
+              each["held"]["inside"]) for name, each in sorted(chip["classes"].items())),
+        )  # fmt: skip
+        if chip.get("end_to_end"):
+            yield "### Whole models, eager, batch 1, ms\n"
+            yield from _passes(chip["end_to_end"])
+
+
+def _passes(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    """Measured passes beside what is predicted, the sum of their operators, and the roofline."""
+    def median(method: str) -> float:
+        errors = sorted(abs(row[method] / row["measured"] - 1) for row in rows)
+        return round(100 * errors[len(errors) // 2], 1)
+
+    ratios = sorted(row["measured"] / row["summed"] for row in rows)
+    yield (
+        f"`summed`: operators measured by themselves, and the prediction of the others (`share` was measured). Median "
+        f"error: predicted {median('predicted')} %, summed {median('summed')} %, roofline {median('roofline')} %. A "
+        f"pass takes {ratios[len(ratios) // 2]:.2f} times its operators timed alone (median), whose weights stay in "
+        f"the cache.\n"
+    )
+    names = ("model", "precision", "seq_len", "image_size", "measured", "predicted", "summed", "share", "roofline")
+    yield table(names, ([_short(row[name]) for name in names] for row in rows))
+
+
+def _short(value: Any) -> object:
+    if not isinstance(value, float):
+        return value
+    return int(value) if value.is_integer() else f"{value:.4g}" if value > 1000 else f"{value:.3g}"
+
+
 def main() -> None:
     """Write the page."""
     names = ("card", "whole_card", "power", "memory", "rgat_card", "transfer")
     cards = {name: json.loads((CARDS / f"{name}.json").read_text()) for name in names}
+    chips = [json.loads(path.read_text()) for path in sorted(CARDS.glob("chip-*.json"))]
     parts = [
         "# What the surrogates reach on what they never saw\n",
         "Cells: median absolute percentage error / mean / Kendall tau. Written by `python -m surrogates.report` from "
         "the cards beside the artefacts; what each split holds out is in `surrogates/splits.py`.\n",
-        *operators(cards["card"]), *observed(cards["rgat_card"], cards["transfer"]), *wholes(cards["whole_card"]),
-        *powers(cards["power"]), *memories(cards["memory"]),
+        *operators(cards["card"]), *added(chips), *observed(cards["rgat_card"], cards["transfer"]),
+        *wholes(cards["whole_card"]), *powers(cards["power"]), *memories(cards["memory"]),
     ]  # fmt: skip
     OUTPUT.write_text("\n".join(parts), encoding="utf-8")
     print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1e3:.0f} kB")

@@ -13,6 +13,8 @@ from hetbench.transfer import transfer
 
 NPU = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "fp32_tflops": 25, "mem_bw_gbs": 800, "mem_gb": 1}
 
+EAGER = ("cuda", "latency", "eager")
+
 
 @pytest.fixture(scope="module")
 def api() -> HetBench:
@@ -115,7 +117,7 @@ def test_what_the_caller_measured_on_the_source_scales_value_and_interval(api: H
 
 
 def test_a_measured_setting_answers_with_the_measured_row(api: HetBench):
-    row = next(row for row in evidence.rows() if row.metric == "latency" and row.stack == "eager")
+    row = next(row for row in evidence.rows(use="answer") if (row.family, row.metric, row.stack) == EAGER)
     answer = api.query(
         row.model, target=row.chip, metric="latency", batch=row.batch, seq_len=row.seq_len, image_size=row.image_size,
         precision=row.precision, phase=row.phase,
@@ -126,7 +128,7 @@ def test_a_measured_setting_answers_with_the_measured_row(api: HetBench):
 
 
 def test_the_roofline_predicts_even_where_a_row_was_measured(api: HetBench):
-    row = next(row for row in evidence.rows() if row.metric == "latency" and row.stack == "eager")
+    row = next(row for row in evidence.rows(use="answer") if (row.family, row.metric, row.stack) == EAGER)
     answer = api.query(row.model, target=row.chip, metric="latency", precision=row.precision, predictor="roofline")
     assert answer.kind == "predicted"
 

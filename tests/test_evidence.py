@@ -49,7 +49,7 @@ def test_every_row_names_a_known_model_and_chip_and_carries_a_figure_a_unit_and_
         assert chips()[row.chip].family == row.family
         assert row.value > 0
         assert row.unit == (UNITS.get(row.metric) or metrics()[row.metric].unit)
-        assert re.match(r"[\w.-]+/[\w.-]+@[0-9a-f]{7,}", row.ref)
+        assert re.match(r"([\w.-]+/[\w.-]+@[0-9a-f]{7,}|hetbench@\w+-\w+):?", row.ref)
         assert row.match in ("exact", "same-arch")
 
 
@@ -121,6 +121,16 @@ def test_another_setting_or_a_named_predictor_is_predicted(
     names = ("model", "target", "precision", "batch", "seq_len", "image_size", "phase")
     asked = dict(zip(names, setting, strict=True)) | change
     assert api.query(**asked, metric=metric, stack=stack).kind == "predicted"
+
+
+def test_a_model_measured_by_this_project_is_answered_with_its_run(api: HetBench):
+    answer = api.query(
+        "gpt2", target="amd-epyc-zen4-2vcpu-kvm", metric="latency", batch=1, seq_len=128, precision="fp32",
+        stack="eager",
+    )  # fmt: skip
+    assert answer.kind == "measured"
+    assert 250 < answer.value < 400
+    assert re.fullmatch(r"hetbench@\w+-\w+:data_collection/measurements/[\w-]+\.parquet", answer.refs[0])
 
 
 def test_no_answer_is_a_row_of_another_stack():

@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 
 from data_collection.backends import Backend, backends, picked
-from data_collection.commands import exit_code
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import STACKS, missing
@@ -30,7 +29,7 @@ from data_collection.profile.worker import Worker
 from data_collection.store import open_run
 from data_collection.store.__main__ import DEFAULT
 from data_collection.store.rows import CACHES, LAYOUTS
-from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, exit_code
 from hetbench.models import model, models
 from hetbench.schema import PHASES, precision
 

@@ -25,13 +25,12 @@ from functools import partial
 from pathlib import Path
 
 from data_collection.backends import Backend, backends, picked
-from data_collection.commands import exit_code
 from data_collection.profile.environment import ROOT, describe
 from data_collection.store.__main__ import DEFAULT
 from data_collection.suite.compare import compare
 from data_collection.suite.engine import Measured, Order, alone, carry_out, local
 from data_collection.suite.plan import Device, load
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, exit_code
 
 SUITE = ROOT / "configs" / "suites" / "default.toml"
 

@@ -20,7 +20,6 @@ from pathlib import Path
 
 from data_collection.backends import Backend, backend, backends
 from data_collection.backends.oneapi import OneApi
-from data_collection.commands import exit_code
 from data_collection.pages import html
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
@@ -28,7 +27,7 @@ from data_collection.store.__main__ import DEFAULT
 from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
-from hetbench.errors import UnknownNameError
+from hetbench.errors import UnknownNameError, exit_code
 from hetbench.staging import staged
 
 WRITTEN = ("report.json", "summary.html")

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.backends import backends, picked
-from data_collection.commands import exit_code
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.tasks import Task
@@ -33,7 +32,7 @@ from data_collection.tune.report import Report
 from data_collection.tune.search import METHODS, check
 from data_collection.tune.space import AXES, Subject, space_for
 from data_collection.tune.trials import Tuner, best_of
-from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.errors import InvalidInputError, UnknownNameError, exit_code
 from hetbench.models import model
 from hetbench.operators import operator_type
 from hetbench.schema import PHASES

@@ -1,0 +1,1 @@
+"""Searches over hetbench's spaces without the hardware: problems, methods, results; run from the checkout."""

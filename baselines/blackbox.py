@@ -1,0 +1,110 @@
+"""hetbench as a Syne Tune blackbox: for its simulator, where repeats of a measurement are the fidelity.
+
+    blackbox = HetBenchBlackbox("gpt-s", ["loss_proxy", "latency@cann"])
+    backend = UserBlackboxBackend(blackbox, elapsed_time_attr="elapsed")
+
+Syne Tune minimises or maximises all metrics alike, so objectives of which more is better come negated, under a name
+with a minus before it. Where a constraint is broken, an objective is at its reference point or its worse value, and
+further by the share of the limit that it is missed by times the range of the objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from syne_tune.blackbox_repository.blackbox import Blackbox
+from syne_tune.config_space import choice, ordinal, randint
+
+from baselines.problems import REPEATS, WARM_UP, Problem, problem
+from hetbench.spaces import Parameter, Space
+
+__all__ = ["HetBenchBlackbox", "configuration_space"]
+
+Array = NDArray[np.float64]
+_DRAWN = ("latency", "energy", "power", "throughput")
+
+
+def configuration_space(space: Space) -> dict[str, Any]:
+    """Syne Tune's domains of a space's parameters, by their names; what an architecture lacks is ignored."""
+    return {each.name: _domain(each) for each in space.parameters}
+
+
+def _domain(parameter: Parameter) -> Any:
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in parameter.choices)
+    if numbers and len(parameter.choices) > 1:
+        return ordinal(list(parameter.choices), kind="equal")
+    return choice(list(parameter.choices))
+
+
+class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
+    """Objectives of architectures, and `elapsed`: simulated seconds of the warm-up and the repeats so far on each chip
+    of the problem, one chip after another.
+
+    Predictions are deterministic, so every repeat shows the same value. With `noise_seed`, a measurement of r repeats
+    is the mean of r draws from the predictive distribution of what was predicted, the same for the same seed and
+    architecture.
+    """
+
+    def __init__(
+        self, space: str | Problem, objectives: Sequence[str] = (), constraints: Sequence[str] = (), *,
+        repeats: int = REPEATS, noise_seed: int | None = None, quality: str | None = None,
+        setting: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.problem = (space if isinstance(space, Problem) else
+                        problem(space, objectives, constraints, quality, setting))  # fmt: skip
+        self.repeats, self.noise_seed = repeats, noise_seed
+        names = [f"-{each.name}" if each.sign < 0 else each.name for each in self.problem.objectives]
+        super().__init__(
+            configuration_space=configuration_space(self.problem.space),
+            fidelity_space={"repeats": randint(1, repeats)}, objectives_names=[*names, "elapsed"],
+        )  # fmt: skip
+
+    @property
+    def fidelity_values(self) -> NDArray[np.int64]:
+        """Repeats 1 .. R."""
+        return np.arange(1, self.repeats + 1)
+
+    def _objective_function(
+        self, configuration: dict[str, Any], fidelity: dict[str, Any] | None = None, seed: int | None = None
+    ) -> Any:
+        codes = self._codes(configuration)
+        found = self.problem.evaluate(codes)
+        shown = np.repeat(self._penalised(found)[0][None], self.repeats, axis=0)  # [repeats, objectives]
+        if self.noise_seed is not None and found.feasible[0]:
+            shown = self._noisy(codes, shown, seed)
+        elapsed = (WARM_UP + self.fidelity_values) * found.call_s[0]
+        table = np.column_stack((shown, elapsed))
+        if fidelity is None:
+            return table
+        row = table[int(fidelity["repeats"]) - 1]
+        return dict(zip(self.objectives_names, map(float, row), strict=True))
+
+    def _codes(self, configuration: Mapping[str, Any]) -> NDArray[np.int64]:
+        columns = self.problem.space.parameters
+        row = [each.choices.index(_plain(configuration[each.name])) for each in columns]
+        return self.problem.space.canonical(np.array([row], dtype=np.int64))
+
+    def _penalised(self, found: Any) -> Array:
+        """Objectives as minimised, in their own units, [n, objectives]."""
+        scale = self.problem.scale
+        ideal, reference = np.array(scale.ideal), np.array(scale.reference)
+        out: Array = ideal + scale.scores(found) * (reference - ideal)
+        return out
+
+    def _noisy(self, codes: NDArray[np.int64], shown: Array, seed: int | None) -> Array:
+        """Running means over repeats of draws of what is predicted; proxies and exact figures stay as they are."""
+        entropy = [int(self.noise_seed or 0), int(seed or 0), *codes[0].tolist()]
+        drawn = shown.copy()
+        for column, asked in enumerate(self.problem.objectives):
+            if asked.metric in _DRAWN:
+                own = int(np.random.SeedSequence([column, *entropy]).generate_state(1)[0])
+                draws = self.problem.query(codes, asked, sample=self.repeats, seed=own)[0]
+                drawn[:, column] = asked.sign * np.cumsum(draws) / self.fidelity_values
+        return drawn
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
