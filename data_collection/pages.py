@@ -1,19 +1,13 @@
-"""Pages: one list of parts, written as Markdown or as one self-contained HTML file; and folders that appear whole."""
+"""Pages: one list of parts, written as Markdown or as one self-contained HTML file."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import Any
 
-from hetbench.errors import InvalidInputError
-
-__all__ = ["Chart", "Heading", "Part", "Table", "Text", "html", "markdown", "shown", "staged"]
+__all__ = ["Chart", "Heading", "Part", "Table", "Text", "html", "markdown", "shown"]
 
 DASH = "–"
 _STYLE = """
@@ -152,31 +146,3 @@ def _chart(part: Chart, place: int) -> str:
                                 config={"displayModeBar": False, "responsive": True})  # fmt: skip
     label = escape(f"Chart: {part.title}. The table beside it holds the same numbers.")
     return f'<div class="wide"><div class="chart" role="img" aria-label="{label}">{drawn}</div></div>'
-
-
-@contextmanager
-def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` at the end: it is there in full or as it was before.
-
-    What an earlier report left there is replaced; a folder that holds anything but `names` is refused.
-    """
-    folder = folder.resolve()
-    partial, old = (folder.with_name(f".{folder.name}.{kind}{os.getpid()}") for kind in ("new", "old"))
-    try:
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in names) if folder.exists() else []
-        if foreign:
-            raise InvalidInputError(f"{folder} holds {foreign[0]!r}, no report's. Name another directory: --output.")
-        partial.mkdir(parents=True)
-        yield partial
-        if folder.exists():
-            folder.rename(old)
-        partial.rename(folder)
-    except OSError as error:
-        raise InvalidInputError(
-            f"cannot write {folder}: {error.strerror or error}. Name a writable directory: --output DIR."
-        ) from None
-    finally:
-        if old.exists() and not folder.exists():
-            old.rename(folder)
-        for left in (partial, old):
-            shutil.rmtree(left, ignore_errors=True)

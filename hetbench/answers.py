@@ -15,10 +15,16 @@ from typing import Any
 
 from hetbench.errors import RefusedError
 
-__all__ = ["KINDS", "LEVELS", "Answer", "Answers"]
+__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers"]
 
 KINDS = ("measured", "predicted", "derived")
-LEVELS = ("A", "B", "C", "D")
+LEVEL_TEXTS = MappingProxyType({
+    "A": "this model, chip and setting was measured",
+    "B": "this chip has measured rows of these operators",
+    "C": "this chip has few of them or rows of related operators, or rows of whole models under this stack",
+    "D": "nothing of this chip was measured: its datasheet, and other chips' rows",
+})
+LEVELS = tuple(LEVEL_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +162,10 @@ def digits(value: float) -> str:
 
     >>> digits(0.012345), digits(1234567.0)
     ('0.0123', '1,234,567')
+    >>> digits(999.7)
+    '1,000'
     """
-    if abs(value) >= 1000:
+    if abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
 

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hetbench import auxiliary, cli_graph, cli_insight
+from hetbench import auxiliary, cli_graph, cli_insight, cli_page
 from hetbench.answers import Answer, Answers, digits, number
 from hetbench.api import HetBench
 from hetbench.chips import chips as all_chips
@@ -40,6 +40,7 @@ app = typer.Typer(
 
 app.add_typer(cli_graph.app, name="graph")
 app.add_typer(cli_insight.app)
+app.add_typer(cli_page.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChipFile = Annotated[Path | None, typer.Option(help="Datasheet (TOML or JSON) of a chip to add.")]

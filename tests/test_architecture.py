@@ -17,13 +17,15 @@ FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
 ORDER = (
-    "errors", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence", "signature",
-    "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces",
+    "errors", "staging", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence",
+    "signature", "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces",
     "composition", "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat",
     "predictors", "whole", "power", "migration", "question", "latency", "batch", "solve", "tables", "observe",
     "transfer", "sides", "shapley", "split", "coverage", "placement", "rooflines", "contributions", "attribution",
     "actions", "grounds", "plans", "formats", "variants", "effects", "plan_search", "advise",
-    "migrate", "fleet", "search", "tracing", "api", "explain", "cli_graph", "cli_insight", "cli", "__main__",
+    "migrate", "fleet", "search", "tracing", "api", "explain", "page_parts",
+    "page_svg", "page_data", "page_catalogue", "page_sections", "page", "page_site", "cli_graph", "cli_insight",
+    "cli_page", "cli", "__main__",
 )  # fmt: skip
 
 

@@ -13,13 +13,14 @@ import pytest
 pytest.importorskip("duckdb")
 pytest.importorskip("plotly")
 
-from data_collection.pages import Heading, Table, html, markdown, staged
+from data_collection.pages import Heading, Table, html, markdown
 from data_collection.report.__main__ import main
 from data_collection.report.compatibility import Match, match
 from data_collection.report.tables import Tables
 from data_collection.store import Row, connect, open_run, read
 from hetbench.api import HetBench
 from hetbench.errors import InvalidInputError
+from hetbench.staging import staged
 
 ROW = Row(
     kind="model", name="bert-tiny", batch=1, seq_len=128, precision="fp32", phase="inference", stack="eager",

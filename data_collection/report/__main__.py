@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_collection.backends._base import installed
-from data_collection.pages import Heading, Part, Table, Text, html, markdown, staged
+from data_collection.pages import Heading, Part, Table, Text, html, markdown
 from data_collection.profile.stacks import STACKS
 from data_collection.report import charts
 from data_collection.report.compatibility import RULE, matrix
@@ -24,6 +24,7 @@ from hetbench.chips import chip, default_chip
 from hetbench.errors import HetBenchError, RefusedError, UnknownNameError
 from hetbench.models import model, models
 from hetbench.schema import FAMILIES, precision
+from hetbench.staging import staged
 
 WRITTEN = ("report.md", "report.html")
 TITLE = "hetbench: measured on this machine"

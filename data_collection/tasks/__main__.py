@@ -20,7 +20,7 @@ from pathlib import Path
 
 from data_collection.backends import Backend, backend, backends
 from data_collection.backends.oneapi import OneApi
-from data_collection.pages import html, staged
+from data_collection.pages import html
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
 from data_collection.store.__main__ import DEFAULT
@@ -28,6 +28,7 @@ from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
 from hetbench.errors import UnknownNameError, exit_code
+from hetbench.staging import staged
 
 WRITTEN = ("report.json", "summary.html")
 
