@@ -207,7 +207,7 @@ def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str
         raise InvalidInputError("advice is for a chip: name one with target=.")
     table = graph.operators(*question.sizes)
     counts = {(row["op"], row["dtype"], tuple(sorted(row["dims"].items()))): row["count"] for row in table.rows()}
-    found = benches(table, question.chip, question.operators, predictor)
+    found = benches(table, question.chip, question.surrogate, predictor)
     by_group: dict[str, list[Bench]] = {}
     for key, each in found.items():
         by_group.setdefault(key[0], []).append(each.times(counts[key]))

@@ -15,6 +15,7 @@ from hetbench import advise as advice
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
+from hetbench.artifacts import chosen
 from hetbench.attribution import DEPTH, attribute
 from hetbench.batch import DERIVED, quality
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
@@ -49,9 +50,15 @@ class HetBench(ArchitectureQueries):
     params = 25,557,032 for resnet-50 (derived)
     """
 
-    def __init__(self, search_space: str | None = None) -> None:
-        """`search_space` is what `sample_arch`, `set_arch` and `query_batch` mean: a name of `hetbench.spaces`."""
+    def __init__(self, search_space: str | None = None, artifacts: str | Path | None = None) -> None:
+        """`search_space` is what `sample_arch`, `set_arch` and `query_batch` mean: a name of `hetbench.spaces`.
+
+        `artifacts` is a set of surrogates that `hetbench download` installed, by its name, or a folder of them; left
+        out, it is the set in the package. Raises `ArtifactError` where it is damaged or of another format.
+        """
         super().__init__(search_space)
+        self.artifacts = None if artifacts is None else chosen(artifacts)
+        """Folder of the surrogates; None for those in the package."""
         self._added: dict[str, Chip] = {}
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._observed = Observations()
@@ -122,7 +129,7 @@ class HetBench(ArchitectureQueries):
         }  # fmt: skip
         if kind.cost_class == "free":
             return Answer(0.0, "ms", kind="derived", notes=(*notes, f"{op} does nothing at inference"), **fields)
-        surrogate = self._conditioned or predictors.load()
+        surrogate = self._surrogate
         found = surrogate.predict(
             op, name, tables.checked_work(kind, sizes), chip, protocol=protocol, library=library, layout=layout,
             predictor=chosen,
@@ -137,7 +144,7 @@ class HetBench(ArchitectureQueries):
     def query_operators(self, table: Mapping[str, Sequence[Any]], predictor: str | None = None) -> dict[str, Any]:
         """Latency in ms of many operators: see `hetbench.tables.operators`."""
         return tables.operators(
-            table, lambda name: self.chip(name)[0], check_predictor(predictor), self._conditioned
+            table, lambda name: self.chip(name)[0], check_predictor(predictor), self._surrogate
         )
 
     def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -159,8 +166,9 @@ class HetBench(ArchitectureQueries):
         >>> min(before, 0.05) < after < max(before, 0.05)
         True
         """
-        found = self._observed.add(table, lambda name: self.chip(name)[0], predictors.load())
-        self._conditioned = predictors.load().given(self._observed.conditioned())
+        known = predictors.load(self.artifacts)
+        found = self._observed.add(table, lambda name: self.chip(name)[0], known)
+        self._conditioned = known.given(self._observed.conditioned(known))
         self._kept.clear()
         self._compiled.clear()
         return found
@@ -295,6 +303,11 @@ class HetBench(ArchitectureQueries):
                 return found, (f"{found.name} is the default chip of {name}: {why}",)
         return chip_named(name), ()
 
+    @property
+    def _surrogate(self) -> OperatorSurrogate:
+        """What predicts operators, conditioned on what was observed."""
+        return self._conditioned or predictors.load(self.artifacts)
+
     def _named(self, model: Any) -> Any:
         """The model, or that of `set_model`."""
         model = self._model if model is None else model
@@ -381,4 +394,4 @@ class HetBench(ArchitectureQueries):
     def _question(
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...]
     ) -> Question:
-        return replace(Question.build(graph, chip, options, notes), operators=self._conditioned)
+        return replace(Question.build(graph, chip, options, notes), artifacts=self.artifacts, operators=self._conditioned)

@@ -126,7 +126,7 @@ def _stage_one(
 ) -> tuple[OperatorShare, ...]:  # fmt: skip
     """Every distinct operator of every group on each chip, the longest on the target first."""
     made = [
-        {} if side is None else benches(graph.operators(*side.sizes), _placed(side), side.operators, predictor)
+        {} if side is None else benches(graph.operators(*side.sizes), _placed(side), side.surrogate, predictor)
         for side in (target, source)
     ]
     counts: dict[tuple[str, Signature], int] = {}
@@ -150,7 +150,7 @@ def _side(
     parts = split(question, chip, graph, predictor)
     ms = np.array([parts.each[signature(node.op, node.dtype, node.dims)] for node in working])
     scale = answer.value / (parts.call_ms + ms.sum())
-    surrogate = question.operators or predictors.load()
+    surrogate = question.surrogate
     floor = launch_floor(surrogate.floors, chip, "vector", PROTOCOL)
     alone = scale * ms
     if fuses(str(answer.stack)):

@@ -162,7 +162,7 @@ class Compiled:
         work = derived(self.space, codes, self.tables.setting)
         shape = (slice(None), *[None] * (ms.ndim - 1))
         flops, moved = work["flops"][shape], work["bytes"][shape]
-        watts = power.drawn(flops, moved, ms, self.chip, self.question.precision)
+        watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
     def _pieces(self, tables: _Tables) -> Array:
@@ -172,7 +172,7 @@ class Compiled:
 
     def _sum_piece(self, table: OperatorTable) -> Array:
         """value, lower, upper, launches and ms at each level."""
-        surrogate = self.question.operators or predictors.load()
+        surrogate = self.question.surrogate
         found = surrogate.predict_model(table, self.chip, protocol=PROTOCOL, predictor=self.predictor)
         levels = [found.by_level.get(level, 0.0) for level in _LEVELS]
         return np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
@@ -185,7 +185,7 @@ class Compiled:
 
     @cached_property
     def _group(self) -> whole.Group:
-        return whole.load().group(whole.group_of(self.chip.family, self.question.phase))
+        return self.question.whole.group(whole.group_of(self.chip.family, self.question.phase))
 
     @cached_property
     def _labels(self) -> tuple[str, str]:
@@ -208,7 +208,7 @@ class Compiled:
         value, lower, upper, _, *by_level = totals.T
         covered = np.cumsum(np.stack(by_level), axis=0) >= predictors.COVERED * value
         level = np.array(list(_LEVELS))[covered.argmax(axis=0)]
-        known = (self.question.operators or predictors.load()).interval_level
+        known = self.question.surrogate.interval_level
         low, high = (at_confidence(value, bound, known, self.question.confidence) for bound in (lower, upper))
         return Columns(value, low, high, level)
 
@@ -218,7 +218,7 @@ class Compiled:
         pieces, sums = totals[:, :networks].T, totals[:, networks:]
         value = np.maximum(np.exp(group.log_ms(pieces, sums, batch, labels)), sums[:, 0])
         far = group.beyond(sums[:, 1], labels[0])
-        known = whole.load().level(self.chip, self.question.phase, str(self.stack), self.question.precision)
+        known = self.question.whole.level(self.chip, self.question.phase, str(self.stack), self.question.precision)
         level = np.where(far, "D", str(known))
         ends = np.empty((2, len(value)))
         kind = self.question.phase if self.question.phase in whole.GENERATION else str(self.stack)

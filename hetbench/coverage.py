@@ -164,7 +164,7 @@ def report(graph: ModelGraph, question: Question) -> CoverageReport:
 
 def _times(graph: ModelGraph, question: Question, chip: Chip) -> tuple[Mapping[Signature, float], tuple[str, ...]]:
     """ms of one eager run of each distinct operator, or why there is none."""
-    surrogate, table = question.operators or predictors.load(), graph.operators(*question.sizes)
+    surrogate, table = question.surrogate, graph.operators(*question.sizes)
     try:
         parts = surrogate.parts(table, chip, PROTOCOL, "auto")
     except RefusedError as why:

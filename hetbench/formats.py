@@ -68,7 +68,7 @@ class Base:
     @property
     def surrogate(self) -> predictors.OperatorSurrogate:
         """The operator surrogate that answers."""
-        return self.question.operators or predictors.load()
+        return self.question.surrogate
 
     def summed(self, values: Floats) -> Floats:
         """Values of the operators [operators], added up by group [groups]."""
@@ -178,7 +178,7 @@ def _ratio(sums: Sums, own: Sums, name: str) -> float:
 
 def _sums(graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> dict[str, tuple[Floats, str]]:
     """Operator type -> ms [3] of all its eager launches, and the weakest level among them."""
-    surrogate, found = question.operators or predictors.load(), dict[str, tuple[Floats, str]]()
+    surrogate, found = question.surrogate, dict[str, tuple[Floats, str]]()
     for _, groups, choices, which, bounds in surrogate.parts(
         graph.operators(*question.sizes), chip, PROTOCOL, predictor
     ):

@@ -14,7 +14,7 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
-from hetbench import predictors, whole
+from hetbench import whole
 from hetbench.chips import Chip
 from hetbench.graph import ModelGraph
 from hetbench.question import DEFAULT_STACK, Question
@@ -70,7 +70,7 @@ def taught(question: Question, chip: Chip) -> str | None:
     """
     if not question.batch:
         return None
-    surrogate, stack = whole.load(), question.stack
+    surrogate, stack = question.whole, question.stack
     level = surrogate.level(chip, question.phase, stack, question.precision)
     stand_in = _STAND_INS.get((stack, question.precision))
     if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
@@ -86,24 +86,24 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
     if stack is None or not question.batch:
         return None
     notes = () if stack == question.stack else (f"{stack} of {chip.name} stands in for {question.stack}",)
-    found = _predicted(graph, question.sizes, chip, stack, question.confidence)
+    found = _predicted(question.whole, graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:
-        alone = _predicted(graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
+        alone = _predicted(question.whole, graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
         if alone.value > found.value:
             found, notes = alone, (*notes, "as slow as batch 1")
     return Latency(
-        found.value, found.lower, found.upper, found.level, found.support, f"{whole.load().id}/whole", question.stack,
+        found.value, found.lower, found.upper, found.level, found.support, f"{question.whole.id}/whole", question.stack,
         "wall", dict(found.by_operator), (*notes, found.source),
     )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
 def _predicted(
-    graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str, confidence: float
+    surrogate: whole.Whole, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str, confidence: float
 ) -> whole.WholePrediction:
     """One call of the model; kept, since every batch asks for batch 1 too."""
     batch, *_, precision, phase = sizes
-    return whole.load().predict(
+    return surrogate.predict(
         [(1.0, graph.operators(*sizes))], chip, phase=phase, stack=stack, precision=precision, batch=batch,
         confidence=confidence,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def _summed(
     question: Question, chip: Chip, graph: ModelGraph, predictor: str, notes: tuple[str, ...] = ()
 ) -> Latency:
     """The sum over the operator graph, each operator launched eagerly."""
-    surrogate = question.operators or predictors.load()
+    surrogate = question.surrogate
     table = graph.operators(*question.sizes)
     found = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
     notes = (*notes, _levels(found.by_level))

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench import rgat
 from hetbench.chips import Chip
 from hetbench.conditioning import Conditioned, Rows
 from hetbench.errors import HetBenchError, InvalidInputError
@@ -85,9 +84,9 @@ class Observations:
                 out.value[at] = value
                 taken.setdefault(chip.name, []).append((seen, np.log(measured[at] / value)))
 
-    def conditioned(self) -> dict[str, Conditioned]:
+    def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Conditioned]:
         """What the observed rows say of each chip."""
-        scale = rgat.load().scale
+        scale = surrogate.network.scale
         found = {}
         for chip, parts in self._by_chip.items():
             columns = {

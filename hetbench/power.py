@@ -15,12 +15,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench import artifacts
 from hetbench.chips import Chip
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.features import chip_facts
@@ -30,7 +31,7 @@ __all__ = [
     "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
 ]  # fmt: skip
 
-FORMAT = 1
+FORMAT = artifacts.FORMATS["power.json"]
 HIGHEST = 1.05
 """No board draws more of its TDP for long: of 542 thousand measured operators none exceeds 1.03."""
 
@@ -95,14 +96,14 @@ class PowerSurrogate:
     interval_level: float
 
 
-@lru_cache(maxsize=1)
-def load() -> PowerSurrogate:
-    """The surrogate of the catalogue; `ArtifactError` where its file is missing or of another format.
+@lru_cache(maxsize=4)
+def load(folder: Path | None = None) -> PowerSurrogate:
+    """The surrogate of a folder, by default the one shipped with hetbench; `ArtifactError` where its file is missing or of another format.
 
     >>> bool(load().law.share(0.5, 0.5) > load().law.share(0.1, 0.1))
     True
     """
-    path = files("hetbench") / "catalog" / "surrogates" / "power.json"
+    path = (folder or artifacts.EMBEDDED) / "power.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -131,7 +132,7 @@ def utilisation(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, preci
 
 def watts(
     flops: float, moved_bytes: float, latency_ms: float, chip: Chip, precision: str, *,
-    between_ms: tuple[float, float] | None = None,
+    between_ms: tuple[float, float] | None = None, surrogate: PowerSurrogate | None = None,
 ) -> Estimate:  # fmt: skip
     """Mean board watts of a pass of so many flops and bytes in so many milliseconds.
 
@@ -144,12 +145,12 @@ def watts(
     >>> idle.value < busy.value <= 400, busy.level
     (True, 'D')
     """
-    return _estimate(Pass(flops, moved_bytes, latency_ms, *(between_ms or ())), chip, precision, _at_watts)
+    return _estimate(Pass(flops, moved_bytes, latency_ms, *(between_ms or ())), chip, precision, _at_watts, surrogate)
 
 
 def joules(
     flops: float, moved_bytes: float, latency_ms: float, chip: Chip, precision: str, *,
-    between_ms: tuple[float, float] | None = None,
+    between_ms: tuple[float, float] | None = None, surrogate: PowerSurrogate | None = None,
 ) -> Estimate:  # fmt: skip
     """Energy of one pass: watts x seconds. A longer pass draws fewer watts, so that the interval is less than the
     product of both intervals.
@@ -159,7 +160,7 @@ def joules(
     >>> round(joules(*case).value / watts(*case).value, 9)
     0.002
     """
-    return _estimate(Pass(flops, moved_bytes, latency_ms, *(between_ms or ())), chip, precision, _at_joules)
+    return _estimate(Pass(flops, moved_bytes, latency_ms, *(between_ms or ())), chip, precision, _at_joules, surrogate)
 
 
 def _at_watts(drawn: float, latency_ms: float) -> float:
@@ -170,7 +171,9 @@ def _at_joules(drawn: float, latency_ms: float) -> float:
     return drawn * latency_ms / 1e3
 
 
-def drawn(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str) -> NDArray[np.float64]:
+def drawn(
+    flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str, surrogate: PowerSurrogate | None = None
+) -> NDArray[np.float64]:
     """Watts of many passes at once, without intervals; arrays of one shape.
 
     >>> from hetbench.chips import chip
@@ -178,7 +181,7 @@ def drawn(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: 
     True
     """
     tdp = _tdp(Pass(0.0, 0.0, 1.0), chip, precision)
-    surrogate = load()
+    surrogate = surrogate or load()
     _, factor, _ = surrogate.chips.get(chip.name, ("D", 1.0, 0))
     out: NDArray[np.float64] = tdp * surrogate.law.share(
         *utilisation(flops, moved_bytes, latency_ms, chip, precision), factor
@@ -186,10 +189,12 @@ def drawn(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: 
     return out
 
 
-def _estimate(work: Pass, chip: Chip, precision: str, of: Callable[[float, float], float]) -> Estimate:
+def _estimate(
+    work: Pass, chip: Chip, precision: str, of: Callable[[float, float], float], surrogate: PowerSurrogate | None
+) -> Estimate:
     """Value and interval of a quantity `of` (watts, latency): band of the level and latency bounds in quadrature."""
     tdp = _tdp(work, chip, precision)
-    surrogate = load()
+    surrogate = surrogate or load()
     level, factor, support = surrogate.chips.get(chip.name, ("D", 1.0, 0))
     low, high = surrogate.bands[level]
 

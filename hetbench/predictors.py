@@ -12,15 +12,14 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from importlib.resources import files
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench import rgat
+from hetbench import artifacts, rgat
 from hetbench.chips import Chip
 from hetbench.conditioning import Conditioned, Rows
 from hetbench.errors import ArtifactError, RefusedError
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
 FLOOR_QUANTILE = 0.02
-FORMAT = 1
+FORMAT = artifacts.FORMATS["operators.json"]
 DEVICE_PROTOCOLS = ("kernel", "graph")
 USUAL_MHZ = 1500.0  # of chips whose clock is not stated
 COVERED = 0.9  # share of the predicted time that a model's level must cover
@@ -154,6 +153,11 @@ class OperatorSurrogate:
         made.observed = observed
         return made
 
+    @cached_property
+    def network(self) -> rgat.Rgat:
+        """The network of the folder; that of the package where a folder of one training run holds none."""
+        return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
+
     def head(self, cls: str) -> Head:
         """The arrays of one class, read on first use."""
         if cls not in self._heads:
@@ -245,7 +249,7 @@ class OperatorSurrogate:
             asked = self.kernel_rows(cls, shared, chip, protocol, choices, which)
             offset, variance = self.observed[chip.name].both(asked)
             out[0] *= np.exp(offset)
-            width = rgat.load().spec["width"][cls] * np.sqrt(variance)
+            width = self.network.spec["width"][cls] * np.sqrt(variance)
             out[1], out[2] = out[0] * np.exp(-width), out[0] * np.exp(width)
         return out[0], out[1], out[2]
 
@@ -256,7 +260,7 @@ class OperatorSurrogate:
         share = np.array([c.rgat for c in choices])[which]
         if not share.any():
             return head.predict(name, made, choices, which)
-        decoded = rgat.load().decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
+        decoded = self.network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
         if (share == 1).all():
             return decoded.mean
         return (1 - share) * head.predict(name, made, choices, which) + share * decoded.mean
@@ -266,7 +270,7 @@ class OperatorSurrogate:
         which: NDArray[np.int64],
     ) -> Rows:  # fmt: skip
         """Rows of one class as the kernel of `hetbench.conditioning` sees them."""
-        network = rgat.load()
+        network = self.network
         made = features(cls, shared, self._facts(cls, chip, choices, which))
         decoded = network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
         cells = np.array([f"{c.op}|{c.dtype}|{protocol}" for c in choices])[which]
@@ -345,7 +349,7 @@ class OperatorSurrogate:
         found = self._ratio(cls, op, dtype, chip, protocol)
         if predictor != "auto" or not np.isnan(found.constant):  # a family without rows takes the median of three
             return found
-        share = rgat.load().spec["share"][cls]
+        share = self.network.spec["share"][cls]
         source = f"{found.source}; {share:.0%} RGAT, which erred least on dies never seen" if share else found.source
         return replace(found, rgat=share, source=source)
 
@@ -388,7 +392,7 @@ def _first(table: Mapping[str, float], names: Sequence[str], default: float) -> 
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> OperatorSurrogate:
     """The surrogates of a folder, by default those shipped with hetbench."""
-    path = folder or Path(str(files("hetbench") / "catalog" / "surrogates"))
+    path = folder or artifacts.EMBEDDED
     if not (path / "operators.json").exists():
         raise ArtifactError(f"{path} holds no operators.json; train one with `python -m surrogates.train --out {path}`")
     return OperatorSurrogate(path)

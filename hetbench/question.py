@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from operator import index
-from typing import TYPE_CHECKING, Any, TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
-from hetbench import schema
+from hetbench import power, predictors, schema, whole
 from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import ModelGraph, load
 from hetbench.models import models
 from hetbench.schema import PHASES, PRECISIONS
-
-if TYPE_CHECKING:
-    from hetbench.predictors import OperatorSurrogate
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
            "default_precision", "default_stack"]
@@ -66,7 +64,9 @@ class Question:
     """Whether the stack is the usual one, because the caller named none."""
     confidence: float = 0.9
     """Share of true values that intervals are to hold."""
-    operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
+    artifacts: Path | None = None
+    """Folder of the surrogates that answer; None for those in the package."""
+    operators: predictors.OperatorSurrogate | None = field(default=None, compare=False, repr=False)
     """Surrogates conditioned on the caller's own measurements; None for those of the artefact."""
 
     @classmethod
@@ -95,6 +95,21 @@ class Question:
             graph.name, chip, *sized, precision, phase, str(stack or default_stack(chip, phase)).lower(), notes,
             not stack, check_confidence(options.get("confidence")),
         )  # fmt: skip
+
+    @property
+    def surrogate(self) -> predictors.OperatorSurrogate:
+        """What predicts operators."""
+        return self.operators or predictors.load(self.artifacts)
+
+    @property
+    def whole(self) -> whole.Whole:
+        """What predicts whole models."""
+        return whole.load(self.artifacts)
+
+    @property
+    def power(self) -> power.PowerSurrogate:
+        """What predicts board power."""
+        return power.load(self.artifacts)
 
     @property
     def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:

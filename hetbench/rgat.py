@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench import artifacts
 from hetbench.errors import ArtifactError
 from hetbench.features import CLASSES
 from hetbench.perceptron import silu
@@ -25,7 +25,7 @@ from hetbench.schema import PRECISIONS, PROTOCOLS
 
 __all__ = ["CLIP", "COLUMNS", "NOISE_FLOOR", "Decoded", "Rgat", "load"]
 
-FORMAT = 1
+FORMAT = artifacts.FORMATS["rgat.json"]
 COLUMNS = 64  # physics features of the widest class, padded
 CLIP = 6.0  # standard deviations: features further out count as this far
 NOISE_FLOOR = 0.02  # of log latency: no measurement repeats better
@@ -95,7 +95,7 @@ class Rgat:
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> Rgat:
     """The network of a folder, by default the one shipped with hetbench."""
-    path = folder or Path(str(files("hetbench") / "catalog" / "surrogates"))
+    path = folder or artifacts.EMBEDDED
     try:
         spec = json.loads((path / "rgat.json").read_text())
         with np.load(path / "rgat.npz", allow_pickle=False) as stored:

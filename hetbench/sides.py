@@ -71,7 +71,7 @@ def _scaled(
     if math.isnan(value):
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
     there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    factor, why = carried(value, origin.value, _placed(source), _placed(target))
+    factor, why = carried(value, origin.value, _placed(source), _placed(target), target.artifacts)
     notes = [why]
     for side in (target, source):
         row = solve(side, graph, metric, predictor)

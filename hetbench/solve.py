@@ -14,7 +14,7 @@ from functools import lru_cache
 from statistics import median
 from typing import Any
 
-from hetbench import evidence, migration, power, whole
+from hetbench import evidence, migration, power
 from hetbench.answers import Answer, digits
 from hetbench.chips import Chip
 from hetbench.errors import RefusedError
@@ -96,8 +96,10 @@ def _of_pass(
 ) -> Answer:
     chip, table = _chip_of(question, metric), graph.operators(*question.sizes)
     between = None if passed.lower is None or passed.upper is None else (passed.lower, passed.upper)
-    found = law(table.flops, table.bytes, passed.value, chip, question.precision, between_ms=between)
-    known = power.load()
+    known = question.power
+    found = law(
+        table.flops, table.bytes, passed.value, chip, question.precision, between_ms=between, surrogate=known
+    )  # fmt: skip
     lower, upper = (
         at_confidence(found.value, bound, known.interval_level, question.confidence)
         for bound in (found.lower, found.upper)
@@ -261,7 +263,7 @@ def _rows_of(question: Question) -> tuple[evidence.Row, ...]:
 def _no_stack(question: Question, graph: ModelGraph) -> str:
     chip = _chip_of(question, "latency")
     known = [row for row in _rows_of(question) if row.use == "answer" and row.stack is not None]
-    taught = whole.load().stacks(chip, question.phase)
+    taught = question.whole.stacks(chip, question.phase)
     text = (
         f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it, and no row "
         f"teaches it for {question.phase} on {chip.family}. Predicted there: {', '.join((DEFAULT_STACK, *taught))}."

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench import predictors, whole
+from hetbench import whole
 from hetbench.chips import Chip
 from hetbench.composition import composition
 from hetbench.features import by_class
@@ -72,7 +72,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     table = graph.operators(*question.sizes)
     stack = taught(question, chip) if predictor in WHOLE else None
     if stack is None:
-        surrogate = question.operators or predictors.load()
+        surrogate = question.surrogate
         parts = surrogate.parts(table, chip, PROTOCOL, predictor)
         call_ms, ms = 0.0, np.concatenate([bounds[0] for *_, bounds in parts])
     else:
@@ -85,7 +85,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
 
 def _learned(question: Question, chip: Chip, table: OperatorTable, stack: str) -> tuple[float, Any]:
     """ms of the call's overhead, and of each row times its count [rows], as the whole-model surrogate has them."""
-    surrogate = whole.load()
+    surrogate = question.whole
     group = surrogate.group(whole.group_of(chip.family, question.phase))
     labels = group.label(chip.name, stack, question.precision)
     made, batch = composition([(1.0, table)], chip), question.batch or 1

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hetbench import artifacts
 from hetbench.chips import Chip
 from hetbench.errors import ArtifactError
 
 __all__ = ["Transfer", "carried", "transfer"]
 
-FORMAT = 1
+FORMAT = artifacts.FORMATS["transfer.json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Transfer:
     why: str
 
 
-def transfer(source: Chip, target: Chip) -> Transfer:
-    """The exponent between two chips, and where it comes from.
+def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
+    """The exponent between two chips, and where it comes from; `folder` holds another artefact set.
 
     >>> from hetbench.chips import chip
     >>> transfer(chip("cuda"), chip("cuda")).exponent
@@ -42,7 +42,7 @@ def transfer(source: Chip, target: Chip) -> Transfer:
     """
     if source.name == target.name:
         return Transfer(1.0, "the same chip")
-    table = _table()
+    table = _table(folder or artifacts.EMBEDDED)
     relation = "same family" if source.family == target.family else "other family"
     pair = f"{source.family}>{target.family}"
     name = pair if pair in table["exponents"] else relation
@@ -54,14 +54,16 @@ def transfer(source: Chip, target: Chip) -> Transfer:
     return Transfer(float(table["exponents"][name]), why)
 
 
-def carried(measured: float, predicted: float, source: Chip, target: Chip) -> tuple[float, str]:
+def carried(
+    measured: float, predicted: float, source: Chip, target: Chip, folder: Path | None = None
+) -> tuple[float, str]:
     """The factor on a prediction for the target where the source measured one figure and another was predicted.
 
     >>> from hetbench.chips import chip
     >>> carried(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
     1.5
     """
-    known = transfer(source, target)
+    known = transfer(source, target, folder)
     factor = (measured / predicted) ** known.exponent
     return factor, (
         f"{measured:g} measured by the caller on {source.name} / {predicted:.4g} predicted there, to the power "
@@ -69,9 +71,9 @@ def carried(measured: float, predicted: float, source: Chip, target: Chip) -> tu
     )
 
 
-@lru_cache(maxsize=1)
-def _table() -> dict[str, Any]:
-    path = Path(str(files("hetbench") / "catalog" / "surrogates" / "transfer.json"))
+@lru_cache(maxsize=4)
+def _table(folder: Path) -> dict[str, Any]:
+    path = folder / "transfer.json"
     try:
         table = json.loads(path.read_text())
     except (OSError, ValueError) as error:

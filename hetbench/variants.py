@@ -241,7 +241,7 @@ def _taught(base: Base, stack: str, precision: str) -> str | None:
     """C where whole models were measured under the stack on the chip, D where on another of its family, else None."""
     if base.question.batch is None or not base.chip.bandwidth:
         return None
-    spec = whole.load().groups.get(whole.group_of(base.chip.family, base.question.phase), {"cells": {}})
+    spec = base.question.whole.groups.get(whole.group_of(base.chip.family, base.question.phase), {"cells": {}})
     cells = [name.split("|") for name in spec["cells"]]
     where = {chip for chip, *label in cells if label == [stack, precision]}
     if base.chip.name in where:
@@ -253,7 +253,7 @@ def _taught(base: Base, stack: str, precision: str) -> str | None:
 def _whole(base: Base, chip: Chip, stack: str, precision: str) -> whole.WholePrediction:
     question = base.question
     table = base.graph.operators(*question.sizes[:3], precision, question.phase)
-    return whole.load().predict(
+    return question.whole.predict(
         [(1.0, table)], chip, phase=question.phase, stack=stack, precision=precision, batch=question.batch or 1,
         confidence=question.confidence,
     )  # fmt: skip

@@ -13,13 +13,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench import artifacts
 from hetbench.chips import Chip
 from hetbench.composition import Composition, composition, summaries
 from hetbench.errors import ArtifactError
@@ -34,7 +34,7 @@ __all__ = [
     "load",
 ]  # fmt: skip
 
-FORMAT = 1
+FORMAT = artifacts.FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
 CLIP = 5.0  # standard deviations: features further out count as this far
 FACTOR = 6.0  # |log factor| of an operator at most
@@ -283,7 +283,7 @@ class Whole:
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> Whole:
     """The surrogates of a folder, by default those shipped with hetbench."""
-    path = folder or Path(str(files("hetbench") / "catalog" / "surrogates"))
+    path = folder or artifacts.EMBEDDED
     if not (path / "whole.json").exists():
         raise ArtifactError(f"{path} holds no whole.json; train one with `python -m surrogates.whole --out {path}`")
     return Whole(path)

@@ -1,0 +1,158 @@
+"""Fetch a set of surrogates, check every byte of it, and install it whole or not at all.
+
+What is fetched lies in a folder of its own under `artifacts.home()` until each file has the size and the sha256 that
+the manifest states, is of a format that runs no code, and is one that this hetbench reads. Then the folder is renamed
+to its place. Whatever goes wrong before leaves the installed sets and the package's as they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hetbench import artifacts
+from hetbench.artifacts import MANIFEST, ORIGIN, Entry, Installed, Manifest
+from hetbench.errors import ArtifactError, InvalidInputError
+from hetbench.remote import SOURCES, Remote, remote
+from hetbench.sniff import MAX_BYTES
+from hetbench.unpack import unpack
+
+__all__ = ["URL", "download", "source_of"]
+
+URL = "HETBENCH_ARTIFACTS_URL"
+"""Environment variable that names a source where none is given."""
+_MANIFEST_BYTES = 1_000_000
+
+
+def source_of(given: str | None) -> str:
+    """The source that was given, else that of the environment; `InvalidInputError` says how to give one."""
+    source = given or os.environ.get(URL)
+    if not source:
+        raise InvalidInputError(
+            "no source to download from: no public repository of hetbench is set up yet. The set in the package answers "
+            f"without a download. To fetch another: hetbench download [NAME] --from SOURCE, or set {URL}; SOURCE: "
+            f"{SOURCES}. `python -m surrogates.publish` makes one."
+        )
+    return source
+
+
+def download(source: str, name: str | None = None, say: Callable[[str], object] = lambda text: None) -> Installed:
+    """Install the set that a source holds, under its own name or another; the version is that of its content.
+
+    `say` is told each file that is fetched. Raises `InvalidInputError` for a source or name that cannot be meant and
+    `ArtifactError` for all else.
+
+    >>> download("file:///nowhere")
+    Traceback (most recent call last):
+    hetbench.errors.InvalidInputError: there is no /nowhere to fetch from. A set is fetched from hf://ORG/NAME[@REV], \
+gdrive://ID, https://..., file://....
+    """
+    place, wanted = remote(source), None if name is None else artifacts.set_name(name)
+    staging = artifacts.home() / ".partial" / hashlib.sha256(place.source.encode()).hexdigest()[:16]
+    try:
+        with _alone(staging):
+            folder = staging / "set"
+            manifest = (_archive if place.archive else _files)(place, folder, say)
+            try:
+                artifacts.verify(folder, sniff=True)
+            except ArtifactError as error:
+                shutil.rmtree(folder)  # so that the next attempt starts from nothing
+                raise ArtifactError(f"{place.source} is not installed: {error}".replace(f"{folder}", "it")) from None
+            origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat()}
+            (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+            found = _install(folder, wanted or manifest.name, manifest.version)
+        shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise artifacts.unwritable(staging, error) from None
+    return found
+
+
+@contextmanager
+def _alone(staging: Path) -> Iterator[None]:
+    """Hold the staging folder against other processes; where the system has no such locks, it is not held."""
+    staging.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (staging / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError("another process downloads the same set. Run the command again when it is done.") from None
+        yield
+
+
+def _archive(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifest:
+    """The manifest of an archive, its files unpacked into the folder; an archive that is not taken is discarded."""
+    path = folder.with_name("archive")
+    say(place.source)
+    place.fetch("", path, MAX_BYTES)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        unpack(path, folder)
+        if not (folder / MANIFEST).exists():
+            raise ArtifactError(f"it holds no {MANIFEST}. Make a set with: python -m surrogates.publish --to FILE.tar")
+        return Manifest.read(folder / MANIFEST)
+    except ArtifactError as error:
+        raise ArtifactError(f"{place.source} is not installed: {error}".replace(f"{folder}", "it")) from None
+    finally:
+        path.unlink()
+
+
+def _files(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifest:
+    """The manifest of a folder of files, each of them fetched unless an earlier attempt has it."""
+    folder.mkdir(exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)
+    place.fetch(MANIFEST, folder / MANIFEST, _MANIFEST_BYTES)
+    try:
+        manifest = Manifest.read(folder / MANIFEST)
+    except ArtifactError as error:
+        raise ArtifactError(f"{place.source} is not installed: {error}".replace(f"{folder}", "it")) from None
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if not _same(path, entry):
+            say(f"{name} {entry.bytes:,} bytes")
+            place.fetch(name, path, entry.bytes)
+        if not _same(path, entry):
+            size, digest = path.stat().st_size, artifacts.sha256_of(path)
+            path.unlink()
+            raise ArtifactError(
+                f"{place.source} is not installed: its {name} has {size:,} bytes and sha256 {digest}; its manifest says "
+                f"{entry.bytes:,} and {entry.sha256}. It was discarded. Run the command again; if it stays so, the set "
+                "is not the one that was published."
+            )
+    for path in folder.iterdir():
+        if path.name not in (MANIFEST, *manifest.files):  # of an earlier manifest
+            path.unlink()
+    return manifest
+
+
+def _same(path: Path, entry: Entry) -> bool:
+    return path.exists() and path.stat().st_size == entry.bytes and artifacts.sha256_of(path) == entry.sha256
+
+
+def _install(folder: Path, name: str, version: str) -> Installed:
+    """Put a checked folder in its place; a version that is there and whole stays."""
+    target = artifacts.home() / name / version
+    aside = target.with_name(f".{version}.old{os.getpid()}")
+    target.parent.mkdir(exist_ok=True)
+    if target.exists():
+        try:
+            artifacts.verify(target, sniff=True)
+        except ArtifactError:
+            target.rename(aside)
+    if not target.exists():
+        folder.rename(target)
+    shutil.rmtree(aside, ignore_errors=True)
+    found = Installed(name, version, target, current=True)
+    artifacts.make_current(found)
+    return found

@@ -1,0 +1,116 @@
+"""What a file of an artefact set may be: JSON, text, npz, safetensors or ONNX, by its name and by its bytes.
+
+None of these runs code when it is read. A pickle does, whatever its name; so a file is looked at, not only its suffix.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from numpy.lib import format as npy
+
+from hetbench.errors import ArtifactError
+
+__all__ = ["MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name"]
+
+MAX_BYTES = 2 * 1024**3
+"""Bytes of a whole set, also once it is expanded."""
+MAX_FILES = 500
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_PICKLE_PROTOCOLS = range(2, 6)  # 0 and 1 are text, which is neither JSON nor the start of a binary format here
+_HEADER_BYTES = 100_000_000
+
+
+def check_name(name: str) -> str:
+    """The name of a file of a set; `ArtifactError` for a path, a hidden file or a format that is not read.
+
+    >>> check_name("gemm.npz")
+    'gemm.npz'
+    """
+    if not _NAME.fullmatch(name):
+        raise ArtifactError(f"a set holds plain file names, no paths, hidden files or spaces; given: {name!r}.")
+    if Path(name).suffix not in SUFFIXES:
+        raise ArtifactError(
+            f"{name!r} is of a format that is not read: pickles and archives can run code. Read: {', '.join(SUFFIXES)}."
+        )
+    return name
+
+
+def check_file(path: Path) -> None:
+    """`ArtifactError` where a file is not what its suffix says, or holds a pickle."""
+    check_name(path.name)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(8)
+            if head[:1] == b"\x80" and head[1:2] and head[1] in _PICKLE_PROTOCOLS:
+                raise ArtifactError(f"{path.name} is a pickle, which can run code: it is never read.")
+            stream.seek(0)
+            _SNIFFED[path.suffix](path.name, stream)
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise ArtifactError(f"{path.name} is not what its suffix says: {error}.") from None
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def _json(name: str, stream: IO[bytes]) -> None:
+    json.loads(stream.read().decode("utf-8"))
+
+
+def _text(name: str, stream: IO[bytes]) -> None:
+    if "\0" in stream.read().decode("utf-8"):
+        raise ValueError("text holds no zero bytes")
+
+
+def _npz(name: str, stream: IO[bytes]) -> None:
+    """Arrays of numbers only, as large as they say, within the limit once expanded."""
+    with zipfile.ZipFile(stream) as stored:
+        members = stored.infolist()
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ArtifactError(f"{name} expands to more than {MAX_BYTES / 1e9:.1f} GB: it is not read.")
+        for member in members:
+            if not member.filename.endswith(".npy"):
+                kind = "a pickle" if member.filename.endswith((".pkl", ".pickle")) else "no array"
+                raise ArtifactError(f"{name} holds {member.filename!r}, {kind}: an npz holds arrays alone.")
+            with stored.open(member) as array:
+                _npy(f"{member.filename} of {name}", array, member.file_size)
+
+
+def _npy(name: str, stream: IO[bytes], size: int) -> None:
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(stream))
+    if read is None:
+        raise ValueError(f"{name} is an array of an unknown version")
+    shape, _, dtype = read(stream)
+    if dtype.hasobject:
+        raise ArtifactError(f"{name} holds Python objects, that is a pickle, which can run code: it is never read.")
+    count = 1
+    for length in shape:
+        count *= length
+    if min(shape, default=0) < 0 or stream.tell() + count * dtype.itemsize != size:
+        raise ValueError(f"{name} says shape {shape} of {dtype} in {size} bytes")
+
+
+def _safetensors(name: str, stream: IO[bytes]) -> None:
+    length = int.from_bytes(stream.read(8), "little")
+    if length > _HEADER_BYTES:
+        raise ValueError(f"its header claims {length} bytes")
+    header: Mapping[str, Any] = json.loads(stream.read(length).decode("utf-8"))
+    ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
+    if 8 + length + max(ends, default=0) != stream.seek(0, 2):
+        raise ValueError("its header and its size differ")
+
+
+def _onnx(name: str, stream: IO[bytes]) -> None:
+    if stream.read(1) != b"\x08":  # field 1 of a ModelProto, its IR version
+        raise ValueError("it starts like no ONNX model")
+
+
+_SNIFFED: Mapping[str, Callable[[str, IO[bytes]], None]] = {
+    ".json": _json, ".md": _text, ".npz": _npz, ".onnx": _onnx, ".safetensors": _safetensors,
+}  # fmt: skip
+SUFFIXES = tuple(_SNIFFED)
+"""Formats that a set may hold."""
