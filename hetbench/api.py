@@ -15,7 +15,7 @@ from hetbench import advise as advice
 from hetbench import auxiliary, predictors, schema, tables
 from hetbench import graph as graphs
 from hetbench.answers import Answer, Answers
-from hetbench.artifacts import chosen
+from hetbench.artifacts import folder_of
 from hetbench.attribution import DEPTH, attribute
 from hetbench.batch import DERIVED, quality
 from hetbench.chips import Chip, chips, default_chip, fold, load_chip
@@ -57,7 +57,7 @@ class HetBench(ArchitectureQueries):
         out, it is the set in the package. Raises `ArtifactError` where it is damaged or of another format.
         """
         super().__init__(search_space)
-        self.artifacts = None if artifacts is None else chosen(artifacts)
+        self.artifacts = None if artifacts is None else folder_of(artifacts)
         """Folder of the surrogates; None for those in the package."""
         self._added: dict[str, Chip] = {}
         self._kept: dict[tuple[Any, ...], Any] = {}

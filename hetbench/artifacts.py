@@ -1,6 +1,6 @@
-"""Sets of surrogates: the one in the package, those that `hetbench download` installed, and folders of the caller's own.
+"""Sets of surrogates: the one in the package, those that `hetbench download` installed, and folders of the caller's.
 
-A set is a folder of plain files and a `manifest.json` that states the size and the sha256 of each. Installed ones lie in
+A set is a folder of plain files and a `manifest.json` that states the size and sha256 of each. Installed ones lie in
 
     HOME/artifacts/NAME/VERSION        HOME: $HETBENCH_HOME, else $XDG_CACHE_HOME/hetbench, else ~/.cache/hetbench
 
@@ -89,6 +89,13 @@ class Manifest:
                 f"{path} lists {len(entries)} files of {found.bytes} bytes; read: at most {MAX_FILES} of {MAX_BYTES}."
             )
         return found
+
+    @classmethod
+    def of(cls, folder: Path, name: str, hetbench: str, commit: str) -> Manifest:
+        """The manifest of the files that lie in a folder."""
+        paths = sorted(path for path in folder.iterdir() if path.name not in _BESIDE)
+        listed = {check_name(path.name): Entry(path.stat().st_size, sha256_of(path)) for path in paths}
+        return cls(set_name(name), hetbench, commit, MappingProxyType(listed))
 
     @property
     def version(self) -> str:
@@ -190,7 +197,7 @@ def find(label: str) -> Installed:
             return each
     names = sorted({PACKAGED, *(each.name for each in known), *(each.label for each in known)})
     error = UnknownNameError("artefact set", label, names)
-    error.args = (f"{error} `hetbench download {label} --from SOURCE` installs one; a folder is named by a path, ./DIR.",)
+    error.args = (f"{error} `hetbench download {label} --from SOURCE` installs one; a folder is named as ./DIR.",)
     raise error
 
 
@@ -205,7 +212,7 @@ def folder_of(given: str | Path) -> Path:
     if isinstance(given, Path) or "/" in given or os.sep in given or given.startswith("."):
         folder = Path(given).expanduser().resolve()
         if not folder.is_dir():
-            raise InvalidInputError(f"there is no folder {folder}. `hetbench artifacts list` lists the sets with names.")
+            raise InvalidInputError(f"there is no folder {folder}. `hetbench artifacts list` lists the installed sets.")
     else:
         folder = find(given).folder
     _checked(folder)

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench import predictors
 from hetbench.answers import Answer, digits
 from hetbench.chips import Chip
 from hetbench.contributions import Attribution, GroupShare, OperatorShare

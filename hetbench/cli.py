@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hetbench import auxiliary, cli_graph, cli_insight, cli_page
+from hetbench import auxiliary, cli_artifacts, cli_graph, cli_insight, cli_page
 from hetbench.answers import Answer, Answers, digits, number
-from hetbench.api import HetBench
 from hetbench.chips import chips as all_chips
 from hetbench.chips import default_chip
+from hetbench.cli_artifacts import api as shell_api
 from hetbench.cli_graph import dim
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.explain import explain as explained
@@ -41,6 +41,7 @@ app = typer.Typer(
 app.add_typer(cli_graph.app, name="graph")
 app.add_typer(cli_insight.app)
 app.add_typer(cli_page.app)
+app.add_typer(cli_artifacts.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ChipFile = Annotated[Path | None, typer.Option(help="Datasheet (TOML or JSON) of a chip to add.")]
@@ -68,7 +69,7 @@ def query(
     as_json: Json = False,
 ) -> None:
     """How a model does on a chip, beside a source chip if one is named."""
-    api = HetBench()
+    api = shell_api()
     if chip_file is not None:
         added = api.add_chip(chip_file)
         target = target or added.name
@@ -101,7 +102,7 @@ def operator(
     as_json: Json = False,
 ) -> None:
     """Forward latency of one operator on a chip."""
-    api = HetBench()
+    api = shell_api()
     if chip_file is not None:
         added = api.add_chip(chip_file)
         device = device or added.name

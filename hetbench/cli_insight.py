@@ -11,6 +11,7 @@ import typer
 
 from hetbench.api import HetBench
 from hetbench.attribution import DEPTH, GROUPINGS
+from hetbench.cli_artifacts import api as shell_api
 from hetbench.errors import InvalidInputError
 from hetbench.migrate import OBJECTIVES
 from hetbench.plan_search import METHODS
@@ -157,7 +158,7 @@ def milliseconds(text: str) -> float:
 
 def _api(chip_file: Path | None) -> tuple[HetBench, str | None]:
     """The library with the chip of a datasheet added, and that chip's name."""
-    api = HetBench()
+    api = shell_api()
     return api, None if chip_file is None else api.add_chip(chip_file).name
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hetbench.api import HetBench
+from hetbench.cli_artifacts import api as shell_api
 from hetbench.cli_insight import (
     ChipFile,
     Confidence,
@@ -52,7 +52,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """One HTML page, complete without network: matrix, ranking, measurements, coverage, attribution, chip facts."""
-    api = HetBench()
+    api = shell_api()
     if chip_file is not None:
         added = api.add_chip(chip_file).name
         targets = targets if targets == "all" else f"{targets},{added}"
@@ -78,7 +78,7 @@ def dashboard(
     as_json: Json = False,
 ) -> None:
     """The whole catalogue on all chips as a static site: filters, search, a page for each model."""
-    data, size = write_site(HetBench(), output)
+    data, size = write_site(shell_api(), output)
     if as_json:
         print(json.dumps(data, allow_nan=False))
     else:

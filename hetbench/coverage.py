@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench import migration, predictors
+from hetbench import migration
 from hetbench.answers import digits
 from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError

@@ -35,9 +35,9 @@ def source_of(given: str | None) -> str:
     source = given or os.environ.get(URL)
     if not source:
         raise InvalidInputError(
-            "no source to download from: no public repository of hetbench is set up yet. The set in the package answers "
-            f"without a download. To fetch another: hetbench download [NAME] --from SOURCE, or set {URL}; SOURCE: "
-            f"{SOURCES}. `python -m surrogates.publish` makes one."
+            "no source to download from: hetbench has no public repository yet, and the set in the package answers "
+            f"without one. To fetch a set: hetbench download [NAME] --from SOURCE, or set {URL}; SOURCE is {SOURCES}. "
+            "`python -m surrogates.publish` makes one."
         )
     return source
 
@@ -63,7 +63,7 @@ gdrive://ID, https://..., file://....
                 artifacts.verify(folder, sniff=True)
             except ArtifactError as error:
                 shutil.rmtree(folder)  # so that the next attempt starts from nothing
-                raise ArtifactError(f"{place.source} is not installed: {error}".replace(f"{folder}", "it")) from None
+                raise _refused(place, folder, error) from None
             origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat()}
             (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
             found = _install(folder, wanted or manifest.name, manifest.version)
@@ -86,7 +86,7 @@ def _alone(staging: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ArtifactError("another process downloads the same set. Run the command again when it is done.") from None
+            raise ArtifactError("another process downloads this set. Run the command again when it is done.") from None
         yield
 
 
@@ -103,7 +103,7 @@ def _archive(place: Remote, folder: Path, say: Callable[[str], object]) -> Manif
             raise ArtifactError(f"it holds no {MANIFEST}. Make a set with: python -m surrogates.publish --to FILE.tar")
         return Manifest.read(folder / MANIFEST)
     except ArtifactError as error:
-        raise ArtifactError(f"{place.source} is not installed: {error}".replace(f"{folder}", "it")) from None
+        raise _refused(place, folder, error) from None
     finally:
         path.unlink()
 
@@ -116,7 +116,7 @@ def _files(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifes
     try:
         manifest = Manifest.read(folder / MANIFEST)
     except ArtifactError as error:
-        raise ArtifactError(f"{place.source} is not installed: {error}".replace(f"{folder}", "it")) from None
+        raise _refused(place, folder, error) from None
     for name, entry in manifest.files.items():
         path = folder / name
         if not _same(path, entry):
@@ -126,14 +126,20 @@ def _files(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifes
             size, digest = path.stat().st_size, artifacts.sha256_of(path)
             path.unlink()
             raise ArtifactError(
-                f"{place.source} is not installed: its {name} has {size:,} bytes and sha256 {digest}; its manifest says "
-                f"{entry.bytes:,} and {entry.sha256}. It was discarded. Run the command again; if it stays so, the set "
-                "is not the one that was published."
+                f"{place.source} is not installed: its {name} has {size} bytes and sha256 {digest}; its manifest says "
+                f"{entry.bytes} and {entry.sha256}. The file was discarded. Run the command again; if it stays so, the "
+                "set is not the one that was published."
             )
     for path in folder.iterdir():
         if path.name not in (MANIFEST, *manifest.files):  # of an earlier manifest
             path.unlink()
     return manifest
+
+
+def _refused(place: Remote, folder: Path, error: ArtifactError) -> ArtifactError:
+    """The error, said of the source instead of the folder that it was fetched to."""
+    why = str(error).replace(f"{folder}{os.sep}", "its ").replace(str(folder), "it")
+    return ArtifactError(f"{place.source} is not installed: {why}")
 
 
 def _same(path: Path, entry: Entry) -> bool:

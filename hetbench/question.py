@@ -18,7 +18,10 @@ from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graph import ModelGraph, load
 from hetbench.models import models
+from hetbench.power import PowerSurrogate
+from hetbench.predictors import OperatorSurrogate
 from hetbench.schema import PHASES, PRECISIONS
+from hetbench.whole import Whole
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
            "default_precision", "default_stack"]
@@ -66,7 +69,7 @@ class Question:
     """Share of true values that intervals are to hold."""
     artifacts: Path | None = None
     """Folder of the surrogates that answer; None for those in the package."""
-    operators: predictors.OperatorSurrogate | None = field(default=None, compare=False, repr=False)
+    operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
     """Surrogates conditioned on the caller's own measurements; None for those of the artefact."""
 
     @classmethod
@@ -97,17 +100,17 @@ class Question:
         )  # fmt: skip
 
     @property
-    def surrogate(self) -> predictors.OperatorSurrogate:
+    def surrogate(self) -> OperatorSurrogate:
         """What predicts operators."""
         return self.operators or predictors.load(self.artifacts)
 
     @property
-    def whole(self) -> whole.Whole:
+    def whole(self) -> Whole:
         """What predicts whole models."""
         return whole.load(self.artifacts)
 
     @property
-    def power(self) -> power.PowerSurrogate:
+    def power(self) -> PowerSurrogate:
         """What predicts board power."""
         return power.load(self.artifacts)
 

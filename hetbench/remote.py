@@ -2,7 +2,7 @@
 
     hf://ORG/NAME[@REV]     files of a repository, by `huggingface_hub` (pip install "hetbench[download]")
     gdrive://ID             one archive, by `gdown` (the same extra)
-    https://...             an archive (.tar, .tar.gz, .tgz, .zip), else a folder that holds manifest.json
+    https://...             an archive (.tar, .zip), else a folder that holds manifest.json
     file://...              the same on this machine; a plain path means this too
 
 Plain http is taken from this machine alone. What was fetched in part is gone on with: by HTTP ranges, or by what the
@@ -15,13 +15,14 @@ import http.client
 import os
 import re
 import shutil
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
@@ -31,7 +32,7 @@ __all__ = ["SOURCES", "Remote", "remote"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
 """What `--from` takes."""
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+_ARCHIVES = (".tar", ".zip")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _WAIT_S = 30.0
 _CHUNK = 1 << 20
@@ -139,10 +140,10 @@ class Hub:
         try:
             return work()
         except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:
-            why = str(error).strip().splitlines() or [type(error).__name__]
+            why = " ".join(str(error).split())[:300] or type(error).__name__
             where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise ArtifactError(
-                f"cannot fetch {self.source} from {where}: {why[0]} Check the name, the revision and the network; a "
+                f"cannot fetch {self.source} from {where}: {why} Check the name, the revision and the network; a "
                 f"private repository needs HF_TOKEN. {_AGAIN}"
             ) from None
 
@@ -201,13 +202,16 @@ class Web:
                 _check_secure(response.url)
                 _write(response, part, tag, start if response.status == 206 else 0, limit, url)
         except HTTPError as error:
-            part.unlink(missing_ok=True)
+            if error.code == 416 and start:  # the part is of another file
+                part.unlink()
+                return self.fetch(name, target, limit)
             raise ArtifactError(f"cannot fetch {url}: {error.code} {error.reason}. Check the address.") from None
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        except (URLError, ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
+            why = getattr(error, "reason", None) or error
             raise ArtifactError(f"cannot fetch {url}: {why}. Check the network. {_AGAIN}") from None
         tag.unlink(missing_ok=True)
         part.replace(target)
+        return None
 
 
 def _write(response: Any, part: Path, tag: Path, start: int, limit: int, url: str) -> None:
@@ -230,7 +234,7 @@ def _write(response: Any, part: Path, tag: Path, start: int, limit: int, url: st
 def _check_secure(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOCAL:
-        raise InvalidInputError(f"plain http can be changed on its way, so it is taken from this machine alone; given: {url}.")
+        raise InvalidInputError(f"plain http is taken from this machine alone, else https; given: {url}.")
 
 
 def _check_size(found: int, limit: int, what: str) -> None:

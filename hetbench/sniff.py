@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -51,7 +52,7 @@ def check_file(path: Path) -> None:
                 raise ArtifactError(f"{path.name} is a pickle, which can run code: it is never read.")
             stream.seek(0)
             _SNIFFED[path.suffix](path.name, stream)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path.name} is not what its suffix says: {error}.") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None

@@ -15,17 +15,19 @@ import hetbench
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn")
+HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn", "huggingface_hub",
+         "gdown")
 ORDER = (
     "errors", "staging", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence",
     "signature", "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces",
-    "composition", "forest", "perceptron", "heads", "answers", "sources", "artifacts", "conditioning", "rgat",
+    "composition", "forest", "perceptron", "heads", "answers", "sources", "sniff", "artifacts", "unpack", "remote",
+    "download", "conditioning", "rgat",
     "predictors", "whole", "power", "migration", "question", "latency", "batch", "solve", "tables", "observe",
     "transfer", "sides", "shapley", "split", "coverage", "placement", "rooflines", "contributions", "attribution",
     "actions", "grounds", "plans", "formats", "variants", "effects", "plan_search", "advise",
     "migrate", "fleet", "search", "tracing", "api", "explain", "page_parts",
-    "page_svg", "page_data", "page_catalogue", "page_sections", "page", "page_site", "cli_graph", "cli_insight",
-    "cli_page", "cli", "__main__",
+    "page_svg", "page_data", "page_catalogue", "page_sections", "page", "page_site", "cli_artifacts", "cli_graph",
+    "cli_insight", "cli_page", "cli", "__main__",
 )  # fmt: skip
 
 
