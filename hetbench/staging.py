@@ -14,17 +14,20 @@ __all__ = ["staged", "write_whole"]
 
 
 @contextmanager
-def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+def staged(folder: Path, names: Sequence[str], option: str = "--output") -> Iterator[Path]:
     """A temporary folder that becomes `folder` at the end: it is there in full or as it was before.
 
-    What an earlier run left there is replaced; a folder that holds anything but `names` is refused.
+    What an earlier run left there is replaced; a folder that holds anything but `names` is refused, with a message that
+    says which `option` names another.
     """
     folder = folder.resolve()
     partial, old = (folder.with_name(f".{folder.name}.{kind}{os.getpid()}") for kind in ("new", "old"))
     try:
         foreign = sorted(path.name for path in folder.iterdir() if path.name not in names) if folder.exists() else []
         if foreign:
-            raise InvalidInputError(f"{folder} holds {foreign[0]!r}, no report's. Name another directory: --output.")
+            raise InvalidInputError(
+                f"{folder} holds {foreign[0]!r}, which this command does not write. Name another directory: {option}."
+            )
         partial.mkdir(parents=True)
         yield partial
         if folder.exists():
@@ -32,7 +35,7 @@ def staged(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         partial.rename(folder)
     except OSError as error:
         raise InvalidInputError(
-            f"cannot write {folder}: {error.strerror or error}. Name a writable directory: --output DIR."
+            f"cannot write {folder}: {error.strerror or error}. Name a writable directory: {option} DIR."
         ) from None
     finally:
         if old.exists() and not folder.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import subprocess
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pandas as pd
 from surrogates.corpus import RULES
 from surrogates.evaluate import table
 from surrogates.intervals import check_groups, check_shapes
+from surrogates.provenance import commit
 
 _PACKAGES = ("autogluon.tabular", "catboost", "torch", "numpy", "pandas", "duckdb")
 
@@ -62,9 +62,3 @@ def _class_scores(name: str, work: Path) -> dict[str, Any]:
         "leave_chip_out_by_family": table(chips_out, ["family"], methods),
         "leave_family_out": table(families_out, ["family"], methods),
     }
-
-
-def commit() -> str:
-    """The commit of the checkout."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"

@@ -3,7 +3,7 @@
     python -m surrogates.report
 
 Reads the cards beside the shipped artefacts and writes surrogates/report.md; nothing is computed here, so that the page
-says what the cards say.
+says what the cards say. `python -m surrogates.publish` puts the same tables into the model card of a set.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any
 
 OUTPUT = Path(__file__).resolve().parent / "report.md"
 CARDS = Path(str(files("hetbench") / "catalog" / "surrogates"))
+NAMES = ("card", "whole_card", "power", "memory", "rgat_card", "transfer")
+"""Cards of a folder, by the names of their files; chips that were added bring their own."""
 Scores = Mapping[str, Any]
 
 
@@ -193,18 +195,24 @@ def _short(value: Any) -> object:
     return int(value) if value.is_integer() else f"{value:.4g}" if value > 1000 else f"{value:.3g}"
 
 
+def tables(folder: Path) -> list[str]:
+    """The parts of the page, from the cards of a folder."""
+    cards = {name: json.loads((folder / f"{name}.json").read_text()) for name in NAMES}
+    chips = [json.loads(path.read_text()) for path in sorted(folder.glob("chip-*.json"))]
+    return [
+        *operators(cards["card"]), *added(chips), *observed(cards["rgat_card"], cards["transfer"]),
+        *wholes(cards["whole_card"]), *powers(cards["power"]), *memories(cards["memory"]),
+    ]  # fmt: skip
+
+
 def main() -> None:
     """Write the page."""
-    names = ("card", "whole_card", "power", "memory", "rgat_card", "transfer")
-    cards = {name: json.loads((CARDS / f"{name}.json").read_text()) for name in names}
-    chips = [json.loads(path.read_text()) for path in sorted(CARDS.glob("chip-*.json"))]
     parts = [
         "# What the surrogates reach on what they never saw\n",
         "Cells: median absolute percentage error / mean / Kendall tau. Written by `python -m surrogates.report` from "
         "the cards beside the artefacts; what each split holds out is in `surrogates/splits.py`.\n",
-        *operators(cards["card"]), *added(chips), *observed(cards["rgat_card"], cards["transfer"]),
-        *wholes(cards["whole_card"]), *powers(cards["power"]), *memories(cards["memory"]),
-    ]  # fmt: skip
+        *tables(CARDS),
+    ]
     OUTPUT.write_text("\n".join(parts), encoding="utf-8")
     print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1e3:.0f} kB")
 
