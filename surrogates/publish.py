@@ -36,7 +36,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
 
 
 def build(origin: Path, out: Path, name: str, source: str) -> Manifest:
-    """Write the set of a folder to an empty one, with its model card and manifest; `ArtifactError` for what is amiss."""
+    """Write the set of a folder to an empty one, with model card and manifest; `ArtifactError` for what is amiss."""
     artifacts.complete(origin)
     for card in NAMES:
         if not (origin / f"{card}.json").exists():
@@ -128,8 +128,8 @@ def _of_hub(hub: Any, repository: str, work: Callable[[], None]) -> None:
         work()
     except (hub.errors.HTTPError, hub.errors.LocalTokenNotFoundError, OSError, ValueError, RuntimeError) as error:
         raise ArtifactError(
-            f"cannot publish to hf://{repository}: {' '.join(str(error).split())[:300]} Check the name, the network, and "
-            "that the token of `hf auth login` or HF_TOKEN may write there. Until the commit is made nothing changes."
+            f"cannot publish to hf://{repository}: {' '.join(str(error).split())[:300]} Check the name, the network "
+            "and that the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
         ) from None
 
 
