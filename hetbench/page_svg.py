@@ -71,7 +71,7 @@ def linear(values: Iterable[float]) -> Scale:
 
 
 def axis(scale: Scale, unit: str) -> Markup:
-    """The head of the column: tick labels, of many half on narrow screens, and the unit for those who do not see them."""
+    """The head of the column: tick labels (half of many on narrow screens) and the unit for screen readers."""
     places = enumerate(scale.ticks)
     texts = "".join(
         f'<text{" class=alt" * (at % 2 and len(scale.ticks) > 3)} x="{scale.at(tick)}%" y="11" text-anchor="middle">'
