@@ -210,7 +210,7 @@ def coverage(model: Facts, name: str) -> Markup:
 
 
 def _statuses(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {digits(share)}\u00a0%" for name, share in shares.items() if share > 0)
+    return ", ".join(f"{name}\u00a0{digits(share)}\u00a0%" for name, share in shares.items() if share > 0)
 
 
 def _status_key() -> Markup:
