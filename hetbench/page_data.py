@@ -150,7 +150,7 @@ def _model(api: HetBench, asked: Asked, name: Any, shown: Sequence[str]) -> dict
     best = ranked.candidates[0].latency
     sizes = {key: getattr(best, key) for key in ("batch", "seq_len", "image_size", "phase")}
     options = dict(asked.options)
-    found = {
+    return {
         "name": ranked.model, "facts": model_facts(ranked.model), "sizes": sizes, "migration": _ranking(ranked),
         "matrix": [_pair(api, name, source, target, options) for source in shown for target in shown],
         "published": published(ranked.model, sizes),
@@ -158,10 +158,8 @@ def _model(api: HetBench, asked: Asked, name: Any, shown: Sequence[str]) -> dict
         "attribution": [
             _asked(partial(_attribution, api, asked, name, chip), chip) for chip in shown[1:] or shown
         ],
+        "plan": [_asked(partial(_plan, api, name, chip, options), chip) for chip in shown],
     }  # fmt: skip
-    if not hasattr(api, "advise"):
-        return found
-    return found | {"plan": [_asked(partial(_plan, api, name, chip), chip) for chip in shown]}
 
 
 def _asked(ask: Any, chip: str) -> dict[str, Any]:
@@ -183,9 +181,8 @@ def _attribution(api: HetBench, asked: Asked, name: Any, chip: str) -> dict[str,
     }  # fmt: skip
 
 
-def _plan(api: Any, name: Any, chip: str) -> dict[str, Any]:
-    found = api.advise(name, chip)
-    return {"lines": list(found.lines()), "plan": found.to_dict()}
+def _plan(api: HetBench, name: Any, chip: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    return api.advise(name, chip, **options).to_dict()
 
 
 def _ranking(found: Migration) -> dict[str, Any]:

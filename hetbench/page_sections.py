@@ -36,7 +36,8 @@ _FACTS = {
     "arch": "architecture", "process_nm": "process, nm", "compute_units": "compute units", "boost_mhz": "boost, MHz",
     "int8_tops": "int8, TOPS", "mem_gb": "memory, GB", "mem_type": "memory type",
     "mem_bw_gbs": "memory bandwidth, GB/s", "l2_mb": "L2, MB", "llc_mb": "last-level cache, MB",
-    "l1_shared_kb_per_unit": "L1 and shared memory of a unit, KB", "tdp_w": "TDP, W", "interconnect_gbs": "interconnect, GB/s",
+    "l1_shared_kb_per_unit": "L1 and shared memory of a unit, KB", "tdp_w": "TDP, W",
+    "interconnect_gbs": "interconnect, GB/s",
 }  # fmt: skip
 """How a fact is named where its field does not say it."""
 
@@ -209,7 +210,7 @@ def coverage(model: Facts, name: str) -> Markup:
 
 
 def _statuses(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {digits(share)}\u00a0%" for name, share in shares.items() if share > 0)
+    return ", ".join(f"{name}\u00a0{digits(share)}\u00a0%" for name, share in shares.items() if share > 0)
 
 
 def _status_key() -> Markup:
@@ -300,13 +301,35 @@ def _waterfall(each: Facts) -> Markup:
 
 
 def plan(model: Facts, name: str) -> Markup:
-    """What to change on each target, as `HetBench.advise` says."""
-    parts = [
-        Markup(f"<h4>{shown(each['chip'])}</h4>" + (paragraph(each["refused"]) if each["refused"]
-                                                   else listed(line.strip() for line in each["lines"])))
-        for each in model.get("plan", ())
+    """What to change on each chip, in order, and what was left out with the reason."""
+    parts: list[str] = [paragraph(
+        "Each step's gain is a difference of two predictions, after the steps before it. What no measured pair and no "
+        "physics on the graph supports is left out, with the reason."
+    )]  # fmt: skip
+    for each in model["plan"]:
+        parts.append(paragraph(f"{each['chip']}: {each['refused']}") if each["refused"] else _plan(each))
+    return section(f"{name}-plan", "What to change there", parts, 3)
+
+
+def _plan(each: Facts) -> Markup:
+    start = each["start"]
+    title = (f"{each['chip']}: {digits(start['value'])} ms ({start['precision']}, {start['stack']}) to "
+             f"{digits(each['ms'])} ms, {each['speedup']:.2f} times as fast")  # fmt: skip
+    rows = [
+        [f"{step['action']} {step['group']}" + (f" to {step['choice']}" if step["choice"] else ""),
+         Markup(f'<span class="nowrap">{step["gain_ms"]:+.3g} ms</span>'),
+         Markup(f'<span class="nowrap">{step["lower_ms"]:+.3g} to {step["upper_ms"]:+.3g}</span>'),
+         Markup(f"{step['gain_percent']:+.1f} %"), level(step["level"]), step["measured"],
+         step["changes_results"], step["reason"]]
+        for step in each["steps"]
     ]  # fmt: skip
-    return section(f"{name}-plan", "What to change", parts, 3) if parts else Markup("")
+    columns = ["step", "gain", "*interval, ms", "of the start", "level", "*operators measured", "*may change results",
+               "*why"]  # fmt: skip
+    steps = table(title, columns, rows) if rows else paragraph(f"{title}: nothing that the evidence supports")
+    masked = (f"{mask['action']} of {', '.join(mask['groups'])}" + (f" to {mask['choice']}" if mask["choice"] else "")
+              + f": {mask['reason']}" for mask in each["masked"])  # fmt: skip
+    left_out = details("What was left out, and why", listed(masked))
+    return Markup(steps + left_out + details("Notes", listed(each["notes"])))
 
 
 def facts(pairs: Mapping[str, Any]) -> Markup:

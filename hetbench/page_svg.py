@@ -44,15 +44,16 @@ def logarithmic(values: Iterable[float]) -> Scale:
 
     >>> logarithmic([0.7, 30.0]).ticks
     (1.0, 10.0)
+    >>> logarithmic([1.8, 14.0]).ticks
+    (2.0, 5.0, 10.0)
     """
     given = [value for value in values if value > 0]
     low, high = (min(given), max(given)) if given else (1.0, 10.0)
     low, high = low / 1.15, high * 1.15
     decades = range(floor(log10(low)), ceil(log10(high)) + 1)
     steps = (1, 2, 5) if log10(high / low) < 1.3 else (1,)
-    ticks = [each * 10.0**power for power in decades for each in steps]
-    every = 2 if len(ticks) > 7 else 1
-    return Scale(low, high, True, tuple(tick for tick in ticks[::every] if low <= tick <= high))
+    ticks = [tick for power in decades for each in steps if low <= (tick := each * 10.0**power) <= high]
+    return Scale(low, high, True, tuple(ticks[:: 2 if len(ticks) > 7 else 1]))
 
 
 def linear(values: Iterable[float]) -> Scale:
@@ -71,7 +72,7 @@ def linear(values: Iterable[float]) -> Scale:
 
 
 def axis(scale: Scale, unit: str) -> Markup:
-    """The head of the column: tick labels, of many half on narrow screens, and the unit for those who do not see them."""
+    """The head of the column: tick labels (half of many on narrow screens) and the unit for screen readers."""
     places = enumerate(scale.ticks)
     texts = "".join(
         f'<text{" class=alt" * (at % 2 and len(scale.ticks) > 3)} x="{scale.at(tick)}%" y="11" text-anchor="middle">'

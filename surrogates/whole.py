@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ import numpy as np
 import pandas as pd
 
 from hetbench.forest import Forest
-from hetbench.whole import FORMAT, Network, Whole, forest_rows
+from hetbench.whole import FORMAT, Network, forest_rows
 from surrogates.evaluate import score
 from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
+from surrogates.whole_bands import coverage, coverage_of_chips, die_variance, of_unseen_die, residual_tables
 from surrogates.whole_net import Size, fit
 from surrogates.whole_rows import WholeRows, read
 
@@ -39,8 +40,6 @@ SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
 _FEW_TREES, _MANY_ROWS = 600, 2000
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
-_BAND_ROWS = 30  # a band of its own takes at least this many held-out rows
-_QUANTILES = 81
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
 
 
@@ -178,67 +177,6 @@ def best_share(frames: list[pd.DataFrame]) -> float:
     return min(SHARES, key=error)
 
 
-def calibration_half(names: pd.Series) -> np.ndarray:
-    """Halves of the graphs: each sets the bands that the other is checked by."""
-    return names.map(lambda name: hashlib.sha256(name.encode()).digest()[0] % 2 == 0).to_numpy(bool)
-
-
-def quantiles(frame: pd.DataFrame, at: Sequence[float] = tuple(np.linspace(0, 1, _QUANTILES))) -> list[float]:
-    """Quantiles of log(measured / predicted); every chip left out counts the same, whatever its rows."""
-    values = np.log(frame.ms / frame.surrogate).to_numpy()
-    share = 1 / frame.groupby("away").ms.transform("size").to_numpy() if "away" in frame else np.ones(len(frame))
-    order = np.argsort(values)
-    reached = (np.cumsum(share[order]) - share[order] / 2) / share.sum()
-    return np.interp(at, reached, values[order]).round(4).tolist()
-
-
-def residual_tables(models: pd.DataFrame, chips: pd.DataFrame, kind: str) -> dict[str, list[float]]:
-    """Residuals by level, family and `kind` (stack or phase): C of unseen models, D of unseen chips if any.
-
-    A whole generation tells little of a prefill alone, hence generation goes by phase.
-    """
-    tables: dict[str, list[float]] = {}
-    for level, frame in (("C", models), ("D", chips)):
-        if not len(frame):
-            continue
-        parts = {level: frame}
-        parts |= {f"{level}/{family}": part for family, part in frame.groupby("family")}
-        finer = {f"{level}//{name}": part for name, part in frame.groupby(kind)}
-        finer |= {f"{level}/{family}/{name}": part for (family, name), part in frame.groupby(["family", kind])}
-        parts |= {name: part for name, part in finer.items() if len(part) >= _BAND_ROWS}
-        tables |= {name: quantiles(part) for name, part in parts.items()}
-    return tables
-
-
-def coverage(models: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    """Share of measurements inside 90 % bands as a query takes them: each half of the models by bands of the other."""
-    half, parts = calibration_half(models.graph), []
-    for sets in (half, ~half):
-        spec, checked = {"residuals": residual_tables(models[sets], models.iloc[:0], kind)}, models[~sets]
-        ends = {key: Whole.band(spec, "C", *key, 0.9) for key in set(zip(checked.family, checked[kind], strict=True))}
-        low, high = np.array([ends[key] for key in zip(checked.family, checked[kind], strict=True)]).T
-        inside = np.log(checked.ms / checked.surrogate).between(low, high)
-        parts.append(pd.DataFrame({"family": checked.family, "inside": inside, "width": np.exp(high - low)}))
-    return [
-        {"family": name, "n": len(part), "inside": round(100 * float(part.inside.mean()), 1),
-         "width": round(float(part.width.median()), 2)}
-        for name, part in pd.concat(parts).groupby("family")
-    ]  # fmt: skip
-
-
-def coverage_of_chips(models: pd.DataFrame, chips: pd.DataFrame) -> list[dict[str, Any]]:
-    """The same for chips left out: a level D band is the wider of unseen models' and of the other chips left out."""
-    out = []
-    for name, part in chips.groupby("away") if len(chips) else ():
-        others = chips[chips.away != name]
-        bands = [quantiles(frame, (0.05, 0.95)) for frame in (models, others) if len(frame)]
-        low, high = min(band[0] for band in bands), max(band[1] for band in bands)
-        inside = 100 * float(np.log(part.ms / part.surrogate).between(low, high).mean())
-        out.append({"family": part.family.iloc[0], "away": name, "n": len(part), "inside": round(inside, 1),
-                    "width": round(float(np.exp(high - low)), 2)})  # fmt: skip
-    return out
-
-
 def scores(frame: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
     """Scores of every method by group."""
     rows = []
@@ -291,8 +229,8 @@ def ranges(rows: WholeRows) -> dict[str, list[float]]:
     return {label: [round(float(low), 3), round(float(high), 3)] for label, low, high in table.itertuples()}
 
 
-def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float, kind: str) -> dict[str, Any]:
-    """The card of one group; `kind` is what bands go by, stack or phase."""
+def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float) -> dict[str, Any]:
+    """The card of one group but for its intervals."""
     models, families, chips = out["models"], out["architectures"], out["chips"]
     by_set = ["family", "file", "precision"]
     return {
@@ -301,10 +239,23 @@ def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float, kind: st
         "unseen_models_by_cell": scores(models, ["family", "chip", "stack", "precision"]),
         "unseen_architectures": scores(families, ["family"]),
         "unseen_architectures_by_set": scores(families, by_set),
-        "unseen_chips": scores(chips, ["family", "away"]) if len(chips) else [],
-        "interval_coverage_unseen_models": coverage(models, kind),
-        "interval_coverage_unseen_chips": coverage_of_chips(models, chips), "worst": worst(models),
+        "unseen_chips": scores(chips, ["family", "away"]) if len(chips) else [], "worst": worst(models),
     }  # fmt: skip
+
+
+def with_bands(specs: dict[str, Any], cards: dict[str, Any], out: dict[str, dict[str, pd.DataFrame]]) -> None:
+    """Add the tables of residuals to the specs and what they hold to the cards; dies of all groups count at level D."""
+    chips = {name: frames["chips"] for name, frames in out.items()}
+    prior = die_variance(chips.values())
+    anywhere = of_unseen_die(pd.concat(chips.values()), prior)
+    for name, frames in out.items():
+        kind, others = "phase" if name == "generation" else "stack", [chips[each] for each in chips if each != name]
+        tables = residual_tables(frames["models"], chips[name], kind, prior)
+        specs[name]["residuals"] = {"D": anywhere} | tables  # where no chip could be left out, those of everywhere
+        cards[name] |= {
+            "interval_coverage_unseen_models": coverage(frames["models"], kind),
+            "interval_coverage_unseen_chips": coverage_of_chips(frames["models"], chips[name], others, kind),
+        }  # fmt: skip
 
 
 def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
@@ -329,25 +280,22 @@ def main() -> None:
     for folder in (options.work, options.out):
         folder.mkdir(parents=True, exist_ok=True)
     tables = read(options.rows)
-    specs, cards, unseen = {}, {}, []
+    specs, cards, held = {}, {}, {}
     for name in options.groups:
         began = time.time()
         spec, out = final_fit(name, tables[name], options.work), hold_outs(name, tables[name], options.work)
         share = best_share([out["models"], out["architectures"]])
         out = {kind: blended(frame, share) if len(frame) else frame for kind, frame in out.items()}
-        kind = "phase" if name == "generation" else "stack"
-        cards[name] = scored(tables[name], out, share, kind)
-        residuals = residual_tables(out["models"], out["chips"], kind)
-        specs[name] = {**spec, "network_share": share, "residuals": residuals, "range": ranges(tables[name])}
-        unseen.append(out["chips"])
+        cards[name] = scored(tables[name], out, share)
+        specs[name] = {**spec, "network_share": share, "range": ranges(tables[name])}
+        held[name] = out
         print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
     if set(options.groups) != set(SIZES):
         print("not written: an artefact needs every group")
         return
-    anywhere = np.mean([quantiles(frame) for frame in unseen if len(frame)], axis=0).round(4).tolist()
+    with_bands(specs, cards, held)
     digest = hashlib.sha256(b"".join(rows.frame.ms.to_numpy().tobytes() for _, rows in sorted(tables.items())))
-    for name, spec in specs.items():
-        spec["residuals"].setdefault("D", anywhere)  # no chip could be left out: as wide as everywhere else
+    for name in specs:
         shutil.copyfile(options.work / f"whole-{name}.npz", options.out / f"whole-{name}.npz")
     index = {"format": FORMAT, "id": f"whole-{digest.hexdigest()[:12]}", "groups": specs}
     (options.out / "whole.json").write_text(json.dumps(index, separators=(",", ":")))

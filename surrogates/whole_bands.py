@@ -1,0 +1,120 @@
+"""Intervals of the whole-model surrogates: tables of log(measured / predicted) from hold-outs, and what they hold.
+
+A chip never seen differs from the others by an offset that all its models share, and a handful of dies left out says
+little of how large offsets get. So a level D table is Student's law for the next die's offset, its variance that of the
+dies of the group and of `_PRIOR` more dies of the variance found in all groups, joined with the spread within dies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from hetbench.whole import Whole
+
+_ROWS = 30  # a table of its own takes at least this many held-out rows
+_DIES = 3  # and, of unseen chips, this many dies
+_PRIOR = 2.0
+_GRID = tuple(np.linspace(0, 1, 81))
+
+
+def _log_ratio(frame: pd.DataFrame) -> pd.Series:
+    return np.log(frame.ms / frame.surrogate)
+
+
+def quantiles(frame: pd.DataFrame, at: Sequence[float] = _GRID) -> list[float]:
+    """Quantiles of log(measured / predicted); every chip left out counts the same, whatever its rows."""
+    values = _log_ratio(frame).to_numpy()
+    share = 1 / frame.groupby("away").ms.transform("size").to_numpy() if "away" in frame else np.ones(len(frame))
+    order = np.argsort(values)
+    reached = (np.cumsum(share[order]) - share[order] / 2) / share.sum()
+    return np.interp(at, reached, values[order]).round(4).tolist()
+
+
+def offsets(chips: pd.DataFrame) -> pd.Series:
+    """The median log(measured / predicted) of each die left out."""
+    return _log_ratio(chips).groupby(chips.away).median()
+
+
+def die_variance(groups: Iterable[pd.DataFrame]) -> float:
+    """The variance of offsets among the dies of a group, over all groups."""
+    found = [offsets(chips) for chips in groups if len(chips)]
+    return float(sum(((each - each.mean()) ** 2).sum() for each in found) / sum(len(each) - 1 for each in found))
+
+
+def of_unseen_die(chips: pd.DataFrame, prior: float, at: Sequence[float] = _GRID) -> list[float]:
+    """Quantiles of log(measured / predicted) on one more die; `prior` is `die_variance`."""
+    offset = offsets(chips)
+    dies, freedom = len(offset), _PRIOR + len(offset) - 1
+    variance = (_PRIOR * prior + ((offset - offset.mean()) ** 2).sum()) / freedom
+    step = 0.5 / (len(_GRID) - 1)
+    between = student.ppf(np.clip(at, step, 1 - step), freedom) * np.sqrt(variance * (1 + 1 / dies))
+    within = np.array(quantiles(chips.assign(surrogate=chips.surrogate * np.exp(chips.away.map(offset))), at))
+    side = np.sign(between)
+    return (offset.mean() + side * np.hypot(between, np.maximum(side * within, 0))).round(4).tolist()
+
+
+def residual_tables(models: pd.DataFrame, chips: pd.DataFrame, kind: str, prior: float = 0.0) -> dict[str, list[float]]:
+    """Residuals by level, family and `kind` (stack or phase): C of unseen models, D of unseen chips if any.
+
+    A whole generation tells little of a prefill alone, hence generation goes by phase.
+    """
+    tables: dict[str, list[float]] = {}
+    for level, frame in (("C", models), ("D", chips)):
+        if not len(frame):
+            continue
+        families = {f"{level}/{family}": part for family, part in frame.groupby("family")}
+        finer = {f"{level}//{name}": part for name, part in frame.groupby(kind)}
+        finer |= {f"{level}/{family}/{name}": part for (family, name), part in frame.groupby(["family", kind])}
+        parts = families | {name: part for name, part in finer.items() if len(part) >= _ROWS}
+        if level == "C":
+            tables |= {name: quantiles(part) for name, part in ({level: frame} | parts).items()}
+        else:
+            many = {name: part for name, part in parts.items() if part.away.nunique() >= _DIES}
+            tables |= {name: of_unseen_die(part, prior) for name, part in ({level: frame} | many).items()}
+    return tables
+
+
+def coverage(models: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
+    """Share of measurements inside 90 % bands as a query takes them: each half of the models by bands of the other."""
+    half, parts = _calibration_half(models.graph), []
+    for sets in (half, ~half):
+        parts.append(_inside(residual_tables(models[sets], models.iloc[:0], kind), "C", models[~sets], kind))
+    return [{"family": name, **_summary(part)} for name, part in pd.concat(parts).groupby("family")]
+
+
+def coverage_of_chips(
+    models: pd.DataFrame, chips: pd.DataFrame, others: Iterable[pd.DataFrame], kind: str
+) -> list[dict[str, Any]]:
+    """The same for each die left out, by the bands that the other dies give; `others` are the other groups' chips."""
+    out, elsewhere = [], list(others)
+    for name, part in chips.groupby("away") if len(chips) else ():
+        kept = chips[chips.away != name]
+        prior = die_variance([kept, *(each[each.away != name] for each in elsewhere if len(each))])
+        tables = residual_tables(models, kept, kind, prior)
+        out.append({"family": part.family.iloc[0], "away": name, **_summary(_inside(tables, "D", part, kind))})
+    return out
+
+
+def _calibration_half(names: pd.Series) -> np.ndarray:
+    """Halves of the graphs: each sets the bands that the other is checked by."""
+    return names.map(lambda name: hashlib.sha256(name.encode()).digest()[0] % 2 == 0).to_numpy(bool)
+
+
+def _inside(tables: dict[str, list[float]], level: str, frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Of each row whether a query's 90 % band holds it, and the band's upper end over its lower end."""
+    ends = {key: Whole.band({"residuals": tables}, level, *key, 0.9)
+            for key in set(zip(frame.family, frame[kind], strict=True))}  # fmt: skip
+    low, high = np.array([ends[key] for key in zip(frame.family, frame[kind], strict=True)]).T
+    inside = _log_ratio(frame).between(low, high)
+    return pd.DataFrame({"family": frame.family, "inside": inside, "width": np.exp(high - low)})
+
+
+def _summary(part: pd.DataFrame) -> dict[str, Any]:
+    return {"n": len(part), "inside": round(100 * float(part.inside.mean()), 1),
+            "width": round(float(part.width.median()), 2)}  # fmt: skip
