@@ -394,4 +394,5 @@ class HetBench(ArchitectureQueries):
     def _question(
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...]
     ) -> Question:
-        return replace(Question.build(graph, chip, options, notes), artifacts=self.artifacts, operators=self._conditioned)
+        made = Question.build(graph, chip, options, notes)
+        return replace(made, artifacts=self.artifacts, operators=self._conditioned)

@@ -42,6 +42,7 @@ FORMATS: Mapping[str, int] = MappingProxyType(
 """What a set must hold, and the format of each that this hetbench reads."""
 SCHEMA = 1
 MANIFEST, ORIGIN = "manifest.json", "origin.json"
+_PARTS = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of the arrays, their prefix
 _BESIDE = (MANIFEST, ORIGIN)  # in the folder, but not in the list of the manifest
 _CURRENT, _SELECTED = "current", "selected"
 _SET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -80,7 +81,9 @@ class Manifest:
             entries = {check_name(name): Entry(**entry) for name, entry in data["files"].items()}
             found = cls(set_name(data["name"]), str(data["hetbench"]), str(data["commit"]), MappingProxyType(entries))
             fine = all(type(one.bytes) is int and one.bytes >= 0 and len(one.sha256) == 64 for one in entries.values())
-        except (KeyError, TypeError, AttributeError, InvalidInputError) as error:
+        except KeyError as error:
+            raise ArtifactError(f"{path} is no manifest of a set: it lacks {error}.") from None
+        except (TypeError, AttributeError, InvalidInputError) as error:
             raise ArtifactError(f"{path} is no manifest of a set: {error}.") from None
         if not fine or not set(_BESIDE).isdisjoint(entries):
             raise ArtifactError(f"{path} is no manifest of a set: each file needs its bytes and sha256.")
@@ -196,9 +199,12 @@ def find(label: str) -> Installed:
         if label == each.label or (label == each.name and each.current):
             return each
     names = sorted({PACKAGED, *(each.name for each in known), *(each.label for each in known)})
-    error = UnknownNameError("artefact set", label, names)
-    error.args = (f"{error} `hetbench download {label} --from SOURCE` installs one; a folder is named as ./DIR.",)
-    raise error
+    hint = f"The folder {label} is named as ./{label}." if Path(label).is_dir() else (
+        "`hetbench artifacts list` lists the installed sets, `hetbench download --from SOURCE` installs one."
+    )  # fmt: skip
+    if label == selected():
+        hint += f" The shell answers from {label}: `hetbench artifacts use {PACKAGED}` goes back to the package's set."
+    raise UnknownNameError("artefact set", label, names, hint)
 
 
 def folder_of(given: str | Path) -> Path:
@@ -272,23 +278,27 @@ def complete(folder: Path) -> None:
                 f"{folder / name} has format {data.get('format')!r}; this hetbench reads {wanted}. {_UPGRADE}"
             )
         for array in _arrays(name, data):
-            if not (folder / array).exists():
+            if not (folder / check_name(array)).exists():
                 raise ArtifactError(f"{folder} lacks {array}, which {name} needs.")
 
 
 def _arrays(name: str, data: Mapping[str, Any]) -> list[str]:
     """The npz files that go with a JSON file."""
-    if name == "operators.json":
-        return [f"{cls}.npz" for cls in data.get("classes", ())]
-    if name == "whole.json":
-        return [f"whole-{group}.npz" for group in data.get("groups", ())]
+    if name in _PARTS:
+        key, prefix = _PARTS[name]
+        if not isinstance(data.get(key), dict):
+            raise ArtifactError(f"{name} lists no {key}.")
+        return [f"{prefix}{part}.npz" for part in data[key]]
     return [f"{Path(name).stem}.npz"] if name == "rgat.json" or name.startswith("chip-") else []
 
 
 def select(label: str) -> Path:
     """Make a set the one that the shell's commands answer from; `embedded` goes back to the package's."""
     if label == PACKAGED:
-        (home() / _SELECTED).unlink(missing_ok=True)
+        try:
+            (home() / _SELECTED).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(home() / _SELECTED, error) from None
         return EMBEDDED
     chosen = find(label)
     _checked(chosen.folder)

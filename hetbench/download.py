@@ -28,6 +28,7 @@ __all__ = ["URL", "download", "source_of"]
 URL = "HETBENCH_ARTIFACTS_URL"
 """Environment variable that names a source where none is given."""
 _MANIFEST_BYTES = 1_000_000
+_PARTIAL = ".partial"
 
 
 def source_of(given: str | None) -> str:
@@ -54,40 +55,56 @@ def download(source: str, name: str | None = None, say: Callable[[str], object] 
 gdrive://ID, https://..., file://....
     """
     place, wanted = remote(source), None if name is None else artifacts.set_name(name)
-    staging = artifacts.home() / ".partial" / hashlib.sha256(place.source.encode()).hexdigest()[:16]
     try:
-        with _alone(staging):
-            folder = staging / "set"
-            manifest = (_archive if place.archive else _files)(place, folder, say)
-            try:
-                artifacts.verify(folder, sniff=True)
-            except ArtifactError as error:
-                shutil.rmtree(folder)  # so that the next attempt starts from nothing
-                raise _refused(place, folder, error) from None
-            origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat()}
-            (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
-            found = _install(folder, wanted or manifest.name, manifest.version)
-        shutil.rmtree(staging, ignore_errors=True)
+        with _alone(say):
+            staging = artifacts.home() / _PARTIAL / hashlib.sha256(place.source.encode()).hexdigest()[:16]
+            (staging / "set").mkdir(parents=True, exist_ok=True)
+            found = _installed(place, staging / "set", wanted, say)
+            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise artifacts.unwritable(staging, error) from None
+        raise artifacts.unwritable(artifacts.home(), error) from None
     return found
 
 
 @contextmanager
-def _alone(staging: Path) -> Iterator[None]:
-    """Hold the staging folder against other processes; where the system has no such locks, it is not held."""
-    staging.mkdir(parents=True, exist_ok=True)
+def _alone(say: Callable[[str], object]) -> Iterator[None]:
+    """One download at a time under this home, so that no two write the same set; without locks on Windows."""
+    path = artifacts.home() / _PARTIAL / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:
         yield
         return
-    with (staging / "lock").open("w") as lock:
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ArtifactError("another process downloads this set. Run the command again when it is done.") from None
+            say("waiting for another download to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def _installed(place: Remote, folder: Path, wanted: str | None, say: Callable[[str], object]) -> Installed:
+    """The set of a place, installed; what is there and whole is not fetched again, but for the manifest or archive."""
+    manifest = _archive(place, folder, say) if place.archive else _manifest(place, folder)
+    name, version = wanted or manifest.name, manifest.version
+    found = Installed(name, version, artifacts.home() / name / version, current=True)
+    if _whole(found.folder):
+        say(f"{found.label} is here already")
+    else:
+        if not place.archive:
+            _files(place, folder, manifest, say)
+        try:
+            artifacts.verify(folder, sniff=True)
+        except ArtifactError as error:
+            shutil.rmtree(folder)  # so that the next attempt starts from nothing
+            raise _refused(place, folder, error) from None
+        origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat()}
+        (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+        _move(folder, found.folder)
+    artifacts.make_current(found)
+    return found
 
 
 def _archive(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifest:
@@ -108,15 +125,18 @@ def _archive(place: Remote, folder: Path, say: Callable[[str], object]) -> Manif
         path.unlink()
 
 
-def _files(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifest:
-    """The manifest of a folder of files, each of them fetched unless an earlier attempt has it."""
-    folder.mkdir(exist_ok=True)
+def _manifest(place: Remote, folder: Path) -> Manifest:
+    """The manifest of a folder of files."""
     (folder / MANIFEST).unlink(missing_ok=True)
     place.fetch(MANIFEST, folder / MANIFEST, _MANIFEST_BYTES)
     try:
-        manifest = Manifest.read(folder / MANIFEST)
+        return Manifest.read(folder / MANIFEST)
     except ArtifactError as error:
         raise _refused(place, folder, error) from None
+
+
+def _files(place: Remote, folder: Path, manifest: Manifest, say: Callable[[str], object]) -> None:
+    """Fetch each file of a manifest unless an earlier attempt has it."""
     for name, entry in manifest.files.items():
         path = folder / name
         if not _same(path, entry):
@@ -133,7 +153,6 @@ def _files(place: Remote, folder: Path, say: Callable[[str], object]) -> Manifes
     for path in folder.iterdir():
         if path.name not in (MANIFEST, *manifest.files):  # of an earlier manifest
             path.unlink()
-    return manifest
 
 
 def _refused(place: Remote, folder: Path, error: ArtifactError) -> ArtifactError:
@@ -146,19 +165,22 @@ def _same(path: Path, entry: Entry) -> bool:
     return path.exists() and path.stat().st_size == entry.bytes and artifacts.sha256_of(path) == entry.sha256
 
 
-def _install(folder: Path, name: str, version: str) -> Installed:
-    """Put a checked folder in its place; a version that is there and whole stays."""
-    target = artifacts.home() / name / version
-    aside = target.with_name(f".{version}.old{os.getpid()}")
+def _whole(folder: Path) -> bool:
+    """Whether an installed set is there, as its manifest says."""
+    if not folder.exists():
+        return False
+    try:
+        artifacts.verify(folder, sniff=True)
+    except ArtifactError:
+        return False
+    return True
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Put a checked folder in its place, instead of a damaged one."""
+    aside = target.with_name(f".{target.name}.old{os.getpid()}")
     target.parent.mkdir(exist_ok=True)
     if target.exists():
-        try:
-            artifacts.verify(target, sniff=True)
-        except ArtifactError:
-            target.rename(aside)
-    if not target.exists():
-        folder.rename(target)
+        target.rename(aside)
+    folder.rename(target)
     shutil.rmtree(aside, ignore_errors=True)
-    found = Installed(name, version, target, current=True)
-    artifacts.make_current(found)
-    return found

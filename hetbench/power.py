@@ -98,7 +98,9 @@ class PowerSurrogate:
 
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> PowerSurrogate:
-    """The surrogate of a folder, by default the one shipped with hetbench; `ArtifactError` where its file is missing or of another format.
+    """The surrogate of a folder, by default the one shipped with hetbench.
+
+    Raises `ArtifactError` where its file is missing or of another format.
 
     >>> bool(load().law.share(0.5, 0.5) > load().law.share(0.1, 0.1))
     True

@@ -28,7 +28,7 @@ from urllib.request import Request, urlopen
 
 from hetbench.errors import ArtifactError, InvalidInputError
 
-__all__ = ["SOURCES", "Remote", "remote"]
+__all__ = ["SOURCES", "Remote", "library", "remote"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
 """What `--from` takes."""
@@ -72,8 +72,10 @@ def remote(text: str) -> Remote:
     if drive:
         return Drive(drive[1])
     scheme, colon, rest = text.partition("://")
-    if not colon or scheme == "file":
-        return Local(Path(unquote(urlsplit(text).path) if colon else text).expanduser().resolve())
+    if not colon:
+        return Local(Path(text).expanduser().resolve())
+    if scheme == "file" and rest.startswith("/"):
+        return Local(Path(unquote(rest)).resolve())
     if scheme == "hf" and (found := re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", rest)):
         return Hub(found[1], found[2])
     if scheme == "gdrive" and re.fullmatch(r"[-\w]+", rest):
@@ -107,6 +109,8 @@ class Local:
         origin = self.path if self.archive else self.path / name
         if not origin.is_file():
             raise ArtifactError(f"{self.path} lacks {name}. Write a set there: python -m surrogates.publish --to DIR")
+        if not os.access(origin, os.R_OK):
+            raise ArtifactError(f"{origin} may not be read by this user.")
         _check_size(origin.stat().st_size, limit, str(origin))
         shutil.copyfile(origin, target)
 
@@ -124,19 +128,25 @@ class Hub:
         return f"hf://{self.repository}" + (f"@{self.asked}" if self.asked else "")
 
     @cached_property
+    def _info(self) -> Any:
+        hub = library("huggingface_hub", "hf://")
+        return self._of(lambda: hub.HfApi().model_info(self.repository, revision=self.asked, files_metadata=True))
+
+    @property
     def revision(self) -> str:
-        hub = _library("huggingface_hub", "hf://")
-        return str(self._of(lambda: hub.HfApi().model_info(self.repository, revision=self.asked).sha))
+        return str(self._info.sha)
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
-        hub, beside = _library("huggingface_hub", "hf://"), target.parent.with_name("hub")
+        sizes = {each.rfilename: each.size or 0 for each in self._info.siblings or ()}
+        _check_size(sizes.get(name, 0), limit, f"{name} of {self.source}")
+        hub, beside = library("huggingface_hub", "hf://"), target.parent.with_name("hub")
         found = self._of(lambda: hub.hf_hub_download(self.repository, name, revision=self.revision, local_dir=beside))
         _check_size(Path(found).stat().st_size, limit, f"{name} of {self.source}")
         os.replace(found, target)
 
     def _of(self, work: Callable[[], Any]) -> Any:
         """What the library returns; `ArtifactError` with the first line of what it says."""
-        errors = _library("huggingface_hub", "hf://").errors
+        errors = library("huggingface_hub.errors", "hf://")
         try:
             return work()
         except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:
@@ -161,7 +171,7 @@ class Drive:
         return f"gdrive://{self.id}"
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
-        gdown = _library("gdown", "gdrive://")
+        gdown = library("gdown", "gdrive://")
 
         def watch(done: int, total: int | None) -> None:
             _check_size(max(done, total or 0), limit, self.source)
@@ -190,7 +200,8 @@ class Web:
         return urlsplit(self.source).path.endswith(_ARCHIVES)
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
-        url = self.source if self.archive else f"{self.source.rstrip('/')}/{quote(name)}"
+        parts = urlsplit(self.source)
+        url = self.source if self.archive else parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}").geturl()
         part, tag = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag")
         known = tag.read_text(encoding="utf-8") if tag.exists() and part.exists() else ""
         start = part.stat().st_size if known else 0
@@ -242,12 +253,12 @@ def _check_size(found: int, limit: int, what: str) -> None:
         raise ArtifactError(f"{what} is larger than the {limit:,} bytes it may have: it is not fetched.")
 
 
-def _library(name: str, scheme: str) -> Any:
-    """A library of the extra `download`, imported where it is needed."""
+def library(name: str, scheme: str) -> Any:
+    """A module of the extra `download`, imported where it is needed; `ArtifactError` says how to install it."""
     try:
         return import_module(name)
     except ImportError:
         raise ArtifactError(
-            f'{scheme} needs {name}, which is not installed. Run: pip install "hetbench[download]"; '
+            f'{scheme} needs {name.partition(".")[0]}, which is not installed. Run: pip install "hetbench[download]"; '
             "https:// and file:// need nothing."
         ) from None

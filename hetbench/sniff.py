@@ -11,20 +11,28 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 from numpy.lib import format as npy
 
 from hetbench.errors import ArtifactError
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name"]
+__all__ = ["COMPRESSIONS", "MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name"]
 
 MAX_BYTES = 2 * 1024**3
 """Bytes of a whole set, also once it is expanded."""
 MAX_FILES = 500
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Of zip archives and npz files."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _PICKLE_PROTOCOLS = range(2, 6)  # 0 and 1 are text, which is neither JSON nor the start of a binary format here
 _HEADER_BYTES = 100_000_000
+_BROKEN = (
+    ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, SyntaxError, TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What the readers of these formats raise on bytes that nobody wrote with them."""
 
 
 def check_name(name: str) -> str:
@@ -52,7 +60,7 @@ def check_file(path: Path) -> None:
                 raise ArtifactError(f"{path.name} is a pickle, which can run code: it is never read.")
             stream.seek(0)
             _SNIFFED[path.suffix](path.name, stream)
-    except (ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except _BROKEN as error:
         raise ArtifactError(f"{path.name} is not what its suffix says: {error}.") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -77,6 +85,8 @@ def _npz(name: str, stream: IO[bytes]) -> None:
             if not member.filename.endswith(".npy"):
                 kind = "a pickle" if member.filename.endswith((".pkl", ".pickle")) else "no array"
                 raise ArtifactError(f"{name} holds {member.filename!r}, {kind}: an npz holds arrays alone.")
+            if member.compress_type not in COMPRESSIONS:
+                raise ValueError(f"{member.filename} is compressed in an unusual way")
             with stored.open(member) as array:
                 _npy(f"{member.filename} of {name}", array, member.file_size)
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from hetbench.errors import ArtifactError
-from hetbench.sniff import MAX_BYTES, MAX_FILES, check_name
+from hetbench.sniff import COMPRESSIONS, MAX_BYTES, MAX_FILES, check_name
 
 __all__ = ["unpack"]
 
@@ -76,6 +76,8 @@ def _copied(stream: IO[bytes] | None, target: Path, limit: int, what: str, size:
 def _zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as stored:
         for member in stored.infolist():
+            if member.compress_type not in COMPRESSIONS:
+                raise ValueError(f"{member.filename!r} is compressed in an unusual way")
             mode = member.external_attr >> 16
             kind = "folder" if member.is_dir() else "link" if stat.S_ISLNK(mode) else ""
             if not kind and stat.S_IFMT(mode) not in (0, stat.S_IFREG):

@@ -16,15 +16,13 @@ import shutil
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from hetbench import __version__, artifacts
 from hetbench.artifacts import MANIFEST, Manifest
 from hetbench.errors import ArtifactError, InvalidInputError, exit_code
-from hetbench.remote import remote
+from hetbench.remote import library, remote
 from hetbench.sniff import check_file
 from hetbench.staging import staged
 from surrogates.model_card import model_card
@@ -35,7 +33,7 @@ CARD = "README.md"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
 
 
-def build(origin: Path, out: Path, name: str, source: str) -> Manifest:
+def build(origin: Path, out: Path, name: str, source: str = "SOURCE  # the https:// address of this set") -> Manifest:
     """Write the set of a folder to an empty one, with model card and manifest; `ArtifactError` for what is amiss."""
     artifacts.complete(origin)
     for card in NAMES:
@@ -56,7 +54,7 @@ def to_folder(origin: Path, target: Path, name: str) -> Manifest:
     """Write the set to a folder; an earlier set there is replaced."""
     earlier = Manifest.read(target / MANIFEST).files if (target / MANIFEST).exists() else {}
     with staged(target, [MANIFEST, *earlier], option="--to") as folder:
-        return build(origin, folder, name, target.resolve().as_uri())
+        return build(origin, folder, name)
 
 
 def to_archive(origin: Path, target: Path, name: str) -> Manifest:
@@ -64,7 +62,7 @@ def to_archive(origin: Path, target: Path, name: str) -> Manifest:
     partial = target.with_name(f".{target.name}.new")
     try:
         with tempfile.TemporaryDirectory() as beside:
-            manifest = build(origin, Path(beside), name, target.resolve().as_uri())
+            manifest = build(origin, Path(beside), name)
             with partial.open("wb") as out:
                 (_tar if target.suffix == ".tar" else _zip)(sorted(Path(beside).iterdir()), out)
         partial.replace(target)
@@ -93,49 +91,30 @@ def _zip(paths: list[Path], out: IO[bytes]) -> None:
 def to_hub(origin: Path, repository: str, *, private: bool, revision: str | None) -> Manifest:
     """Upload the set in one commit and tag it with its version."""
     source = remote(f"hf://{repository}").source
-    try:
-        hub = import_module("huggingface_hub")
-    except ImportError:
-        raise ArtifactError(
-            'the hub needs huggingface_hub, which is not installed. Run: pip install "hetbench[download]"; '
-            "`--to DIR` needs nothing."
-        ) from None
-    with tempfile.TemporaryDirectory() as beside:
-        folder = Path(beside)
-        manifest = build(origin, folder, repository, source)
-        _upload(hub, folder, repository, manifest.version, private=private, revision=revision)
-    return manifest
-
-
-def _upload(
-    hub: Any, folder: Path, repository: str, version: str, *, private: bool, revision: str | None
-) -> None:  # fmt: skip
+    hub, errors = library("huggingface_hub", "hf://"), library("huggingface_hub.errors", "hf://")
     client = hub.HfApi(library_name="hetbench", library_version=__version__)
-    added = [hub.CommitOperationAdd(path.name, path) for path in sorted(folder.iterdir())]
-
-    def work() -> None:
-        client.create_repo(repository, private=private, exist_ok=True)
-        if revision is not None:
-            client.create_branch(repository, branch=revision, exist_ok=True)
-        done = client.create_commit(repository, added, commit_message=f"hetbench set {version}", revision=revision)
-        client.create_tag(repository, tag=version, revision=done.oid, exist_ok=True)
-
-    _of_hub(hub, repository, work)
-
-
-def _of_hub(hub: Any, repository: str, work: Callable[[], None]) -> None:
-    try:
-        work()
-    except (hub.errors.HTTPError, hub.errors.LocalTokenNotFoundError, OSError, ValueError, RuntimeError) as error:
-        raise ArtifactError(
-            f"cannot publish to hf://{repository}: {' '.join(str(error).split())[:300]} Check the name, the network "
-            "and that the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
-        ) from None
+    with tempfile.TemporaryDirectory() as beside:
+        manifest = build(origin, Path(beside), repository, source)
+        added = [hub.CommitOperationAdd(path.name, path) for path in sorted(Path(beside).iterdir())]
+        message = f"hetbench set {manifest.version}"
+        try:
+            client.create_repo(repository, private=private, exist_ok=True)
+            if revision is not None:
+                client.create_branch(repository, branch=revision, exist_ok=True)
+            done = client.create_commit(repository, added, commit_message=message, revision=revision)
+            client.create_tag(repository, tag=manifest.version, revision=done.oid, exist_ok=True)
+        except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
+            raise ArtifactError(
+                f"cannot publish to {source}: {' '.join(str(error).split())[:300]} Check the name, the network and "
+                "that the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
+            ) from None
+    return manifest
 
 
 def publish(options: argparse.Namespace) -> int:
     """Do what the command line says."""
-    origin = artifacts.folder_of(options.origin)
+    folder = Path(options.origin)
+    origin = folder if folder.is_dir() else artifacts.folder_of(options.origin)
     if options.repo is not None:
         made = to_hub(origin, options.repo, private=options.private, revision=options.revision)
         source = f"hf://{options.repo}@{made.version}"
@@ -158,6 +137,8 @@ def main() -> None:
     parser.add_argument("--private", action="store_true", help="make the repository a private one")
     parser.add_argument("--revision", help="branch to commit to; main if left out")
     options = parser.parse_args()
+    if options.to is not None and (options.private or options.revision):
+        parser.error("--private and --revision go with --repo")
     raise SystemExit(exit_code(lambda: publish(options), stopped="stopped: nothing was published"))
 
 

@@ -15,8 +15,10 @@ import hetbench
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
-HEAVY = ("torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn", "huggingface_hub",
-         "gdown")
+HEAVY = (
+    "torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn", "huggingface_hub",
+    "gdown", "requests", "httpx",
+)  # fmt: skip
 ORDER = (
     "errors", "staging", "plugins", "metrics", "schema", "chips", "models", "operators", "features", "evidence",
     "signature", "knowledge_store", "why", "graph_export", "knowledge", "graph_memory", "graph", "auxiliary", "spaces",
