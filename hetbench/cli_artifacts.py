@@ -10,6 +10,7 @@ import json
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from hetbench import __version__, artifacts
 from hetbench.api import HetBench
@@ -37,7 +38,7 @@ def api() -> HetBench:
 @app.command()
 def download(
     name: Annotated[str | None, typer.Argument(help="Name to install it under; its own if left out.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help=f"{SOURCES}; else ${URL}.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help=f"{escape(SOURCES)}; else ${URL}.")] = None,
     as_json: Json = False,
 ) -> None:
     """Fetch a set of surrogates, check it against its manifest and install it; answers stay with the set in use."""
@@ -67,7 +68,8 @@ def list_sets(as_json: Json = False) -> None:
 @sets.command()
 def use(label: Label) -> None:
     """Answer the shell's commands from a set; `embedded` is the one in the package."""
-    print(f"the shell now answers from {artifacts.select(label)}")
+    folder = artifacts.select(label)
+    print(f"the shell now answers from {artifacts.selected() or PACKAGED}, {folder}")
 
 
 @sets.command()

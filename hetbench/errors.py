@@ -51,7 +51,7 @@ class UnknownNameError(HetBenchError):
     unknown metric 'latncy'. Did you mean 'latency'? `hetbench metrics` lists all 2.
     """
 
-    def __init__(self, kind: str, given: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(self, kind: str, given: str, known: Iterable[str], then: str = "") -> None:
         self.kind, self.given, self.known = kind, given, tuple(known)
         self.nearest = nearest(given, self.known)
         if self.nearest:
@@ -63,7 +63,7 @@ class UnknownNameError(HetBenchError):
             text = f"unknown {kind} {given!r}."
         if kind in _LISTED:
             text += f" `hetbench {kind}s` lists all {len(self.known)}."
-        super().__init__(f"{text} {hint}".rstrip())
+        super().__init__(f"{text} {then}".rstrip())
 
 
 _LISTED = ("model", "chip", "metric", "operator")  # kinds with a listing command of their own
