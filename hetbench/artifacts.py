@@ -189,7 +189,13 @@ def installed() -> list[Installed]:
 
 
 def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+    """The line that a file holds; empty where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def find(label: str) -> Installed:

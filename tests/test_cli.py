@@ -11,20 +11,6 @@ from typing import Any
 import pytest
 
 from hetbench import HetBench
-from hetbench.cli import main
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]):
-    """Run the command line; returns exit code, stdout, stderr."""
-
-    def go(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as done:
-            main(arguments)
-        out, err = capsys.readouterr()
-        return int(done.value.code or 0), out, err
-
-    return go
 
 
 def test_a_query_prints_the_answer_of_the_library(run: Any):
