@@ -48,8 +48,8 @@ def test_a_folder_answers_as_the_same_set_in_the_package(published: Path):
 
 
 @pytest.mark.parametrize(("name", "fields", "changed"), [
-    ("operators.json", {"id": "operators-mine"}, ["operator"]),
-    ("whole.json", {"id": "whole-mine"}, ["alone", "beside", "carried"]),
+    ("operators.json", {"id": "operators-mine"}, ["alone", "beside", "carried", "operator"]),
+    ("whole.json", {"id": "whole-mine"}, ["beside"]),
     ("power.json", {"id": "power-mine", "bands": {"C": [-1, 1], "D": [-2, 2]}}, ["alone"]),
     ("transfer.json", {"exponents": {"same family": 0, "other family": 0}}, ["carried"]),
 ])  # fmt: skip

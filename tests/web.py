@@ -145,8 +145,8 @@ class _DriveHandler(_Handler):
     def do_CONNECT(self) -> None:
         self.send_response(200)
         self.end_headers()
-        self.connection = self.site.context.wrap_socket(self.connection, server_side=True)
-        _Shared(self.site, self.connection, self.client_address, self.server)
+        with self.site.context.wrap_socket(self.connection, server_side=True) as inside:
+            _Shared(self.site, inside, self.client_address, self.server)
 
 
 class _Shared(_Handler):
@@ -157,8 +157,9 @@ class _Shared(_Handler):
         found = re.search(r"id=([-\w]+)", self.path)
         file = self.site.folder / (found[1] if found else "")
         if not file.is_file():
-            return self.reply(404, b"")
-        return self.reply(200, file.read_bytes(), Content_Disposition=f'attachment; filename="{file.name}"')
+            return self.reply(404, b"", Content_Type="text/html")
+        shown = f'attachment; filename="{file.name}"'
+        return self.reply(200, file.read_bytes(), Content_Type="application/octet-stream", Content_Disposition=shown)
 
 
 @contextmanager
