@@ -127,6 +127,10 @@ def test_a_query_loads_nothing_heavy():
     assert _run(code + f"[n for n in {HEAVY} if n in sys.modules])") == "[True]"
 
 
+def test_the_commands_load_nothing_heavy_before_one_needs_it():
+    assert _run(f"import sys, hetbench.cli; print([n for n in {HEAVY} if n in sys.modules])") == "[]"
+
+
 @pytest.mark.parametrize("first", ["", "import hetbench.models; ", "from hetbench.chips import chip; "])
 def test_listing_functions_stay_functions_beside_modules_of_the_same_name(first: str):
     code = f"{first}import hetbench; hetbench.HetBench; import hetbench.models, hetbench.chips, hetbench.metrics; "

@@ -103,7 +103,7 @@ class _HubHandler(_Handler):
             if commit is not None and found[2] in self.site.commits[commit]:
                 data = self.site.commits[commit][found[2]]
                 tag = f'"{hashlib.sha256(data).hexdigest()}"'
-                return self.reply(200, data, self.site.cut.pop(found[2], None), ETag=tag, X_Repo_Commit=commit)
+                return self.reply(200, data, ETag=tag, X_Repo_Commit=commit)
         return self.reply(404, b"", X_Error_Code="RepoNotFound")
 
     do_HEAD = do_GET
@@ -125,7 +125,8 @@ class _HubHandler(_Handler):
             commit = hashlib.sha1(body).hexdigest()
             self.site.commits[commit] = files
             self.site.refs["main"] = commit
-            return self.json({"success": True, "commitOid": commit, "commitUrl": f"{self.site.url}/commit/{commit}"})
+            address = f"{self.site.url}/lab/set/commit/{commit}"
+            return self.json({"success": True, "commitOid": commit, "commitUrl": address})
         if found := re.fullmatch(r"/api/models/lab/set/tag/(\w+)", path):
             self.site.refs[json.loads(body)["tag"]] = found[1]
             return self.json({})
