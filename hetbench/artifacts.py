@@ -46,6 +46,7 @@ _PARTS = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}
 _BESIDE = (MANIFEST, ORIGIN)  # in the folder, but not in the list of the manifest
 _CURRENT, _SELECTED = "current", "selected"
 _SET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ELSEWHERE = "set HETBENCH_HOME to another directory"
 _UPGRADE = "Install the hetbench that it was published for, or a set published for this one."
 
 
@@ -195,7 +196,8 @@ def _text(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+        why = getattr(error, "strerror", None) or error
+        raise ArtifactError(f"{path} cannot be read: {why}. Make it readable, or {_ELSEWHERE}.") from None
 
 
 def find(label: str) -> Installed:
@@ -331,7 +333,7 @@ def write_line(path: Path, text: str) -> None:
 def unwritable(path: Path, error: OSError) -> ArtifactError:
     """The error for a place under `home` that cannot be written."""
     return ArtifactError(
-        f"cannot write {path}: {error.strerror or error}. Make room there, or set HETBENCH_HOME to another directory."
+        f"cannot write {path}: {error.strerror or error}. Give it room and the right to write, or {_ELSEWHERE}."
     )
 
 
