@@ -28,7 +28,7 @@ from urllib.request import Request, urlopen
 
 from hetbench.errors import ArtifactError, InvalidInputError
 
-__all__ = ["SOURCES", "Remote", "library", "remote"]
+__all__ = ["SOURCES", "Remote", "library", "remote", "said"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
 """What `--from` takes."""
@@ -145,16 +145,15 @@ class Hub:
         os.replace(found, target)
 
     def _of(self, work: Callable[[], Any]) -> Any:
-        """What the library returns; `ArtifactError` with the first line of what it says."""
+        """What the library returns; `ArtifactError` with what it says where it fails."""
         errors = library("huggingface_hub.errors", "hf://")
         try:
             return work()
         except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:
-            why = " ".join(str(error).split())[:300] or type(error).__name__
             where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise ArtifactError(
-                f"cannot fetch {self.source} from {where}: {why} Check the name, the revision and the network; a "
-                f"private repository needs HF_TOKEN. {_AGAIN}"
+                f"cannot fetch {self.source} from {where}: {said(error)} Check the name, the revision and the network; "
+                f"a private repository needs HF_TOKEN. {_AGAIN}"
             ) from None
 
 
@@ -183,7 +182,7 @@ class Drive:
             )  # fmt: skip
         except (gdown.DownloadError, OSError, ValueError) as error:
             raise ArtifactError(
-                f"cannot fetch {self.source}: {' '.join(str(error).split())} Share the file with anyone who has the "
+                f"cannot fetch {self.source}: {said(error)} Share the file with anyone who has the "
                 f"link, and check the network. {_AGAIN}"
             ) from None
 
@@ -251,6 +250,16 @@ def _check_secure(url: str) -> None:
 def _check_size(found: int, limit: int, what: str) -> None:
     if found > limit:
         raise ArtifactError(f"{what} is larger than the {limit:,} bytes it may have: it is not fetched.")
+
+
+def said(error: Exception) -> str:
+    """What an error of a library says, in its first two lines.
+
+    >>> said(OSError("404 Client Error.\\n\\nThere is no such repository\\nPlease make sure that ..."))
+    '404 Client Error. There is no such repository.'
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2] or [type(error).__name__]
+    return " ".join(f"{line.rstrip('.')}." for line in lines)
 
 
 def library(name: str, scheme: str) -> Any:

@@ -22,7 +22,7 @@ from typing import IO
 from hetbench import __version__, artifacts
 from hetbench.artifacts import MANIFEST, Manifest
 from hetbench.errors import ArtifactError, InvalidInputError, exit_code
-from hetbench.remote import library, remote
+from hetbench.remote import library, remote, said
 from hetbench.sniff import check_file
 from hetbench.staging import staged
 from surrogates.model_card import model_card
@@ -105,8 +105,8 @@ def to_hub(origin: Path, repository: str, *, private: bool, revision: str | None
             client.create_tag(repository, tag=manifest.version, revision=done.oid, exist_ok=True)
         except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
             raise ArtifactError(
-                f"cannot publish to {source}: {' '.join(str(error).split())[:300]} Check the name, the network and "
-                "that the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
+                f"cannot publish to {source}: {said(error)} Check the name, the network and that "
+                "the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
             ) from None
     return manifest
 
