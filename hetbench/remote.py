@@ -212,6 +212,7 @@ class Web:
                 _check_secure(response.url)
                 _write(response, part, tag, start if response.status == 206 else 0, limit, url)
         except HTTPError as error:
+            error.close()
             if error.code == 416 and start:  # the part is of another file
                 part.unlink()
                 return self.fetch(name, target, limit)
