@@ -86,9 +86,18 @@ def read(corpus: Path) -> list[Raw]:
 
 
 def chip_aliases(corpus: Path) -> dict[tuple[str, str], Mapping[str, str]]:
-    """(platform, chip as in the data) -> its row of `chip_aliases.csv`: `canonical` and `certainty`."""
+    """(platform, chip as in the data) -> `canonical` and `certainty`, of `chip_aliases.csv`.
+
+    A corpus built from its upstreams has no such table: there the names that the catalogue knows count.
+    """
+    path = corpus / "chip_aliases.csv"
+    if not path.exists():
+        return {
+            (chip.family, name): {"canonical": chip.name, "certainty": certainty}
+            for chip in chips().values() for name, certainty in (chip.aliases | {chip.name: "exact"}).items()
+        }  # fmt: skip
     aliases: dict[tuple[str, str], Mapping[str, str]] = {}
-    with (corpus / "chip_aliases.csv").open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             key = (row["platform"], row["chip_as_in_data"])
             if key not in aliases or row["certainty"] == "exact":  # MI250: its own name before that of its die

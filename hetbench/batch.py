@@ -24,7 +24,8 @@ from hetbench.chips import Chip
 from hetbench.composition import composition
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graph import TRACED_AS, OperatorTable, Setting
-from hetbench.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, at_confidence, taught
+from hetbench.intervals import of_sum
+from hetbench.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, settled, taught
 from hetbench.question import DEFAULT_STACK, Question
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph
@@ -113,15 +114,13 @@ class Compiled:
 
     def __init__(self, space: BlockSpace, question: Question, chip: Chip, predictor: str = "auto") -> None:
         self.space, self.chip, self.predictor = space, chip, predictor
-        setting = Setting(*question.sizes)
+        setting, question = Setting(*question.sizes), settled(question, chip, predictor)
         self.stack = taught(question, chip) if predictor in WHOLE else None
         """The stack whose rows teach whole models this question; None: the sum over operators answers."""
         if self.stack is None and question.stack != DEFAULT_STACK:
-            if not question.usual_stack:
-                raise RefusedError(
-                    f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it."
-                )
-            question = replace(question, stack=DEFAULT_STACK)
+            raise RefusedError(
+                f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it."
+            )
         self.question = question
         self.tables = _tables(space, setting)
         self._each = self._pieces(self.tables)
@@ -208,8 +207,7 @@ class Compiled:
         value, lower, upper, _, *by_level = totals.T
         covered = np.cumsum(np.stack(by_level), axis=0) >= predictors.COVERED * value
         level = np.array(list(_LEVELS))[covered.argmax(axis=0)]
-        known = self.question.surrogate.interval_level
-        low, high = (at_confidence(value, bound, known, self.question.confidence) for bound in (lower, upper))
+        low, high = of_sum(self.question.surrogate, value, lower, upper, self.question.confidence)
         return Columns(value, low, high, level)
 
     def _whole(self, totals: Array, batch: int) -> Columns:

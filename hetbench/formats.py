@@ -20,7 +20,7 @@ from hetbench.answers import Answer
 from hetbench.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graph import GraphNode, ModelGraph
-from hetbench.latency import PROTOCOL, WHOLE, taught
+from hetbench.latency import PROTOCOL, WHOLE, settled, taught
 from hetbench.operators import operator_type
 from hetbench.placement import Flow, flow
 from hetbench.question import Question
@@ -146,8 +146,8 @@ def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool
     there = predict(question, base.graph, "latency", base.predictor)
     here = own if own.kind == "predicted" else predict(base.question, base.graph, "latency", base.predictor)
     alike = (there.protocol, there.stack) == (here.protocol, here.stack)
-    whole = alike and base.predictor in WHOLE and taught(question, base.chip) is not None
-    return there, there.value / here.value if alike else None, whole
+    whole = alike and base.predictor in WHOLE and taught(settled(question, base.chip, base.predictor), base.chip)
+    return there, there.value / here.value if alike else None, bool(whole)
 
 
 def _through_half(base: Base, question: Question, sums: Sums) -> float | None:

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Any
 
 from hetbench import whole
 from hetbench.chips import Chip
 from hetbench.graph import ModelGraph
+from hetbench.intervals import of_sum
 from hetbench.question import DEFAULT_STACK, Question
 
-__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Latency", "at_confidence", "latency", "taught"]
+__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Latency", "latency", "settled", "taught"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
 LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
@@ -44,19 +44,24 @@ class Latency:
     notes: tuple[str, ...]
 
 
+def settled(question: Question, chip: Chip, predictor: str) -> Question:
+    """The question with eager launches, and a note, for a usual stack that no row of the chip teaches."""
+    if not question.usual_stack or question.stack == DEFAULT_STACK:
+        return question
+    if predictor in WHOLE and taught(question, chip) is not None:
+        return question
+    why = f"no row of {chip.name} teaches its usual stack" if predictor in WHOLE else (
+        f"predictor {predictor} knows no stack")  # fmt: skip
+    note = f"{why}: eager launches instead of {question.stack}"
+    return replace(question, stack=DEFAULT_STACK, notes=(*question.notes, note))
+
+
 def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
-    """The prediction for a complete question; None where nothing supports the stack that was asked for."""
+    """The prediction for a complete, settled question; None where nothing supports the stack that was asked for."""
     found = _whole(question, chip, graph) if predictor in WHOLE else None
-    if found is not None:
-        return found
-    if question.stack == DEFAULT_STACK:
+    if found is None and question.stack == DEFAULT_STACK:
         return _summed(question, chip, graph, predictor)
-    if question.usual_stack:
-        untaught = f"no row of {chip.name} teaches its usual stack"
-        why = untaught if predictor in WHOLE else f"predictor {predictor} knows no stack"
-        note = f"{why}: eager launches instead of {question.stack}"
-        return _summed(replace(question, stack=DEFAULT_STACK), chip, graph, predictor, (note,))
-    return None
+    return found
 
 
 def taught(question: Question, chip: Chip) -> str | None:
@@ -109,40 +114,23 @@ def _predicted(
     )  # fmt: skip
 
 
-def _summed(
-    question: Question, chip: Chip, graph: ModelGraph, predictor: str, notes: tuple[str, ...] = ()
-) -> Latency:
+def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency:
     """The sum over the operator graph, each operator launched eagerly."""
     surrogate = question.surrogate
     table = graph.operators(*question.sizes)
     found = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
-    notes = (*notes, _levels(found.by_level))
+    notes: tuple[str, ...] = (_levels(found.by_level),)
     if (question.batch or 1) > 1 and found.value < LAUNCH_BOUND * found.launch_ms:
         alone = surrogate.predict_model(
             graph.operators(1, *question.sizes[1:]), chip, protocol=PROTOCOL, predictor=predictor
         )
         if alone.value > found.value:
             found, notes = alone, (*notes, "the launches take the time: as slow as batch 1")
-    lower, upper = (
-        at_confidence(found.value, bound, surrogate.interval_level, question.confidence)
-        for bound in (found.lower, found.upper)
-    )
+    lower, upper = of_sum(surrogate, found.value, found.lower, found.upper, question.confidence)
     return Latency(
-        found.value, lower, upper, found.level, found.support, f"{surrogate.id}/{predictor}", question.stack,
-        PROTOCOL, dict(found.by_operator), notes,
+        found.value, float(lower), float(upper), found.level, found.support, f"{surrogate.id}/{predictor}",
+        question.stack, PROTOCOL, dict(found.by_operator), notes,
     )  # fmt: skip
-
-
-def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
-    """A bound at another confidence: its log distance grows as that of a normal law would.
-
-    >>> at_confidence(2.0, 4.0, 0.9, 0.9), round(at_confidence(2.0, 4.0, 0.9, 0.5), 2)
-    (4.0, 2.66)
-    """
-    if wanted == known:
-        return bound
-    scale = NormalDist().inv_cdf((1 + wanted) / 2) / NormalDist().inv_cdf((1 + known) / 2)
-    return value * (bound / value) ** scale
 
 
 def _levels(by_level: Mapping[str, float]) -> str:

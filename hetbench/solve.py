@@ -19,7 +19,8 @@ from hetbench.answers import Answer, digits
 from hetbench.chips import Chip
 from hetbench.errors import RefusedError
 from hetbench.graph import ModelGraph
-from hetbench.latency import at_confidence, latency
+from hetbench.intervals import at_confidence
+from hetbench.latency import latency, settled
 from hetbench.metrics import metric as metric_named
 from hetbench.models import models
 from hetbench.question import DEFAULT_STACK, Question
@@ -29,6 +30,7 @@ __all__ = ["energy_of", "memory_bytes", "per_call", "predict", "solve"]
 
 def solve(question: Question, graph: ModelGraph, metric: str, predictor: str = "auto") -> Answer:
     """The answer to one metric; `RefusedError` where nothing supports one."""
+    question = _settled(question, metric, predictor)
     if predictor == "auto":
         found = _measured(question, metric)
         if found is not None:
@@ -38,7 +40,13 @@ def solve(question: Question, graph: ModelGraph, metric: str, predictor: str = "
 
 def predict(question: Question, graph: ModelGraph, metric: str, predictor: str) -> Answer:
     """The surrogates' answer, measured rows left aside: for ratios, in which the same biases cancel."""
-    return _SOLVERS[metric](question, graph, predictor)
+    return _SOLVERS[metric](_settled(question, metric, predictor), graph, predictor)
+
+
+def _settled(question: Question, metric: str, predictor: str) -> Question:
+    if question.chip is None or metric not in ("latency", "throughput", "energy", "power"):
+        return question
+    return settled(question, question.chip, predictor)
 
 
 def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:

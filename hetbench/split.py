@@ -18,7 +18,7 @@ from hetbench.chips import Chip
 from hetbench.composition import composition
 from hetbench.features import by_class
 from hetbench.graph import ModelGraph, OperatorTable
-from hetbench.latency import PROTOCOL, WHOLE, taught
+from hetbench.latency import PROTOCOL, WHOLE, settled, taught
 from hetbench.question import Question
 
 __all__ = ["Signature", "Split", "rows", "signature", "split"]
@@ -69,7 +69,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     >>> found.call_ms, len(found.each)
     (0.0, 11)
     """
-    table = graph.operators(*question.sizes)
+    table, question = graph.operators(*question.sizes), settled(question, chip, predictor)
     stack = taught(question, chip) if predictor in WHOLE else None
     if stack is None:
         surrogate = question.surrogate

@@ -201,10 +201,9 @@ def _stacks(
         pairs = [(one, other) for one in before for other in after if one.endswith("-amp") == ("-amp" in other)
                  or other in ("acl", "magicmind")]  # fmt: skip
         for one, other in pairs:
-            levels = [_taught(base, stack, precision) for stack in (one, other)]
-            if None in levels or precision in found:
+            level = _taught(base, one, other, precision)
+            if level is None or precision in found:
                 continue
-            level = max(str(each) for each in levels)  # both as measured on the chip, or neither
             chip = base.chip if level == "C" else replace(base.chip, name=f"any {base.chip.family} chip")
             start, end = (_whole(base, chip, stack, precision) for stack in (one, other))
             factor = end.value / start.value
@@ -237,17 +236,19 @@ def _row_ms(base: Base, stack: str, precision: str) -> float | None:
     return median(row.value for row in rows) if rows else None
 
 
-def _taught(base: Base, stack: str, precision: str) -> str | None:
-    """C where whole models were measured under the stack on the chip, D where on another of its family, else None."""
+def _taught(base: Base, one: str, other: str, precision: str) -> str | None:
+    """C where whole models were measured under both stacks on the chip, D where on another of its kind, else None."""
     if base.question.batch is None or not base.chip.bandwidth:
         return None
     spec = base.question.whole.groups.get(whole.group_of(base.chip.family, base.question.phase), {"cells": {}})
     cells = [name.split("|") for name in spec["cells"]]
-    where = {chip for chip, *label in cells if label == [stack, precision]}
-    if base.chip.name in where:
+    first, second = ({chip for chip, *label in cells if label == [stack, precision]} for stack in (one, other))
+    both = first & second
+    if base.chip.name in both:
         return "C"
-    known: Mapping[str, Chip] = chips()
-    return "D" if any(known[name].family == base.chip.family for name in where if name in known) else None
+    known = [chips()[name] for name in both if name in chips()]
+    alike = (base.chip.family, base.chip.kind)
+    return "D" if any((each.family, each.kind) == alike for each in known) else None
 
 
 def _whole(base: Base, chip: Chip, stack: str, precision: str) -> whole.WholePrediction:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.chips import Chip, chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError
 from hetbench.features import class_of
 from hetbench.heads import OWN_EFFECTS
 from hetbench.operators import operator_type
@@ -38,16 +39,16 @@ _SMALL_MS = 0.005  # an operator with this roofline or less tells the launch flo
 _HOST_PROTOCOLS = ("wall", "event")  # the same on a CPU, which has no device to wait for
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     try:
         frames, record = read(options.rows)
-    except InvalidInputError as error:
+        spec = teach(frames, record, options.out)
+    except HetBenchError as error:
         parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
-    spec = teach(frames, record, options.out)
     for cls, found in spec["classes"].items():
         scores = ", ".join(f"{name} {found['scores'][name]['median_ape']} %" for name in found["scores"])
         print(f"{cls}: {found['rows']:,} rows; median error on shapes left out: {scores}; "
@@ -87,13 +88,18 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
 
 def teach(frames: dict[str, pd.DataFrame], record: Chip, out: Path) -> dict[str, Any]:
     """Fit, score and write the heads of one chip; what its JSON file says."""
+    if not (out / "operators.json").exists():
+        raise ArtifactError(f"{out} holds no operators.json: --out is a folder of surrogates, which the chip joins.")
     stem = out / f"chip-{record.name}"
     for suffix in (".json", ".npz"):
         Path(f"{stem}{suffix}").unlink(missing_ok=True)  # what answered before must not know these rows
     before = OperatorSurrogate(out)
     floors = own_floors(frames)
     arrays: dict[str, np.ndarray] = {}
-    spec: dict[str, Any] = {"format": FORMAT, "chip": record.name, "floors": floors, "classes": {}, "unseen": {}}
+    spec: dict[str, Any] = {
+        "format": FORMAT, "chip": record.name, "provenance": "contributed", "floors": floors, "classes": {},
+        "unseen": {},
+    }  # fmt: skip
     for cls, frame in frames.items():
         known = served(frame, before, "auto")
         base = matrix(frame, before.floors)

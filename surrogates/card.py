@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,13 @@ def data_hash(frames: dict[str, pd.DataFrame]) -> str:
     return digest.hexdigest()
 
 
-def write(out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float) -> None:
-    """card.json beside the arrays."""
+def write(
+    out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float, corpus: Mapping[str, Any]
+) -> None:
+    """card.json beside the arrays; `corpus` is what `surrogates.corpus.cited` says."""
     card: dict[str, Any] = {
         "made_by": "python -m surrogates.train", "commit": commit(), "data_sha256": data_hash(frames),
-        "rows": {name: len(frame) for name, frame in frames.items()},
+        "corpus": corpus, "rows": {name: len(frame) for name, frame in frames.items()},
         "rules": [[rule.name, rule.why] for rule in RULES],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "seconds": round(seconds), "splits": {},

@@ -6,8 +6,11 @@ Every rule names the rows it removes and why; `load` counts them and prints the 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -125,6 +128,25 @@ def load(root: Path, cache: Path | None = None) -> dict[str, pd.DataFrame]:
             path.parent.mkdir(parents=True, exist_ok=True)
             frame.to_parquet(path)
     return {name: part.reset_index(drop=True) for name, part in frame.groupby("cls", sort=True)}
+
+
+def cited(root: Path) -> dict[str, Any]:
+    """What a card says of its corpus: its manifest and the pins in it, or without a manifest its tables' sha256."""
+    manifest = root / "manifest.json"
+    if not manifest.exists():
+        return {"tables": {path.stem: _sha256(path) for path in sorted(root.glob("op/*.parquet"))}}
+    named = ("repository", "commits", "licence", "rows", "sha256")
+    sources = json.loads(manifest.read_text())["sources"]
+    return {
+        "manifest_sha256": _sha256(manifest),
+        "sources": {name: {key: each[key] for key in named} for name, each in sorted(sources.items())
+                    if each["table"].startswith("op/")},
+    }  # fmt: skip
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(root: Path) -> pd.DataFrame:

@@ -2,9 +2,9 @@
 
     python -m surrogates.end_to_end data_collection/measurements/amd-epyc-zen4-2vcpu-kvm.parquet
 
-`predicted` is the surrogates' answer, measured rows of models left aside. `summed` adds the operators that were
-measured by themselves in the same file, and for those that were not the prediction; `share` is how much of it was
-measured. The table joins chip-NAME.json, where surrogates.report reads it.
+`predicted` is the sum over the operators by the surrogates, whose operators no pass taught. `summed` adds the operators
+that were measured by themselves in the same file, and for those that were not the prediction; `share` is how much of it
+was measured. The table joins chip-NAME.json, where surrogates.report reads it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 
 from hetbench import HetBench
-from hetbench.errors import RefusedError
 from hetbench.features import by_class
 from hetbench.graph import load
+from hetbench.intervals import of_sum
+from hetbench.latency import PROTOCOL
+from hetbench.predictors import ModelPrediction
 from hetbench.predictors import load as surrogates
 
 Key = tuple[str, str, str]
@@ -54,23 +56,21 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
     models = rows[(rows.kind == "model") & (rows.layout == "contiguous") & (rows.cache == "hot")]
     for row in models.to_dict("records"):
         sizes = {name: None if np.isnan(row[name]) else int(row[name]) for name in ("batch", "seq_len", "image_size")}
-        asked = {**sizes, "precision": row["precision"], "phase": row["phase"], "stack": row["stack"]}
         setting = {"chip": row["chip"], "model": row["name"], "precision": row["precision"], "stack": row["stack"]}
         summed, share = _summed(row, sizes, known, api)
+        made, roof = (_sum_of(row, sizes, api, predictor) for predictor in ("autogluon", "roofline"))
+        lower, upper = of_sum(surrogates(), made.value, made.lower, made.upper, surrogates().interval_level)
         found.append(setting | sizes | {
-            "measured": row["latency_ms"], "predicted": _predicted(api, row, asked), "summed": summed, "share": share,
-            "roofline": _predicted(api, row, {**asked, "predictor": "roofline"}),
+            "measured": row["latency_ms"], "predicted": made.value, "lower": lower, "upper": upper,
+            "summed": summed, "share": share, "roofline": roof.value,
         })  # fmt: skip
     return pd.DataFrame(found)
 
 
-def _predicted(api: HetBench, row: dict[str, Any], asked: dict[str, Any]) -> float:
-    """ms by the surrogates alone; NaN where the stack is refused."""
-    options = {"predictor": "autogluon", **asked}
-    try:
-        return float(api.query(row["name"], target=row["chip"], metric="latency", **options))
-    except RefusedError:
-        return float("nan")
+def _sum_of(row: dict[str, Any], sizes: dict[str, int | None], api: HetBench, predictor: str) -> ModelPrediction:
+    """The sum over the operators by a predictor."""
+    table = load(row["name"]).operators(**sizes, precision=row["precision"], phase=row["phase"])
+    return surrogates().predict_model(table, api.chip(row["chip"])[0], protocol=PROTOCOL, predictor=predictor)
 
 
 def _summed(

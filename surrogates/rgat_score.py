@@ -20,11 +20,12 @@ from hetbench.features import CLASSES
 from hetbench.operators import operator_types
 from hetbench.predictors import STAND_INS
 from hetbench.rgat import FORMAT
-from surrogates import card, rgat_data
+from surrogates import rgat_data
 from surrogates.conditioning import Rows, posterior, surprise
 from surrogates.dataset import Effects, matrix
 from surrogates.holdout import cell_weight
 from surrogates.intervals import INTERVAL_LEVEL
+from surrogates.provenance import commit
 from surrogates.rgat_fit import CLIP_RESIDUAL, OBSERVED
 from surrogates.rgat_splits import FAMILIES, FITS, FOLDS, UNSEEN_TYPES, held_out
 from surrogates.tabular import fit_ratio, ratio_columns
@@ -282,7 +283,7 @@ def publish(work: Path, out: Path) -> None:
     np.savez_compressed(out / "rgat.npz", **arrays)
     (out / "rgat.json").write_text(json.dumps(spec, separators=(",", ":")))
     scores = {
-        "made_by": "python -m surrogates.rgat_train", "commit": card.commit(), "data": spec["id"],
+        "made_by": "python -m surrogates.rgat_train", "commit": commit(), "data": spec["id"],
         "observed": list(CURVE), "draws": DRAWS,
         "share_of_rgat": spec["share"], "leave_die_out": means(curves, ["family", "class"]), "dies": curves,
         "ablations": {name: means(lines, ["family", "class"]) for name, lines in variants.items()},

@@ -1,8 +1,10 @@
 """Train, export and score the operator surrogates, one class at a time; resumes after the last finished class.
 
-    python -m surrogates.train --corpus ../shared/corpus --out hetbench/catalog/surrogates --work runs/operators
+    python -m surrogates.train --corpus corpus/ --out hetbench/catalog/surrogates --work runs/operators
+    python -m surrogates.train --add my_rows.parquet
 
-Writes <class>.npz, operators.json (what hetbench reads) and card.json (scores, data, versions).
+Writes <class>.npz, operators.json (what hetbench reads) and card.json (scores, versions, and the manifest and pins of
+the corpus). With --add only the rows of one more chip are learned, as `python -m surrogates.add` does.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ import pandas as pd
 from hetbench.chips import chips
 from hetbench.heads import CELL_KEYS, ENOUGH_ROWS
 from hetbench.predictors import FORMAT, OperatorSurrogate
-from surrogates import card, holdout
-from surrogates.corpus import load
+from surrogates import add, card, holdout
+from surrogates.corpus import cited, load
 from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline
 from surrogates.evaluate import served
 from surrogates.intervals import INTERVAL_LEVEL, band, calibration_half
@@ -53,7 +55,9 @@ _BIAS_ROWS = 10.0  # a bias of this many rows counts half
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, required=True)
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument("--corpus", type=Path, help="folder of `python -m data_collection.sources build`")
+    data.add_argument("--add", type=Path, metavar="ROWS", help="Parquet or CSV file of rows of one chip")
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     parser.add_argument(
         "--work", type=Path, default=Path("runs/operators"), help="cache, checkpoints and hold-out scores"
@@ -61,6 +65,9 @@ def main() -> None:
     parser.add_argument("--classes", nargs="*", default=list(BUDGETS))
     parser.add_argument("--shrink", type=float, default=1.0, help="share of the budget, for a quick look")
     options = parser.parse_args()
+    if options.add:
+        add.main([str(options.add), "--out", str(options.out)])
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
     began = time.time()
@@ -95,7 +102,7 @@ def main() -> None:
         bands = once("bands", name, partial(calibrate, name, frames, folds[name], floor, stage, options.work))
         specs[name]["intervals"] = {key: value for key, value in bands.items() if key != "seconds"}
         publish(stage, specs)
-    card.write(stage, frames, options.work, seconds=time.time() - began)
+    card.write(stage, frames, options.work, time.time() - began, cited(options.corpus))
     for path in sorted(stage.iterdir()):
         shutil.copyfile(path, options.out / path.name)
     size = sum(path.stat().st_size for path in stage.iterdir()) / 1e6

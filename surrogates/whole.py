@@ -29,7 +29,7 @@ from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
 from surrogates.whole_bands import coverage, coverage_of_chips, die_variance, of_unseen_die, residual_tables
 from surrogates.whole_net import Size, fit
-from surrogates.whole_rows import WholeRows, read
+from surrogates.whole_rows import OWN, WholeRows, read
 
 SIZES = {
     "pass-gpu": Size(64, 50, 128, 1500), "pass-oneapi": Size(64, 50, 64, 1500), "pass-cann": Size(32, 80, 32),
@@ -115,7 +115,8 @@ def predict(fitted: Fitted, rows: WholeRows, which: np.ndarray) -> pd.DataFrame:
         made = _Row(rows.matrix[part, :-1], rows.count[part], rows.base_ms[part])
         codes = np.array([fitted.operators.get(name, 0) for name in rows.operator[part]])
         batch = frame.batch.iloc[place]
-        found = [n(made, batch, codes, stack[place], cell[place])[0] for n in fitted.networks]
+        labels = stack[place], cell[place]
+        found = [n.log_ms(n.each(made, batch, codes, *labels).sum(), *labels) for n in fitted.networks]
         log_network[place] = np.mean(found)
     effect = effects_of(rows.frame, fitted.effects)
     trees = fitted.trees(tree_matrix(rows, effect)[which]) + (effect + rows.base_log)[which]
@@ -273,13 +274,15 @@ def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, default=Path("runs/models/rows.parquet"))
+    parser.add_argument("--own", type=Path, nargs="*", default=sorted(OWN.glob("*.parquet")),
+                        help="files of `python -m data_collection.store publish`; default: those of the project")
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     parser.add_argument("--work", type=Path, default=Path("runs/models"), help="checkpoints and hold-out predictions")
     parser.add_argument("--groups", nargs="*", default=list(SIZES), choices=list(SIZES), help="compute these only")
     options = parser.parse_args()
     for folder in (options.work, options.out):
         folder.mkdir(parents=True, exist_ok=True)
-    tables = read(options.rows)
+    tables = read(options.rows, options.own)
     specs, cards, held = {}, {}, {}
     for name in options.groups:
         began = time.time()

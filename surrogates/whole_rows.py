@@ -1,13 +1,14 @@
-"""Published whole-model rows joined to operator graphs: what the whole-model surrogates learn from.
+"""Measured whole-model rows joined to operator graphs: what the whole-model surrogates learn from.
 
-Reads the table of `python -m data_collection.model_rows`. A row joins where its upstream name is reviewed as `exact` or
-`same-arch`; rules remove, with a count, what has no graph, no sizes, or is faster than the chip's peak allows.
+Reads the table of `python -m data_collection.model_rows` and the passes that the project published of its own machines.
+A published row joins where its upstream name is reviewed as `exact` or `same-arch`; rules remove, with a count, what
+has no graph, no sizes, or is faster than the chip's peak allows.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ LEFT_OUT = {
     "flagperf": "5 rows a network, beside validation I/O",
 }  # fmt: skip
 CEILING = 0.95  # a row faster than this share of the time at the peak has a wrong unit, precision or network
+OWN = Path("data_collection/measurements")
 Calls = list[tuple[float, OperatorTable]]
 
 
@@ -69,9 +71,10 @@ def generation(
     return calls
 
 
-def read(path: Path, say: Callable[[str], None] = print) -> dict[str, WholeRows]:
-    """The rows of every surrogate, by its name."""
-    frame = _joined(pd.read_parquet(path), say)
+def read(path: Path, own: Iterable[Path] = (), say: Callable[[str], None] = print) -> dict[str, WholeRows]:
+    """The rows of every surrogate, by its name; `own` are files of `python -m data_collection.store publish`."""
+    published = _joined(pd.read_parquet(path), say)
+    frame = pd.concat([published, *(_measured(each, say) for each in own)], ignore_index=True)
     made: dict[tuple[object, ...], Composition | str] = {}
     settings = ["graph", "chip", "precision", "batch", "seq_len", "image_size", "phase", "metric", "new_tokens"]
     keys = list(frame[settings].astype(object).where(frame[settings].notna(), None).itertuples(index=False, name=None))
@@ -123,8 +126,22 @@ def _joined(frame: pd.DataFrame, say: Callable[[str], None]) -> pd.DataFrame:
     frame.loc[cores, "stack"] += "-" + frame.cores[cores].astype(int).astype(str) + "cores"
     frame.loc[frame.phase == "training_fwd", "stack"] += "-training"
     phase = frame.phase.where(frame.metric != "e2e", "serving").replace({"training_fwd": "inference"})
-    group = [group_of(*key) for key in zip(frame.family, phase, strict=True)]
-    return frame.assign(phase=phase, group=group, architecture=frame.graph.map(architecture)).reset_index(drop=True)
+    return _grouped(frame.assign(phase=phase)).reset_index(drop=True)
+
+
+def _measured(path: Path, say: Callable[[str], None]) -> pd.DataFrame:
+    """Passes of the catalogue's models as the project measured them, tensors contiguous and caches hot."""
+    frame = pd.read_parquet(path)
+    frame = frame[(frame.kind == "model") & (frame.layout == "contiguous") & (frame.cache == "hot")]
+    say(f"  + {len(frame):>6}  passes of {path.name}")
+    return _grouped(frame[["family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack"]].assign(
+        graph=frame.name, ms=frame.latency_ms, file="own", metric="latency", new_tokens=np.nan
+    ))  # fmt: skip
+
+
+def _grouped(frame: pd.DataFrame) -> pd.DataFrame:
+    group = [group_of(*key) for key in zip(frame.family, frame.phase, strict=True)]
+    return frame.assign(group=group, architecture=frame.graph.map(architecture))
 
 
 def _graph_of(file: str, upstream: str, software: str | None) -> str | None:

@@ -15,6 +15,7 @@ import pandas as pd
 from hetbench.chips import chip
 from hetbench.errors import InvalidInputError
 from hetbench.predictors import OperatorSurrogate
+from surrogates import train
 from surrogates.add import read, teach
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,3 +107,17 @@ def test_rows_of_one_shape_count_once(tmp_path: Path):
     frames, _ = read(tmp_path / "rows.csv")
     assert frames["vector"].latency_ms.tolist() == [0.2]
     assert np.isclose(frames["vector"].numel[0], 8)
+
+
+def test_training_with_add_teaches_the_chip_alone(taught: Path, tmp_path: Path, monkeypatch, capsys):
+    measured = pd.read_parquet(ROWS)
+    columns = ["chip", "name", "dims", "precision", "protocol", "latency_ms"]
+    measured[measured.name.isin(["Add", "Mul", "GELU"])][columns].to_csv(tmp_path / "rows.csv", index=False)
+    monkeypatch.setattr("sys.argv", ["train", "--add", str(tmp_path / "rows.csv"), "--out", str(taught)])
+    train.main()
+    assert "median error on shapes left out: own head" in capsys.readouterr().out
+    assert json.loads((taught / f"chip-{CHIP}.json").read_text())["provenance"] == "contributed"
+    monkeypatch.setattr("sys.argv", ["train", "--add", str(tmp_path / "rows.csv"), "--out", str(tmp_path)])
+    with pytest.raises(SystemExit, match="4"):
+        train.main()
+    assert "holds no operators.json" in capsys.readouterr().err

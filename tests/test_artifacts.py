@@ -49,6 +49,7 @@ def test_a_folder_answers_as_the_same_set_in_the_package(published: Path):
 
 @pytest.mark.parametrize(("name", "fields", "changed"), [
     ("operators.json", {"id": "operators-mine"}, ["alone", "beside", "carried", "operator"]),
+    ("sums.json", {"log_ratio": [-1, 0, 1]}, ["alone", "beside", "carried"]),
     ("whole.json", {"id": "whole-mine"}, ["beside"]),
     ("power.json", {"id": "power-mine", "bands": {"C": [-1, 1], "D": [-2, 2]}}, ["alone"]),
     ("transfer.json", {"exponents": {"same family": 0, "other family": 0}}, ["carried"]),
@@ -205,7 +206,8 @@ def test_the_shell_answers_from_the_set_in_use_and_the_library_from_what_it_was_
 
 def test_the_list_marks_what_is_in_use(published: Path, home: Path, run: Any):
     found = download(str(published))
-    assert f"{found.label}  current: 23 files" in run("artifacts", "list")[1]
+    count = len(artifacts.Manifest.read(found.folder / "manifest.json").files)
+    assert f"{found.label}  current: {count} files" in run("artifacts", "list")[1]
     run("artifacts", "use", "lab")
     rows = {row["name"]: row for row in json.loads(run("artifacts", "list", "--json")[1])}
     assert (rows["embedded"]["in_use"], rows["lab"]["in_use"]) == (False, True)

@@ -1,5 +1,6 @@
 """Training code on real rows: what the rules drop, what a split keeps apart, and that an export answers as fitted."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -128,6 +129,34 @@ def test_the_export_answers_as_autogluon_does_and_beats_the_roofline():
     np.testing.assert_allclose(answer, head(table), atol=1e-4)
     error, roofline = np.abs(answer - made.target)[held], np.abs(made.target)[held]
     assert np.median(error) < np.median(roofline) / 3
+
+
+def test_two_fits_from_one_seed_are_the_same_to_the_bit():
+    frame = grid()
+    made = matrix(frame, floors([frame]))
+    effects, labels = Effects.fit(frame, made.target), cell_labels(frame)
+    table = full_columns(made, frame, effects, {labels[0]: 0}, labels)
+    held = np.arange(len(frame)) % 5 == 0
+    heads = [fit_full(table, made.target, held, Budget(1000, 20, 4, 0.2, hidden=8, layers=1, epochs=3)) for _ in "ab"]
+    one, other = ({f"{m}.{k}": v for m in head.weights for k, v in getattr(head, m).to_arrays(m).items()}
+                  for head in heads)  # fmt: skip
+    assert heads[0].weights == heads[1].weights
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def test_a_card_cites_the_manifest_and_the_pins_of_its_corpus(root, tmp_path):
+    tables = corpus.cited(root)["tables"]
+    assert tables["vidur"] == hashlib.sha256((root / "op" / "vidur.parquet").read_bytes()).hexdigest()
+    built = {"table": "op/vidur.parquet", "repository": "microsoft/vidur", "commits": {"abc": 3}, "licence": "MIT",
+             "rows": 7, "sha256": "00"}  # fmt: skip
+    text = json.dumps({"sources": {"vidur": built | {"bytes": 9}, "timm": built | {"table": "model/timm.parquet"}}})
+    (tmp_path / "manifest.json").write_text(text)
+    assert corpus.cited(tmp_path) == {
+        "manifest_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "sources": {"vidur": {name: built[name] for name in built if name != "table"}},
+    }
 
 
 def test_shuffled_targets_leave_the_ratio_head_at_chance():
