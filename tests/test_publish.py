@@ -30,7 +30,8 @@ def shell(home: Path) -> Any:
 
     def go(module: str, *arguments: str, **environment: str) -> tuple[int, str, str]:
         command = [sys.executable, "-m", module, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, timeout=60)
+        environment = {**os.environ, "HF_HUB_OFFLINE": "0", **environment}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
         return done.returncode, done.stdout, done.stderr
 
     return go
