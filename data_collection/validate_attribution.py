@@ -116,20 +116,22 @@ def report(rows: Sequence[Group], chip: str, software: str) -> str:
 
 def run(chosen: argparse.Namespace) -> int:
     """Measure, write, and say; 1 where a group could not be measured."""
-    say, rows = partial(print, flush=True), list[Group]()
+    say, rows, text = partial(print, flush=True), list[Group](), ""
     with checker(chosen, say) as (check, environment):
         for name in chosen.models:
             for row in compared(check, model(name).name, environment.chip):
                 say(f"{row.model} without {row.group}: predicted {row.predicted:.1f} %, measured {row.measured} %")
                 rows.append(row)
-    written(chosen.out, "attribution", rows, report(rows, environment.chip.name, environment.base_software))
+            text = report(rows, environment.chip.name, environment.base_software)
+            written(chosen.out, "attribution", rows, text)
+    print(text)
     return int(any(row.measured is None for row in rows))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
     chosen = parser("validate_attribution", __doc__).parse_args(argv)
-    return exit_code(partial(run, chosen), "stopped; nothing was written.")
+    return exit_code(partial(run, chosen), "stopped; the models that were finished are written.")
 
 
 if __name__ == "__main__":

@@ -233,7 +233,6 @@ def written(out: Path, name: str, rows: Sequence[Any], text: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
     (out / f"{name}.md").write_text(text)
-    print(text)
 
 
 def run(chosen: argparse.Namespace) -> int:
@@ -244,7 +243,9 @@ def run(chosen: argparse.Namespace) -> int:
             for row in check.check(model(name).name, _plans(name, environment.chip)):
                 say(f"{row.model}, {row.variant}: predicted {row.predicted}, measured {row.measured} ({row.status})")
                 rows.append(row)
-    written(chosen.out, "plan", rows, report(rows, environment.chip.name, environment.base_software))
+    text = report(rows, environment.chip.name, environment.base_software)
+    written(chosen.out, "plan", rows, text)
+    print(text)
     return int(any(row.measured is None for row in rows))
 
 

@@ -1,4 +1,5 @@
-"""Ask HetBench what figures show, and keep the answers as Parquet: coverage, batch sizes, migration, correlation.
+"""Ask HetBench what figures show, and keep the answers as Parquet: coverage, batch sizes, migration, attribution,
+correlation.
 
     python -m plotting.tables --out runs/tables
 
@@ -24,7 +25,7 @@ from hetbench.models import models
 from hetbench.schema import FAMILIES
 from hetbench.spaces import BlockSpace, space, spaces
 
-__all__ = ["architectures", "batch_scaling", "coverage", "main", "migration"]
+__all__ = ["architectures", "attribution", "batch_scaling", "coverage", "main", "migration", "shares"]
 
 MODELS = ("resnet-50", "bert-base", "vit-base")
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -89,6 +90,30 @@ def migration(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def attribution(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
+    """What the groups of operators contribute from the latency on cuda to that on each other default chip, in ms."""
+    rows = []
+    for name in names:
+        for family in FAMILIES[1:]:
+            found = api.explain(name, source=FAMILIES[0], target=family)
+            level = max((str(each.level) for each in (found.target, found.source) if each), key=LEVELS.index)
+            rows += [
+                {"model": name, "source": found.source.chip if found.source else "", "target": found.target.chip,
+                 "source_ms": found.source_ms, "target_ms": found.target_ms, "group": each.name,
+                 "value_ms": each.value_ms, "level": level} for each in found.groups
+            ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def shares(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
+    """What the groups of operators contribute to the latency on each default chip, in ms."""
+    return pd.DataFrame([
+        {"model": name, "chip": found.target.chip, "group": each.name, "ms": each.value_ms, "level": found.target.level}
+        for name in names for family in FAMILIES
+        for found in [api.explain(name, target=family)] for each in found.groups
+    ])  # fmt: skip
+
+
 def architectures(name: str, count: int = ARCHITECTURES, seed: int = 0) -> pd.DataFrame:
     """Every metric of architectures drawn from a space, [count] each: `latency@cuda` ... `memory`, `params`, proxy."""
     found, api = space(name), HetBench(search_space=name)
@@ -124,7 +149,8 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     api = HetBench()
     made = {"coverage": coverage(api), "batch_scaling": batch_scaling(api, chosen.models),
-            "migration": migration(api, chosen.models)}  # fmt: skip
+            "migration": migration(api, chosen.models), "attribution": attribution(api, chosen.models),
+            "shares": shares(api, chosen.models)}  # fmt: skip
     made |= {f"architectures-{name}": architectures(name) for name in chosen.spaces}
     chips = {family: default_chip(family)[0].name for family in FAMILIES}
     for name, table in made.items():

@@ -23,7 +23,7 @@ from hetbench.chips import chips
 from hetbench.latency import PROTOCOL
 from hetbench.predictors import load
 from surrogates.splits import die
-from surrogates.whole_bands import die_variance, of_unseen_die
+from surrogates.whole_bands import of_one_more, variance_among
 from surrogates.whole_rows import OWN, calls_of, read
 
 FORMAT = FORMATS["sums.json"]
@@ -43,7 +43,7 @@ def main() -> None:
     held = coverage(passes)
     card = {
         "format": FORMAT, "made_by": "python -m surrogates.sums", "operators": load().id,
-        "rows": len(passes), "dies": held, "log_ratio": of_unseen_die(passes, die_variance([passes])),
+        "rows": len(passes), "dies": held, "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
     }  # fmt: skip
     (options.out / "sums.json").write_text(json.dumps(card, separators=(",", ":")))
     print(pd.DataFrame(held).to_string(index=False))
@@ -69,7 +69,7 @@ def coverage(passes: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for name, part in passes.groupby("away"):
         others = passes[passes.away != name]
-        low, high = np.exp(of_unseen_die(others, die_variance([others]), (0.05, 0.95)))
+        low, high = np.exp(of_one_more(others, "away", variance_among([others], "away"), (0.05, 0.95)))
         lower, upper = np.minimum(part.lower, part.surrogate * low), np.maximum(part.upper, part.surrogate * high)
         found.append({
             "die": name, "n": len(part), "ratio": round(float((part.ms / part.surrogate).median()), 2),

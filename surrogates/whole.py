@@ -27,7 +27,7 @@ from hetbench.whole import FORMAT, Network, forest_rows
 from surrogates.evaluate import score
 from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
-from surrogates.whole_bands import coverage, coverage_of_chips, die_variance, of_unseen_die, residual_tables
+from surrogates.whole_bands import coverage, coverage_of_chips, of_one_more, residual_tables, variance_among
 from surrogates.whole_net import Size, fit
 from surrogates.whole_rows import OWN, WholeRows, read
 
@@ -247,8 +247,8 @@ def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float) -> dict[
 def with_bands(specs: dict[str, Any], cards: dict[str, Any], out: dict[str, dict[str, pd.DataFrame]]) -> None:
     """Add the tables of residuals to the specs and what they hold to the cards; dies of all groups count at level D."""
     chips = {name: frames["chips"] for name, frames in out.items()}
-    prior = die_variance(chips.values())
-    anywhere = of_unseen_die(pd.concat(chips.values()), prior)
+    prior = variance_among(chips.values(), "away")
+    anywhere = of_one_more(pd.concat(chips.values()), "away", prior)
     for name, frames in out.items():
         kind, others = "phase" if name == "generation" else "stack", [chips[each] for each in chips if each != name]
         tables = residual_tables(frames["models"], chips[name], kind, prior)

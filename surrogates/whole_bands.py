@@ -3,6 +3,7 @@
 A chip never seen differs from the others by an offset that all its models share, and a handful of dies left out says
 little of how large offsets get. So a level D table is Student's law for the next die's offset, its variance that of the
 dies of the group and of `_PRIOR` more dies of the variance found in all groups, joined with the spread within dies.
+The same holds of models, where a family has few of them: a level C table is then that of the next model.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hetbench.whole import Whole
 
 _ROWS = 30  # a table of its own takes at least this many held-out rows
 _DIES = 3  # and, of unseen chips, this many dies
+_MODELS = 30  # with fewer, their offsets follow Student's law
 _PRIOR = 2.0
 _GRID = tuple(np.linspace(0, 1, 81))
 
@@ -36,25 +38,26 @@ def quantiles(frame: pd.DataFrame, at: Sequence[float] = _GRID) -> list[float]:
     return np.interp(at, reached, values[order]).round(4).tolist()
 
 
-def offsets(chips: pd.DataFrame) -> pd.Series:
-    """The median log(measured / predicted) of each die left out."""
-    return _log_ratio(chips).groupby(chips.away).median()
+def offsets(frame: pd.DataFrame, by: str) -> pd.Series:
+    """The median log(measured / predicted) of each die left out (`away`) or each model (`graph`)."""
+    return _log_ratio(frame).groupby(frame[by]).median()
 
 
-def die_variance(groups: Iterable[pd.DataFrame]) -> float:
-    """The variance of offsets among the dies of a group, over all groups."""
-    found = [offsets(chips) for chips in groups if len(chips)]
-    return float(sum(((each - each.mean()) ** 2).sum() for each in found) / sum(len(each) - 1 for each in found))
+def variance_among(groups: Iterable[pd.DataFrame], by: str) -> float:
+    """The variance of offsets within a group, over all groups."""
+    found = [offsets(frame, by) for frame in groups if len(frame)]
+    freedom = sum(len(each) - 1 for each in found)
+    return float(sum(((each - each.mean()) ** 2).sum() for each in found) / freedom) if freedom else 0.0
 
 
-def of_unseen_die(chips: pd.DataFrame, prior: float, at: Sequence[float] = _GRID) -> list[float]:
-    """Quantiles of log(measured / predicted) on one more die; `prior` is `die_variance`."""
-    offset = offsets(chips)
-    dies, freedom = len(offset), _PRIOR + len(offset) - 1
+def of_one_more(frame: pd.DataFrame, by: str, prior: float, at: Sequence[float] = _GRID) -> list[float]:
+    """Quantiles of log(measured / predicted) on one more die or model; `prior` is `variance_among` groups."""
+    offset = offsets(frame, by)
+    known, freedom = len(offset), _PRIOR + len(offset) - 1
     variance = (_PRIOR * prior + ((offset - offset.mean()) ** 2).sum()) / freedom
     step = 0.5 / (len(_GRID) - 1)
-    between = student.ppf(np.clip(at, step, 1 - step), freedom) * np.sqrt(variance * (1 + 1 / dies))
-    within = np.array(quantiles(chips.assign(surrogate=chips.surrogate * np.exp(chips.away.map(offset))), at))
+    between = student.ppf(np.clip(at, step, 1 - step), freedom) * np.sqrt(variance * (1 + 1 / known))
+    within = np.array(quantiles(frame.assign(surrogate=frame.surrogate * np.exp(frame[by].map(offset))), at))
     side = np.sign(between)
     return (offset.mean() + side * np.hypot(between, np.maximum(side * within, 0))).round(4).tolist()
 
@@ -62,21 +65,27 @@ def of_unseen_die(chips: pd.DataFrame, prior: float, at: Sequence[float] = _GRID
 def residual_tables(models: pd.DataFrame, chips: pd.DataFrame, kind: str, prior: float = 0.0) -> dict[str, list[float]]:
     """Residuals by level, family and `kind` (stack or phase): C of unseen models, D of unseen chips if any.
 
-    A whole generation tells little of a prefill alone, hence generation goes by phase.
+    A whole generation tells little of a prefill alone, hence generation goes by phase. `prior` is `variance_among`
+    the dies of all groups.
     """
+    of_models = variance_among((part for _, part in models.groupby("family")), "graph")
+
+    def table(level: str, part: pd.DataFrame) -> list[float]:
+        if level == "D":
+            return of_one_more(part, "away", prior)
+        return of_one_more(part, "graph", of_models) if part.graph.nunique() < _MODELS else quantiles(part)
+
     tables: dict[str, list[float]] = {}
     for level, frame in (("C", models), ("D", chips)):
         if not len(frame):
             continue
-        families = {f"{level}/{family}": part for family, part in frame.groupby("family")}
+        parts = {f"{level}/{family}": part for family, part in frame.groupby("family")}
         finer = {f"{level}//{name}": part for name, part in frame.groupby(kind)}
         finer |= {f"{level}/{family}/{name}": part for (family, name), part in frame.groupby(["family", kind])}
-        parts = families | {name: part for name, part in finer.items() if len(part) >= _ROWS}
-        if level == "C":
-            tables |= {name: quantiles(part) for name, part in ({level: frame} | parts).items()}
-        else:
-            many = {name: part for name, part in parts.items() if part.away.nunique() >= _DIES}
-            tables |= {name: of_unseen_die(part, prior) for name, part in ({level: frame} | many).items()}
+        parts |= {name: part for name, part in finer.items() if len(part) >= _ROWS}
+        if level == "D":
+            parts = {name: part for name, part in parts.items() if part.away.nunique() >= _DIES}
+        tables |= {name: table(level, part) for name, part in ({level: frame} | parts).items()}
     return tables
 
 
@@ -95,7 +104,7 @@ def coverage_of_chips(
     out, elsewhere = [], list(others)
     for name, part in chips.groupby("away") if len(chips) else ():
         kept = chips[chips.away != name]
-        prior = die_variance([kept, *(each[each.away != name] for each in elsewhere if len(each))])
+        prior = variance_among([kept, *(each[each.away != name] for each in elsewhere if len(each))], "away")
         tables = residual_tables(models, kept, kind, prior)
         out.append({"family": part.family.iloc[0], "away": name, **_summary(_inside(tables, "D", part, kind))})
     return out

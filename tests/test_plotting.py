@@ -19,6 +19,7 @@ pa = pytest.importorskip("pyarrow")
 
 import pyarrow.parquet as pq  # noqa: E402
 
+from hetbench.chips import default_chip  # noqa: E402
 from hetbench.errors import InvalidInputError, RefusedError  # noqa: E402
 from hetbench.schema import FAMILIES  # noqa: E402
 from plotting import all as every  # noqa: E402
@@ -331,6 +332,38 @@ def test_migration_there_and_back_is_one(answers: Any):
     assert cells[0] == "x 1\nC"
 
 
+def test_a_waterfall_goes_from_the_sources_latency_to_the_targets(answers: Any):
+    from hetbench import HetBench
+    from plotting import waterfall
+
+    found = answers.attribution(HetBench(), ["resnet-50"])
+    assert set(found.target) == {default_chip(family)[0].name for family in style.FAMILY if family != "cuda"}
+    for _, part in found.groupby("target"):
+        bars = waterfall.steps(part)
+        assert (bars[0][1], bars[-1][1]) == (0.0, 0.0)
+        assert [start for _, start, _ in bars[2:-1]] == [end for *_, end in bars[1:-2]]
+        assert bars[-2][2] == pytest.approx(bars[-1][2])
+    assert len(waterfall.draw(found).axes) == 4
+
+
+def test_the_areas_of_a_treemap_are_the_shares_and_do_not_overlap(answers: Any):
+    from hetbench import HetBench
+    from plotting import treemap
+
+    sizes = [6.0, 6.0, 4.0, 3.0, 2.0, 2.0, 1.0]
+    boxes = treemap.squares(sizes, (0.0, 0.0, 6.0, 4.0))
+    assert [width * height for *_, width, height in boxes] == pytest.approx(sizes)
+    for place, (left, bottom, width, height) in enumerate(boxes):
+        assert 0 <= left <= left + width <= 6 + 1e-9
+        assert 0 <= bottom <= bottom + height <= 4 + 1e-9
+        for a, b, w, h in boxes[:place]:
+            across = min(left + width, a + w) - max(left, a)
+            along = min(bottom + height, b + h) - max(bottom, b)
+            assert min(across, along) < 1e-9
+    found = answers.shares(HetBench(), ["resnet-50"])
+    assert len(treemap.draw(found).axes) == 5
+
+
 def test_architectures_of_a_space_have_every_metric_that_is_answered(answers: Any):
     found = answers.architectures("gpt-s", count=20)
     assert {f"latency@{family}" for family in FAMILIES} | {"params", "loss_proxy"} <= set(found)
@@ -366,10 +399,10 @@ def test_every_figure_reads_draws_and_has_a_command_of_its_own(name: str, tmp_pa
         figure.read(tmp_path / figure.RESULTS)
 
 
-def test_there_are_thirteen_figures():
+def test_there_are_fifteen_figures():
     assert set(FIGURES) == {
         "pareto_2d", "pareto_3d", "attainment", "hypervolume", "regret", "correlation", "measured_vs_predicted",
-        "calibration", "intervals", "error_by_chip", "coverage", "batch_scaling", "migration_matrix",
+        "calibration", "intervals", "error_by_chip", "coverage", "batch_scaling", "migration_matrix", "waterfall", "treemap",
     }  # fmt: skip
 
 

@@ -1,0 +1,76 @@
+"""From the latency on one chip to that on another, group of operators by group.
+
+    python -m plotting.waterfall --results runs/tables --out runs/figures
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from plotting import style
+from plotting.command import files, run
+
+__all__ = ["RESULTS", "draw", "main", "read", "steps"]
+
+RESULTS = "tables"
+_TOTAL, _SLOWER, _FASTER = "#555555", "#d55e00", "#56b4e9"
+_SHOWN = 7  # groups with a bar of their own; the others share one
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """By model a table with columns model, source, target, source_ms, target_ms, group, value_ms and level."""
+    frame = pd.read_parquet(files(folder, "attribution.parquet", "python -m plotting.tables")[0])
+    return dict(list(frame.groupby("model", sort=False)))
+
+
+def steps(part: pd.DataFrame) -> list[tuple[str, float, float]]:
+    """Bars as name, start and end in ms: the source from 0, the groups one after another, the target from 0.
+
+    >>> made = pd.DataFrame({"source": "a", "target": "b", "source_ms": 4.0, "target_ms": 5.0,
+    ...                      "group": ["Linear", "Add"], "value_ms": [1.5, -0.5]})
+    >>> steps(made)
+    [('a', 0.0, 4.0), ('Linear', 4.0, 5.5), ('Add', 5.5, 5.0), ('b', 0.0, 5.0)]
+    """
+    first = part.iloc[0]
+    ordered = part.loc[part.value_ms.abs().sort_values(ascending=False).index]
+    values = list(zip(ordered.group, ordered.value_ms.astype(float), strict=True))
+    if len(values) > _SHOWN:
+        values = [*values[: _SHOWN - 1], (f"{len(values) - _SHOWN + 1} others", sum(ms for _, ms in values[_SHOWN - 1 :]))]
+    found, at = [(str(first.source), 0.0, float(first.source_ms))], float(first.source_ms)
+    for name, ms in values:
+        found.append((name, at, at + ms))
+        at += ms
+    return [*found, (str(first.target), 0.0, float(first.target_ms))]
+
+
+def draw(frame: Any) -> Any:
+    """A panel a target; grey: whole latencies, hatched: what makes it slower there, plain: what makes it faster."""
+    targets = dict(list(frame.groupby("target", sort=False)))
+    figure, axes = style.panels(1, len(targets), width=3.6, height=3.2)
+    for axis, part in zip(axes[0], targets.values(), strict=True):
+        bars = steps(part)
+        for place, (_, start, end) in enumerate(bars):
+            whole = place in (0, len(bars) - 1)
+            colour = _TOTAL if whole else _SLOWER if end > start else _FASTER
+            axis.barh(place, end - start, left=start, color=colour, edgecolor="black", linewidth=0.5,
+                      hatch="//" if colour == _SLOWER else None)  # fmt: skip
+            axis.text(max(start, end), place, f" {end:.3g}" if whole else f" {end - start:+.2g}", va="center", fontsize=7)
+        axis.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=7)
+        axis.invert_yaxis()
+        axis.set_xlim(0, 1.2 * max(max(start, end) for _, start, end in bars))
+        axis.set_xlabel("latency, ms", fontsize=8)
+        axis.set_title(f"level {part.level.iloc[0]}", fontsize=8)
+    figure.suptitle(f"{frame.model.iloc[0]}: what makes it slower (hatched) or faster (plain) on the target", fontsize=9)
+    return figure
+
+
+def main() -> None:
+    """Draw and write PNG and PDF."""
+    run(__file__, __doc__, read, draw, RESULTS)
+
+
+if __name__ == "__main__":
+    main()
