@@ -1,0 +1,54 @@
+"""Importers of whole-model results read real lines of each upstream as the corpus states them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data_collection.sources import tables
+from data_collection.sources.pins import pin
+from data_collection.sources.upstream import open_trees
+from hetbench.schema import FAMILIES
+
+DATA = Path(__file__).with_name("data") / "importers"
+
+# source -> rows of its fixture, by hand: model, chip, precision, phase, batch, chips, metric, figure
+EXPECTED = {
+    "mlperf_inference": [
+        ("llama2-70b-99", "amd-mi300x", "unspecified", "serving", None, 1, "throughput", 2520.27),
+        ("mobilenet-v1-precision_float-0.75-160", "intel-xeon-e5-2686-v4", "fp32", "inference", 1, 1, "latency_ms",
+         11.081837),
+        ("mobilenet-v2-0.5-192-non-quantized", "nvidia-xavier", "int8", "inference", 1, 1, "energy_j", 0.0804087939),
+        ("mobilenet-v2-0.5-192-non-quantized", "nvidia-xavier", "int8", "inference", 1, 1, "latency_ms", 19.883728),
+        ("rnnt", "nvidia-h100-sxm-80gb", "unspecified", "inference", None, 8, "power_w", 4430.8204712813),
+    ],
+}  # fmt: skip
+
+
+def _rows(name: str) -> list[dict[str, object]]:
+    source = pin(name)
+    return list(tables.imported(source, open_trees(source, DATA / name)))
+
+
+def _told(row: dict[str, object]) -> tuple[object, ...]:
+    return tuple(row[key] for key in ("model", "chip", "precision", "phase", "batch", "n_chips", "metric", "value"))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_real_lines_of_an_upstream_become_the_rows_written_here_by_hand(name: str):
+    rows = sorted(map(_told, _rows(name)), key=str)
+    wanted = sorted(EXPECTED[name], key=str)
+    assert [row[:-1] for row in rows] == [each[:-1] for each in wanted]
+    assert [row[-1] for row in rows] == pytest.approx([each[-1] for each in wanted], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_row_cites_its_file_at_a_pinned_commit_with_the_licence_of_the_pin(name: str):
+    source = pin(name)
+    for row in _rows(name):
+        repository, commit = str(row["ref"]).split(":")[0].split("@")
+        assert repository == source.repository
+        assert commit in [each.sha[: source.cited] for each in source.commits]
+        assert row["licence"] == source.licence
+        assert row["platform"] in (*FAMILIES, "other")
