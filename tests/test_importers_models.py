@@ -29,6 +29,10 @@ EXPECTED = {
         ("mobilenet-v2-0.5-192-non-quantized", "nvidia-xavier", "int8", "inference", 1, 1, "latency_ms", 19.883728),
         ("rnnt", "nvidia-h100-sxm-80gb", "unspecified", "inference", None, 8, "power_w", 4430.8204712813),
     ],
+    "neusight_models": [
+        ("gpt2_large", "amd-mi210", "fp32", phase, 1, 1, "latency_ms", value)
+        for phase, value in (("training", 313.286051941), ("training_fwd", 114.170826721), ("training_bwd", 199.11522522))
+    ],
 }  # fmt: skip
 
 
