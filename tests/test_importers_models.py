@@ -24,8 +24,8 @@ EXPECTED = {
     "mlenergy": [
         *(("BAIR/koala-13b", "nvidia-v100", "fp16", "serving", 1, 1, metric, value) for metric, value in (
             ("throughput", 21.533160265), ("latency_ms", 12202.378193295), ("energy_j", 2299.253925118))),
-        *(("mistralai/Mixtral-8x7B-Instruct-v0.1", "nvidia-a100-sxm-40gb", "bf16/fp16 (upstream default)", "serving", 32,
-           4, metric, value) for metric, value in (
+        *(("mistralai/Mixtral-8x7B-Instruct-v0.1", "nvidia-a100-sxm-40gb", "bf16/fp16 (upstream default)", "serving",
+           32, 4, metric, value) for metric, value in (
             ("energy_j", 523.4443816547295), ("tpot_ms", 61.428606066057316), ("throughput", 516.3146697035444))),
         *(("kandinsky-community/kandinsky-2-2-decoder", "nvidia-a100-sxm-40gb", "bf16/fp16 (upstream default)",
            "inference", 1, 1, metric, value)
