@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,14 @@ EXPECTED = {
         ("mobilenet-v2-0.5-192-non-quantized", "nvidia-xavier", "int8", "inference", 1, 1, "energy_j", 0.0804087939),
         ("mobilenet-v2-0.5-192-non-quantized", "nvidia-xavier", "int8", "inference", 1, 1, "latency_ms", 19.883728),
         ("rnnt", "nvidia-h100-sxm-80gb", "unspecified", "inference", None, 8, "power_w", 4430.8204712813),
+    ],
+    "mlu_magicmind_cloud": [
+        ("mobilenetv2 (mobilenetv2_caffe)", "cambricon-mlu370-s4", "fp16", "inference", 4, 1, "throughput", 2653.99),
+        ("mobilenetv2 (mobilenetv2_caffe)", "cambricon-mlu370-s4", "fp16", "inference", 4, 1, "latency_ms", 0.66002),
+        ("ResNet50 (resnet50_onnx)", "cambricon-mlu370-x4", "fp32", "inference", 1, 1, "throughput", 194.266),
+        ("ResNet50 (resnet50_onnx)", "cambricon-mlu370-s4", "fp32", "inference", 1, 1, "throughput", 193.47),
+        *(("ResNet50 (resnet50_onnx)", "cambricon-mlu370-s4", "fp16", "inference", 8, 1, metric, value)  # table and log
+          for metric, value in (("throughput", 2404.88), ("latency_ms", 3.3145), ("power_w", 60.3), ("memory_mb", 950))),
     ],
     "neusight_models": [
         ("gpt2_large", "amd-mi210", "fp32", phase, 1, 1, "latency_ms", value)
@@ -76,3 +85,10 @@ def test_every_row_cites_its_file_at_a_pinned_commit_with_the_licence_of_the_pin
         assert commit in [each.sha[: source.cited] for each in source.commits]
         assert row["licence"] == source.licence
         assert row["platform"] in (*FAMILIES, "other")
+
+
+def test_a_row_whose_throughput_and_latency_contradict_each_other_is_flagged_and_every_row_said_to_be_withdrawn():
+    extras = [json.loads(str(row["extra"])) for row in _rows("mlu_magicmind_cloud")]
+    assert all("eb9e7f7" in extra["withdrawn"] for extra in extras)
+    flagged = {extra["upstream_folder"] for extra in extras if extra["flags"]}
+    assert flagged == {"mobilenetv2_caffe"}  # 2653.99 * 0.66002 / 1000 / 4 = 0.438

@@ -33,10 +33,11 @@ def tables(text: str) -> Iterator[Table]:
     lines = text.splitlines()
     headings: list[tuple[int, str]] = []
     above: list[str] = []
-    at = 0
+    at, fenced = 0, False
     while at < len(lines):
         line = lines[at]
-        title = re.match(r"(#+)\s*(.+?)\s*#*$", line)
+        fenced ^= line.lstrip().startswith("```")
+        title = None if fenced else re.match(r"(#+)\s*(.+?)\s*#*$", line)
         if title:
             headings = [each for each in headings if each[0] < len(title[1])] + [(len(title[1]), plain(title[2]))]
             above = []
