@@ -15,7 +15,21 @@ from hetbench.schema import FAMILIES
 DATA = Path(__file__).with_name("data") / "importers"
 
 # source -> rows of its fixture, by hand: model, chip, precision, phase, batch, chips, metric, figure
+_RECIPE = "fp16-amp (recipe amp_level, not in table)"
 EXPECTED = {
+    "ascend_mindcv": [
+        (model, "huawei-ascend-910b", _RECIPE, "training", 32, 8, metric, value) for model, step, rate in (
+            ("densenet121", 47.34, 5446.81), ("resnet50", 33.09, 7736.47), ("resnet50", 31.9, 8025.08))
+        for metric, value in (("latency_ms", step), ("throughput", rate))
+    ],
+    "ascend_mindyolo": [
+        *((model, "huawei-ascend-910b", _RECIPE, "training", 32, 8, "latency_ms", value)
+          for model, value in (("YOLOv10-N", 513.63), ("YOLOv10-S", 503.38))),
+        *((model, "huawei-ascend-910b", _RECIPE, "training", batch, chips, metric, value)
+          for model, batch, chips, step, rate in (
+              ("YOLOv11-N", 128, 1, 383.78, 333.52), ("YOLOv11-L", 64, 2, 637.84, 200.68))
+          for metric, value in (("latency_ms", step), ("throughput", rate))),
+    ],
     "intel_neural_compressor": [
         *(("ResNet18", "intel-xeon-8380", precision, "inference", batch, 1, "throughput", value)
           for precision, batch, value in (("int8", 64, 3968.05), ("fp32", 64, 1182.36), ("int8", 1, 2995.8),

@@ -64,13 +64,15 @@ def plain(text: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """The number that a cell is, with thousands marked or not, or None.
+    """The number that a cell is, or None; commas mark thousands, or the fraction where they cannot.
 
-    >>> number("1,234.5"), number("12.5x")
-    (1234.5, None)
+    >>> number("1,234.5"), number("47,34"), number("12.5x")
+    (1234.5, 47.34, None)
     """
-    bare = text.replace(",", "").strip()
-    return float(bare) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", bare) else None
+    text = text.strip()
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d*)?", text):
+        text = text.replace(",", "")
+    return float(text.replace(",", ".")) if re.fullmatch(r"\d+([.,]\d*)?|\.\d+", text) else None
 
 
 def _rule(line: str) -> bool:
