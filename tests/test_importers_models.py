@@ -22,6 +22,16 @@ EXPECTED = {
             ("densenet121", 47.34, 5446.81), ("resnet50", 33.09, 7736.47), ("resnet50", 31.9, 8025.08))
         for metric, value in (("latency_ms", step), ("throughput", rate))
     ],
+    "ascend_modelzoo": [
+        ("built-in/nlp/Bert_Base_Uncased_for_Pytorch", "huawei-ascend-310p", "unstated", "inference", 1, 1,
+         "throughput", 177.81),
+        ("contrib/cv/detection/CenterNet", "huawei-ascend-310p", "unstated", "inference", 1, 1, "throughput", 32.1448),
+        ("contrib/cv/detection/CenterNet", "huawei-ascend-310b", "unstated", "inference", 1, 1, "throughput", 6.743),
+        *(("built-in/cv/classification/Gluon_ResNet50_v1c_for_PyTorch", "huawei-ascend-910", "fp16-amp", "training",
+           None, chips, "throughput", value) for chips, value in ((1, 1482.47), (8, 11149.75))),
+        ("contrib/cv/others/SwinIR", "nvidia-v100", "unstated", "training", None, 1, "throughput", 15.09),
+        ("contrib/cv/others/SwinIR", "huawei-ascend-910", "fp16-amp", "training", None, 1, "throughput", 8.88),
+    ],
     "ascend_mindyolo": [
         *((model, "huawei-ascend-910b", _RECIPE, "training", 32, 8, "latency_ms", value)
           for model, value in (("YOLOv10-N", 513.63), ("YOLOv10-S", 503.38))),
@@ -103,3 +113,10 @@ def test_a_row_whose_throughput_and_latency_contradict_each_other_is_flagged_and
     assert all("eb9e7f7" in extra["withdrawn"] for extra in extras)
     flagged = {extra["upstream_folder"] for extra in extras if extra["flags"]}
     assert flagged == {"mobilenetv2_caffe"}  # 2653.99 * 0.66002 / 1000 / 4 = 0.438
+
+
+def test_sizes_and_versions_of_a_readme_hold_for_the_rows_of_its_tables():
+    rows = {str(row["model"]).rsplit("/", 1)[1]: row for row in _rows("ascend_modelzoo")}
+    assert rows["Bert_Base_Uncased_for_Pytorch"]["seq_len"] == 512
+    assert rows["CenterNet"]["image_size"] == "512x512"
+    assert rows["Bert_Base_Uncased_for_Pytorch"]["software"] == "ACL/OM offline; cann 6.0.RC1; pytorch 1.8.0"
