@@ -32,6 +32,12 @@ EXPECTED = {
         ("contrib/cv/others/SwinIR", "nvidia-v100", "unstated", "training", None, 1, "throughput", 15.09),
         ("contrib/cv/others/SwinIR", "huawei-ascend-910", "fp16-amp", "training", None, 1, "throughput", 8.88),
     ],
+    "ascend_mindspore_models": [
+        *(("benchmark/ascend/resnet:ResNet50-v1.5", chip, "unstated", "training", 256, 8, "latency_ms", value)
+          for chip, value in (("huawei-ascend-910", 118.0), ("nvidia-v100", 270.0))),
+        *(("research/cv/vit_base", "huawei-ascend-910", "unstated", "training", 32, chips, "latency_ms", value)
+          for chips, value in ((1, 157.0), (8, 174.0))),  # the GPU column mixes two makes
+    ],
     "ascend_mindyolo": [
         *((model, "huawei-ascend-910b", _RECIPE, "training", 32, 8, "latency_ms", value)
           for model, value in (("YOLOv10-N", 513.63), ("YOLOv10-S", 503.38))),
