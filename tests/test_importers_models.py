@@ -82,6 +82,21 @@ EXPECTED = {
         ("gpt2_large", "amd-mi210", "fp32", phase, 1, 1, "latency_ms", value)
         for phase, value in (("training", 313.28605194), ("training_fwd", 114.17082672), ("training_bwd", 199.115225))
     ],
+    "openvino": [
+        ("bert-base-cased", f"intel-{chip}", precision, "inference", 1 if metric == "latency_ms" else None, chips, metric,
+         value)
+        for chip, chips, int8, latency, other, value in (
+            ("xeon-w-1290p", 1, 52.74, 27.29, "fp32", 35.77), ("xeon-5218t", 2, 218.84, 14.48, "fp32", 80.13),
+            ("xeon-8480plus", 2, 2972.17, 4.28, "fp32", 475.27), ("core-ultra-7-165h", 1, 50.56, 40.12, "fp32", 20.03),
+            ("flex-170", 1, 839.85, 3.38, "fp16", 706.25), ("core-ultra-7-165h-npu", 1, 81.73, 13.37, "fp16", 66.02),
+            ("core-i7-1185g7-igpu", 1, 66.66, 16.82, "fp16", 53.08))
+        for precision, metric, value in (("int8", "throughput", int8), ("int8", "latency_ms", latency),
+                                         (other, "throughput", value))
+    ] + [
+        ("bert-base-cased", "intel-xeon-8480plus", "bf16", "inference", None, 2, "throughput", 1927.46),
+        ("bert-base-cased", "intel-xeon-8480plus", "bf16", "inference", 1, 2, "latency_ms", 5.04),
+        ("bert-base-cased", "intel-celeron-6305e-cpu+igpu", "int8", "inference", None, 1, "throughput", 46.11),
+    ],
 }  # fmt: skip
 
 
