@@ -83,8 +83,8 @@ EXPECTED = {
         for phase, value in (("training", 313.28605194), ("training_fwd", 114.17082672), ("training_bwd", 199.115225))
     ],
     "openvino": [
-        ("bert-base-cased", f"intel-{chip}", precision, "inference", 1 if metric == "latency_ms" else None, chips, metric,
-         value)
+        ("bert-base-cased", f"intel-{chip}", precision, "inference", 1 if metric == "latency_ms" else None, chips,
+         metric, value)
         for chip, chips, int8, latency, other, value in (
             ("xeon-w-1290p", 1, 52.74, 27.29, "fp32", 35.77), ("xeon-5218t", 2, 218.84, 14.48, "fp32", 80.13),
             ("xeon-8480plus", 2, 2972.17, 4.28, "fp32", 475.27), ("core-ultra-7-165h", 1, 50.56, 40.12, "fp32", 20.03),
