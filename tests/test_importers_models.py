@@ -46,6 +46,17 @@ EXPECTED = {
               ("YOLOv11-N", 128, 1, 383.78, 333.52), ("YOLOv11-L", 64, 2, 637.84, 200.68))
           for metric, value in (("latency_ms", step), ("throughput", rate))),
     ],
+    "flagperf_models": [
+        *(("resnet50", "nvidia-a100-sxm4-40gb", "fp16", "inference", 256, 1, metric, value) for metric, value in (
+            ("e2e_time_s", 613.4), ("throughput", 1358.9), ("throughput", 4469.4), ("throughput", 1391.4),
+            ("throughput", 12698.7), ("mfu", 16.8), ("memory_mb", 19.7 * 1024))),
+        *((model, "nvidia-a100-sxm4-80gb", 'fp16, level="O2"', "training", batch, 8, metric, value)
+          for model, batch, rate, memory in (("llama1_7B", 4, 16.67, 70.09), ("llama1_13B", 2, 6.67, 60.06))
+          for metric, value in (("throughput", rate), ("memory_mb", memory * 1024))),
+        *(("bert_hf", "huawei-ascend-910b", "amp", "training", 20, 8, metric, value) for metric, value in (
+            ("e2e_time_s", 1708.0), ("throughput", 363.2), ("throughput", 386.0), ("throughput", 394.6),
+            ("memory_mb", 38.9 * 1024))),
+    ],
     "intel_neural_compressor": [
         *(("ResNet18", "intel-xeon-8380", precision, "inference", batch, 1, "throughput", value)
           for precision, batch, value in (("int8", 64, 3968.05), ("fp32", 64, 1182.36), ("int8", 1, 2995.8),
