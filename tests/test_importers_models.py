@@ -62,6 +62,13 @@ EXPECTED = {
           for precision, batch, value in (("int8", 64, 3968.05), ("fp32", 64, 1182.36), ("int8", 1, 2995.8),
                                           ("fp32", 1, 1140.63), ("int8", 1, 657.72), ("fp32", 1, 327.69))),
     ],
+    "milabench_mi325": [
+        (bench, "amd-mi325x", precision, "training", batch, chips, metric, value)
+        for bench, precision, batch, chips, items, memory in (
+            ("bert-tf32-fp16", "tf32-fp16", 24, 1, 284.28, 13695.0), ("diffusion-gpus", None, 24, 8, 163.08, 55490.0),
+            ("pna", None, 4088, 1, 7702.1, 41214.0), ("resnet50", "tf32-fp16", 128, 1, 1584.29, 12109.0))
+        for metric, value in (("throughput", items), ("memory_mb", memory))
+    ],
     "mlenergy": [
         *(("BAIR/koala-13b", "nvidia-v100", "fp16", "serving", 1, 1, metric, value) for metric, value in (
             ("throughput", 21.533160265), ("latency_ms", 12202.378193295), ("energy_j", 2299.253925118))),
