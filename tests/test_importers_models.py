@@ -100,6 +100,14 @@ EXPECTED = {
         ("gpt2_large", "amd-mi210", "fp32", phase, 1, 1, "latency_ms", value)
         for phase, value in (("training", 313.28605194), ("training_fwd", 114.17082672), ("training_bwd", 199.115225))
     ],
+    "nvidia_dle": [
+        (model, chip, precision, "inference", 1, 1, metric, value) for model, chip, precision, rate, latency in (
+            ("resnet50", "nvidia-t4", "amp_fp16", 131.0, 7.61),  # the speed-up beside them is no latency
+            ("efficientnet-b0", "nvidia-v100-sxm2-16gb", "fp32", 83.0, 13.15),
+            ("bert-large", "nvidia-a100-sxm-80gb", "tf32", 153.9, 6.5),
+            ("bert-base", "nvidia-a100-sxm-80gb", "tf32", 290.93, 3.44))
+        for metric, value in (("throughput", rate), ("latency_ms", latency))
+    ],
     "openvino": [
         ("bert-base-cased", f"intel-{chip}", precision, "inference", 1 if metric == "latency_ms" else None, chips,
          metric, value)

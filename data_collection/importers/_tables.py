@@ -36,7 +36,8 @@ def tables(text: str) -> Iterator[Table]:
     at, fenced = 0, False
     while at < len(lines):
         line = lines[at]
-        fenced ^= line.lstrip().startswith("```")
+        if line.lstrip().startswith("```") and line.count("```") == 1:
+            fenced = not fenced or line.strip() != "```"  # one that names its language opens, whatever stood before
         title = None if fenced else re.match(r"(#+)\s*(.+?)\s*#*$", line)
         if title:
             headings = [each for each in headings if each[0] < len(title[1])] + [(len(title[1]), plain(title[2]))]
