@@ -9,7 +9,7 @@ import pytest
 
 from data_collection.sources import tables
 from data_collection.sources.pins import pin
-from data_collection.sources.upstream import open_trees
+from data_collection.sources.upstream import UpstreamError, open_trees
 from hetbench.schema import FAMILIES
 
 DATA = Path(__file__).with_name("data") / "importers"
@@ -45,6 +45,13 @@ EXPECTED = {
           for model, batch, chips, step, rate in (
               ("YOLOv11-N", 128, 1, 383.78, 333.52), ("YOLOv11-L", 64, 2, 637.84, 200.68))
           for metric, value in (("latency_ms", step), ("throughput", rate))),
+    ],
+    "bytemlperf": [
+        *(("resnet50", "graphcore-c600", "fp16", "inference", batch, 1, metric, value)
+          for batch, rate, latency in ((4, 7062, 2.24), (32, 13542, 9.33))
+          for metric, value in (("throughput", rate), ("latency_ms", latency))),
+        ("bert", "stream-stcp920", "fp16", "inference", 2, 1, "throughput", 813.86),
+        ("bert", "stream-stcp920", "fp16", "inference", 2, 1, "latency_ms", 19.67),
     ],
     "flagperf_models": [
         *(("resnet50", "nvidia-a100-sxm4-40gb", "fp16", "inference", 256, 1, metric, value) for metric, value in (
@@ -167,3 +174,12 @@ def test_sizes_and_versions_of_a_readme_hold_for_the_rows_of_its_tables():
     assert rows["Bert_Base_Uncased_for_Pytorch"]["seq_len"] == 512
     assert rows["CenterNet"]["image_size"] == "512x512"
     assert rows["Bert_Base_Uncased_for_Pytorch"]["software"] == "ACL/OM offline; cann 6.0.RC1; pytorch 1.8.0"
+
+
+def test_a_file_that_is_no_report_says_so(tmp_path: Path):
+    path = tmp_path / "byte_infer_perf/general_perf/reports/IPU/bert-torch-fp32/result-fp16.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"Model": "BERT-TORCH-FP32"}')
+    source = pin("bytemlperf")
+    with pytest.raises(UpstreamError, match="no report of general_perf: 'Performance'"):
+        list(tables.imported(source, open_trees(source, tmp_path)))
