@@ -22,6 +22,12 @@ EXPECTED = {
             ("densenet121", 47.34, 5446.81), ("resnet50", 33.09, 7736.47), ("resnet50", 31.9, 8025.08))
         for metric, value in (("latency_ms", step), ("throughput", rate))
     ],
+    "ascend_mindformers": [
+        ("swin_base_p4w7", "huawei-ascend-910a", "unstated", "training", None, 1, "throughput", 182.43),
+        ("swin_base_p4w7", "huawei-ascend-910a", "unstated", "inference", None, None, "throughput", 233.43),
+        ("llama3_8b", "huawei-ascend-910b", "unstated", "training", None, 1, "throughput", 2581.0),
+        ("yi_6b", "huawei-ascend-910b", "unstated", "training", None, 1, "throughput", 3324.0),
+    ],
     "ascend_modelzoo": [
         ("built-in/nlp/Bert_Base_Uncased_for_Pytorch", "huawei-ascend-310p", "unstated", "inference", 1, 1,
          "throughput", 177.81),
