@@ -95,6 +95,13 @@ EXPECTED = {
         ("Broadcast", "huawei-ascend-910b", "n/a", None, 308.92668),
         ("Linear", "huawei-ascend-910b", "fp16", {"m": 4096, "n": 4608, "k": 12288}, 1.47818),
     ],
+    "candle_910b3": [
+        ("BMM", "huawei-ascend-910b3", "fp16", {"b": 128, "m": 512, "n": 512, "k": 128}, 0.0976),
+        ("Linear", "huawei-ascend-910b3", "fp16", {"m": 2048, "n": 4096, "k": 4096}, 0.3128),
+        ("Linear", "huawei-ascend-910b3", "fp16", {"m": 2048, "n": 11008, "k": 4096}, 0.7825),
+        ("RoPE(composite)", "huawei-ascend-910b3", "fp16", {"batch": 4, "q_len": 512, "heads": 32, "head_dim": 128},
+         0.2233),
+    ],
     "flagperf": [
         ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.12666),
         ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.32731),
