@@ -102,6 +102,12 @@ EXPECTED = {
         ("RoPE(composite)", "huawei-ascend-910b3", "fp16", {"batch": 4, "q_len": 512, "heads": 32, "head_dim": 128},
          0.2233),
     ],
+    "hipkittens": [
+        *(("Attention", "amd-mi355x", "bf16", {"batch": 16, "q_len": 1024, "kv_len": 1024, "heads": 64, "head_dim": 128,
+                                               "kv_heads": 8, "causal": 1}, value)
+          for value in (0.3843743097782135, 0.3830306795239449)),
+        *(("Linear", "amd-mi355x", "fp8", {"m": 1024, "n": 1024, "k": 1024}, value) for value in (0.01048, 0.008)),
+    ],
     "flagperf": [
         ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.12666),
         ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.32731),
