@@ -121,6 +121,11 @@ EXPECTED = {
             ("bert-base", "nvidia-a100-sxm-80gb", "tf32", 290.93, 3.44))
         for metric, value in (("throughput", rate), ("latency_ms", latency))
     ],
+    "nvidia_fastertransformer": [
+        ("bert-base (12 layers encoder only, no embeddings)", "nvidia-a100", precision, "inference", 1, 1, "latency_ms",
+         value)
+        for precision, *values in (("tf32", 5.01, 1.99, 2.08), ("fp16", 4.2), ("int8", 1.44, 1.56)) for value in values
+    ],
     "openvino": [
         ("bert-base-cased", f"intel-{chip}", precision, "inference", 1 if metric == "latency_ms" else None, chips,
          metric, value)
