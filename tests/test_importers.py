@@ -45,6 +45,12 @@ EXPECTED = {
                                          "pad": 1, "groups": 1}, 2.7097493012746177),
         ("LayerNorm", "nvidia-v100-pcie-32gb", "fp32", {"rows": 32768, "cols": 1600}, 0.8186048150062561),
         ("Linear", "nvidia-t4", "fp32", {"m": 58, "n": 141, "k": 13}, 0.052213333547115326),
+        *((op, "amd-mi210", "fp32", dims, value) for op, dims, *values in (
+            ("Embedding", {"tokens": 1024, "dim": 1280, "vocab": 50257}, 0.04435200020670891, 0.33942500352859495),
+            ("Linear", {"m": 1024, "n": 3840, "k": 1280}, 0.39286540150642396, 0.6574104070663452),
+            ("Linear", {"m": 1024, "n": 50257, "k": 1280}, 4.231342601776123, 8.899198038037866),
+            ("Mul", {"numel": 1024 * 5120, "rows": 1024, "cols": 5120}, 0.06179199889302254, 0.11072020083665848),
+        ) for value in values),
     ],
     "miopen": [
         ("Conv2d", "amd-gfx906-60cu", "fp32", {"n": 32, "c": 256, "h": 56, "w": 56, "oc": 256, "kh": 3, "kw": 3,
@@ -88,6 +94,19 @@ EXPECTED = {
     "ascend_profiles": [
         ("Broadcast", "huawei-ascend-910b", "n/a", None, 308.92668),
         ("Linear", "huawei-ascend-910b", "fp16", {"m": 4096, "n": 4608, "k": 12288}, 1.47818),
+    ],
+    "candle_910b3": [
+        ("BMM", "huawei-ascend-910b3", "fp16", {"b": 128, "m": 512, "n": 512, "k": 128}, 0.0976),
+        ("Linear", "huawei-ascend-910b3", "fp16", {"m": 2048, "n": 4096, "k": 4096}, 0.3128),
+        ("Linear", "huawei-ascend-910b3", "fp16", {"m": 2048, "n": 11008, "k": 4096}, 0.7825),
+        ("RoPE(composite)", "huawei-ascend-910b3", "fp16", {"batch": 4, "q_len": 512, "heads": 32, "head_dim": 128},
+         0.2233),
+    ],
+    "hipkittens": [
+        *(("Attention", "amd-mi355x", "bf16", {"batch": 16, "q_len": 1024, "kv_len": 1024, "heads": 64, "head_dim": 128,
+                                               "kv_heads": 8, "causal": 1}, value)
+          for value in (0.3843743097782135, 0.3830306795239449)),
+        *(("Linear", "amd-mi355x", "fp8", {"m": 1024, "n": 1024, "k": 1024}, value) for value in (0.01048, 0.008)),
     ],
     "flagperf": [
         ("ReLU", "nvidia-a100-sxm4-40gb", "fp16", {"numel": 1 << 30}, 3.12666),
@@ -378,7 +397,7 @@ def test_rows_are_equal_within_a_millionth_whatever_the_order_of_dims():
 def test_a_known_difference_is_reported_with_its_reason():
     made = check.Comparison(equal=1, corpus=[_row(1.0, split="trace"), _row(1.0, split="train")])
     lines = check.report(pin("neusight"), made)
-    assert "1: traces of whole models" in lines[1]
+    assert "1: traces of BERT" in lines[1]
     assert "1: not explained" in lines[2]
 
 

@@ -1,9 +1,8 @@
 """Operator timings of NeuSight: eager PyTorch calls in fp32 between device events, mean of the fastest 5 of 25, ms.
 
 Upstream writes a matrix product as (B, M, N, K) with N as the contraction; here k is the contraction. A Linear has
-B·M rows and a bias. Read are the training and test tables of both vendors and fp16mm.csv. The traces of whole models
-(`scripts/asplos/label`, 1.6 % of the prepared table) are not: their nodes get an operator only by a walk over
-upstream's own graph code, and they serve comparison with peers, not training.
+B·M rows and a bias. Read are the training and test tables of both vendors, fp16mm.csv, and the traces of whole
+models (split `trace`; they serve comparison with peers, not training), but those of switch transformers.
 """
 
 from __future__ import annotations
@@ -11,31 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from data_collection.importers._neusight import CHIPS, FASTEST, LABELS, trace
 from data_collection.sources.check import Known
 from data_collection.sources.upstream import Tree
 
 __all__ = ["KNOWN", "rows"]
 
-KNOWN = (Known("corpus", "traces of whole models, which this importer does not read",
-               lambda row: row["split"] == "trace"),)  # fmt: skip
-_CHIPS = {
-    "Tesla P100-PCIE-16GB": "nvidia-p100-pcie-16gb", "Tesla P4": "nvidia-p4", "Tesla T4": "nvidia-t4",
-    "Tesla V100-PCIE-32GB": "nvidia-v100-pcie-32gb", "NVIDIA A100-PCIE-40GB": "nvidia-a100-pcie-40gb",
-    "NVIDIA A100 80GB PCIe": "nvidia-a100-pcie-80gb", "NVIDIA H100 80GB HBM3": "nvidia-h100-sxm5-80gb",
-    "NVIDIA L4": "nvidia-l4", "AMD Instinct MI100": "amd-mi100", "AMD Instinct MI210": "amd-mi210",
-}  # fmt: skip
+_WHY = "traces of BERT and on AMD: nodes that the prepared table lacks or gives the shape of another trace's node"
+KNOWN = tuple(Known(side, _WHY, lambda row: row["split"] == "trace") for side in ("here", "corpus"))
+
 _VECTORS = {
     "add": "Add", "addu": "AddScalar", "mul": "Mul", "mulu": "MulScalar", "div": "Div", "divu": "DivScalar",
     "pow": "Pow", "powu": "PowScalar", "relu": "ReLU", "gelu": "GELU", "tanh": "Tanh",
 }  # fmt: skip
 _BY_ROW = {"ln": "LayerNorm", "softmax": "Softmax"}
 _HALF = "scripts/asplos/fp16mm.csv"
-_FASTEST = "mean of fastest 5 of 25, device events"
 _NAME = 96  # characters of a kernel's name that are kept
 
 
 def rows(tree: Tree) -> Iterator[dict[str, Any]]:
     for path in tree.paths():
+        if path.startswith(LABELS):
+            yield from trace(tree, path)
+            continue
         for line, cells in tree.records(path):
             yield _half(tree, path, line, cells) if path == _HALF else _row(tree, path, line, cells)
 
@@ -44,7 +41,7 @@ def _row(tree: Tree, path: str, line: int, cells: dict[str, str]) -> dict[str, A
     amd = "/dataset_amd/" in path
     name = cells["OPName"]
     op, dims, more = _operator(tree, path, line, cells, name)
-    extra: dict[str, Any] = {"upstream_op": name, "stat_detail": _FASTEST}
+    extra: dict[str, Any] = {"upstream_op": name, "stat_detail": FASTEST}
     if cells["Kernel Name"]:
         extra["kernel"] = cells["Kernel Name"][:_NAME]
     for key in ("Grid", "Block"):
@@ -52,7 +49,7 @@ def _row(tree: Tree, path: str, line: int, cells: dict[str, str]) -> dict[str, A
             extra[key.lower()] = [tree.whole(path, line, cells[f"{key} {axis}"]) for axis in "xyz"]
     return {
         "ref": tree.ref(path, f"#L{line}"), "platform": "rocm" if amd else "cuda",
-        "chip": tree.known(path, line, _CHIPS, cells["Device"]),
+        "chip": tree.known(path, line, CHIPS, cells["Device"]),
         "software": "pytorch 2.4.1 rocm" if amd else "pytorch 2.1.0 cuda 12.1 cudnn 8902",
         "op": op, "dtype": "fp32", "phase": "fwd", "dims": dims,
         "latency_ms": tree.number(path, line, cells["Latency"]), "stat": "mean", "extra": extra | more,
@@ -87,7 +84,7 @@ def _half(tree: Tree, path: str, line: int, cells: dict[str, str]) -> dict[str, 
         "ref": tree.ref(path, f"#L{line}"), "platform": "cuda", "chip": "nvidia-h100-sxm5-80gb",
         "software": "pytorch (version not recorded in file) cuda", "op": "BMM", "dtype": "fp16", "phase": "fwd",
         "dims": sizes, "latency_ms": tree.number(path, line, cells["Latency"]), "stat": "mean", "split": "test_fp16",
-        "extra": {"stat_detail": f"1 warm-up, {_FASTEST}",
+        "extra": {"stat_detail": f"1 warm-up, {FASTEST}",
                   "device_note": "device inferred from fp16mm_exp.py (H100 config)",
                   "neusight_pred_ms": tree.number(path, line, cells["pred"])},
     }  # fmt: skip

@@ -49,7 +49,7 @@ class Pin:
     @property
     def table(self) -> str:
         """File of the table in a corpus."""
-        return f"{self.kind}/{self.name.removesuffix('_models')}.parquet"
+        return f"{self.kind}/{self.name if self.kind == 'op' else self.dataset}.parquet"
 
 
 def pin(name: str) -> Pin:

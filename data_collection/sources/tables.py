@@ -39,10 +39,19 @@ _BATCH = 20_000
 
 
 def imported(pin: Pin, trees: Iterable[Tree]) -> Iterator[dict[str, Any]]:
-    """Every row of a source, complete: what the pin states is filled in, dims and extra are JSON texts."""
+    """Every row of a source, complete: what the pin states is filled in, dims and extra are JSON texts.
+
+    Of rows for which the importer's `once` is the same, the first is kept, over all commits in the pin's order.
+    """
     module = plugins.load(data_collection.importers, pin.importer)
+    once = getattr(module, "once", None)
+    seen = set()
     for tree in trees:
         for row in module.rows(tree):
+            if once:
+                if (told := once(row)) in seen:
+                    continue
+                seen.add(told)
             yield _complete(pin, row)
 
 
