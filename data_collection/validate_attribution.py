@@ -1,26 +1,33 @@
 """python -m data_collection.validate_attribution [MODEL ...] [--out DIR]
 
 Takes each group of operators out of a model on this CPU (`data_collection.profile.ablation`) and sets what the pass
-saves beside the group's share in `hetbench.explain`. Each ablated run is measured in turns with the whole model at the
-same overhead; only quiet rounds count. Writes attribution.json and attribution.md.
+saves beside the group's share in `hetbench.explain`. Writes attribution.json and attribution.md after each model.
 
-    python -m data_collection.validate_attribution bert-tiny --rounds 2
+    python -m data_collection.validate_attribution bert-tiny --seconds 2
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 
-from data_collection.profile.ablation import FUNCTIONS
-from data_collection.profile.changes import WITHOUT
-from data_collection.validate_plan import Checker, checker, parser, written
+from data_collection.backends import picked
+from data_collection.profile.ablation import FUNCTIONS, saved
+from data_collection.profile.environment import describe
+from data_collection.profile.measure import Outcome
+from data_collection.profile.tasks import Grid, model_tasks
+from data_collection.profile.worker import Worker
+from data_collection.tune.trials import figure
+from data_collection.validate_plan import MODELS
 from hetbench.attribution import attribute
 from hetbench.chips import Chip
-from hetbench.errors import exit_code
+from hetbench.errors import RefusedError, exit_code
 from hetbench.graph import load
 from hetbench.latency import PROTOCOL
 from hetbench.models import model
@@ -41,13 +48,11 @@ class Group:
     """Its share of the latency as `explain` attributes it, measured passes left aside, percent."""
     summed: float
     """Its share of the sum of its operators, each as the chip's own rows predict it, percent."""
-    measured: float | None
-    """What a pass without it saves, percent; None where it was not measured."""
-    lower: float | None
-    upper: float | None
-    """What the 95 % intervals of the two medians allow together."""
-    whole_ms: float | None
-    status: str
+    measured: float
+    """What a pass without it saves, percent: median over pairs of passes."""
+    lower: float
+    upper: float
+    """Order statistics that hold the median with 95 %."""
 
 
 def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
@@ -62,75 +67,85 @@ def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
     }  # fmt: skip
 
 
-def compared(check: Checker, name: str, chip: Chip) -> list[Group]:
-    """Every group of a model, largest predicted share first."""
-    found, task = [], check.task(name)
-    for group, predicted in shares(name, chip).items():
-        status, (whole, less) = check.in_turns((task, WITHOUT), (task, f"{WITHOUT}{group}"))
-        measured = lower = upper = None
-        if whole is not None and less is not None:
-            measured, lower, upper = (
-                100 * (1 - one / other)
-                for one, other in ((less.median, whole.median), (less.upper, whole.lower), (less.lower, whole.upper))
-            )
-        found.append(Group(name, group, *predicted, measured, lower, upper, whole.median if whole else None, status))
-    return found
+def compared(worker: Worker, name: str, chip: Chip, protocol: str, seconds: float) -> tuple[float, list[Group]]:
+    """ms of a whole pass, and every group of a model, largest predicted share first."""
+    (task,), _ = model_tasks([name], Grid(threads=[os.cpu_count()], protocol=protocol))
+    predicted = shares(name, chip)
+    outcome = worker.ask(saved, (task, list(predicted), seconds), 600 + 60 * seconds)
+    worker.close()
+    if isinstance(outcome, Outcome):
+        raise RefusedError(f"{name} was not measured: {outcome.status}, {outcome.reason}")
+    whole, found = outcome
+    rows = []
+    for group, each in predicted.items():
+        seen = figure(found[group])
+        rows.append(Group(name, group, *each, seen.median, seen.lower, seen.upper))
+    return whole, rows
 
 
-def rank_agreement(rows: Sequence[Group]) -> float | None:
-    """Kendall's tau between predicted and measured shares; None of fewer than two groups.
+def rank_agreement(rows: Sequence[Group]) -> float:
+    """Kendall's tau between attributed and measured shares.
 
-    >>> made = [Group("gpt2", str(p), p, p, m, None, None, None, "ok") for p, m in ((80, 70), (10, 20), (5, 6), (2, 8))]
+    >>> made = [Group("gpt2", str(p), p, p, m, m, m) for p, m in ((80, 70), (10, 20), (5, 6), (2, 8))]
     >>> round(rank_agreement(made), 3)
     0.667
     """
-    pairs = [(row.predicted, row.measured) for row in rows if row.measured is not None]
-    signs = [(a[0] - b[0]) * (a[1] - b[1]) for i, a in enumerate(pairs) for b in pairs[:i]]
-    return sum((sign > 0) - (sign < 0) for sign in signs) / len(signs) if signs else None
+    signs = [(one.predicted - other.predicted) * (one.measured - other.measured)
+             for place, one in enumerate(rows) for other in rows[:place]]  # fmt: skip
+    return sum((sign > 0) - (sign < 0) for sign in signs) / len(signs)
 
 
 def report(rows: Sequence[Group], chip: str, software: str) -> str:
     """The comparison as Markdown."""
     lines = [f"# Attribution against ablation on {chip}", "",
              f"{software}; fp32, eager, batch 1, all threads. Percent of a pass.", "",
-             "| model | group | attributed | sum of operators | measured | 95 % | note |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
+             "| model | group | attributed | sum of operators | measured | 95 % |",
+             "|---|---|---|---|---|---|"]  # fmt: skip
     for row in rows:
-        seen = "–" if row.measured is None else f"{row.measured:.1f}"
-        within = "–" if row.lower is None else f"{row.lower:.1f} .. {row.upper:.1f}"
-        note = "" if row.status == "ok" else row.status
-        shared = f"{row.predicted:.1f} | {row.summed:.1f} | {seen} | {within}"
-        lines.append(f"| {row.model} | {row.group} | {shared} | {note} |")
+        lines.append(f"| {row.model} | {row.group} | {row.predicted:.1f} | {row.summed:.1f} | {row.measured:.1f} "
+                     f"| {row.lower:.1f} .. {row.upper:.1f} |")  # fmt: skip
     lines += ["", "| model | groups | Kendall tau | largest attributed | largest measured | mean difference, points |",
               "|---|---|---|---|---|---|"]  # fmt: skip
     for name in dict.fromkeys(row.model for row in rows):
-        known = [row for row in rows if row.model == name and row.measured is not None]
-        tau = rank_agreement(known)
-        if tau is None:
-            continue
-        apart = sum(abs(row.predicted - (row.measured or 0.0)) for row in known) / len(known)
+        known = [row for row in rows if row.model == name]
+        apart = sum(abs(row.predicted - row.measured) for row in known) / len(known)
         first, second = (max(known, key=key).group for key in (lambda g: g.predicted, lambda g: g.measured))
-        lines.append(f"| {name} | {len(known)} | {tau:.2f} | {first} | {second} | {apart:.1f} |")
+        lines.append(f"| {name} | {len(known)} | {rank_agreement(known):.2f} | {first} | {second} | {apart:.1f} |")
     return "\n".join([*lines, ""])
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Measure, write, and say; 1 where a group could not be measured."""
-    say, rows, text = partial(print, flush=True), list[Group](), ""
-    with checker(chosen, say) as (check, environment):
-        for name in chosen.models:
-            for row in compared(check, model(name).name, environment.chip):
-                say(f"{row.model} without {row.group}: predicted {row.predicted:.1f} %, measured {row.measured} %")
-                rows.append(row)
+    """Measure, write after each model, and say."""
+    device = picked("oneapi")
+    if device.device != "cpu":
+        raise RefusedError("attribution is validated on a CPU; this machine's oneapi device is an accelerator.")
+    environment = describe(device, chosen.chip)
+    worker, rows, text = Worker.on(device, environment.chip), list[Group](), ""
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    try:
+        for given in chosen.models:
+            name = model(given).name
+            whole, found = compared(worker, name, environment.chip, device.protocols[0], chosen.seconds)
+            print(f"{name}: {len(found)} groups taken out of a pass of {whole:.4g} ms", flush=True)
+            rows += found
             text = report(rows, environment.chip.name, environment.base_software)
-            written(chosen.out, "attribution", rows, text)
+            (chosen.out / "attribution.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+            (chosen.out / "attribution.md").write_text(text)
+    finally:
+        worker.close()
     print(text)
-    return int(any(row.measured is None for row in rows))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command."""
-    chosen = parser("validate_attribution", __doc__).parse_args(argv)
+    made = argparse.ArgumentParser(prog="python -m data_collection.validate_attribution", description=__doc__,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    made.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
+    made.add_argument("--out", type=Path, default=Path("runs/validate-attribution"))
+    made.add_argument("--chip", help="catalogue chip, where the CPU is not known by its name")
+    made.add_argument("--seconds", type=float, default=6.0, help="spent on each group")
+    chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; the models that were finished are written.")
 
 

@@ -15,8 +15,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 
 from data_collection.backends import picked
 from data_collection.profile.changes import ChangedWorker
-from data_collection.profile.environment import Environment, describe
+from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import missing
 from data_collection.profile.tasks import Grid, Task, model_tasks
@@ -41,7 +40,7 @@ from hetbench.plans import Chosen, Plans
 from hetbench.question import Question
 from hetbench.solve import solve
 
-__all__ = ["MODELS", "Checked", "Checker", "Variant", "checker", "main", "parser", "report", "variants", "written"]
+__all__ = ["MODELS", "Checked", "Variant", "main", "report", "variants"]
 
 MODELS = ("bert-tiny", "distilbert-base", "gpt2", "mobilenet-v2", "resnet-50")
 
@@ -149,29 +148,24 @@ class Checker:
 
     def _one(self, name: str, plans: Plans, variant: Variant) -> Checked:
         ratio, why = predicted(plans, variant)
-        plain = self.task(name)
-        status, (before, after) = self.in_turns((plain, None), (replace(plain, **variant.setting), variant.change))
-        made = Checked(name, variant.name, ratio, why, status, predicted_ms=plans(frozenset()))
+        made = Checked(name, variant.name, ratio, why, "ok", predicted_ms=plans(frozenset()))
+        plain = self._task(name)
+        repeats: tuple[list[float], list[float]] = ([], [])
+        for _ in range(self.rounds):
+            runs = ((plain, None), (replace(plain, **variant.setting), variant.change))
+            for kept, (task, change) in zip(repeats, runs, strict=True):
+                self.worker.change = change
+                row = self.session.measure(task, "validate-plan")
+                if row.status != "ok":
+                    made = replace(made, status=f"{row.status}: {row.reason}")
+                    continue
+                kept += row.raw_ms or ()
+        before, after = (figure(kept) if kept else None for kept in repeats)
         if before is None or after is None:
             return made
         return replace(made, **_speedup(before, after))
 
-    def in_turns(self, *runs: tuple[Task, str | None]) -> tuple[str, list[Figure | None]]:
-        """The figure of each run, measured round by round in turns, and `ok` or why a round of one is missing."""
-        repeats: list[list[float]] = [[] for _ in runs]
-        status = "ok"
-        for _ in range(self.rounds):
-            for kept, (task, change) in zip(repeats, runs, strict=True):
-                self.worker.change = change
-                row = self.session.measure(task, "validation")
-                if row.status != "ok":
-                    status = f"{row.status}: {row.reason}"
-                    continue
-                kept += row.raw_ms or ()
-        return status, [figure(kept) if kept else None for kept in repeats]
-
-    def task(self, name: str) -> Task:
-        """The plain run of a model: fp32, eager, all threads."""
+    def _task(self, name: str) -> Task:
         grid = Grid(threads=[os.cpu_count()], protocol=self.protocol)
         tasks, refused = model_tasks([name], grid)
         if refused:
@@ -211,62 +205,47 @@ def report(rows: Sequence[Checked], chip: str, software: str) -> str:
     return "\n".join([*lines, ""])
 
 
-@contextmanager
-def checker(chosen: argparse.Namespace, say: Callable[[str], None]) -> Iterator[tuple[Checker, Environment]]:
-    """What measures on this CPU by the words of the command."""
+def run(chosen: argparse.Namespace) -> int:
+    """Measure, write, and say; 1 where a variant could not be measured."""
     device = picked("oneapi")
     if device.device != "cpu":
-        raise RefusedError("this is validated on a CPU; this machine's oneapi device is an accelerator.")
+        raise RefusedError("plans are validated on a CPU; this machine's oneapi device is an accelerator.")
     environment = describe(device, chosen.chip)
     budget = Budget(min_seconds=min(0.05, chosen.seconds), max_seconds=chosen.seconds)
     policy = Policy(budget=budget, timeout_s=chosen.timeout, patience_s=chosen.patience)
     worker = ChangedWorker.on(device, environment.chip)
+    say = partial(print, flush=True)
+    session = Session(environment, worker, store=None, policy=policy, say=say)
+    checker, rows = Checker(session, worker, device.protocols[0], chosen.rounds), list[Checked]()
     try:
-        session = Session(environment, worker, store=None, policy=policy, say=say)
-        yield Checker(session, worker, device.protocols[0], chosen.rounds), environment
-    finally:
-        worker.close()
-
-
-def written(out: Path, name: str, rows: Sequence[Any], text: str) -> None:
-    """NAME.json and NAME.md in a folder."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
-    (out / f"{name}.md").write_text(text)
-
-
-def run(chosen: argparse.Namespace) -> int:
-    """Measure, write, and say; 1 where a variant could not be measured."""
-    say, rows = partial(print, flush=True), list[Checked]()
-    with checker(chosen, say) as (check, environment):
         for name in chosen.models:
-            for row in check.check(model(name).name, _plans(name, environment.chip)):
+            for row in checker.check(model(name).name, _plans(name, environment.chip)):
                 say(f"{row.model}, {row.variant}: predicted {row.predicted}, measured {row.measured} ({row.status})")
                 rows.append(row)
+    finally:
+        worker.close()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / "plan.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
     text = report(rows, environment.chip.name, environment.base_software)
-    written(chosen.out, "plan", rows, text)
+    (chosen.out / "plan.md").write_text(text)
     print(text)
     return int(any(row.measured is None for row in rows))
 
 
-def parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """The words that both validations take."""
-    made = argparse.ArgumentParser(prog=f"python -m data_collection.{name}", description=description,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(prog="python -m data_collection.validate_plan", description=__doc__,
+                                   formatter_class=raw)  # fmt: skip
     add = made.add_argument
     add("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
-    add("--out", type=Path, default=Path(f"runs/{name.replace('_', '-')}"))
+    add("--out", type=Path, default=Path("runs/validate-plan"))
     add("--chip", help="catalogue chip, where the CPU is not known by its name")
     add("--rounds", type=int, default=3)
     add("--seconds", type=float, default=1.0, help="at most, repeating one run")
     add("--timeout", type=float, default=300.0, help="seconds for one run")
     add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
-    return made
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
-    chosen = parser("validate_plan", __doc__).parse_args(argv)
+    chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; nothing was written.")
 
 

@@ -1,17 +1,23 @@
 """A network without one group of its operators: their functions return what they returned the first time.
 
 The functions of a group are called by the network as ever, and their results have the right shapes; only their work is
-gone. What a pass then saves is the group's measured part of it. The plain run to compare with is `without(None)`, which
-looks at every function too and skips none.
+gone. What a pass then saves is the group's measured part of it. The whole pass that it is compared with runs under the
+same switch, at the same overhead, in turns with it in one process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-__all__ = ["FUNCTIONS", "without"]
+from data_collection.backends import Backend
+from data_collection.profile.subjects import ready
+from data_collection.profile.tasks import Task
+
+__all__ = ["FUNCTIONS", "Ablation", "saved"]
 
 FUNCTIONS: Mapping[str, str] = MappingProxyType({
     "linear": "Linear", "addmm": "Linear", "conv2d": "Conv2d", "scaled_dot_product_attention": "Attention",
@@ -21,69 +27,100 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType({
     "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
 })  # fmt: skip
 """Function of torch -> operator type, as `hetbench.graph` has them."""
+_BLOCK_MS = 20.0  # a run of passes between two switches lasts about so long
+_LEAST_PAIRS = 8
 
 
-def without(group: str | None) -> Callable[[Any], Any]:
-    """A change of a network: without the operators of a type; None: with all of them, at the same overhead.
+class Ablation:
+    """A change of a network that leaves out the operators of the type `group`, and none while it is None.
 
     An activation that is written in several functions (`NewGELUActivation`) counts as its type, whole.
     """
 
-    def changed(network: Any) -> Any:
-        mode = _mode(group)
+    def __init__(self) -> None:
+        self.group: str | None = None
+        self._kept: dict[str, list[Any]] = {}
+        self._calls = 0
+        self._inside = False
+
+    def __call__(self, network: Any) -> Any:
+        """The network with the switch built in."""
         for module in network.modules():
-            kind = type(module).__name__
-            if kind.endswith("GELUActivation") and not any(True for _ in module.children()):
-                module.forward = mode.whole("GELU", module.forward)
-        forward = network.forward
+            if type(module).__name__.endswith("GELUActivation") and not any(True for _ in module.children()):
+                module.forward = self._as_one("GELU", module.forward)
+        forward, mode = network.forward, self._mode()
 
         def run(*args: Any, **kwargs: Any) -> Any:
-            mode.calls = 0
+            self._calls = 0
             with mode:
                 return forward(*args, **kwargs)
 
         network.forward = run
         return network
 
-    return changed
+    def _mode(self) -> Any:
+        from torch.overrides import TorchFunctionMode
+
+        ablation = self
+
+        class Mode(TorchFunctionMode):  # type: ignore[misc]
+            def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                name = FUNCTIONS.get(getattr(func, "__name__", ""))
+                if ablation._inside or name is None or name != ablation.group:
+                    return func(*args, **(kwargs or {}))
+                return ablation._once(lambda: func(*args, **(kwargs or {})))
+
+        return Mode()
+
+    def _once(self, call: Callable[[], Any]) -> Any:
+        place, self._calls = self._calls, self._calls + 1
+        kept = self._kept.setdefault(str(self.group), [])
+        if place == len(kept):
+            kept.append(call())
+        return kept[place]
+
+    def _as_one(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            self._inside = True
+            try:
+                return forward(*args, **kwargs)
+            finally:
+                self._inside = False
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return self._once(lambda: inside(*args, **kwargs)) if name == self.group else inside(*args, **kwargs)
+
+        return run
 
 
-def _mode(group: str | None) -> Any:
-    from torch.overrides import TorchFunctionMode
+def saved(
+    backend: Backend, task: Task, groups: Sequence[str], seconds: float
+) -> tuple[float, dict[str, list[float]]]:
+    """ms of a whole pass, and by group what passes without it save, in percent of the whole passes beside them.
 
-    class Mode(TorchFunctionMode):  # type: ignore[misc]
-        calls = 0
-        """Calls of the group in this pass so far."""
+    `seconds` is spent on each group, and more where its eight pairs take longer.
+    """
+    ablation = Ablation()
+    with ready(backend, task, ablation) as subject:
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.kept: list[Any] = []
-            self.inside = False
+        def once(group: str | None) -> float:
+            ablation.group = group
+            return 1e3 * backend.seconds(subject.call, 1, "wall")
 
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if self.inside or FUNCTIONS.get(getattr(func, "__name__", "")) != group or group is None:
-                return func(*args, **(kwargs or {}))
-            return self.once(lambda: func(*args, **(kwargs or {})))
+        once(None)
+        whole = statistics.median(once(None) for _ in range(3))
+        count = max(1, round(_BLOCK_MS / whole))
 
-        def once(self, call: Callable[[], Any]) -> Any:
-            place, self.calls = self.calls, self.calls + 1
-            if place == len(self.kept):
-                self.kept.append(call())
-            return self.kept[place]
+        def block(group: str | None) -> float:
+            once(group)  # what the other kind of pass left in the caches does not count
+            return statistics.median(once(group) for _ in range(count))
 
-        def whole(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
-            """A module's call as one operator of the type `name`."""
-
-            def inside(*args: Any, **kwargs: Any) -> Any:
-                self.inside = True
-                try:
-                    return forward(*args, **kwargs)
-                finally:
-                    self.inside = False
-
-            def run(*args: Any, **kwargs: Any) -> Any:
-                return self.once(lambda: inside(*args, **kwargs)) if name == group else inside(*args, **kwargs)
-
-            return run
-
-    return Mode()
+        found: dict[str, list[float]] = {}
+        for group in groups:
+            pairs, end = [], time.monotonic() + seconds
+            once(group)  # computes what later passes return
+            while len(pairs) < _LEAST_PAIRS or time.monotonic() < end:
+                before = block(None)
+                pairs.append(100 * (1 - block(group) / before))
+            found[group] = pairs
+    return whole, found

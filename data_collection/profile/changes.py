@@ -1,5 +1,4 @@
-"""Ways to run a model on a CPU that a task cannot name: autocast, eager attention, int8 weights of its products, and
-without one group of its operators."""
+"""Ways to run a model on a CPU that a task cannot name: autocast, eager attention, int8 weights of its products."""
 
 from __future__ import annotations
 
@@ -9,17 +8,13 @@ from types import MappingProxyType
 from typing import Any
 
 from data_collection.backends import Backend
-from data_collection.profile.ablation import FUNCTIONS, without
 from data_collection.profile.measure import Outcome, measure
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
 from hetbench.errors import UnknownNameError
 
-__all__ = ["CHANGES", "WITHOUT", "ChangedWorker", "change_named"]
-
-WITHOUT = "without "
-"""`without Linear` is a change, and `without ` alone one that leaves nothing out, at the same overhead."""
+__all__ = ["CHANGES", "ChangedWorker"]
 
 
 def _autocast(network: Any) -> Any:
@@ -48,27 +43,15 @@ CHANGES: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 )
 
 
-def change_named(name: str) -> Callable[[Any], Any]:
-    """A change of `CHANGES`, or `without` an operator type; raises `UnknownNameError` for another."""
-    if name.startswith(WITHOUT):
-        group = name.removeprefix(WITHOUT)
-        if group and group not in FUNCTIONS.values():
-            raise UnknownNameError("operator type to leave out", group, sorted(set(FUNCTIONS.values())))
-        return without(group or None)
-    if name not in CHANGES:
-        raise UnknownNameError("change", name, CHANGES)
-    return CHANGES[name]
-
-
 class ChangedWorker(Worker):
-    """A worker that changes every network before it is timed; `change` is what `change_named` knows, or None."""
+    """A worker that changes every model's network before it is timed; `change` is a name of `CHANGES`, or None."""
 
     change: str | None = None
 
     def measure(self, task: Task, budget: Budget, timeout: float, *, fresh: bool = False) -> Outcome:
         """The outcome of one task, in a child of its own."""
-        if self.change is not None:
-            change_named(self.change)
+        if self.change is not None and self.change not in CHANGES:
+            raise UnknownNameError("change", self.change, CHANGES)
         if self._used:
             self.close()
         outcome = self.ask(_changed, (task, budget, self.llc_bytes, self.change), timeout)
@@ -77,5 +60,5 @@ class ChangedWorker(Worker):
 
 
 def _changed(backend: Backend, task: Task, budget: Budget, llc_bytes: float, change: str | None) -> Outcome:
-    how = None if change is None else change_named(change)
+    how = None if change is None else CHANGES[change]
     return measure(backend, task, budget, llc_bytes=llc_bytes, fresh=True, change=how)
