@@ -71,16 +71,17 @@ def _inference(path: str, table: Table, cells: list[str], versions: list[str],
     variant = next((cell for name, cell in named.items() if _VARIANT.fullmatch(name) and not _size(cell)), None)
     image = next((shape[1:3] if shape[3] == "3" else shape[2:] for shape in shapes if len(shape) == 4), None)
     length = [shape[1] for shape in shapes if len(shape) == 2 and shape[1].isdigit()]
+    place = next((cell for name, cell in named.items() if re.search("芯片|soc|device", name, re.IGNORECASE)), cells[0])
     if any(_SUMMARY.match(cell) for cell in cells[:3] if not re.search(r"\d", cell) or cell is cells[0]):
         return
     for name, cell in zip(table.head, cells, strict=True):
         value = _VALUE.fullmatch(cell)
-        chip = _chip(name) or next(filter(None, map(_chip, cells)), None)
+        chip = _chip(name) or _chip(place)
         rate = name.isdigit() if turned else _RATE.search(name) and not _NO_RATE.search(name)
         if not rate or not value or not chip:
             continue
         unit = "cell" if value[2] else "header" if "fps" in name.lower() else "assumed"
-        if float(value[1]) and cell not in (named.get("芯片型号"), named.get("芯片")):
+        if float(value[1]):
             yield {
                 "platform": "cuda" if chip == "nvidia-t4" else "cann", "chip": chip, "precision": "unstated",
                 "software": _QUOTED if chip == "nvidia-t4" else "; ".join((tool, *versions)), "phase": "inference",
