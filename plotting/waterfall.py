@@ -38,7 +38,8 @@ def steps(part: pd.DataFrame) -> list[tuple[str, float, float]]:
     ordered = part.loc[part.value_ms.abs().sort_values(ascending=False).index]
     values = list(zip(ordered.group, ordered.value_ms.astype(float), strict=True))
     if len(values) > _SHOWN:
-        values = [*values[: _SHOWN - 1], (f"{len(values) - _SHOWN + 1} others", sum(ms for _, ms in values[_SHOWN - 1 :]))]
+        kept, rest = values[: _SHOWN - 1], values[_SHOWN - 1 :]
+        values = [*kept, (f"{len(rest)} others", sum(ms for _, ms in rest))]
     found, at = [(str(first.source), 0.0, float(first.source_ms))], float(first.source_ms)
     for name, ms in values:
         found.append((name, at, at + ms))
@@ -57,13 +58,14 @@ def draw(frame: Any) -> Any:
             colour = _TOTAL if whole else _SLOWER if end > start else _FASTER
             axis.barh(place, end - start, left=start, color=colour, edgecolor="black", linewidth=0.5,
                       hatch="//" if colour == _SLOWER else None)  # fmt: skip
-            axis.text(max(start, end), place, f" {end:.3g}" if whole else f" {end - start:+.2g}", va="center", fontsize=7)
+            said = f" {end:.3g}" if whole else f" {end - start:+.2g}"
+            axis.text(max(start, end), place, said, va="center", fontsize=7)
         axis.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=7)
         axis.invert_yaxis()
         axis.set_xlim(0, 1.2 * max(max(start, end) for _, start, end in bars))
         axis.set_xlabel("latency, ms", fontsize=8)
         axis.set_title(f"level {part.level.iloc[0]}", fontsize=8)
-    figure.suptitle(f"{frame.model.iloc[0]}: what makes it slower (hatched) or faster (plain) on the target", fontsize=9)
+    figure.suptitle(f"{frame.model.iloc[0]}: what makes it slower (hatched) or faster there", fontsize=9)
     return figure
 
 

@@ -90,10 +90,18 @@ def residual_tables(models: pd.DataFrame, chips: pd.DataFrame, kind: str, prior:
 
 
 def coverage(models: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
-    """Share of measurements inside 90 % bands as a query takes them: each half of the models by bands of the other."""
-    half, parts = _calibration_half(models.graph), []
-    for sets in (half, ~half):
-        parts.append(_inside(residual_tables(models[sets], models.iloc[:0], kind), "C", models[~sets], kind))
+    """Share of measurements inside 90 % bands as a query takes them: each half of the models by bands of the other.
+
+    Of a family with few models each is checked by bands of all the others.
+    """
+    few = (models.groupby("family").graph.transform("nunique") < _MODELS).to_numpy()
+    half = _calibration_half(models.graph)
+    sets = [(side & ~few, side) for side in (half, ~half)]  # what is checked, and what sets no bands
+    sets += [(out & few, out) for out in ((models.graph == name).to_numpy() for name in models.graph[few].unique())]
+    parts = [
+        _inside(residual_tables(models[~out], models.iloc[:0], kind), "C", models[checked], kind)
+        for checked, out in sets if checked.any()
+    ]  # fmt: skip
     return [{"family": name, **_summary(part)} for name, part in pd.concat(parts).groupby("family")]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from statistics import median
 from typing import Any
 
 import pytest
@@ -11,11 +12,11 @@ torch = pytest.importorskip("torch")
 
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
-from data_collection.profile.ablation import FUNCTIONS, without  # noqa: E402
-from data_collection.profile.changes import change_named  # noqa: E402
+from data_collection.backends import picked  # noqa: E402
+from data_collection.profile.ablation import FUNCTIONS, Ablation, saved  # noqa: E402
+from data_collection.profile.tasks import Grid, model_tasks  # noqa: E402
 from data_collection.validate_attribution import Group, rank_agreement, report, shares  # noqa: E402
 from hetbench.chips import chip  # noqa: E402
-from hetbench.errors import UnknownNameError  # noqa: E402
 
 
 class NewGELUActivation(torch.nn.Module):
@@ -41,8 +42,10 @@ def network() -> torch.nn.Module:
 
 def second_pass(group: str | None) -> tuple[Counter[str], Any]:
     """What a second pass still calls, and its result."""
-    changed, x = without(group)(network()), torch.ones(2, 8)
+    ablation = Ablation()
+    changed, x = ablation(network()), torch.ones(2, 8)
     with torch.no_grad(), Counted() as counted:
+        ablation.group = group
         changed(x)
         counted.ran.clear()
         return counted.ran, changed(x)
@@ -66,9 +69,12 @@ def test_an_activation_of_several_functions_is_one_operator():
     assert second_pass("Tanh")[0]["tanh"] == 1  # inside the activation it belongs to it
 
 
-def test_a_group_that_nothing_can_leave_out_is_named_with_those_that_can():
-    with pytest.raises(UnknownNameError, match="LayerNorm"):
-        change_named("without LayerNrm")
+def test_a_pass_without_its_products_saves_most_of_it():
+    (task,), _ = model_tasks(["distilbert-base"], Grid(seq_len=[64], threads=[1], protocol="wall"))
+    whole, found = saved(picked("oneapi"), task, ["Linear", "Embedding"], 0.0)
+    assert whole > 1
+    assert [len(each) for each in found.values()] == [8, 8]
+    assert median(found["Linear"]) > 50 > median(found["Embedding"])
 
 
 def test_shares_are_of_groups_that_can_be_left_out_and_sum_to_the_pass():
@@ -79,13 +85,8 @@ def test_shares_are_of_groups_that_can_be_left_out_and_sum_to_the_pass():
 
 
 def test_the_report_ranks_the_groups_of_each_model():
-    rows = [
-        Group("gpt2", "Linear", 80.0, 85.0, 70.0, 69.0, 71.0, 300.0, "ok"),
-        Group("gpt2", "Attention", 10.0, 8.0, 20.0, 19.0, 21.0, 300.0, "ok"),
-        Group("gpt2", "GELU", 8.0, 5.0, None, None, None, None, "disturbed"),
-    ]
+    rows = [Group("gpt2", "Linear", 80.0, 85.0, 70.0, 69.0, 71.0), Group("gpt2", "Add", 10.0, 8.0, 20.0, 19.0, 21.0)]
     assert rank_agreement(rows) == 1.0
-    assert rank_agreement(rows[:1]) is None
     text = report(rows, "a chip", "torch")
-    assert "| gpt2 | Linear | 80.0 | 85.0 | 70.0 | 69.0 .. 71.0 |  |" in text
+    assert "| gpt2 | Linear | 80.0 | 85.0 | 70.0 | 69.0 .. 71.0 |" in text
     assert "| gpt2 | 2 | 1.00 | Linear | Linear | 10.0 |" in text

@@ -402,7 +402,8 @@ def test_every_figure_reads_draws_and_has_a_command_of_its_own(name: str, tmp_pa
 def test_there_are_fifteen_figures():
     assert set(FIGURES) == {
         "pareto_2d", "pareto_3d", "attainment", "hypervolume", "regret", "correlation", "measured_vs_predicted",
-        "calibration", "intervals", "error_by_chip", "coverage", "batch_scaling", "migration_matrix", "waterfall", "treemap",
+        "calibration", "intervals", "error_by_chip", "coverage", "batch_scaling", "migration_matrix",
+        "waterfall", "treemap",
     }  # fmt: skip
 
 
