@@ -228,6 +228,7 @@ def test_all_methods_of_a_problem_share_one_stated_reference_point(limited: Prob
 
 
 def test_methods_are_compared_by_their_share_of_the_best_known_front(tmp_path: Path):
+    pytest.importorskip("pymoo")
     pytest.importorskip("pyarrow")
     asked = [problem("gpt-s", ["loss_proxy", f"latency@{chip}"]) for chip in ("cuda", "rocm", "mlu")]
     jobs = [Job(p, name, 0, 30, tmp_path) for p in asked for name in ("random", "grid", "local_search")]
@@ -255,6 +256,7 @@ def test_the_driver_ends_with_the_code_of_the_error(
 
 
 def test_the_driver_searches_and_sums_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("pymoo")
     pytest.importorskip("pyarrow")
     words = ["--method", "random,grid", "--seeds", "2", "--budget", "30", "--workers", "1", "--output", str(tmp_path)]
     assert search.main([*words, "--constraints", LIMIT, "--set", "batch=2"]) == 0
