@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from data_collection.backends import picked
 from data_collection.profile.ablation import FUNCTIONS, saved
 from data_collection.profile.environment import describe
 from data_collection.profile.measure import Outcome
-from data_collection.profile.tasks import Grid, model_tasks
 from data_collection.profile.worker import Worker
 from data_collection.tune.trials import figure
-from data_collection.validate_plan import MODELS
+from data_collection.validate_plan import MODELS, cpu, plain
 from hetbench.attribution import attribute
 from hetbench.chips import Chip
 from hetbench.errors import RefusedError, exit_code
@@ -69,9 +66,8 @@ def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
 
 def compared(worker: Worker, name: str, chip: Chip, protocol: str, seconds: float) -> tuple[float, list[Group]]:
     """ms of a whole pass, and every group of a model, largest predicted share first."""
-    (task,), _ = model_tasks([name], Grid(threads=[os.cpu_count()], protocol=protocol))
     predicted = shares(name, chip)
-    outcome = worker.ask(saved, (task, list(predicted), seconds), 600 + 60 * seconds)
+    outcome = worker.ask(saved, (plain(name, protocol), list(predicted), seconds), 600 + 60 * seconds)
     worker.close()
     if isinstance(outcome, Outcome):
         raise RefusedError(f"{name} was not measured: {outcome.status}, {outcome.reason}")
@@ -116,9 +112,7 @@ def report(rows: Sequence[Group], chip: str, software: str) -> str:
 
 def run(chosen: argparse.Namespace) -> int:
     """Measure, write after each model, and say."""
-    device = picked("oneapi")
-    if device.device != "cpu":
-        raise RefusedError("attribution is validated on a CPU; this machine's oneapi device is an accelerator.")
+    device = cpu("attribution is")
     environment = describe(device, chosen.chip)
     worker, rows, text = Worker.on(device, environment.chip), list[Group](), ""
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends import picked
+from data_collection.backends import Backend, picked
 from data_collection.profile.changes import ChangedWorker
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
@@ -149,13 +149,13 @@ class Checker:
     def _one(self, name: str, plans: Plans, variant: Variant) -> Checked:
         ratio, why = predicted(plans, variant)
         made = Checked(name, variant.name, ratio, why, "ok", predicted_ms=plans(frozenset()))
-        plain = self._task(name)
+        task = plain(name, self.protocol)
         repeats: tuple[list[float], list[float]] = ([], [])
         for _ in range(self.rounds):
-            runs = ((plain, None), (replace(plain, **variant.setting), variant.change))
-            for kept, (task, change) in zip(repeats, runs, strict=True):
+            runs = ((task, None), (replace(task, **variant.setting), variant.change))
+            for kept, (each, change) in zip(repeats, runs, strict=True):
                 self.worker.change = change
-                row = self.session.measure(task, "validate-plan")
+                row = self.session.measure(each, "validate-plan")
                 if row.status != "ok":
                     made = replace(made, status=f"{row.status}: {row.reason}")
                     continue
@@ -165,12 +165,21 @@ class Checker:
             return made
         return replace(made, **_speedup(before, after))
 
-    def _task(self, name: str) -> Task:
-        grid = Grid(threads=[os.cpu_count()], protocol=self.protocol)
-        tasks, refused = model_tasks([name], grid)
-        if refused:
-            raise RefusedError(refused[0])
-        return tasks[0]
+
+def cpu(what: str) -> Backend:
+    """The CPU of this machine; `what` is validated on one."""
+    device = picked("oneapi")
+    if device.device != "cpu":
+        raise RefusedError(f"{what} validated on a CPU; this machine's oneapi device is an accelerator.")
+    return device
+
+
+def plain(name: str, protocol: str) -> Task:
+    """A model as it is, fp32 and eager on all threads."""
+    tasks, refused = model_tasks([name], Grid(threads=[os.cpu_count()], protocol=protocol))
+    if refused:
+        raise RefusedError(refused[0])
+    return tasks[0]
 
 
 def _speedup(before: Figure, after: Figure) -> dict[str, float]:
@@ -207,9 +216,7 @@ def report(rows: Sequence[Checked], chip: str, software: str) -> str:
 
 def run(chosen: argparse.Namespace) -> int:
     """Measure, write, and say; 1 where a variant could not be measured."""
-    device = picked("oneapi")
-    if device.device != "cpu":
-        raise RefusedError("plans are validated on a CPU; this machine's oneapi device is an accelerator.")
+    device = cpu("plans are")
     environment = describe(device, chosen.chip)
     budget = Budget(min_seconds=min(0.05, chosen.seconds), max_seconds=chosen.seconds)
     policy = Policy(budget=budget, timeout_s=chosen.timeout, patience_s=chosen.patience)

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from plotting import style
-from plotting.command import files, run
+from plotting.command import by_model, run
 
 __all__ = ["RESULTS", "draw", "main", "read"]
 
@@ -21,8 +21,7 @@ _METRICS = ("latency", "throughput")
 
 def read(folder: Path) -> dict[str, Any]:
     """By model a table with columns model, family, chip, batch, metric, value, lower, upper, unit and level."""
-    frame = pd.read_parquet(files(folder, "batch_scaling.parquet", "python -m plotting.tables")[0])
-    return dict(list(frame.groupby("model", sort=False)))
+    return by_model(folder, "batch_scaling.parquet")
 
 
 def draw(frame: Any) -> Any:

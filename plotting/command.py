@@ -15,7 +15,7 @@ from typing import Any
 from hetbench.errors import HetBenchError, RefusedError
 from plotting import style
 
-__all__ = ["files", "options", "run", "written"]
+__all__ = ["by_model", "files", "options", "run", "written"]
 
 Read = Callable[[Path], Mapping[str, Any]]
 Draw = Callable[[Any], Any]
@@ -27,6 +27,14 @@ def files(folder: Path, pattern: str, made_by: str) -> list[Path]:
     if not found:
         raise RefusedError(f"no {pattern} in {folder}. Run: {made_by}")
     return found
+
+
+def by_model(folder: Path, name: str) -> dict[str, Any]:
+    """A table of `plotting.tables`, one part a model in the order of the file."""
+    import pandas as pd
+
+    frame = pd.read_parquet(files(folder, name, "python -m plotting.tables")[0])
+    return dict(list(frame.groupby("model", sort=False)))
 
 
 def written(name: str, read: Read, draw: Draw, results: Path, out: Path) -> Iterator[Path]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from plotting import style
-from plotting.command import files, run
+from plotting.command import by_model, run
 from plotting.heat import heat
 from plotting.holdouts import FAMILIES
 
@@ -24,8 +23,7 @@ _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 def read(folder: Path) -> dict[str, Any]:
     """By model a table with columns model, source, target, ratio and level."""
-    frame = pd.read_parquet(files(folder, "migration.parquet", "python -m plotting.tables")[0])
-    return dict(list(frame.groupby("model", sort=False)))
+    return by_model(folder, "migration.parquet")
 
 
 def draw(frame: Any) -> Any:

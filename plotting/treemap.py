@@ -9,10 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from plotting import style
-from plotting.command import files, run
+from plotting.command import by_model, run
 
 __all__ = ["RESULTS", "draw", "main", "read", "squares"]
 
@@ -23,8 +21,7 @@ _NAMED = 0.03  # of the whole area, from which on there is room for a name
 
 def read(folder: Path) -> dict[str, Any]:
     """By model a table with columns model, chip, group, ms and level."""
-    frame = pd.read_parquet(files(folder, "shares.parquet", "python -m plotting.tables")[0])
-    return dict(list(frame.groupby("model", sort=False)))
+    return by_model(folder, "shares.parquet")
 
 
 def squares(sizes: Sequence[float], box: Box = (0.0, 0.0, 1.0, 1.0)) -> list[Box]:
@@ -43,7 +40,8 @@ def squares(sizes: Sequence[float], box: Box = (0.0, 0.0, 1.0, 1.0)) -> list[Box
 
     def longest(row: Sequence[float]) -> float:
         thick = sum(row) * unit / short
-        return max(max(thick / (size * unit / thick), size * unit / thick / thick) for size in row)
+        longs = [size * unit / thick for size in row]
+        return max(max(thick / long, long / thick) for long in longs)
 
     count = 1
     while count < len(sizes) and longest(sizes[: count + 1]) <= longest(sizes[:count]):

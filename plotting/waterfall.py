@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from plotting import style
-from plotting.command import files, run
+from plotting.command import by_model, run
 
 __all__ = ["RESULTS", "draw", "main", "read", "steps"]
 
@@ -22,8 +22,7 @@ _SHOWN = 7  # groups with a bar of their own; the others share one
 
 def read(folder: Path) -> dict[str, Any]:
     """By model a table with columns model, source, target, source_ms, target_ms, group, value_ms and level."""
-    frame = pd.read_parquet(files(folder, "attribution.parquet", "python -m plotting.tables")[0])
-    return dict(list(frame.groupby("model", sort=False)))
+    return by_model(folder, "attribution.parquet")
 
 
 def steps(part: pd.DataFrame) -> list[tuple[str, float, float]]:

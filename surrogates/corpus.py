@@ -6,7 +6,6 @@ Every rule names the rows it removes and why; `load` counts them and prints the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from hetbench.artifacts import sha256_of
 from hetbench.chips import chips
 from hetbench.schema import PRECISIONS
 
@@ -134,19 +134,14 @@ def cited(root: Path) -> dict[str, Any]:
     """What a card says of its corpus: its manifest and the pins in it, or without a manifest its tables' sha256."""
     manifest = root / "manifest.json"
     if not manifest.exists():
-        return {"tables": {path.stem: _sha256(path) for path in sorted(root.glob("op/*.parquet"))}}
+        return {"tables": {path.stem: sha256_of(path) for path in sorted(root.glob("op/*.parquet"))}}
     named = ("repository", "commits", "licence", "rows", "sha256")
     sources = json.loads(manifest.read_text())["sources"]
     return {
-        "manifest_sha256": _sha256(manifest),
+        "manifest_sha256": sha256_of(manifest),
         "sources": {name: {key: each[key] for key in named} for name, each in sorted(sources.items())
                     if each["table"].startswith("op/")},
     }  # fmt: skip
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(root: Path) -> pd.DataFrame:

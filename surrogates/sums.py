@@ -24,7 +24,7 @@ from hetbench.latency import PROTOCOL
 from hetbench.predictors import load
 from surrogates.splits import die
 from surrogates.whole_bands import of_one_more, variance_among
-from surrogates.whole_rows import OWN, calls_of, read
+from surrogates.whole_rows import add_rows, calls_of, read
 
 FORMAT = FORMATS["sums.json"]
 STACKS = ("eager", "eager-amp")
@@ -33,9 +33,7 @@ MOST = 150  # passes of one chip, stack and precision
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, default=Path("runs/models/rows.parquet"))
-    parser.add_argument("--own", type=Path, nargs="*", default=sorted(OWN.glob("*.parquet")),
-                        help="files of `python -m data_collection.store publish`; default: those of the project")
+    add_rows(parser)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     options = parser.parse_args()
     frame = pd.concat([rows.frame for name, rows in read(options.rows, options.own).items() if name != "generation"])

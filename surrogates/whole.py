@@ -29,7 +29,7 @@ from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
 from surrogates.whole_bands import coverage, coverage_of_chips, of_one_more, residual_tables, variance_among
 from surrogates.whole_net import Size, fit
-from surrogates.whole_rows import OWN, WholeRows, read
+from surrogates.whole_rows import WholeRows, add_rows, read
 
 SIZES = {
     "pass-gpu": Size(64, 50, 128, 1500), "pass-oneapi": Size(64, 50, 64, 1500), "pass-cann": Size(32, 80, 32),
@@ -273,9 +273,7 @@ def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, default=Path("runs/models/rows.parquet"))
-    parser.add_argument("--own", type=Path, nargs="*", default=sorted(OWN.glob("*.parquet")),
-                        help="files of `python -m data_collection.store publish`; default: those of the project")
+    add_rows(parser)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     parser.add_argument("--work", type=Path, default=Path("runs/models"), help="checkpoints and hold-out predictions")
     parser.add_argument("--groups", nargs="*", default=list(SIZES), choices=list(SIZES), help="compute these only")

@@ -7,6 +7,7 @@ has no graph, no sizes, or is faster than the chip's peak allows.
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -49,6 +50,13 @@ class WholeRows:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+
+def add_rows(parser: ArgumentParser) -> None:
+    """The options `--rows` and `--own`, which `read` takes."""
+    parser.add_argument("--rows", type=Path, default=Path("runs/models/rows.parquet"))
+    parser.add_argument("--own", type=Path, nargs="*", default=sorted(OWN.glob("*.parquet")),
+                        help="files of `python -m data_collection.store publish`; default: those of the project")
 
 
 def calls_of(graph: ModelGraph, row: object) -> Calls:

@@ -19,6 +19,7 @@ from data_collection.sources.__main__ import main
 from data_collection.sources.pins import PINS, Commit, Pin, pin, pins
 from data_collection.sources.upstream import UpstreamError, open_trees, selected
 from hetbench import plugins
+from hetbench.artifacts import sha256_of
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.schema import FAMILIES
 
@@ -325,7 +326,7 @@ def test_a_build_writes_tables_and_a_manifest_and_reads_nothing_twice(upstream: 
     entries = build.manifest(tmp_path)
     assert {name: entry["rows"] for name, entry in entries.items()} == {"pipeweave": 2, "timm": 4}
     for entry in entries.values():
-        assert entry["sha256"] == tables.sha256(tmp_path / entry["table"])
+        assert entry["sha256"] == sha256_of(tmp_path / entry["table"])
     before = (tmp_path / "op/pipeweave.parquet").stat().st_mtime_ns
     said.clear()
     build.build(chosen, tmp_path, place, say=said.append)
@@ -344,7 +345,7 @@ def test_a_changed_upstream_file_or_a_damaged_table_is_built_again(upstream: Pat
     assert build.manifest(out)["pipeweave"]["rows"] == 3
     (out / "op/pipeweave.parquet").write_bytes(b"damaged")
     build.build([pin("pipeweave")], out, place, say=lambda line: None)
-    assert tables.sha256(out / "op/pipeweave.parquet") == build.manifest(out)["pipeweave"]["sha256"]
+    assert sha256_of(out / "op/pipeweave.parquet") == build.manifest(out)["pipeweave"]["sha256"]
 
 
 def test_a_source_that_fails_is_named_and_leaves_the_others_whole(upstream: Path, tmp_path: Path):

@@ -116,12 +116,18 @@ def grid(rows=600):
     return with_roofline(frame.assign(latency_ms=0.02 + 1e3 * work / 60e12 * (1 + 64 / frame.m)))
 
 
-def test_the_export_answers_as_autogluon_does_and_beats_the_roofline():
+def fit_table():
+    """The grid as the full head sees it, and which rows it tunes on."""
     frame = grid()
     made = matrix(frame, floors([frame]))
     effects, labels = Effects.fit(frame, made.target), cell_labels(frame)
     table = full_columns(made, frame, effects, {labels[0]: 0}, labels)
     held = np.arange(len(frame)) % 5 == 0
+    return made, table, held
+
+
+def test_the_export_answers_as_autogluon_does_and_beats_the_roofline():
+    made, table, held = fit_table()
     head = fit_full(table, made.target, held, Budget(1000, 60, 6, 0.2, hidden=16, layers=2, epochs=20))
     matrix_ = table.to_numpy(np.float32)
     serve = {"forest": lambda m: head.forest(m), "perceptron": lambda m: head.perceptron(m[:, :-1], 0)}
@@ -132,11 +138,7 @@ def test_the_export_answers_as_autogluon_does_and_beats_the_roofline():
 
 
 def test_two_fits_from_one_seed_are_the_same_to_the_bit():
-    frame = grid()
-    made = matrix(frame, floors([frame]))
-    effects, labels = Effects.fit(frame, made.target), cell_labels(frame)
-    table = full_columns(made, frame, effects, {labels[0]: 0}, labels)
-    held = np.arange(len(frame)) % 5 == 0
+    made, table, held = fit_table()
     heads = [fit_full(table, made.target, held, Budget(1000, 20, 4, 0.2, hidden=8, layers=1, epochs=3)) for _ in "ab"]
     one, other = ({f"{m}.{k}": v for m in head.weights for k, v in getattr(head, m).to_arrays(m).items()}
                   for head in heads)  # fmt: skip

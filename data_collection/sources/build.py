@@ -18,8 +18,9 @@ from typing import Any
 
 from data_collection.sources import download
 from data_collection.sources.pins import Pin, pin
-from data_collection.sources.tables import imported, importer_files, sha256, write
+from data_collection.sources.tables import imported, importer_files, write
 from data_collection.sources.upstream import Tree, UpstreamError, open_trees
+from hetbench.artifacts import sha256_of
 from hetbench.errors import HetBenchError, InvalidInputError
 
 __all__ = ["FORMAT", "MANIFEST", "Place", "build", "chosen", "manifest"]
@@ -106,11 +107,11 @@ def _one(source: Pin, out: Path, place: Place, before: dict[str, Any] | None) ->
     trees = place.trees(source)
     inputs = _inputs(source, trees)
     path = out / source.table
-    if before and before["inputs"] == inputs and path.exists() and sha256(path) == before["sha256"]:
+    if before and before["inputs"] == inputs and path.exists() and sha256_of(path) == before["sha256"]:
         return before
     rows = write(source, imported(source, trees), path)
     return {
-        "table": source.table, "rows": rows, "sha256": sha256(path), "bytes": path.stat().st_size,
+        "table": source.table, "rows": rows, "sha256": sha256_of(path), "bytes": path.stat().st_size,
         "dataset": source.dataset, "repository": source.repository,
         "commits": {tree.commit.sha: len(tree.listing()) for tree in trees}, "licence": source.licence,
         "restricted": source.restricted, "citation": source.citation, "inputs": inputs,
@@ -120,7 +121,7 @@ def _one(source: Pin, out: Path, place: Place, before: dict[str, Any] | None) ->
 def _inputs(source: Pin, trees: Sequence[Tree]) -> str:
     """Digest of all that decides what the table holds: files, pin, importer."""
     listed = [[tree.commit.sha, tree.listing()] for tree in trees]
-    code = [[file.name, sha256(file)] for file in importer_files(source)]
+    code = [[file.name, sha256_of(file)] for file in importer_files(source)]
     told = json.dumps([listed, asdict(source), code], sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()
 

@@ -6,7 +6,6 @@ broke off and is kept with its sha256; where the pin states one, another is refu
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import subprocess
 import tarfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from data_collection.sources.pins import Commit, Pin
 from data_collection.sources.upstream import Tree, UpstreamError, open_trees, selected
+from hetbench.artifacts import sha256_of
 
 __all__ = ["ARCHIVES", "HOST", "by_archive", "by_git", "found"]
 
@@ -130,8 +130,7 @@ def _resumed(url: str, path: Path, sha256: str | None) -> None:
             why = f"could not reach {url}: {reason}. Without a network give --from with a clone."
             raise UpstreamError(why) from None
         part.replace(path)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = sha256_of(path)
     stated = path.with_name(path.name + ".sha256")
     expected = sha256 or (stated.read_text().strip() if stated.exists() else digest)
     if digest != expected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from hetbench.errors import InvalidInputError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "imported", "importer_files", "sha256", "write"]
+__all__ = ["COLUMNS", "imported", "importer_files", "write"]
 
 _COMMON = ("dataset", "ref", "licence", "platform", "chip", "software")
 COLUMNS = {
@@ -90,12 +89,6 @@ def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
     finally:
         part.unlink(missing_ok=True)
     return count
-
-
-def sha256(path: Path) -> str:
-    """Digest of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def importer_files(pin: Pin) -> list[Path]:
