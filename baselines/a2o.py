@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from baselines.migration_env import MigrationEnv, scene
+from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
-from hetbench.models import models
-from hetbench.plan_search import Counted, Found, beam, exhaustive, greedy, random_search, size
-from hetbench.plans import Chosen, Plans
+from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.search import Counted, Found, beam, exhaustive, greedy, random_search, size
 from hetbench.schema import FAMILIES
 
 __all__ = ["HELD_OUT", "compare", "main", "propose", "report", "tasks", "train"]

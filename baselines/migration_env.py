@@ -1,10 +1,11 @@
 """KG-A2O as a Gymnasium environment: one episode builds a plan for one model on one chip, option by option.
 
-What is seen, float32 [OBSERVATION]: the summary of the model's operator graph on the chip (`hetbench.composition`),
-the chip's peaks over its fp32 peak, for every group of operators its share of the time, its place under the roof, what
-the knowledge graph holds for it and what the plan has set so far, which options are open, and the budget that is left.
-Groups are sorted by their share; slots without a group are zeros. No predicted gain is seen: the policy proposes, the
-surrogate judges. The reward of a step is the reduction of the predicted latency over the latency at the start.
+What is seen, float32 [OBSERVATION]: the summary of the model's operator graph on the chip
+(`hetbench.predict.model_features`), the chip's peaks over its fp32 peak, for every group of operators its share of the
+time, its place under the roof, what the knowledge graph holds for it and what the plan has set so far, which options
+are open, and the budget that is left. Groups are sorted by their share; slots without a group are zeros. No predicted
+gain is seen: the policy proposes, the surrogate judges. The reward of a step is the reduction of the predicted latency
+over the latency at the start.
 
     env = MigrationEnv([("bert-base", "cann"), ("resnet-50", "rocm")])
     observation, info = env.reset(seed=0)
@@ -22,20 +23,20 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.actions import ACTIONS, MODEL, Option
-from hetbench.chips import Chip
-from hetbench.chips import chip as chip_named
-from hetbench.composition import SUMMARY, composition
-from hetbench.effects import effects
+from hetbench.attribution.rooflines import BOUNDS, Bench, benches, together
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError
-from hetbench.graph import load
-from hetbench.grounds import lacking
+from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
-from hetbench.plans import Chosen, Plans
-from hetbench.question import Question
-from hetbench.rooflines import BOUNDS, Bench, benches, together
+from hetbench.plans.actions import ACTIONS, MODEL, Option
+from hetbench.plans.effects import effects
+from hetbench.plans.evidence import lacking
+from hetbench.plans.plan import Chosen, Plans
+from hetbench.predict.model_features import SUMMARY, composition
+from hetbench.query.question import Question
+from hetbench.query.solve import solve
 from hetbench.schema import ITEMSIZE
-from hetbench.solve import solve
 
 __all__ = ["BUDGET", "GROUPS", "KINDS", "OBSERVATION", "MigrationEnv", "Scene", "scene"]
 

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from data_collection import evidence_rules as rules
-from hetbench import graph as graphs
-from hetbench.chips import chips
-from hetbench.models import models
+from hetbench.catalog.chips import chips
+from hetbench.catalog.models import models
+from hetbench.graphs import model_graph as graphs
 from hetbench.schema import PHASES, PRECISIONS, itemsize
 
 OUTPUT = Path(__file__).resolve().parent.parent / "hetbench" / "catalog" / "evidence.json.gz"

@@ -21,7 +21,7 @@ from typing import Any
 from data_collection import evidence_rules as published
 from data_collection import model_rules as rules
 from data_collection.evidence import chip_aliases
-from hetbench.chips import Chip, chips
+from hetbench.catalog.chips import Chip, chips
 
 COLUMNS: dict[str, str] = {
     "file": "string", "ref": "string", "family": "string", "chip": "string", "upstream": "string",

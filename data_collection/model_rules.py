@@ -14,7 +14,7 @@ from typing import Any
 
 from data_collection import evidence
 from data_collection import evidence_rules as published
-from hetbench.chips import Chip, chips
+from hetbench.catalog.chips import Chip, chips
 from hetbench.schema import PRECISIONS, itemsize
 
 Raw = Mapping[str, Any]

@@ -1,7 +1,8 @@
 """python -m data_collection.validate_attribution [MODEL ...] [--out DIR]
 
 Takes each group of operators out of a model on this CPU (`data_collection.profile.ablation`) and sets what the pass
-saves beside the group's share in `hetbench.explain`. Writes attribution.json and attribution.md after each model.
+saves beside the group's share in `hetbench.knowledge.explain`. Writes attribution.json and attribution.md after each
+model.
 
     python -m data_collection.validate_attribution bert-tiny --seconds 2
 """
@@ -22,15 +23,15 @@ from data_collection.profile.measure import Outcome
 from data_collection.profile.worker import Worker
 from data_collection.tune.trials import figure
 from data_collection.validate_plan import MODELS, cpu, plain
-from hetbench.attribution import attribute
-from hetbench.chips import Chip
+from hetbench.attribution.copa import attribute
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
-from hetbench.graph import load
-from hetbench.latency import PROTOCOL
-from hetbench.models import model
-from hetbench.predictors import load as surrogates
-from hetbench.question import Question
-from hetbench.solve import predict
+from hetbench.graphs.model_graph import load
+from hetbench.predict.operators import load as surrogates
+from hetbench.query.latency import PROTOCOL
+from hetbench.query.question import Question
+from hetbench.query.solve import predict
 
 __all__ = ["Group", "main", "rank_agreement", "report"]
 

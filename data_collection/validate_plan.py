@@ -1,9 +1,9 @@
 """python -m data_collection.validate_plan [MODEL ...] [--out DIR]
 
-Applies the plans of `hetbench.advise` for this CPU for real, and sets the predicted speed-up beside the measured one:
-bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against all,
-int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only quiet
-rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
+Applies the plans of `hetbench.plans.advise` for this CPU for real, and sets the predicted speed-up beside the measured
+one: bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against
+all, int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only
+quiet rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
 
     python -m data_collection.validate_plan bert-tiny --rounds 2
 """
@@ -29,16 +29,16 @@ from data_collection.profile.stacks import missing
 from data_collection.profile.tasks import Grid, Task, model_tasks
 from data_collection.profile.timing import Budget
 from data_collection.tune.trials import Figure, figure
-from hetbench.actions import MODEL, Option
-from hetbench.chips import Chip
-from hetbench.effects import effects
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
-from hetbench.graph import load
-from hetbench.models import model
-from hetbench.plan_search import beam
-from hetbench.plans import Chosen, Plans
-from hetbench.question import Question
-from hetbench.solve import solve
+from hetbench.graphs.model_graph import load
+from hetbench.plans.actions import MODEL, Option
+from hetbench.plans.effects import effects
+from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.search import beam
+from hetbench.query.question import Question
+from hetbench.query.solve import solve
 
 __all__ = ["MODELS", "Checked", "Variant", "main", "report", "variants"]
 

@@ -1,7 +1,7 @@
 """Ask how fast any AI model runs on any chip, and get an answer in microseconds, with its evidence.
 
 `chips`, `metrics` and `models` here are the functions that list the catalogue; the modules of the same names are
-reached as `from hetbench.chips import ...`. `HetBench` and the answers are loaded on first use, with numpy.
+reached as `from hetbench.catalog.chips import ...`. `HetBench` and the answers are loaded on first use, with numpy.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hetbench.chips import chips
+from hetbench.catalog.chips import chips
+from hetbench.catalog.models import models
 from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError, RefusedError, UnknownNameError
 from hetbench.metrics import metrics
-from hetbench.models import models
 
 if TYPE_CHECKING:
     from hetbench.answers import Answer, Answers

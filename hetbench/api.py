@@ -11,29 +11,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from hetbench import advise as advice
-from hetbench import auxiliary, predictors, schema, tables
-from hetbench import graph as graphs
+from hetbench import schema
 from hetbench.answers import Answer, Answers
-from hetbench.artifacts import folder_of
-from hetbench.attribution import DEPTH, attribute
-from hetbench.batch import DERIVED, quality
-from hetbench.chips import Chip, chips, default_chip, fold, load_chip
-from hetbench.chips import chip as chip_named
-from hetbench.contributions import Attribution
-from hetbench.coverage import CoverageReport, report
+from hetbench.artifacts.sets import folder_of
+from hetbench.attribution.copa import DEPTH, attribute
+from hetbench.attribution.results import Attribution
+from hetbench.catalog.chips import Chip, chips, default_chip, fold, load_chip
+from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.fleet import Fleet, fleet
-from hetbench.graph import ModelGraph
+from hetbench.graphs import model_graph as graphs
+from hetbench.graphs import networks
+from hetbench.graphs.model_graph import ModelGraph
 from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
-from hetbench.migrate import Migration, chips_of, search
-from hetbench.observe import Observations
+from hetbench.migration.coverage import CoverageReport, report
+from hetbench.migration.fleet import Fleet, fleet
+from hetbench.migration.ranking import Migration, chips_of, search
 from hetbench.operators import operator_type
-from hetbench.predictors import OperatorSurrogate
-from hetbench.question import Options, Question, check_precision, check_predictor, default_precision
-from hetbench.search import ArchitectureQueries
-from hetbench.sides import answered
+from hetbench.plans import advise as advice
+from hetbench.predict import operators
+from hetbench.predict.operators import OperatorSurrogate
+from hetbench.query import tables
+from hetbench.query.architectures import DERIVED, quality
+from hetbench.query.comparison import answered
+from hetbench.query.observe import Observations
+from hetbench.query.question import Options, Question, check_precision, check_predictor, default_precision
+from hetbench.query.search_space import ArchitectureQueries
 from hetbench.spaces import ComposedGraph
 
 __all__ = ["HetBench"]
@@ -74,15 +77,15 @@ class HetBench(ArchitectureQueries):
         `set_model`. A chip is a name, an alias or a family, which means the family's default chip; `device` may be a
         list, and so may `metric`. Options: batch, seq_len, image_size, precision, phase, stack, predictor, confidence;
         what is left out takes the model's defaults, fp16 where the chip has it (both chips, where a source is named)
-        else fp32, the chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.auxiliary`) is
-        named as timm or the published table names it.
+        else fp32, the chip's usual stack and 0.9. A measured network beyond the catalogue (`hetbench.graphs.networks`)
+        is named as timm or the published table names it.
 
         With a metric: an `Answer`; with a list of devices: {device: Answer}, with one of metrics {metric: that}. An
         architecture that `set_arch` set is asked of all five families where no device is named. Without a metric:
         `Answers`, by metric, whose `refused` says why the others are missing. `source` adds the source's answer and the
         ratio to it: both sides measured, else both predicted, with a row that was measured in the notes.
         `source_value`, measured by the caller on the source in the metric's unit, corrects the answer by as much as
-        `hetbench.transfer` says.
+        `hetbench.predict.transfer` says.
 
         Raises `UnknownNameError`, `InvalidInputError`, or `RefusedError` where no evidence allows an answer.
 
@@ -142,13 +145,13 @@ class HetBench(ArchitectureQueries):
         )  # fmt: skip
 
     def query_operators(self, table: Mapping[str, Sequence[Any]], predictor: str | None = None) -> dict[str, Any]:
-        """Latency in ms of many operators: see `hetbench.tables.operators`."""
+        """Latency in ms of many operators: see `hetbench.query.tables.operators`."""
         return tables.operators(
             table, lambda name: self.chip(name)[0], check_predictor(predictor), self._surrogate
         )
 
     def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Answers to many model queries: see `hetbench.tables.models`."""
+        """Answers to many model queries: see `hetbench.query.tables.models`."""
         return tables.models(table, self.query)
 
     def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
@@ -166,7 +169,7 @@ class HetBench(ArchitectureQueries):
         >>> min(before, 0.05) < after < max(before, 0.05)
         True
         """
-        known = predictors.load(self.artifacts)
+        known = operators.load(self.artifacts)
         found = self._observed.add(table, lambda name: self.chip(name)[0], known)
         self._conditioned = known.given(self._observed.conditioned(known))
         self._kept.clear()
@@ -179,7 +182,7 @@ class HetBench(ArchitectureQueries):
         **options: Unpack[Options],
     ) -> Attribution:  # fmt: skip
         """Which operators make the latency of a model, or its change from `source` to `target`: see
-        `hetbench.attribution.attribute` for `by`, `depth` and `link_gbs`, and `query` for the rest.
+        `hetbench.attribution.copa.attribute` for `by`, `depth` and `link_gbs`, and `query` for the rest.
 
         >>> found = HetBench().explain("resnet-50", source="cuda", target="cann", precision="fp16")
         >>> found.groups[0].name, found.exact
@@ -195,7 +198,8 @@ class HetBench(ArchitectureQueries):
         )  # fmt: skip
 
     def coverage(self, model: Any = None, target: str | None = None, **options: Unpack[Options]) -> CoverageReport:
-        """Which operators of a model a chip's PyTorch runs, by calls and by predicted time: see `hetbench.coverage`.
+        """Which operators of a model a chip's PyTorch runs, by calls and by predicted time: see
+        `hetbench.migration.coverage`.
 
         >>> HetBench().coverage("gpt2", "mlu").share
         100.0
@@ -207,9 +211,9 @@ class HetBench(ArchitectureQueries):
         self, model: Any = None, target: str | None = None, *, accuracy_safe: bool = False, method: str = "beam",
         **options: Unpack[Options],
     ) -> advice.Plan:  # fmt: skip
-        """What to change so that a model runs faster on a chip, in order: see `hetbench.advise`. Options as in `query`,
-        but that without `precision` the plan starts from fp32, as networks are published. `accuracy_safe` leaves out
-        what may change results; `method` is beam, greedy or exhaustive.
+        """What to change so that a model runs faster on a chip, in order: see `hetbench.plans.advise`. Options as in
+        `query`, but that without `precision` the plan starts from fp32, as networks are published. `accuracy_safe`
+        leaves out what may change results; `method` is beam, greedy or exhaustive.
 
         >>> HetBench().advise("bert-tiny", "cuda").ms <= HetBench().query("bert-tiny", target="cuda", metric="latency",
         ...                                                               precision="fp32").value
@@ -228,9 +232,9 @@ class HetBench(ArchitectureQueries):
         source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
         **options: Unpack[Options],
     ) -> Migration | Fleet:  # fmt: skip
-        """Rank chips for a model, or for a list of models (`Fleet`): see `hetbench.migrate`. `targets` is `all`,
-        families and chips; `source_value` is the latency in ms measured on the source; options as in `query`, but
-        that each chip, the source too, takes its own usual precision, so that all are set against one figure.
+        """Rank chips for a model, or for a list of models (`Fleet`): see `hetbench.migration.ranking`. `targets` is
+        `all`, families and chips; `source_value` is the latency in ms measured on the source; options as in `query`,
+        but that each chip, the source too, takes its own usual precision, so that all are set against one figure.
 
         >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
         {'cann'}
@@ -306,7 +310,7 @@ class HetBench(ArchitectureQueries):
     @property
     def _surrogate(self) -> OperatorSurrogate:
         """What predicts operators, conditioned on what was observed."""
-        return self._conditioned or predictors.load(self.artifacts)
+        return self._conditioned or operators.load(self.artifacts)
 
     def _named(self, model: Any) -> Any:
         """The model, or that of `set_model`."""
@@ -324,7 +328,7 @@ class HetBench(ArchitectureQueries):
         try:
             return graphs.load(name)
         except UnknownNameError:
-            found = auxiliary.named(name)
+            found = networks.named(name)
             if found is None:
                 raise
             return found

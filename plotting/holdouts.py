@@ -32,9 +32,9 @@ def model_rows(folder: Path, split: str) -> pd.DataFrame:
     `group` is the surrogate, `unit` what was held out together; rows of one `cell`, the stack or in a generation the
     phase, share an interval.
     """
-    from hetbench import whole
+    from hetbench.predict import models
 
-    parts, shipped = [], whole.load().groups
+    parts, shipped = [], models.load().groups
     for path in files(folder, f"*.{split}.parquet", "python -m surrogates.whole"):
         frame, name = pd.read_parquet(path), path.name.removesuffix(f".{split}.parquet")
         if len(frame):

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.chips import Chip, chip
+from hetbench.catalog.chips import Chip, chip
 from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError
-from hetbench.features import class_of
-from hetbench.heads import OWN_EFFECTS
 from hetbench.operators import operator_type
-from hetbench.predictors import FLOOR_QUANTILE, FORMAT, OperatorSurrogate
+from hetbench.predict.features import class_of
+from hetbench.predict.heads import OWN_EFFECTS
+from hetbench.predict.operators import FLOOR_QUANTILE, FORMAT, OperatorSurrogate
 from surrogates.dataset import Effects, Matrix, matrix, with_roofline
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest

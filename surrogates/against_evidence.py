@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hetbench import evidence
-from hetbench import graph as graphs
-from hetbench.chips import chips
+from hetbench.catalog import evidence
+from hetbench.catalog.chips import chips
+from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.models import models
-from hetbench.predictors import OperatorSurrogate, load
+from hetbench.graphs import model_graph as graphs
+from hetbench.predict.operators import OperatorSurrogate, load
 from surrogates.evaluate import score
 from surrogates.whole_rows import Calls, generation
 

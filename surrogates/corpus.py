@@ -15,8 +15,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from hetbench.artifacts import sha256_of
-from hetbench.chips import chips
+from hetbench.artifacts.sets import sha256_of
+from hetbench.catalog.chips import chips
 from hetbench.schema import PRECISIONS
 
 GEMM = ("Linear", "MatMul", "BMM", "AddMM")

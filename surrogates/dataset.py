@@ -14,11 +14,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import pandas as pd
 
-from hetbench.chips import Chip, chips
-from hetbench.features import CLASSES, canonical, chip_facts, class_of, features
-from hetbench.heads import CELL_KEYS
+from hetbench.catalog.chips import Chip, chips
 from hetbench.operators import operator_type
-from hetbench.predictors import DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
+from hetbench.predict.features import CLASSES, canonical, chip_facts, class_of, features
+from hetbench.predict.heads import CELL_KEYS
+from hetbench.predict.operators import DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound
@@ -65,7 +65,7 @@ def tells_floor(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
-    """Launch floors for `hetbench.predictors.launch_floor`: a low quantile of the latencies of small operators.
+    """Launch floors for `hetbench.predict.operators.launch_floor`: a low quantile of the latencies of small operators.
 
     Only rows whose roofline is below `_SMALL_MS` tell a floor; a class without such rows takes the least of the
     chip's other classes under the same protocol, and a protocol that nobody measured the nearest one.

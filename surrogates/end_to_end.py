@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 
 from hetbench import HetBench
-from hetbench.features import by_class
-from hetbench.graph import load
-from hetbench.intervals import of_sum
-from hetbench.latency import PROTOCOL
-from hetbench.predictors import ModelPrediction
-from hetbench.predictors import load as surrogates
+from hetbench.graphs.model_graph import load
+from hetbench.predict.features import by_class
+from hetbench.predict.intervals import of_sum
+from hetbench.predict.operators import ModelPrediction
+from hetbench.predict.operators import load as surrogates
+from hetbench.query.latency import PROTOCOL
 
 Key = tuple[str, str, str]
 

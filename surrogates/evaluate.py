@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from hetbench.chips import chips
-from hetbench.heads import CELL_KEYS
+from hetbench.catalog.chips import chips
 from hetbench.operators import operator_type
-from hetbench.predictors import OperatorSurrogate
+from hetbench.predict.heads import CELL_KEYS
+from hetbench.predict.operators import OperatorSurrogate
 
 _TAU_ROWS = 5_000  # Kendall's tau on at most this many rows
 

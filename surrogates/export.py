@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.forest import Forest
+from hetbench.predict.trees import Forest
 
 
 def forest(booster: Any, names: Sequence[str] | None = None) -> Forest:

@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from hetbench.heads import median_of_three
-from hetbench.predictors import converted, measured_protocol
+from hetbench.predict.heads import median_of_three
+from hetbench.predict.operators import converted, measured_protocol
 from surrogates.dataset import Effects, floors, matrix, tells_floor
 from surrogates.splits import die
 from surrogates.tabular import Budget, fit_ratio, ratio_columns, sample

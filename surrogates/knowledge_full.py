@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hetbench.knowledge import KnowledgeGraph
-from hetbench.signature import dim_names, identifier
+from hetbench.knowledge.graph import KnowledgeGraph
+from hetbench.knowledge.signature import dim_names, identifier
 
 _CHUNK = 200_000
 NODES = pa.schema([("id", pa.string()), ("kind", pa.string()), ("attributes", pa.string())])

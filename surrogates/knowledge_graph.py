@@ -1,4 +1,5 @@
-"""The knowledge graph of `hetbench.knowledge`, from the catalogue and the corpus; the same input gives the same bytes.
+"""The knowledge graph of `hetbench.knowledge.graph`, from the catalogue and the corpus; the same input gives the same
+bytes.
 
 What of the corpus goes into it: the medians of the catalogue's own operators at the models' default settings, where
 the data set's licence is open, and of all other operators only which chips measured them, one operator for every cell
@@ -21,15 +22,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from hetbench import graph, migration
-from hetbench.chips import chips
+from hetbench.catalog import support
+from hetbench.catalog.chips import chips
+from hetbench.catalog.models import models
 from hetbench.errors import RefusedError, UnknownNameError
-from hetbench.features import CLASSES
-from hetbench.knowledge import KnowledgeGraph
-from hetbench.knowledge_store import FORMAT, Store
-from hetbench.models import models
+from hetbench.graphs import model_graph
+from hetbench.knowledge.graph import KnowledgeGraph
+from hetbench.knowledge.signature import dim_names, sizes
+from hetbench.knowledge.store import FORMAT, Store
 from hetbench.operators import operator_type
-from hetbench.signature import dim_names, sizes
+from hetbench.predict.features import CLASSES
 from surrogates import corpus
 from surrogates.knowledge_full import write_full
 
@@ -63,7 +65,7 @@ def catalogue(names: Iterable[str]) -> Catalogue:
     """The operator instances of models at their default settings, in each phase and in full and half precision."""
     found = Catalogue()
     for name in names:
-        model = graph.load(name)
+        model = model_graph.load(name)
         for phase in model.phases:
             for precision in PRECISIONS:
                 nodes = model.nodes(precision=precision, phase=phase)
@@ -213,9 +215,9 @@ def supports(aten: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str, dict
         for name in sorted(aten[op]):
             for platform, (family, _) in platforms().items():
                 try:
-                    found = migration.support(platform, name)
+                    found = support.support(platform, name)
                 except UnknownNameError:  # no registration list names it
-                    found = migration.Support(name, platform, "unknown")
+                    found = support.Support(name, platform, "unknown")
                 known = {"operator": name, "platform": platform, "status": found.status, "via": ", ".join(found.via)}
                 yield f"family:{family}", f"type:{op}", {**known, "refs": found.refs}
 
@@ -225,12 +227,12 @@ def platforms() -> dict[str, tuple[str, list[str]]]:
     found: dict[str, tuple[str, list[str]]] = {}
     for chip in chips().values():
         try:
-            _, kinds = found.setdefault(migration.platform_of(chip), (chip.family, []))
+            _, kinds = found.setdefault(support.platform_of(chip), (chip.family, []))
         except RefusedError:
             continue
         if chip.kind and chip.kind not in kinds:
             kinds.append(chip.kind)
-    return {name: (found[name][0], sorted(found[name][1])) for name in migration.platforms()}
+    return {name: (found[name][0], sorted(found[name][1])) for name in support.platforms()}
 
 
 def performance(timed: Iterable[tuple[str, pd.DataFrame]]) -> Iterator[tuple[Signature, str, dict[str, Any]]]:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench import evidence, graph
+from hetbench.catalog import evidence
+from hetbench.graphs import model_graph
 
 FORMAT = 1
 ENOUGH_ROWS = 5  # with fewer, a stack's constant is a guess
@@ -59,7 +60,7 @@ def compared() -> pd.DataFrame:
 
 def derived_mb(row: evidence.Row) -> float:
     """Memory of the pass that holds most: the last decoding step of a request, else the pass itself."""
-    model = graph.load(row.model)
+    model = model_graph.load(row.model)
     bits = _WEIGHT_BITS.get(row.precision or "")
     length, phase = row.seq_len, "inference"
     if "prefill" in model.phases:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hetbench.artifacts import FORMATS
-from hetbench.sources import sources
+from hetbench.artifacts.sets import FORMATS
+from hetbench.catalog.sources import sources
 from surrogates.report import table, tables
 
 _HEAD = """---

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from autogluon.core.models import AbstractModel
 
-from hetbench.perceptron import Perceptron
+from hetbench.predict.perceptron import Perceptron
 
 CELL = "cell"  # the column that holds the index of the cell
 _CELL_WIDTH = 24

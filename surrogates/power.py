@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.chips import chip as chip_named
-from hetbench.power import FORMAT, Law
+from hetbench.catalog.chips import chip as chip_named
+from hetbench.predict.power import FORMAT, Law
 from surrogates import power_rows
 from surrogates.intervals import INTERVAL_LEVEL
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench import auxiliary
-from hetbench.chips import chip as chip_named
+from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import HetBenchError
+from hetbench.graphs import networks
 from hetbench.operators import operator_type, operator_types
 from hetbench.schema import PRECISIONS, itemsize
 
@@ -130,7 +130,7 @@ def _served(raw: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _decode(upstream: str, batch: int, new_tokens: int) -> tuple[float, float] | None:
     """Flops and bytes of a decoding step half way through; None where no graph is known."""
     try:
-        graph = auxiliary.load(auxiliary.resolve(upstream, "mlenergy")[0])
+        graph = networks.load(networks.resolve(upstream, "mlenergy")[0])
         table = graph.operators(batch, _PROMPT + new_tokens // 2, None, "fp16", "decode")
     except HetBenchError:
         return None

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch_geometric.nn.inits import glorot
 from torch_geometric.utils import softmax
 
-from hetbench.rgat import COLUMNS, NOISE_FLOOR
+from hetbench.predict.rgat import COLUMNS, NOISE_FLOOR
 
 HIDDEN, HEADS, KERNELS, COORDINATES = 128, 4, 4, 16
 _ID_DROPOUT = 0.3  # share of nodes whose own learned vector is left out of a step: new nodes have none

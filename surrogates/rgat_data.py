@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hetbench.features import CLASSES
-from hetbench.knowledge import knowledge_graph
-from hetbench.models import models
+from hetbench.catalog.models import models
+from hetbench.knowledge.graph import knowledge_graph
 from hetbench.operators import operator_type, operator_types
-from hetbench.rgat import CLIP, COLUMNS
+from hetbench.predict.features import CLASSES
+from hetbench.predict.rgat import CLIP, COLUMNS
 from hetbench.schema import FAMILIES, PRECISIONS, PROTOCOLS
 from surrogates.dataset import matrix
 from surrogates.rgat import Graph

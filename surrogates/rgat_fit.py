@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hetbench.conditioning import CLIP_RESIDUAL
-from hetbench.features import CLASSES
+from hetbench.predict.conditioning import CLIP_RESIDUAL
+from hetbench.predict.features import CLASSES
 from hetbench.schema import PRECISIONS, PROTOCOLS
 from surrogates.conditioning import Rows, posterior, surprise
 from surrogates.rgat import Graph, Rgat

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hetbench import conditioning
-from hetbench.features import CLASSES
 from hetbench.operators import operator_types
-from hetbench.predictors import STAND_INS
-from hetbench.rgat import FORMAT
+from hetbench.predict import conditioning
+from hetbench.predict.features import CLASSES
+from hetbench.predict.operators import STAND_INS
+from hetbench.predict.rgat import FORMAT
 from surrogates import rgat_data
 from surrogates.conditioning import Rows, posterior, surprise
 from surrogates.dataset import Effects, matrix

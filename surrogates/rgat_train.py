@@ -54,7 +54,7 @@ def run(name: str, work: Path, effort: Effort) -> None:
 def exported(
     network: Rgat, graph: rgat_data.Graph, names: dict[str, int], moments: rgat_data.Moments
 ) -> dict[str, np.ndarray]:
-    """The arrays that `hetbench.rgat` reads; operator types by their vector, the last row for any other."""
+    """The arrays that `hetbench.predict.rgat` reads; operator types by their vector, the last row for any other."""
     types = network.encode(graph)[[at for name, at in names.items() if name.startswith("type:")]]
     arrays = {
         "types": torch.cat((types, types.mean(0, keepdim=True))), "dtypes": network.of_dtype.weight,

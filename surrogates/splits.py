@@ -11,7 +11,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from hetbench.chips import chips
+from hetbench.catalog.chips import chips
 from surrogates.corpus import shape_hash
 
 TEST, TUNE = 0, 1

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench import auxiliary
-from hetbench.artifacts import FORMATS
-from hetbench.chips import chips
-from hetbench.latency import PROTOCOL
-from hetbench.predictors import load
+from hetbench.artifacts.sets import FORMATS
+from hetbench.catalog.chips import chips
+from hetbench.graphs import networks
+from hetbench.predict.operators import load
+from hetbench.query.latency import PROTOCOL
 from surrogates.splits import die
 from surrogates.whole_bands import of_one_more, variance_among
 from surrogates.whole_rows import add_rows, calls_of, read
@@ -56,7 +56,7 @@ def summed(frame: pd.DataFrame) -> pd.DataFrame:
     for row in some.itertuples():
         parts = [
             (calls, load().predict_model(table, chips()[row.chip], protocol=PROTOCOL))
-            for calls, table in calls_of(auxiliary.load(row.graph), row)
+            for calls, table in calls_of(networks.load(row.graph), row)
         ]
         sums.append([sum(calls * getattr(part, name) for calls, part in parts) for name in ("value", "lower", "upper")])
     return some.assign(**dict(zip(("surrogate", "lower", "upper"), np.transpose(sums), strict=True)))

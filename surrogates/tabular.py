@@ -19,8 +19,8 @@ import pandas as pd
 from autogluon.features.generators import IdentityFeatureGenerator
 from autogluon.tabular import TabularPredictor
 
-from hetbench.forest import Forest
-from hetbench.perceptron import Perceptron
+from hetbench.predict.perceptron import Perceptron
+from hetbench.predict.trees import Forest
 from hetbench.schema import PROTOCOLS
 from surrogates.dataset import Effects, Matrix
 from surrogates.export import forest, mean_forest

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.chips import chips
-from hetbench.heads import CELL_KEYS, ENOUGH_ROWS
-from hetbench.predictors import FORMAT, OperatorSurrogate
+from hetbench.catalog.chips import chips
+from hetbench.predict.heads import CELL_KEYS, ENOUGH_ROWS
+from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from surrogates import add, card, holdout
 from surrogates.corpus import cited, load
 from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline

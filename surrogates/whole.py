@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.forest import Forest
-from hetbench.whole import FORMAT, Network, forest_rows
+from hetbench.predict.models import FORMAT, Network, forest_rows
+from hetbench.predict.trees import Forest
 from surrogates.evaluate import score
 from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
@@ -56,7 +56,7 @@ class Fitted:
 
 
 def labels_of(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Labels of stack and cell, as `hetbench.whole.Group.label` writes them."""
+    """Labels of stack and cell, as `hetbench.predict.models.Group.label` writes them."""
     stack = frame["stack"] + "|" + frame.precision
     return stack, frame.chip + "|" + stack
 

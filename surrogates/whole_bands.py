@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from hetbench.whole import Whole
+from hetbench.predict.models import Whole
 
 _ROWS = 30  # a table of its own takes at least this many held-out rows
 _DIES = 3  # and, of unseen chips, this many dies

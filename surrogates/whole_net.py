@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.whole import CALL, CLIP, FACTOR, LAUNCH, Network
+from hetbench.predict.models import CALL, CLIP, FACTOR, LAUNCH, Network
 from surrogates.whole_rows import WholeRows
 
 _HUBER = 0.05  # residuals beyond 5 % count linearly: the median matters, outliers do not
@@ -74,7 +74,7 @@ def fit(
 
 
 def _network(columns: int, operators: int, labels: np.ndarray, hidden: int) -> Any:
-    """The torch module of `hetbench.whole.Network`, vectors of labels not yet folded into the first layer."""
+    """The torch module of `hetbench.predict.models.Network`, vectors of labels not yet folded into the first layer."""
     import torch
 
     silu = torch.nn.functional.silu

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hetbench import auxiliary
-from hetbench.chips import chips
-from hetbench.composition import Composition, composition
+from hetbench.catalog.chips import chips
 from hetbench.errors import HetBenchError
-from hetbench.graph import ModelGraph, OperatorTable
-from hetbench.whole import group_of
+from hetbench.graphs import networks
+from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.predict.model_features import Composition, composition
+from hetbench.predict.models import group_of
 from surrogates.splits import architecture
 
 # data sets whose figure is not that of the network alone, or lacks what says how much work it was
@@ -90,7 +90,7 @@ def read(path: Path, own: Iterable[Path] = (), say: Callable[[str], None] = prin
     for key, row in zip(keys, frame.itertuples(), strict=True):
         if key not in made:
             try:
-                made[key] = composition(calls_of(auxiliary.load(row.graph), row), catalogue[row.chip])
+                made[key] = composition(calls_of(networks.load(row.graph), row), catalogue[row.chip])
             except HetBenchError as why:
                 made[key] = str(why)
     built = np.array([isinstance(made[key], Composition) for key in keys])
@@ -155,12 +155,12 @@ def _grouped(frame: pd.DataFrame) -> pd.DataFrame:
 def _graph_of(file: str, upstream: str, software: str | None) -> str | None:
     """The graph that an upstream name surely means; timm's tables of PyTorch 2.9.1 measured folded networks."""
     try:
-        graph, kind = auxiliary.resolve(upstream, file)
+        graph, kind = networks.resolve(upstream, file)
     except HetBenchError:
         return None
     if file == "timm" and "2.9.1" in (software or ""):
-        graph = auxiliary.fused(graph)
-    return graph if kind in auxiliary.SURE else None
+        graph = networks.fused(graph)
+    return graph if kind in networks.SURE else None
 
 
 def _flat(frame: pd.DataFrame, made: list[Composition]) -> WholeRows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from hetbench.artifacts import EMBEDDED
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.cli import main
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("autogluon.tabular")
 import pandas as pd
 
-from hetbench.chips import chip
+from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError
-from hetbench.predictors import OperatorSurrogate
+from hetbench.predict.operators import OperatorSurrogate
 from surrogates import train
 from surrogates.add import read, teach
 

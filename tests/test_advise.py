@@ -8,21 +8,21 @@ import pytest
 from typer.testing import CliRunner
 
 from hetbench import HetBench, RefusedError, UnknownNameError, models
-from hetbench.actions import ACTIONS, MODEL, Option
-from hetbench.chips import chip
+from hetbench.catalog.chips import chip
 from hetbench.cli import app
-from hetbench.effects import effects
-from hetbench.formats import asked, row
-from hetbench.graph import ModelGraph, load
-from hetbench.grounds import measured, measured_in
-from hetbench.latency import PROTOCOL
-from hetbench.plan_search import beam, exhaustive, greedy, ordered, random_search
-from hetbench.plans import Casts, Plans
-from hetbench.predictors import launch_floor
-from hetbench.predictors import load as surrogate
-from hetbench.question import Question
+from hetbench.graphs.model_graph import ModelGraph, load
+from hetbench.plans.actions import ACTIONS, MODEL, Option
+from hetbench.plans.effects import effects
+from hetbench.plans.evidence import measured, measured_in
+from hetbench.plans.plan import Casts, Plans
+from hetbench.plans.precisions import asked, row
+from hetbench.plans.search import beam, exhaustive, greedy, ordered, random_search
+from hetbench.predict.operators import launch_floor
+from hetbench.predict.operators import load as surrogate
+from hetbench.query.latency import PROTOCOL
+from hetbench.query.question import Question
+from hetbench.query.solve import solve
 from hetbench.schema import FAMILIES
-from hetbench.solve import solve
 
 HALF, FUSED = Option("precision", "Linear", "fp16"), Option("operator-fusion", "GELU")
 ALL, COMPILED = Option("precision", MODEL, "fp16"), Option("graph-optimisation", MODEL)

@@ -9,7 +9,8 @@ import pytest
 pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 
-from hetbench import evidence, predictors  # noqa: E402
+from hetbench.catalog import evidence  # noqa: E402
+from hetbench.predict import operators  # noqa: E402
 from surrogates import against_evidence  # noqa: E402
 
 T4 = ("resnet-50", "nvidia-t4", "fp32", 8, None, 224, "inference")
@@ -35,7 +36,7 @@ def test_a_generation_is_a_prefill_and_as_many_steps_as_it_has_further_tokens():
 def test_rows_of_unknown_settings_and_of_several_chips_are_not_compared():
     (row,) = evidence.find(T4, "eager", "latency")
     rows = [row, replace(row, use="show"), replace(row, n_chips=8), replace(row, metric="energy")]
-    frame, refused = against_evidence.compare(rows, predictors.load())
+    frame, refused = against_evidence.compare(rows, operators.load())
     assert len(frame) == 1
     assert not refused
     line = frame.iloc[0]
@@ -46,7 +47,7 @@ def test_rows_of_unknown_settings_and_of_several_chips_are_not_compared():
 
 def test_what_cannot_be_predicted_is_counted_with_its_reason():
     (row,) = evidence.find(T4, "eager", "latency")
-    frame, refused = against_evidence.compare([replace(row, chip="nvidia-a100")], predictors.load())
+    frame, refused = against_evidence.compare([replace(row, chip="nvidia-a100")], operators.load())
     assert frame.empty
     assert any("no stated memory bandwidth" in why for why in refused)
 

@@ -6,10 +6,11 @@ import math
 
 import pytest
 
-from hetbench import Answer, Answers, HetBench, InvalidInputError, RefusedError, UnknownNameError, evidence, models
-from hetbench.chips import chip
+from hetbench import Answer, Answers, HetBench, InvalidInputError, RefusedError, UnknownNameError, models
+from hetbench.catalog import evidence
+from hetbench.catalog.chips import chip
+from hetbench.predict.transfer import transfer
 from hetbench.schema import FAMILIES
-from hetbench.transfer import transfer
 
 NPU = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "fp32_tflops": 25, "mem_bw_gbs": 800, "mem_gb": 1}
 

@@ -128,13 +128,13 @@ def test_a_query_loads_nothing_heavy():
 
 
 def test_the_commands_load_nothing_heavy_before_one_needs_it():
-    assert _run(f"import sys, hetbench.cli; print([n for n in {HEAVY} if n in sys.modules])") == "[]"
+    assert _run(f"import sys, hetbench.cli.app; print([n for n in {HEAVY} if n in sys.modules])") == "[]"
 
 
-@pytest.mark.parametrize("first", ["", "import hetbench.models; ", "from hetbench.chips import chip; "])
+@pytest.mark.parametrize("first", ["", "import hetbench.catalog.models; ", "from hetbench.catalog.chips import chip; "])
 def test_listing_functions_stay_functions_beside_modules_of_the_same_name(first: str):
-    code = f"{first}import hetbench; hetbench.HetBench; import hetbench.models, hetbench.chips, hetbench.metrics; "
-    code += "from hetbench.models import model; print(len(hetbench.models()), model('gpt2').name, "
+    code = f"{first}import hetbench; hetbench.HetBench; import hetbench.catalog.models, hetbench.catalog.chips, hetbench.metrics; "
+    code += "from hetbench.catalog.models import model; print(len(hetbench.models()), model('gpt2').name, "
     assert _run(code + "hetbench.metrics()['power'].unit, len(hetbench.chips()) > 100)") == "34 gpt2 W True"
 
 

@@ -6,11 +6,13 @@ import json
 
 import pytest
 
-from hetbench import HetBench, InvalidInputError, RefusedError, UnknownNameError, graph, models
-from hetbench.attribution import fuses, link_rate
-from hetbench.chips import chip
-from hetbench.rooflines import BOUNDS, benches
-from hetbench.split import signature
+from hetbench import HetBench, InvalidInputError, RefusedError, UnknownNameError, models
+from hetbench.attribution.copa import fuses, link_rate
+from hetbench.attribution.rooflines import BOUNDS, benches
+from hetbench.catalog.chips import chip
+from hetbench.graphs import model_graph
+from hetbench.knowledge.graph import knowledge_graph
+from hetbench.query.breakdown import signature
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def test_what_does_not_fit_is_charged_and_said(api: HetBench):
     own = HetBench()
     small = own.add_chip({"name": "small", "family": "cuda", "fp16_tflops": 100, "mem_bw_gbs": 1000, "mem_gb": 10})
     found = own.explain("mistral-7b", "cuda", "small")
-    need = graph.load("mistral-7b").memory(precision="fp16").total_bytes
+    need = model_graph.load("mistral-7b").memory(precision="fp16").total_bytes
     assert found.parts["target"]["streaming"] == pytest.approx((need - 10e9) / (link_rate(small) * 1e6), rel=1e-6)
     assert found.target_ms == pytest.approx(found.target.value + found.parts["target"]["streaming"])
     assert any("does not fit small" in note for note in found.notes)
@@ -80,7 +82,7 @@ def test_what_does_not_fit_is_charged_and_said(api: HetBench):
 def test_groups_are_types_layers_or_modules(api: HetBench, by: str, some: set[str]):
     found = api.explain("gpt2", "cuda", "mlu", by=by)
     assert some <= {each.name for each in found.groups}
-    working = [node for node in graph.load("gpt2").nodes() if node.op != "Dropout"]
+    working = [node for node in model_graph.load("gpt2").nodes() if node.op != "Dropout"]
     assert sum(each.count for each in found.groups) == len(working)
     assert sum(each.value_ms for each in found.groups) == pytest.approx(found.difference_ms)
 
@@ -103,7 +105,7 @@ def test_a_module_path_is_cut_at_the_depth(api: HetBench):
 
 def test_stage_one_places_an_operator_under_the_roof_by_hand():
     where = chip("nvidia-t4")
-    table = graph.load("gpt2").operators(1, 512, precision="fp32")
+    table = model_graph.load("gpt2").operators(1, 512, precision="fp32")
     found = benches(table, where)[signature("Linear", "fp32", {"m": 512, "n": 3072, "k": 768, "bias": 1})]
     flops, moved = 2 * 512 * 3072 * 768 + 512 * 3072, 4 * (512 * 768 + 768 * 3072 + 512 * 3072 + 3072)
     assert found.compute_ms == pytest.approx(1e3 * flops / (where.peak_flops("fp32") or 0))
@@ -113,9 +115,9 @@ def test_stage_one_places_an_operator_under_the_roof_by_hand():
 
 
 def test_a_measured_operator_row_wins_in_stage_one():
-    known = {each.chip: each for each in graph.knowledge_graph().measured_on(
+    known = {each.chip: each for each in knowledge_graph().measured_on(
         "Linear", {"m": 512, "n": 2304, "k": 768, "bias": 1}, "fp32")}["amd-mi210"]  # fmt: skip
-    found = benches(graph.load("gpt2").operators(1, 512, precision="fp32"), chip("amd-mi210"))
+    found = benches(model_graph.load("gpt2").operators(1, 512, precision="fp32"), chip("amd-mi210"))
     linear = found[signature("Linear", "fp32", {"m": 512, "n": 2304, "k": 768, "bias": 1})]
     assert (linear.ms, linear.measured_ms, linear.refs) == (known.value, known.value, known.refs)
     assert any(each.measured_ms == 0.0 for each in found.values())

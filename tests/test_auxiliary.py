@@ -10,9 +10,10 @@ from zipfile import ZipFile
 import pytest
 
 from data_collection.auxiliary.pack import compact, read, write
-from hetbench import auxiliary, graph
+from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.models import models
+from hetbench.graphs import model_graph
+from hetbench.graphs import networks as auxiliary
 
 CATALOG = Path(str(files("hetbench"))) / "catalog"
 ARCHIVE = CATALOG / "auxiliary-vision.zip"
@@ -59,7 +60,7 @@ def test_flops_are_linear_in_the_batch(name: str) -> None:
 
 
 def test_a_residual_network_agrees_with_the_catalogues_graph_of_it() -> None:
-    own, timm = graph.load("resnet-50"), auxiliary.load("timm-resnet50")
+    own, timm = model_graph.load("resnet-50"), auxiliary.load("timm-resnet50")
     for size in (224, 288):
         here, there = (each.operators(batch=8, image_size=size, precision="fp16") for each in (timm, own))
         assert here.flops == pytest.approx(there.flops, rel=0.01)
@@ -78,8 +79,8 @@ def test_a_compact_graph_refuses_what_it_left_out_and_says_what_it_has(what: str
 
 def test_a_compacted_graph_counts_the_operators_of_the_full_one() -> None:
     for name in ("resnet-50", "gpt2"):
-        full = graph.load(name)
-        small = graph.ModelGraph(compact(full._table))
+        full = model_graph.load(name)
+        small = model_graph.ModelGraph(compact(full._table))
         for phase in full.phases:
             for batch in (1, 3):
                 seen, said = (each.operators(batch=batch, precision="fp16", phase=phase) for each in (full, small))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from data_collection.auxiliary.text import DepthError, Entry, entries, extend
-from hetbench import auxiliary
-from hetbench.graph import ModelGraph, OperatorTable
-from hetbench.models import models
+from hetbench.catalog.models import models
+from hetbench.graphs import networks
+from hetbench.graphs.model_graph import ModelGraph, OperatorTable
 
 CATALOG = files("hetbench") / "catalog"
 ARCHIVE = CATALOG / "auxiliary-text.zip"
@@ -60,17 +60,17 @@ def test_the_archive_is_small() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameters_are_those_that_somebody_publishes(name: str) -> None:
-    assert auxiliary.load(name).params == entries()[name].published_params
+    assert networks.load(name).params == entries()[name].published_params
 
 
 @pytest.mark.parametrize("name", LLAMA)
 def test_llama_parameters_are_the_sum_of_its_matrices(name: str) -> None:
-    assert auxiliary.load(name).params == llama_params(entries()[name])
+    assert networks.load(name).params == llama_params(entries()[name])
 
 
 @pytest.mark.parametrize("name", DECODERS)
 def test_a_forward_pass_is_two_flops_a_parameter_and_token(name: str) -> None:
-    graph, config = auxiliary.load(name), entries()[name].record.config
+    graph, config = networks.load(name), entries()[name].record.config
     width = config.get("hidden_size", config.get("n_embd"))
     looked_up = 0 if config["tie_word_embeddings"] else config["vocab_size"] * width
     flops = linear_flops(graph.operators(batch=2, seq_len=64))
@@ -78,7 +78,7 @@ def test_a_forward_pass_is_two_flops_a_parameter_and_token(name: str) -> None:
 
 
 def test_prefill_of_llama_2_7b_by_hand() -> None:
-    table = auxiliary.load("llama-2-7b").operators(batch=1, seq_len=100, precision="fp16", phase="prefill")
+    table = networks.load("llama-2-7b").operators(batch=1, seq_len=100, precision="fp16", phase="prefill")
     layers = 32 * (4 * 4096 * 4096 + 3 * 4096 * 11008)
     assert linear_flops(table) == 2 * (100 * layers + 4096 * 32000)  # scores of the last position only
     assert table.flops > linear_flops(table)
@@ -88,24 +88,24 @@ def test_prefill_of_llama_2_7b_by_hand() -> None:
 def test_decode_attends_over_the_cache_in_every_layer(name: str) -> None:
     config = entries()[name].record.config
     layers = next(config[key] for key in ("num_hidden_layers", "n_layer", "num_layers") if key in config)
-    rows = attention(auxiliary.load(name), batch=3, seq_len=100, precision="fp16", phase="decode")
+    rows = attention(networks.load(name), batch=3, seq_len=100, precision="fp16", phase="decode")
     assert sum(row["count"] for row in rows) == layers
     assert {(row["dims"]["q_len"], row["dims"]["kv_len"]) for row in rows} == {(1, 101)}
 
 
 def test_a_longer_cache_is_read_in_full() -> None:
-    graph = auxiliary.load("llama-3-8b")
+    graph = networks.load("llama-3-8b")
     short, long = (graph.operators(1, size, precision="fp16", phase="decode").bytes for size in (1024, 2048))
     assert long - short == 1024 * 32 * 2 * 8 * 128 * 2  # tokens, layers, keys and values, heads, width, bytes
 
 
 def test_layers_of_deci_lm_share_keys_and_values_among_more_or_fewer_heads() -> None:
-    rows = attention(auxiliary.load("deci-lm-7b"), phase="decode")
+    rows = attention(networks.load("deci-lm-7b"), phase="decode")
     assert {row["dims"]["kv_heads"]: row["count"] for row in rows} == {4: 7, 2: 14, 1: 11}
 
 
 def test_encoder_and_decoder_depths_count_apart() -> None:
-    rows = attention(auxiliary.load("distilbart-cnn-12-6"), batch=1, seq_len=50)
+    rows = attention(networks.load("distilbart-cnn-12-6"), batch=1, seq_len=50)
     assert sum(row["count"] for row in rows) == 12 + 2 * 6
 
 
@@ -138,7 +138,7 @@ def test_a_stack_whose_layers_differ_is_refused() -> None:
 def test_upstream_names_mean_graphs_that_exist_once_each() -> None:
     rows = list(csv.DictReader((CATALOG / "upstream_names_text.csv").read_text("utf-8").splitlines()))
     assert {row["graph"] for row in rows} <= set(entries()) | set(models())
-    assert {row["kind"] for row in rows} <= set(auxiliary.KINDS)
+    assert {row["kind"] for row in rows} <= set(networks.KINDS)
     assert len({(row["file"], row["model"]) for row in rows}) == len(rows)
     assert {row["graph"] for row in rows} >= set(entries())  # no graph that nobody measured
 
@@ -150,4 +150,4 @@ def test_upstream_names_mean_graphs_that_exist_once_each() -> None:
     ("TheBloke/LLaMa-65B-GPTQ", "optimum_benchmark", "llama-65b", "near"),
 ])  # fmt: skip
 def test_a_measured_name_resolves(name: str, file: str, graph: str, kind: str) -> None:
-    assert auxiliary.resolve(name, file) == (graph, kind)
+    assert networks.resolve(name, file) == (graph, kind)

@@ -16,7 +16,7 @@ import torch
 from data_collection import doctor
 from data_collection.backends import Backend, backend, backends, first_available
 from data_collection.profile.measure import Energy
-from hetbench.chips import _spellings, default_chip, fold
+from hetbench.catalog.chips import _spellings, default_chip, fold
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.schema import FAMILIES
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from hetbench.graph import OperatorTable, load
-from hetbench.models import models
+from hetbench.catalog.models import models
+from hetbench.graphs.model_graph import OperatorTable, load
 from hetbench.operators import operator_types
 
 GENERATING = [name for name in models() if "decode" in load(name).phases]

@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hetbench import HetBench, artifacts
-from hetbench.artifacts import Manifest
-from hetbench.download import download
+from hetbench import HetBench
+from hetbench.artifacts import sets
+from hetbench.artifacts.download import download
+from hetbench.artifacts.remote import remote
+from hetbench.artifacts.sets import Manifest
 from hetbench.errors import ArtifactError, InvalidInputError
-from hetbench.remote import remote
 from surrogates.publish import to_archive
 from tests.web import Site, serving
 
@@ -52,12 +53,12 @@ def secure(tmp_path: Path) -> SSLContext:
 
 
 def installed() -> list[str]:
-    return [each.label for each in artifacts.installed()]
+    return [each.label for each in sets.installed()]
 
 
 def nothing_is_left_of(home: Path) -> bool:
     """Whether a home holds no set, not even a part that could be taken for one."""
-    return not artifacts.installed() and {path.name for path in home.iterdir()} <= {".partial"}
+    return not sets.installed() and {path.name for path in home.iterdir()} <= {".partial"}
 
 
 def names_of(site: Site) -> list[str]:
@@ -94,7 +95,7 @@ def test_a_set_may_be_installed_under_another_name(site: Site):
 
 @pytest.mark.parametrize("suffix", ["tar", "zip"])
 def test_an_archive_is_fetched_and_answers_as_the_package_does(suffix: str, site: Site):
-    to_archive(artifacts.EMBEDDED, site.folder / f"set.{suffix}", "lab")
+    to_archive(sets.EMBEDDED, site.folder / f"set.{suffix}", "lab")
     download(f"{site.url}/set.{suffix}?download=1")
     assert same_as_the_package("lab")
 
@@ -122,7 +123,7 @@ def test_google_drive_gives_an_archive_by_its_id(
     home: Path, secure: SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):  # fmt: skip
     pytest.importorskip("gdown")
-    to_archive(artifacts.EMBEDDED, tmp_path / "1aB.tar", "lab")
+    to_archive(sets.EMBEDDED, tmp_path / "1aB.tar", "lab")
     (tmp_path / "1aB.tar").rename(tmp_path / "1aB-x_9")
     site = Site(tmp_path)
     site.context = secure
@@ -133,7 +134,7 @@ def test_google_drive_gives_an_archive_by_its_id(
             download("gdrive://nothing")
         download("https://drive.google.com/file/d/1aB-x_9/view?usp=sharing")
     assert same_as_the_package("lab")
-    assert artifacts.installed()[0].source == "gdrive://1aB-x_9"
+    assert sets.installed()[0].source == "gdrive://1aB-x_9"
 
 
 @pytest.mark.parametrize("text", [
@@ -229,11 +230,11 @@ def test_an_interrupted_transfer_starts_again_where_the_server_has_no_ranges(sit
 
 def test_an_interrupted_archive_that_changed_meanwhile_starts_again(site: Site):
     path = site.folder / "set.tar"
-    to_archive(artifacts.EMBEDDED, path, "old")
+    to_archive(sets.EMBEDDED, path, "old")
     site.cut["/set.tar"] = 700_000
     with pytest.raises(ArtifactError, match="broke off"):
         download(f"{site.url}/set.tar")
-    to_archive(artifacts.EMBEDDED, path, "new")
+    to_archive(sets.EMBEDDED, path, "new")
     assert download(f"{site.url}/set.tar").name == "new"
 
 
@@ -252,7 +253,7 @@ def test_a_download_that_is_killed_leaves_nothing_half_written_and_is_gone_on_wi
 
 
 def test_two_downloads_at_once_install_one_set(site: Site):
-    waits, found = threading.Event(), list[artifacts.Installed]()
+    waits, found = threading.Event(), list[sets.Installed]()
     site.before = lambda path: waits.wait(20) if path.endswith("manifest.json") else None
 
     def fetch() -> None:
@@ -386,7 +387,7 @@ def test_an_archive_that_expands_beyond_the_limit_is_not_expanded(home: Path, tm
 @pytest.mark.parametrize("suffix", ["tar", "zip"])
 def test_a_truncated_archive_installs_nothing(suffix: str, cut: int, home: Path, tmp_path: Path):
     path = tmp_path / f"set.{suffix}"
-    to_archive(artifacts.EMBEDDED, path, "lab")
+    to_archive(sets.EMBEDDED, path, "lab")
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ArtifactError, match="is not installed: "):
         download(str(path))

@@ -14,7 +14,8 @@ import pytest
 
 from data_collection import evidence as packing
 from data_collection import evidence_rules
-from hetbench import HetBench, RefusedError, UnknownNameError, chips, evidence, metrics, models
+from hetbench import HetBench, RefusedError, UnknownNameError, chips, metrics, models
+from hetbench.catalog import evidence
 from hetbench.schema import PHASES, PRECISIONS
 
 DLE = "NVIDIA/DeepLearningExamples@729963dd47:"

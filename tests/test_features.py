@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from hetbench.chips import Chip, chip
-from hetbench.features import canonical, chip_facts, class_of, features
+from hetbench.catalog.chips import Chip, chip
+from hetbench.predict.features import canonical, chip_facts, class_of, features
 
 A100 = chip("nvidia-a100-sxm4-80gb")
 HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hetbench.forest import Forest
-from hetbench.perceptron import Perceptron
+from hetbench.predict.perceptron import Perceptron
+from hetbench.predict.trees import Forest
 
 
 def tiny_forest():

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
+from hetbench.catalog.models import models
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graph import ModelGraph, load, resolve_dtype
-from hetbench.models import models
+from hetbench.graphs.model_graph import ModelGraph, load, resolve_dtype
 from hetbench.operators import operator_types
 
 EVERY = pytest.mark.parametrize("name", models())
@@ -251,7 +251,7 @@ def test_phases_and_names_that_do_not_exist_teach():
 
 def test_reading_a_graph_needs_no_torch():
     code = (
-        "import sys, json; from hetbench.graph import load; t = load('gpt2').operators(batch=2);"
+        "import sys, json; from hetbench.graphs.model_graph import load; t = load('gpt2').operators(batch=2);"
         "print(json.dumps([t.flops, 'torch' in sys.modules, 'pandas' in sys.modules]))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

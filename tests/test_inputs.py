@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data_collection.inputs import checksum, generate, main, reals, specs, tokens
+from hetbench.catalog.models import models
 from hetbench.errors import UnknownNameError
-from hetbench.models import models
 
 # sha256 of seed 0; a generator that changes them makes other inputs, whatever its reason
 CHECKSUMS = {

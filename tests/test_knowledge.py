@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hetbench import graph as graphs
-from hetbench import migration
-from hetbench.chips import Chip, chip, chips
+from hetbench.catalog import support
+from hetbench.catalog.chips import Chip, chip, chips
+from hetbench.catalog.models import models
 from hetbench.cli import main
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.knowledge import RELATIONS, KnowledgeGraph, knowledge_graph
-from hetbench.models import models
-from hetbench.signature import identifier, parsed, sizes
+from hetbench.graphs import model_graph as graphs
+from hetbench.knowledge.graph import RELATIONS, KnowledgeGraph, knowledge_graph
+from hetbench.knowledge.signature import identifier, parsed, sizes
 
 pd = pytest.importorskip("pandas")
 nx = pytest.importorskip("networkx")
@@ -185,18 +185,18 @@ def test_sequence_edges_are_the_data_flow_of_the_model(shipped: KnowledgeGraph, 
 
 def test_supports_edges_say_what_the_registrations_say(shipped: KnowledgeGraph):
     edges = list(shipped.edges("supports"))
-    assert {edge.attributes["platform"] for edge in edges} == set(migration.platforms())
+    assert {edge.attributes["platform"] for edge in edges} == set(support.platforms())
     for edge in edges:
         known = edge.attributes
         if known["status"] != "unknown":
-            real = migration.support(known["platform"], known["operator"])
+            real = support.support(known["platform"], known["operator"])
             assert (known["status"], edge.refs) == (real.status, real.refs)
 
 
 def test_the_platform_of_every_chip_is_that_of_migration(shipped: KnowledgeGraph):
     for name, (family, kinds) in shipped.store.meta["platforms"].items():
         own = [each for each in chips().values() if each.family == family and each.kind in kinds]
-        assert {migration.platform_of(each) for each in own} == {name}
+        assert {support.platform_of(each) for each in own} == {name}
 
 
 def test_whole_model_figures_are_those_of_the_evidence_table(shipped: KnowledgeGraph):
@@ -340,7 +340,7 @@ def test_the_cypher_file_holds_every_node_once_and_every_edge(tmp_path: Path):
 
 
 def test_the_shipped_graph_is_small_and_holds_no_latency_of_other_operators(shipped: KnowledgeGraph):
-    assert (Path(migration.TABLE).parent / "knowledge.npz").stat().st_size < 2.5e6
+    assert (Path(support.TABLE).parent / "knowledge.npz").stat().st_size < 2.5e6
     contained = {edge.target for edge in shipped.edges("contains")}
     assert {e.source for e in shipped.edges("performance") if e.source.startswith("op:")} <= contained
     assert [set(block.attributes) for block in shipped.store.blocks("measured-on")] == [{"refs"}]

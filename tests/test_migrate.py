@@ -10,8 +10,8 @@ import pytest
 
 from hetbench import HetBench, InvalidInputError, UnknownNameError, chips
 from hetbench.answers import Answer
-from hetbench.fleet import Fleet
-from hetbench.migrate import Migration, chance, pareto
+from hetbench.migration.fleet import Fleet
+from hetbench.migration.ranking import Migration, chance, pareto
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from hetbench import HetBench, RefusedError, UnknownNameError, graph, migration, models
-from hetbench.chips import Chip, chip, chips
+from hetbench import HetBench, RefusedError, UnknownNameError, models
+from hetbench.catalog import support
+from hetbench.catalog.chips import Chip, chip, chips
+from hetbench.graphs import coverage as graph_coverage
+from hetbench.graphs import model_graph
 from hetbench.schema import FAMILIES
 
 CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "operator_registrations.csv"
@@ -22,11 +25,11 @@ OP_PLUGIN = "Ascend/op-plugin@517f2e7d:op_plugin/config/op_plugin_functions.yaml
 TORCH_MLU = "Cambricon/torch_mlu@d578002:codegen/mlu_functions.yaml"
 
 
-def few(calls: dict[str, int]) -> graph.ModelGraph:
+def few(calls: dict[str, int]) -> model_graph.ModelGraph:
     """A graph that calls stated operators, for what no model of the catalogue calls."""
     variant = {"monomials": [[]], "sizes": [], "templates": [], "nodes": {"template": []}, "bookkeeping": calls}
-    return graph.ModelGraph({
-        "format": graph.FORMAT, "name": "few", "params": 0, "limits": {"fixed": True},
+    return model_graph.ModelGraph({
+        "format": model_graph.FORMAT, "name": "few", "params": 0, "limits": {"fixed": True},
         "phases": {"inference": {"fp32": [[[], 0]]}}, "variants": [variant],
     })  # fmt: skip
 
@@ -43,7 +46,7 @@ def few(calls: dict[str, int]) -> graph.ModelGraph:
     ("oneapi-xpu", "silu", "native", "intel/torch-xpu-ops@8fbe66e74:yaml/native/native_functions.yaml"),
 ])  # fmt: skip
 def test_a_registration_is_told_with_its_reference(platform: str, operator: str, status: str, ref: str):
-    found = migration.support(platform, operator)
+    found = support.support(platform, operator)
     assert found.status == status
     assert ref in found.refs
 
@@ -53,7 +56,7 @@ def test_a_registration_is_told_with_its_reference(platform: str, operator: str,
     ("oneapi-xpu", "add_.Tensor", "add.out"),
 ])  # fmt: skip
 def test_a_structured_operator_runs_its_registered_out_form(platform: str, operator: str, via: str):
-    found = migration.support(platform, operator)
+    found = support.support(platform, operator)
     assert (found.status, found.via) == ("native", (via,))
 
 
@@ -63,7 +66,7 @@ def test_a_structured_operator_runs_its_registered_out_form(platform: str, opera
     ("cann", "_weight_norm_interface", "_weight_norm"),
 ])  # fmt: skip
 def test_a_composite_operator_names_the_registered_parts_it_runs(platform: str, operator: str, part: str | None):
-    found = migration.support(platform, operator)
+    found = support.support(platform, operator)
     if part is None:  # registered by the back end itself, though PyTorch could compose it
         assert (found.status, found.via) == ("native", ())
     else:
@@ -72,45 +75,45 @@ def test_a_composite_operator_names_the_registered_parts_it_runs(platform: str, 
 
 
 def test_a_composite_operator_is_absent_where_a_part_is():
-    found = migration.support("mlu", "_safe_softmax")
+    found = support.support("mlu", "_safe_softmax")
     assert (found.status, found.via) == ("absent", ("isneginf",))
 
 
 def test_a_composite_operator_of_unknown_parts_is_unknown_outside_pytorch_itself():
-    assert migration.support("cuda", "cov").status == "composite"
-    assert migration.support("mlu", "cov").status == "unknown"
-    assert not migration.support("mlu", "cov").covered
+    assert support.support("cuda", "cov").status == "composite"
+    assert support.support("mlu", "cov").status == "unknown"
+    assert not support.support("mlu", "cov").covered
 
 
 @pytest.mark.parametrize("spelling", ["add.Tensor", "aten::add.Tensor", "aten.add.Tensor", "torch.ops.aten.add.Tensor"])
 def test_an_operator_goes_by_every_usual_spelling(spelling: str):
-    assert migration.support("mlu", spelling) == migration.support("mlu", "add.Tensor")
-    assert migration.support("mlu", "aten.relu.default").operator == "relu"
+    assert support.support("mlu", spelling) == support.support("mlu", "add.Tensor")
+    assert support.support("mlu", "aten.relu.default").operator == "relu"
 
 
 def test_a_chip_a_family_and_a_platform_all_name_the_place():
-    by_name = migration.support("oneapi", "mish")
-    assert by_name == migration.support("oneapi-xpu", "mish") == migration.support(chip("intel-max-1550"), "mish")
+    by_name = support.support("oneapi", "mish")
+    assert by_name == support.support("oneapi-xpu", "mish") == support.support(chip("intel-max-1550"), "mish")
 
 
 def test_unknown_names_are_named_with_the_nearest():
     with pytest.raises(UnknownNameError, match=r"unknown ATen operator 'geluu'\. Did you mean 'gelu'"):
-        migration.support("cann", "geluu")
+        support.support("cann", "geluu")
     with pytest.raises(UnknownNameError, match=r"unknown chip 'oneapi-xpuu'\. Did you mean 'oneapi-xpu'"):
-        migration.support("oneapi-xpuu", "gelu")
+        support.support("oneapi-xpuu", "gelu")
 
 
 def test_every_status_has_references_except_what_nobody_lists():
-    for platform in migration.platforms():
-        counts = Counter(migration.support(platform, name).status for name in _names())
+    for platform in support.platforms():
+        counts = Counter(support.support(platform, name).status for name in _names())
         assert counts["native"] > 400, platform
-        assert set(counts) <= set(migration.SUPPORT)
-        assert all(migration.support(platform, name).refs for name in _names())
+        assert set(counts) <= set(support.SUPPORT)
+        assert all(support.support(platform, name).refs for name in _names())
 
 
 def test_resnet_50_is_composed_of_registered_operators_on_ascend():
     # 53 convolutions and batch norms and one linear layer compose; 49 ReLU, 16 additions and two pools are registered
-    found = migration.coverage(graph.load("resnet-50"), chip("cann"))
+    found = graph_coverage.coverage(model_graph.load("resnet-50"), chip("cann"))
     assert {each.operator: found.calls[each.operator] for each in found.composite} == {
         "conv2d": 53, "batch_norm": 53, "linear": 1,
     }  # fmt: skip
@@ -122,9 +125,9 @@ def test_resnet_50_is_composed_of_registered_operators_on_ascend():
 @pytest.mark.parametrize("platform", PLATFORM_CHIPS)
 def test_shares_sum_to_100_percent_and_every_operator_of_every_model_is_known(platform: str):
     for name in models():
-        loaded = graph.load(name)
+        loaded = model_graph.load(name)
         for phase in loaded.phases:
-            found = migration.coverage(loaded, chip(PLATFORM_CHIPS[platform]), precision="fp16", phase=phase)
+            found = graph_coverage.coverage(loaded, chip(PLATFORM_CHIPS[platform]), precision="fp16", phase=phase)
             assert found.platform == platform
             assert sum(found.shares().values()) == pytest.approx(100.0)
             assert found.unknown == ()
@@ -135,7 +138,7 @@ def test_shares_sum_to_100_percent_and_every_operator_of_every_model_is_known(pl
 
 def test_what_falls_back_lacks_or_is_unknown_is_not_covered():
     calls = {"relu": 5, "linalg_eig": 2, "_philox_uniform_": 1, "my_own": 2}
-    found = migration.coverage(few(calls), chip("oneapi"))
+    found = graph_coverage.coverage(few(calls), chip("oneapi"))
     assert found.shares() == {"native": 50.0, "composite": 0.0, "fallback": 20.0, "absent": 10.0, "unknown": 20.0}
     assert (found.share, found.distinct_share) == (50.0, 25.0)
     assert [each.operator for each in found.operators] == ["relu", "linalg_eig", "my_own", "_philox_uniform_"]
@@ -143,23 +146,23 @@ def test_what_falls_back_lacks_or_is_unknown_is_not_covered():
 
 def test_a_model_that_runs_nothing_is_refused():
     with pytest.raises(RefusedError, match="no operator that runs anything"):
-        migration.coverage(few({}), chip("cuda"))
+        graph_coverage.coverage(few({}), chip("cuda"))
 
 
 def test_every_chip_has_a_platform_or_is_refused_with_those_there_are():
     for each in chips().values():
         if (each.family in FAMILIES and each.kind != "npu") or each.family in ("cann", "mlu"):
-            assert migration.platform_of(each) in migration.platforms()
+            assert support.platform_of(each) in support.platforms()
         else:
             with pytest.raises(RefusedError, match=r"no operator registrations are known for .* Known: cuda"):
-                migration.platform_of(each)
+                support.platform_of(each)
 
 
 def test_a_oneapi_datasheet_must_say_whether_it_is_a_gpu():
     facts = {"name": "new", "family": "oneapi", "fp16_tflops": 10, "mem_bw_gbs": 100}
     with pytest.raises(RefusedError, match='add kind = "gpu" or kind = "cpu"'):
-        migration.platform_of(Chip.from_mapping(facts))
-    assert migration.platform_of(Chip.from_mapping({**facts, "kind": "cpu"})) == "oneapi-cpu"
+        support.platform_of(Chip.from_mapping(facts))
+    assert support.platform_of(Chip.from_mapping({**facts, "kind": "cpu"})) == "oneapi-cpu"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -195,11 +198,11 @@ def test_the_table_says_what_the_corpus_says():
         rows = [row for row in csv.DictReader(stream) if row["aten_op"] in names]
     differing = {
         (row["platform"], row["aten_op"]) for row in rows
-        if migration.support(row["platform"], row["aten_op"]).status != row["support"]
+        if support.support(row["platform"], row["aten_op"]).status != row["support"]
     }  # fmt: skip
     assert len(rows) > 4000
     assert differing <= {("cann", "_unsafe_index.Tensor")}  # registered for PyTorch 2.1 alone
 
 
 def _names() -> list[str]:
-    return list(json.loads(migration.TABLE.read_text())["operators"])
+    return list(json.loads(support.TABLE.read_text())["operators"])

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("gymnasium")
 
 from baselines.migration_env import GROUPS, KINDS, OBSERVATION, MigrationEnv, scene
-from hetbench.actions import ACTIONS, MODEL, Option
 from hetbench.errors import InvalidInputError
+from hetbench.plans.actions import ACTIONS, MODEL, Option
 
 TASKS = [("bert-tiny", "cann"), ("resnet-50", "rocm"), ("gpt2", "cuda")]
 

@@ -8,8 +8,8 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from hetbench.catalog.models import Model, model, models, spellings
 from hetbench.errors import UnknownNameError
-from hetbench.models import Model, model, models, spellings
 
 EVERY = pytest.mark.parametrize("record", models().values(), ids=lambda record: record.name)
 

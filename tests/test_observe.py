@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.chips import chip
+from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError
-from hetbench.observe import MOST_ROWS
-from hetbench.transfer import transfer
+from hetbench.predict.transfer import transfer
+from hetbench.query.observe import MOST_ROWS
 
 SHAPE = {"m": 512, "n": 1024, "k": 1024}
 NEAR, OTHER = {"m": 768, "n": 1024, "k": 1024}, {"rows": 4096, "cols": 1024}

@@ -12,13 +12,13 @@ import pytest
 
 from hetbench import HetBench, chips, models
 from hetbench.answers import digits
+from hetbench.artifacts.atomic import write_whole
 from hetbench.cli import main
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.page import report_page
-from hetbench.page_catalogue import SHOWN
-from hetbench.page_data import Asked, report_data
-from hetbench.page_site import write_site
-from hetbench.staging import write_whole
+from hetbench.pages.dashboard import write_site
+from hetbench.pages.dashboard_data import SHOWN
+from hetbench.pages.report import report_page
+from hetbench.pages.report_data import Asked, report_data
 
 ASKED = {"bert-tiny": "all", "resnet-50": "cann,mlu", "qwen2.5-7b": "rocm"}
 SITE_MODELS = ("bert-tiny", "resnet-50", "tinyllama-1.1b")
@@ -131,7 +131,7 @@ def test_coverage_and_attribution_hold_what_the_library_answers(report: Any, api
 
 
 def test_published_points_are_rows_of_the_evidence_table_with_their_references(report: Any):
-    from hetbench import evidence
+    from hetbench.catalog import evidence
 
     name, data, _ = report
     known = {(row.chip, row.value, row.ref) for row in evidence.rows(model=name, metric="latency")}

@@ -13,9 +13,9 @@ import pytest
 
 from hetbench import HetBench
 from hetbench.answers import digits
-from hetbench.page import report_page
-from hetbench.page_data import Asked, report_data
-from hetbench.page_site import write_site
+from hetbench.pages.dashboard import write_site
+from hetbench.pages.report import report_page
+from hetbench.pages.report_data import Asked, report_data
 from tests.chromium import Chromium, binary, chromium
 
 pytestmark = pytest.mark.skipif(binary() is None, reason="no Chromium on the path or in HETBENCH_CHROMIUM")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.intervals import at_confidence, of_sum
-from hetbench.predictors import load
+from hetbench.predict.intervals import at_confidence, of_sum
+from hetbench.predict.operators import load
 
 TABLE = json.loads((load().folder / "sums.json").read_text())
 

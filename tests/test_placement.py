@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hetbench import graph
-from hetbench.graph import GraphNode
-from hetbench.placement import Cuts, Flow, Fusions, Placement, Side, flow, placement
-from hetbench.shapley import exact
+from hetbench.attribution.placement import Cuts, Flow, Fusions, Placement, Side, flow, placement
+from hetbench.attribution.shapley import exact
+from hetbench.graphs import model_graph
+from hetbench.graphs.model_graph import GraphNode
 
 
 def rows(*inside: str) -> np.ndarray:
@@ -116,7 +116,7 @@ def test_a_game_is_built_from_the_flow():
 
 @pytest.mark.parametrize("name", ["gpt2", "resnet-50", "qwen2.5-7b", "whisper-large-v3", "swin-base"])
 def test_bytes_of_the_nodes_sum_to_those_of_the_model(name: str):
-    loaded = graph.load(name)
+    loaded = model_graph.load(name)
     phase = loaded.phases[-1]
     made, need = loaded.node_bytes(precision="fp16", phase=phase), loaded.memory(precision="fp16", phase=phase)
     assert made.weights.sum() == pytest.approx(need.weights_bytes)

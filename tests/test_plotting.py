@@ -19,7 +19,7 @@ pa = pytest.importorskip("pyarrow")
 
 import pyarrow.parquet as pq  # noqa: E402
 
-from hetbench.chips import default_chip  # noqa: E402
+from hetbench.catalog.chips import default_chip  # noqa: E402
 from hetbench.errors import InvalidInputError, RefusedError  # noqa: E402
 from hetbench.schema import FAMILIES  # noqa: E402
 from plotting import all as every  # noqa: E402

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hetbench import graph
-from hetbench.chips import chip, chips
+from hetbench.catalog.chips import chip, chips
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.power import HIGHEST, Law, joules, load, utilisation, watts
+from hetbench.graphs import model_graph
+from hetbench.predict.power import HIGHEST, Law, joules, load, utilisation, watts
 
 MEASURED = (  # chip, precision, flops, bytes, ms, watts
     ("nvidia-h200-sxm-141gb", "bf16", 58982400000.0, 286336000.0, 0.107837, 693.7),  # aiconfigurator, Linear
@@ -117,7 +117,7 @@ def test_impossible_passes_are_rejected(flops, ms, precision):
 
 
 def test_a_model_pass_takes_its_graph_and_a_latency():
-    table = graph.load("resnet-50").operators(64, None, 224, "fp16", "inference")
+    table = model_graph.load("resnet-50").operators(64, None, 224, "fp16", "inference")
     compute, memory = utilisation(table.flops, table.bytes, 20.0, A100, "fp16")
     assert 0 < compute < 1
     assert 0 < memory < 1

@@ -63,11 +63,14 @@ def _shell(block: str) -> str:
 
 def coverage_table() -> str:
     """What the shipped surrogates and evidence hold for each family, and the level at which they answer."""
-    from hetbench import HetBench, chips, evidence, predictors, whole
-    from hetbench.chips import default_chip
+    from hetbench import HetBench, chips
+    from hetbench.catalog import evidence
+    from hetbench.catalog.chips import default_chip
+    from hetbench.predict import models as whole
+    from hetbench.predict import operators
 
     api = HetBench()
-    cells = [cell for spec in predictors.load().classes.values() for cell in spec["cells"]]
+    cells = [cell for spec in operators.load().classes.values() for cell in spec["cells"]]
     wholes = {cell.split("|")[0] for group in whole.load().groups.values() for cell in group["cells"]}
     family = {name: chip.family for name, chip in chips().items()}
     lines = [
@@ -111,7 +114,7 @@ def accuracy_table() -> str:
 
 def knowledge_table() -> str:
     """Nodes and edges of the shipped knowledge graph by type."""
-    from hetbench.graph import knowledge_graph
+    from hetbench.knowledge.graph import knowledge_graph
 
     counts = knowledge_graph().counts()
     lines = ["| | by type |", "|---|---|"]
@@ -133,11 +136,12 @@ def observed_table() -> str:
 
 def support_table() -> str:
     """How each family runs the operators of each model: native by calls and by time, and what is not covered."""
-    from hetbench import HetBench, migration, models
-    from hetbench.chips import default_chip
+    from hetbench import HetBench, models
+    from hetbench.catalog import support
+    from hetbench.catalog.chips import default_chip
 
     api = HetBench()
-    titles = [migration.platforms()[migration.platform_of(default_chip(family)[0])] for family in FAMILIES]
+    titles = [support.platforms()[support.platform_of(default_chip(family)[0])] for family in FAMILIES]
     lines = [
         "| model | " + " | ".join(f"{name}: {title}" for name, title in zip(FAMILIES, titles, strict=True)) + " |",
         "|---" * (len(FAMILIES) + 1) + "|",

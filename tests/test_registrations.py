@@ -9,7 +9,7 @@ import pytest
 
 from data_collection.aten_composites import CALLERS, PARTS
 from data_collection.sources import registrations as source
-from hetbench import migration
+from hetbench.catalog import support
 
 CSV = """platform,aten_op,support,ref
 cuda,linear,composite,pytorch 2.13.0+cpu: torchgen/packaged/ATen/native/native_functions.yaml
@@ -77,7 +77,7 @@ def test_forward_operators_on_dense_tensors_are_kept(name: str, schema: str, kep
 
 
 def test_the_parts_of_composites_are_operators_and_never_go_in_circles():
-    known = set(json.loads(migration.TABLE.read_text())["operators"])
+    known = set(json.loads(support.TABLE.read_text())["operators"])
     for name in PARTS:
         assert name in known
         pending, seen = [name], set()

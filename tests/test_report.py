@@ -19,8 +19,8 @@ from data_collection.report.compatibility import Match, match
 from data_collection.report.tables import Tables
 from data_collection.store import Row, connect, open_run, read
 from hetbench.api import HetBench
+from hetbench.artifacts.atomic import staged
 from hetbench.errors import InvalidInputError
-from hetbench.staging import staged
 
 ROW = Row(
     kind="model", name="bert-tiny", batch=1, seq_len=128, precision="fp32", phase="inference", stack="eager",

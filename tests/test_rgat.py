@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch_geometric.nn import RGATConv
 
-from hetbench import conditioning
-from hetbench.features import CLASSES
-from hetbench.rgat import Rgat as Served
-from hetbench.rgat import load
+from hetbench.predict import conditioning
+from hetbench.predict.features import CLASSES
+from hetbench.predict.rgat import Rgat as Served
+from hetbench.predict.rgat import load
 from hetbench.schema import PRECISIONS, PROTOCOLS
 from surrogates import rgat_data
 from surrogates.conditioning import Rows, posterior

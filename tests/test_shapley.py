@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hetbench import InvalidInputError
-from hetbench.shapley import EXACT, coalitions, exact, sampled, shapley
+from hetbench.attribution.shapley import EXACT, coalitions, exact, sampled, shapley
 
 
 def table(players: int, seed: int) -> Any:

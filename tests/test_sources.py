@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hetbench import evidence
+from hetbench.catalog import evidence
+from hetbench.catalog.sources import sources
 from hetbench.schema import FAMILIES
-from hetbench.sources import sources
 
 CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
 REPOSITORIES = {source.repository: source for source in sources().values() if source.repository}

@@ -23,7 +23,7 @@ from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
 from hetbench.errors import RefusedError
-from hetbench.graph import load
+from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
 
 QUICK = Budget(min_repeats=6, min_seconds=0.0, max_seconds=0.05)

@@ -11,9 +11,10 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("duckdb")
 pytest.importorskip("autogluon.tabular")
 
-from hetbench import HetBench, predictors  # noqa: E402
-from hetbench.heads import median_of_three, plain_roofline  # noqa: E402
+from hetbench import HetBench  # noqa: E402
 from hetbench.operators import operator_type  # noqa: E402
+from hetbench.predict import operators  # noqa: E402
+from hetbench.predict.heads import median_of_three, plain_roofline  # noqa: E402
 from surrogates import corpus, holdout, neusight, splits  # noqa: E402
 from surrogates.dataset import Effects, cell_labels, complete, floors, matrix, with_roofline  # noqa: E402
 from surrogates.evaluate import coverage, score, served  # noqa: E402
@@ -198,7 +199,7 @@ def test_constant_efficiency_falls_back_from_operator_and_dtype_to_operator_to_a
 
 def test_a_table_of_operators_answers_as_the_training_code_scores(tables):
     for name, frame in tables.items():
-        expected = served(frame, predictors.load(), "auto")
+        expected = served(frame, operators.load(), "auto")
         dims = {op: (*operator_type(op).dims, *operator_type(op).optional) for op in set(frame.op)}
         given = [{dim: int(row[dim]) for dim in dims[row["op"]] if dim in row} for row in frame.to_dict("records")]
         keys = {key: frame[key].tolist() for key in ("op", "dtype", "chip", "protocol", "library", "layout")}

@@ -24,8 +24,8 @@ from data_collection.tasks import accuracy, numeric, perf
 from data_collection.tasks.__main__ import main
 from data_collection.tasks.evaluate import failed
 from data_collection.tasks.workload import FOLDER, named, names, read
+from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.models import model, models
 
 CHIP = ("--chip", "amd-epyc-zen4-2vcpu-kvm")
 BYTE_MLPERF = {

@@ -24,7 +24,7 @@ from data_collection.tune.report import Report
 from data_collection.tune.search import METHODS, bayesian, genetic, grid, shuffled
 from data_collection.tune.space import Space, Subject, space_for
 from data_collection.tune.trials import Tuner, best_of
-from hetbench.chips import chip
+from hetbench.catalog.chips import chip
 from hetbench.errors import RefusedError
 
 CHIP = "amd-epyc-zen4-2vcpu-kvm"

@@ -8,13 +8,13 @@ pytest.importorskip("torch")
 
 from data_collection.profile.changes import CHANGES
 from data_collection.validate_plan import Checked, predicted, report, variants
-from hetbench.actions import MODEL, Option
-from hetbench.chips import chip
-from hetbench.effects import effects
-from hetbench.graph import load
-from hetbench.plans import Plans
-from hetbench.question import Question
-from hetbench.solve import solve
+from hetbench.catalog.chips import chip
+from hetbench.graphs.model_graph import load
+from hetbench.plans.actions import MODEL, Option
+from hetbench.plans.effects import effects
+from hetbench.plans.plan import Plans
+from hetbench.query.question import Question
+from hetbench.query.solve import solve
 
 OWN = "amd-epyc-zen4-2vcpu-kvm"
 

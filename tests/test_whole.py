@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from hetbench import HetBench, whole
-from hetbench.chips import chip
-from hetbench.composition import COLUMNS, SUMMARY, composition
+from hetbench import HetBench
+from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graph import load
+from hetbench.graphs.model_graph import load
+from hetbench.predict import models
+from hetbench.predict.model_features import COLUMNS, SUMMARY, composition
 
 RTX = {"target": "nvidia-rtx-4090", "metric": "latency", "precision": "fp16"}
 
@@ -133,7 +134,7 @@ def test_the_exported_network_answers_as_torch_does():
 
 
 def test_the_artefact_names_its_groups_and_every_cell_its_rows():
-    for name, spec in whole.load().groups.items():
+    for name, spec in models.load().groups.items():
         assert spec["residuals"], name
         assert all(rows > 0 for _, rows in spec["cells"].values())
         assert {cell.split("|", 1)[1] for cell in spec["cells"]} <= set(spec["stacks"])

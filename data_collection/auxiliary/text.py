@@ -21,8 +21,8 @@ from typing import Any
 
 from data_collection.auxiliary.pack import compact
 from data_collection.extract.assemble import extract
+from hetbench.catalog.models import Model, models
 from hetbench.errors import HetBenchError
-from hetbench.models import Model, models
 
 __all__ = ["DepthError", "Entry", "entries", "extend", "graph", "tables"]
 

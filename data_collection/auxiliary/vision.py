@@ -18,9 +18,9 @@ from unittest.mock import patch
 
 from data_collection.auxiliary import networks
 from data_collection.auxiliary.pack import compact
-from hetbench.auxiliary import upstream
 from hetbench.errors import HetBenchError
-from hetbench.graph import FORMAT, ModelGraph
+from hetbench.graphs.model_graph import FORMAT, ModelGraph
+from hetbench.graphs.networks import upstream
 from hetbench.tracing import Trace
 from hetbench.tracing.document import Terms, constant, signature, variant_table
 from hetbench.tracing.lower import is_known

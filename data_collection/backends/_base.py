@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, ClassVar
 
-from hetbench.chips import Chip, chip
+from hetbench.catalog.chips import Chip, chip
 from hetbench.errors import RefusedError, UnknownNameError
 
 __all__ = ["Backend", "Identity", "installed"]

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from data_collection.extract.assemble import extract, write
 from data_collection.extract.check import check
+from hetbench.catalog.models import model, models
 from hetbench.errors import HetBenchError, InvalidInputError
-from hetbench.models import model, models
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,9 +16,9 @@ from typing import Any
 
 from data_collection.extract.build import Point, build, native_size, patch_size, phases, trace_point
 from data_collection.extract.fit import Basis
+from hetbench.catalog.models import Model
 from hetbench.errors import HetBenchError
-from hetbench.graph import FORMAT
-from hetbench.models import Model
+from hetbench.graphs.model_graph import FORMAT
 from hetbench.tracing import Trace
 from hetbench.tracing.document import signature, variant_table
 
@@ -77,7 +77,7 @@ def fit_points(record: Model) -> list[Point]:
 
 
 def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """The graph of a model as the table that `hetbench.graph` reads."""
+    """The graph of a model as the table that `hetbench.graphs.model_graph` reads."""
     network = build(record)
     settings = fit_points(record)
     variants: list[dict[str, Any]] = []
@@ -149,7 +149,7 @@ def _structures(
 
 
 def _measure(point: Point, what: Any) -> int:
-    """What a condition looks at; see `hetbench.graph`."""
+    """What a condition looks at; see `hetbench.graphs.model_graph`."""
     return int(getattr(point, what)) if isinstance(what, str) else ((point.image_size or 0) + what[0]) // what[1]
 
 

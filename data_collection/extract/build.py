@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench.models import Model
+from hetbench.catalog.models import Model
 from hetbench.tracing import Trace, trace_call
 from hetbench.tracing.record import unchanged
 

@@ -29,8 +29,8 @@ from data_collection.profile.worker import Worker
 from data_collection.store import open_run
 from data_collection.store.__main__ import DEFAULT
 from data_collection.store.rows import CACHES, LAYOUTS
+from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, exit_code
-from hetbench.models import model, models
 from hetbench.schema import PHASES, precision
 
 

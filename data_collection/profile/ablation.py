@@ -26,7 +26,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType({
     "add": "Add", "add_": "Add", "__add__": "Add", "__iadd__": "Add", "max_pool2d": "MaxPool2d",
     "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
 })  # fmt: skip
-"""Function of torch -> operator type, as `hetbench.graph` has them."""
+"""Function of torch -> operator type, as `hetbench.graphs.model_graph` has them."""
 _BLOCK_MS = 20.0  # a run of passes between two switches lasts about so long
 _LEAST_PAIRS = 8
 

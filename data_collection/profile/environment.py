@@ -16,7 +16,7 @@ from data_collection.backends import Backend
 from data_collection.backends._base import installed
 from data_collection.profile.stacks import EXPORTED
 from data_collection.profile.tasks import Task
-from hetbench.chips import Chip
+from hetbench.catalog.chips import Chip
 
 __all__ = ["Environment", "describe"]
 

@@ -20,8 +20,8 @@ from data_collection.extract.build import (
 )
 from data_collection.profile import stacks
 from data_collection.profile.tasks import Task
+from hetbench.catalog.models import Model, model
 from hetbench.errors import RefusedError
-from hetbench.models import Model, model
 from hetbench.operators import operator_type
 
 __all__ = ["DTYPES", "Subject", "filled", "precise", "ready", "rehearse", "through"]

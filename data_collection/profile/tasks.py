@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product, zip_longest
 
+from hetbench.catalog.models import model
 from hetbench.errors import HetBenchError
-from hetbench.graph import load
-from hetbench.models import model
+from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
 from hetbench.schema import itemsize
 

@@ -20,7 +20,7 @@ from data_collection.profile.measure import Outcome, measure
 from data_collection.profile.quiet import Canary, Meter, Sight
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
-from hetbench.chips import Chip
+from hetbench.catalog.chips import Chip
 from hetbench.errors import RefusedError
 
 __all__ = ["Worker"]

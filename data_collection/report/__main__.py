@@ -20,11 +20,11 @@ from data_collection.report.compatibility import RULE, matrix
 from data_collection.report.tables import Tables
 from data_collection.store.__main__ import DEFAULT
 from data_collection.store.read import connect, read
-from hetbench.chips import chip, default_chip
+from hetbench.artifacts.atomic import staged
+from hetbench.catalog.chips import chip, default_chip
+from hetbench.catalog.models import model, models
 from hetbench.errors import HetBenchError, RefusedError, UnknownNameError
-from hetbench.models import model, models
 from hetbench.schema import FAMILIES, precision
-from hetbench.staging import staged
 
 WRITTEN = ("report.md", "report.html")
 TITLE = "hetbench: measured on this machine"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from data_collection.pages import Table, shown
 from hetbench.api import HetBench
-from hetbench.chips import chip as chip_named
+from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import RefusedError
-from hetbench.graph import load
+from hetbench.graphs.model_graph import load
 from hetbench.migration import coverage
 
 __all__ = ["RULE", "Match", "match", "matrix"]

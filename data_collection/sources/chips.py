@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from hetbench.chips import CATALOGUE, NUMBERS, TEXTS
+from hetbench.catalog.chips import CATALOGUE, NUMBERS, TEXTS
 
 OWN = Path(__file__).with_name("own_chips.csv")
 _HEAD = """# Datasheet facts of chips, each with its source and confidence; a fact that is not known is not written.

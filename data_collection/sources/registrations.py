@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_collection.aten_composites import CALLERS, PARTS
-from hetbench.migration import COVERED, FORMAT, SUPPORT, TABLE
+from hetbench.catalog.support import COVERED, FORMAT, SUPPORT, TABLE
 
 TORCH = "2.13.0"
 UPSTREAM = "pytorch/pytorch@cf30153c131c:aten/src/ATen/native/native_functions.yaml"

@@ -13,8 +13,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any, get_args, get_type_hints
 
+from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.models import models
 from hetbench.operators import operator_type
 from hetbench.schema import FAMILIES, PHASES, PROTOCOLS, STORAGE_BYTES
 

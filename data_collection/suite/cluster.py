@@ -27,7 +27,7 @@ from data_collection.profile.worker import Worker
 from data_collection.store import Row, key
 from data_collection.suite.engine import Measured, Order
 from data_collection.suite.plan import Device
-from hetbench.chips import chip, chips
+from hetbench.catalog.chips import chip, chips
 from hetbench.errors import InvalidInputError, RefusedError
 
 __all__ = ["Driver", "measured", "started"]

@@ -30,9 +30,9 @@ from data_collection.profile.stacks import STACKS
 from data_collection.profile.tasks import Grid, Task, model_tasks, operator_tasks
 from data_collection.profile.timing import Budget
 from data_collection.store.rows import CACHES, LAYOUTS
-from hetbench.chips import Chip, chip, chips
+from hetbench.catalog.chips import Chip, chip, chips
+from hetbench.catalog.models import model, models
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
-from hetbench.models import model, models
 from hetbench.operators import operator_type
 from hetbench.schema import FAMILIES, PHASES, precision
 

@@ -27,8 +27,8 @@ from data_collection.store.__main__ import DEFAULT
 from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
+from hetbench.artifacts.atomic import staged
 from hetbench.errors import UnknownNameError, exit_code
-from hetbench.staging import staged
 
 WRITTEN = ("report.json", "summary.html")
 

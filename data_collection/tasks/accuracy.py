@@ -23,8 +23,8 @@ from data_collection.extract.build import build, has_cache
 from data_collection.profile import stacks
 from data_collection.profile.tasks import Task
 from data_collection.tasks.numeric import arrays, cast
+from hetbench.catalog.models import Model, model
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.models import Model, model
 
 __all__ = ["check_files", "score", "wilson"]
 

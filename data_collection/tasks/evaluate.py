@@ -20,10 +20,10 @@ from data_collection.profile.worker import Worker
 from data_collection.store import connect, open_run, read
 from data_collection.tasks import accuracy, numeric, perf
 from data_collection.tasks.workload import Workload
+from hetbench.catalog.models import model
 from hetbench.errors import HetBenchError, InvalidInputError, RefusedError
-from hetbench.graph import load
+from hetbench.graphs.model_graph import load
 from hetbench.migration import coverage
-from hetbench.models import model
 
 __all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "set_up"]
 

@@ -16,7 +16,7 @@ from data_collection.backends import Backend
 from data_collection.extract.build import Point, build, has_cache, inputs
 from data_collection.profile.subjects import filled, precise, through
 from data_collection.profile.tasks import Task
-from hetbench.models import model
+from hetbench.catalog.models import model
 
 __all__ = ["arrays", "cast", "compare", "differences", "passes"]
 

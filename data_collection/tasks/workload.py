@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.profile.stacks import STACKS
+from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest
-from hetbench.models import model, models
 from hetbench.schema import precision
 
 __all__ = ["FOLDER", "Workload", "named", "names", "read"]

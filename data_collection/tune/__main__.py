@@ -32,8 +32,8 @@ from data_collection.tune.report import Report
 from data_collection.tune.search import METHODS, check
 from data_collection.tune.space import AXES, Subject, space_for
 from data_collection.tune.trials import Tuner, best_of
+from hetbench.catalog.models import model
 from hetbench.errors import InvalidInputError, UnknownNameError, exit_code
-from hetbench.models import model
 from hetbench.operators import operator_type
 from hetbench.schema import PHASES
 

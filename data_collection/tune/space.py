@@ -14,9 +14,9 @@ from data_collection.backends import Backend
 from data_collection.profile.stacks import EXPORTED, STACKS, missing
 from data_collection.profile.tasks import Grid, Task, model_tasks
 from data_collection.store.rows import LAYOUTS
-from hetbench.chips import Chip
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.models import model
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.models import model
 from hetbench.operators import operator_type
 from hetbench.schema import precision
 

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graph import OperatorGroup, OperatorTable, Setting, resolve_dtype
+from hetbench.graphs.model_graph import OperatorGroup, OperatorTable, Setting, resolve_dtype
 from hetbench.operators import operator_type
+from hetbench.spaces._registry import space
 
 __all__ = ["Block", "BlockSpace", "Parameter", "Space", "Step", "tabulate"]
 
@@ -57,8 +58,6 @@ class Space:
         self._values = [np.array(parameter.choices, dtype=object) for parameter in self.parameters]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from hetbench.spaces import space
-
         return space, (self.name,)
 
     def size(self) -> int:

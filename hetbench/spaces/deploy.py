@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hetbench.models import models
+from hetbench.catalog.models import models
 from hetbench.schema import FAMILIES
 from hetbench.spaces._space import Parameter, Space
 

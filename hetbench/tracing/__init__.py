@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hetbench.errors import InvalidInputError
-from hetbench.graph import FORMAT, ModelGraph
+from hetbench.graphs.model_graph import FORMAT, ModelGraph
 from hetbench.tracing.document import constant, variant_table
 from hetbench.tracing.flow import Node, Trace
 from hetbench.tracing.lower import is_known

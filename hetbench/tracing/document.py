@@ -1,4 +1,5 @@
-"""Write traces of one structure as the table that `hetbench.graph` reads: templates, nodes, sizes as terms.
+"""Write traces of one structure as the table that `hetbench.graphs.model_graph` reads: templates, nodes, sizes as
+terms.
 
 `express` turns one size, seen at every traced setting, into terms [(monomial index, factor)]; with a single trace
 every size is a constant.

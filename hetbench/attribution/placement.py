@@ -1,0 +1,238 @@
+"""A model on two chips: what a call takes when some groups of its operators run on the target, the rest on the source.
+
+The time is not additive over the groups:
+
+- a result that an operator on the other chip reads crosses once, through host memory: a copy on each of the two chips
+  and its bytes over both links;
+- an element-wise operator that a compiler fuses into its producer takes what it takes alone, its bytes and its launch,
+  as soon as the producer is on the other chip;
+- each chip that is used costs its stack's overhead of a call;
+- weights, cache and activations that exceed a chip's memory are read over its link in every call.
+
+Nothing overlaps, and what enters or leaves the model is not counted: it comes from the host wherever it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.graphs.model_graph import GraphNode
+from hetbench.operators import operator_type
+
+__all__ = ["PARTS", "Cuts", "Flow", "Fusions", "Placement", "Side", "flow", "placement"]
+
+PARTS = ("operators", "calls", "transfers", "split fusions", "streaming")
+_EPILOGUES_TOO = ("BatchNorm2d",)
+_LAYOUT = ("Concat", "Copy", "Fill", "Pad", "Repeat")  # of one dim `numel` like element-wise operators, but not fused
+_PRODUCERS = ("gemm", "conv", "vector")
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The operators that run something, those that do nothing taken out: an operator reads what was given to them."""
+
+    nodes: tuple[int, ...]
+    """Index of each in `ModelGraph.nodes`."""
+    sources: tuple[tuple[int, ...], ...]
+    """Positions of the operators that each reads from."""
+    producer: tuple[int | None, ...]
+    """Position of the operator that each could be fused into: the last it reads from, where it is element-wise."""
+
+
+def flow(nodes: Sequence[GraphNode]) -> Flow:
+    """The data flow of a graph's operator instances.
+
+    >>> from hetbench.graphs.model_graph import load
+    >>> found = flow(load("resnet-50").nodes())
+    >>> found.sources[1], found.producer[:4]  # convolution, batch norm, ReLU, pool
+    ((0,), (None, 0, 1, None))
+    """
+    free = [operator_type(node.op).cost_class == "free" for node in nodes]
+    origin: list[tuple[int, ...]] = []  # by node: the working nodes whose results it hands on
+    for index, node in enumerate(nodes):
+        given = tuple(sorted({each for source in node.sources for each in origin[source]}))
+        origin.append(given if free[index] else (index,))
+    working = [index for index, idle in enumerate(free) if not idle]
+    place = {index: at for at, index in enumerate(working)}
+    sources, producer = [], []
+    for index in working:
+        read = sorted({place[each] for source in nodes[index].sources for each in origin[source]})
+        sources.append(tuple(read))
+        fused = read and _elementwise(nodes[index].op)
+        fused = fused and operator_type(nodes[working[read[-1]]].op).cost_class in _PRODUCERS
+        producer.append(read[-1] if fused else None)
+    return Flow(tuple(working), tuple(sources), tuple(producer))
+
+
+def _elementwise(op: str) -> bool:
+    kind = operator_type(op)
+    plain = kind.cost_class == "vector" and kind.dims == ("numel",) and op not in _LAYOUT
+    return plain or op in _EPILOGUES_TOO
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One chip of the two, and what every operator takes there, [operators] in the order of a `Flow`."""
+
+    ms: Floats
+    """In the model, under the stack that answers."""
+    alone_ms: Floats
+    """By itself: its bytes at the bandwidth and its launch. Counts where the stack fuses; else equal to `ms`."""
+    call_ms: float = 0.0
+    copy_ms: float = 0.0
+    """Fixed cost of sending or receiving one tensor."""
+    ms_per_byte: float = 0.0
+    """Of the link between its memory and the host's."""
+    capacity: float = np.inf
+    """Bytes of its memory; infinite where it is not known."""
+    stream_ms_per_byte: float = 0.0
+    """Of what does not fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Results read by other groups: `ms` [cuts] is due where one of `readers` is on the other side than `maker`."""
+
+    maker: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Group, [cuts]."""
+    readers: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
+    """Groups, [cuts, groups]; the maker's own left out."""
+    ms: Floats = field(default_factory=lambda: np.zeros(0))
+    number: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Tensors behind each, [cuts]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fusions:
+    """Operators fused into another group's: the extra ms [pairs] of the side where the follower then is."""
+
+    leader: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    follower: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    source_ms: Floats = field(default_factory=lambda: np.zeros(0))
+    target_ms: Floats = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The game: called with coalitions, bool [rows, groups], True what runs on the target, it returns ms [rows].
+
+    >>> game = Placement(np.array([3.0, 1.0]), np.array([1.0, 2.0]), calls_ms=(0.5, 0.25))
+    >>> game(np.array([[False, False], [True, False], [True, True]])).tolist()
+    [4.5, 2.75, 3.25]
+    """
+
+    source_ms: Floats
+    """Operators of each group on the source, [groups]; zeros where there is no source."""
+    target_ms: Floats
+    calls_ms: tuple[float, float] = (0.0, 0.0)
+    """Overhead of a call on the source and on the target."""
+    cuts: Cuts = field(default_factory=Cuts)
+    fusions: Fusions = field(default_factory=Fusions)
+    memory: Floats | None = None
+    """Bytes of weights and cache of each group; None: everything fits."""
+    activations: float = 0.0
+    """Bytes at their peak, on each side that is used."""
+    capacity: tuple[float, float] = (np.inf, np.inf)
+    stream_ms: tuple[float, float] = (0.0, 0.0)
+    """ms for a byte that does not fit, source and target."""
+
+    def __call__(self, inside: NDArray[np.bool_]) -> Floats:
+        total: Floats = np.sum(list(self.parts(inside).values()), axis=0)
+        return total
+
+    def parts(self, inside: NDArray[np.bool_]) -> dict[str, Floats]:
+        """The summands of the time, [rows] each, by the names of `PARTS`."""
+        outside, ones = ~inside, inside.astype(np.float64)  # [rows, groups]
+        zeros = 1.0 - ones
+        used = outside.any(axis=1), inside.any(axis=1)
+        streamed = np.zeros(len(inside))
+        if self.memory is not None:
+            for there, runs, most, price in zip((zeros, ones), used, self.capacity, self.stream_ms, strict=True):
+                need = there @ self.memory + self.activations * runs
+                streamed += np.maximum(need - most, 0.0) * price if np.isfinite(most) else 0.0
+        operators: Floats = zeros @ self.source_ms + ones @ self.target_ms
+        calls: Floats = np.stack(used, axis=1) @ np.array(self.calls_ms)
+        found = (operators, calls, self._crossed(inside, ones), self._unfused(inside), streamed)
+        return dict(zip(PARTS, found, strict=True))
+
+    def _crossed(self, inside: NDArray[np.bool_], ones: Floats) -> Floats:
+        cuts = self.cuts
+        if not len(cuts.ms):
+            return np.zeros(len(inside))
+        readers = cuts.readers.astype(np.float64)
+        there = ones @ readers.T  # [rows, cuts]: readers on the target
+        split: Floats = np.where(inside[:, cuts.maker], there < readers.sum(axis=1), there > 0) @ cuts.ms
+        return split
+
+    def _unfused(self, inside: NDArray[np.bool_]) -> Floats:
+        leads, follows = inside[:, self.fusions.leader], inside[:, self.fusions.follower]
+        extra: Floats = (follows & ~leads) @ self.fusions.target_ms + (leads & ~follows) @ self.fusions.source_ms
+        return extra
+
+
+def placement(
+    found: Flow, group: NDArray[np.int64], groups: int, source: Side | None, target: Side, *,
+    result_bytes: NDArray[np.int64], memory: Floats, activations: float,
+) -> Placement:  # fmt: skip
+    """The game of a model; `group` [operators] is each operator's, `result_bytes` [operators] what it hands on,
+    `memory` [operators] its weights and cache in bytes.
+
+    Without a source the groups left out do not run at all: v(none) = 0.
+    """
+    def summed(values: Any) -> Floats:
+        return np.bincount(group, values, groups).astype(np.float64)
+
+    fusions = _fusions(found, group, source, target)
+    if source is None:
+        return Placement(
+            np.zeros(groups), summed(target.ms), (0.0, target.call_ms), Cuts(), fusions, summed(memory), activations,
+            (np.inf, target.capacity), (0.0, target.stream_ms_per_byte),
+        )  # fmt: skip
+    return Placement(
+        summed(source.ms), summed(target.ms), (source.call_ms, target.call_ms),
+        _cuts(found, group, groups, source, target, result_bytes), fusions, summed(memory), activations,
+        (source.capacity, target.capacity), (source.stream_ms_per_byte, target.stream_ms_per_byte),
+    )  # fmt: skip
+
+
+def _cuts(
+    found: Flow, group: NDArray[np.int64], groups: int, source: Side, target: Side, result_bytes: NDArray[np.int64]
+) -> Cuts:
+    """Results that another group reads, those of the same maker and readers summed."""
+    readers: dict[int, set[int]] = {}
+    for at, read in enumerate(found.sources):
+        for each in read:
+            if group[each] != group[at]:
+                readers.setdefault(each, set()).add(int(group[at]))
+    fixed, per_byte = source.copy_ms + target.copy_ms, source.ms_per_byte + target.ms_per_byte
+    table: dict[tuple[int, tuple[int, ...]], list[float]] = {}
+    for each, those in readers.items():
+        entry = table.setdefault((int(group[each]), tuple(sorted(those))), [0.0, 0])
+        entry[0] += fixed + per_byte * float(result_bytes[each])
+        entry[1] += 1
+    masks = np.zeros((len(table), groups), dtype=np.bool_)
+    for row, (_, others) in enumerate(table):
+        masks[row, list(others)] = True
+    makers = np.array([maker for maker, _ in table], dtype=np.int64)
+    return Cuts(makers, masks, np.array([entry[0] for entry in table.values()]),
+                np.array([int(entry[1]) for entry in table.values()], dtype=np.int64))  # fmt: skip
+
+
+def _fusions(found: Flow, group: NDArray[np.int64], source: Side | None, target: Side) -> Fusions:
+    """Pairs of groups with fused operators between them, and what a cut costs on either side."""
+    table: dict[tuple[int, int], list[float]] = {}
+    for at, lead in enumerate(found.producer):
+        if lead is not None and group[lead] != group[at]:
+            entry = table.setdefault((int(group[lead]), int(group[at])), [0.0, 0.0])
+            for place, side in enumerate((source, target)):
+                entry[place] += 0.0 if side is None else max(float(side.alone_ms[at] - side.ms[at]), 0.0)
+    pairs = np.array(list(table), dtype=np.int64).reshape(-1, 2)
+    extra = np.array(list(table.values())).reshape(-1, 2)
+    return Fusions(pairs[:, 0], pairs[:, 1], extra[:, 0], extra[:, 1])

@@ -1,0 +1,159 @@
+"""Published measurements of the catalogue's models, found in constant time.
+
+The table (`catalog/evidence.json.gz`, made by `python -m data_collection.evidence`) is read on first use. Each row
+says how far it may be used: `answer` rows have every setting stated and answer a query of exactly that setting;
+`compare` rows may stand beside a prediction, their `note` says what is inferred or different (a whole generation is
+made of a prefill and many decoding steps); `show` rows lack a setting or use several chips. Unknown is None.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any
+
+from hetbench.catalog.chips import chip as chip_named
+from hetbench.catalog.models import model as model_named
+from hetbench.errors import ArtifactError, UnknownNameError
+from hetbench.schema import FAMILIES
+
+__all__ = ["FORMAT", "USES", "Row", "Setting", "find", "rows", "stacks"]
+
+FORMAT = 1
+USES = ("answer", "compare", "show")
+
+Setting = tuple[str, str, str, int | None, int | None, int | None, str]
+"""model, chip, precision, batch, seq_len, image_size, phase: all but the stack."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One published figure and its setting."""
+
+    model: str
+    family: str
+    """Of the chip: one of the five, or `other`."""
+    chip: str
+    precision: str | None
+    """As a query names it where it can; else as upstream does (int4, uint8)."""
+    batch: int | None
+    seq_len: int | None
+    """Tokens of the input; None also where the model takes no sequence."""
+    image_size: int | None
+    new_tokens: int | None
+    """Tokens generated, of a serving row that says so."""
+    phase: str
+    """inference, prefill, decode, or serving (whole requests: prefill, decode and perhaps queueing)."""
+    stack: str | None
+    """What ran it: eager, compiled, tensorrt, vllm, ... with `-amp` (autocast) and `-nhwc` where they hold."""
+    software: str | None
+    """As upstream states it, with versions."""
+    metric: str
+    """latency, throughput, energy, power, memory, or of serving time_to_first_token and time_per_token."""
+    value: float
+    unit: str
+    n_chips: int | None
+    """Chips behind the figure."""
+    stat: str
+    """mean, median, p90, p99 or unknown: of the repeats."""
+    match: str
+    """exact: this model; same-arch: the same network under another name."""
+    use: str
+    """answer, compare or show."""
+    ref: str
+    """repository@commit:path."""
+    note: str
+
+    @property
+    def setting(self) -> Setting:
+        """What a query fixes besides metric and stack."""
+        return (
+            self.model, self.chip, self.precision or "", self.batch, self.seq_len, self.image_size, self.phase,
+        )  # fmt: skip
+
+
+def rows(
+    *, model: str | None = None, device: str | None = None, metric: str | None = None, stack: str | None = None,
+    use: str | None = None,
+) -> tuple[Row, ...]:  # fmt: skip
+    """The rows that match all that is given, those that may answer first.
+
+    `model` takes any of a model's names; `device` a chip, an alias or a family, which here means all chips of it.
+    Raises `UnknownNameError`.
+
+    >>> found = rows(model="mistral-7b", device="nvidia-a100-sxm4-80gb", use="answer")
+    >>> found[0].phase, found[0].stack, found[0].batch, round(found[0].value, 1)
+    ('prefill', 'eager', 1, 63.3)
+    """
+    if use is not None and use not in USES:
+        raise UnknownNameError("use", use, USES)
+    wanted: dict[str, str] = {}
+    if model is not None:
+        wanted["model"] = model_named(model).name
+    if device in FAMILIES:
+        wanted["family"] = device
+    elif device is not None:
+        wanted["chip"] = chip_named(device).name
+    wanted |= {name: value for name, value in (("metric", metric), ("stack", stack), ("use", use)) if value is not None}
+    if not wanted:
+        return _table()
+    values = tuple(wanted.values())
+    read = attrgetter(*wanted)
+    return tuple(row for row in _table() if (read(row) if len(values) > 1 else (read(row),)) == values)
+
+
+def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:
+    """The `answer` rows of one complete setting; empty where nobody measured it.
+
+    >>> find(("mistral-7b", "nvidia-a100-sxm4-80gb", "fp16", 1, 512, None, "prefill"), "eager", "latency")[0].match
+    'exact'
+    """
+    return _index().get(setting, {}).get((stack, metric), ())
+
+
+def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:
+    """The `answer` rows of one setting by the stack that they were measured under.
+
+    >>> sorted(stacks(("resnet-50", "nvidia-t4", "fp16", 8, None, 224, "inference"), "latency"))
+    ['eager-amp', 'mxnet-amp', 'tensorflow-amp', 'tensorflow-xla-amp', 'triton-tensorrt']
+    """
+    return {stack: found for (stack, kind), found in _index().get(setting, {}).items() if kind == metric}
+
+
+@lru_cache(maxsize=1)
+def _table() -> tuple[Row, ...]:
+    """Every row, in the order of the file."""
+    path = files("hetbench") / "catalog" / "evidence.json.gz"
+    try:
+        data = json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise ArtifactError(f"evidence.json.gz cannot be read: {error}. Reinstall hetbench.") from None
+    if data.get("format") != FORMAT:
+        raise ArtifactError(f"evidence.json.gz has format {data.get('format')!r}; this hetbench reads {FORMAT}.")
+    columns = [_column(data["columns"][name]) for name in Row.__slots__]
+    return tuple(map(Row, *columns))
+
+
+def _column(packed: Mapping[str, Any]) -> Sequence[Any]:
+    """One value a row: as listed, or by code into the listed ones."""
+    values: Sequence[Any] = packed["values"]
+    if "codes" not in packed:
+        return values
+    return [None if code is None else values[code] for code in packed["codes"]]
+
+
+@lru_cache(maxsize=1)
+def _index() -> Mapping[Setting, Mapping[tuple[str, str], tuple[Row, ...]]]:
+    """The rows that may answer: setting -> (stack, metric) -> rows."""
+    index: dict[Setting, dict[tuple[str, str], tuple[Row, ...]]] = {}
+    for row in _table():
+        if row.use == "answer" and row.stack is not None:
+            cell = index.setdefault(row.setting, {})
+            cell[row.stack, row.metric] = (*cell.get((row.stack, row.metric), ()), row)
+    return MappingProxyType(index)

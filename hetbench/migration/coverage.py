@@ -1,0 +1,173 @@
+"""What of a model a chip's PyTorch back end runs, operator by operator, weighted by calls and by predicted time.
+
+Status and references come from the back end's registrations (`hetbench.catalog.support`). The time is that of the
+model's operators on the chip, each launched eagerly; where eager PyTorch calls several ATen operators for one of them,
+its time is shared out by calls. ATen operators that only prepare positions and masks have no predicted time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hetbench.answers import digits
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.support import SUPPORT, Support
+from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.graphs import coverage as graph_coverage
+from hetbench.graphs.model_graph import ModelGraph
+from hetbench.query.breakdown import Signature, rows, signature
+from hetbench.query.latency import PROTOCOL
+from hetbench.query.question import Question
+
+__all__ = ["CoverageReport", "CoveredOperator", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredOperator:
+    """One ATen operator of a model on one platform."""
+
+    support: Support
+    calls: int
+    """In one pass."""
+    serves: tuple[str, ...]
+    """Operator types of the graph that it is called for; empty: positions and masks only."""
+    ms: float | None
+    """Predicted time of its calls; None where none is predicted."""
+    time_share: float | None
+    """The same in percent of the model."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        known = self.support
+        return {
+            "operator": known.operator, "status": known.status, "via": list(known.via), "calls": self.calls,
+            "serves": list(self.serves), "ms": self.ms, "time_share": self.time_share, "refs": list(known.refs),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageReport:
+    """Coverage of a model on a chip; the operators that take the most time first."""
+
+    model: str
+    chip: str
+    platform: str
+    title: str
+    """Back end and version that the registrations are of."""
+    precision: str
+    precision_units: bool | None
+    """Whether the chip has units for the precision, None where its datasheet does not tell. The registrations of all
+    six back ends are of operators, and name no precision."""
+    phase: str
+    operators: tuple[CoveredOperator, ...]
+    notes: tuple[str, ...]
+
+    def shares(self) -> dict[str, float]:
+        """Percent of the calls in each status; they sum to 100."""
+        total = sum(each.calls for each in self.operators)
+        return {status: 100.0 * sum(each.calls for each in self.operators if each.support.status == status) / total
+                for status in SUPPORT}  # fmt: skip
+
+    def time_shares(self) -> dict[str, float] | None:
+        """Percent of the predicted time in each status; None where no time is predicted."""
+        if all(each.time_share is None for each in self.operators):
+            return None
+        return {status: sum(each.time_share or 0.0 for each in self.operators if each.support.status == status)
+                for status in SUPPORT}  # fmt: skip
+
+    @property
+    def share(self) -> float:
+        """Percent of the calls that are native or composite."""
+        covered = sum(each.calls for each in self.operators if each.support.covered)
+        return 100.0 * covered / sum(each.calls for each in self.operators)
+
+    @property
+    def time_share(self) -> float | None:
+        """Percent of the predicted time that is native or composite."""
+        if self.time_shares() is None:
+            return None
+        uncovered = sum(each.time_share or 0.0 for each in self.operators if not each.support.covered)
+        return 100.0 - uncovered
+
+    @property
+    def uncovered(self) -> tuple[CoveredOperator, ...]:
+        """The operators that fall back to the CPU, are absent or unknown."""
+        return tuple(each for each in self.operators if not each.support.covered)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self) -> list[str]:
+        """The readable form."""
+        time = "" if self.time_share is None else f", {digits(self.time_share)} % of the predicted time"
+        lines = [f"{self.model} on {self.chip}: {digits(self.share)} % of the eager calls covered{time} ({self.title})"]
+        width = max(len(each.support.operator) for each in self.operators)
+        for each in self.operators:
+            known = each.support
+            via = f", {'via' if known.covered else 'lacks'} {', '.join(known.via)}" if known.via else ""
+            time = "  time –  " if each.time_share is None else f"{each.time_share:6.1f} % "
+            lines.append(f"  {known.operator:<{width}} {each.calls:6,} calls {time} {known.status}{via}")
+        refs = dict.fromkeys(ref for each in self.operators for ref in each.support.refs)
+        return lines + [f"  note: {note}" for note in self.notes] + [f"  ref: {ref}" for ref in refs]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        names = ("model", "chip", "platform", "title", "precision", "precision_units", "phase", "share", "time_share")
+        return {name: getattr(self, name) for name in names} | {
+            "shares": self.shares(), "time_shares": self.time_shares(),
+            "operators": [each.to_dict() for each in self.operators], "notes": list(self.notes),
+        }  # fmt: skip
+
+
+def report(graph: ModelGraph, question: Question) -> CoverageReport:
+    """Coverage of one pass of a model at the setting of a question, which names a chip.
+
+    Raises `RefusedError` where no registrations are known for the chip.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs.model_graph import load
+    >>> found = report(load("resnet-50"), Question.build(load("resnet-50"), chip("cann"), {}))
+    >>> found.share, round(found.time_share), found.operators[0].support.operator
+    (100.0, 100, 'batch_norm')
+    """
+    chip = question.chip
+    if chip is None:
+        raise InvalidInputError("coverage is that of a chip: name one with target=.")
+    batch, seq_len, image_size, precision, phase = question.sizes
+    setting: dict[str, Any] = {"precision": precision, "phase": phase, "batch": batch, "seq_len": seq_len,
+                               "image_size": image_size}  # fmt: skip
+    known = graph_coverage.coverage(graph, chip, **setting)
+    each, note = _times(graph, question, chip)
+    ms: dict[str, float] = {}
+    serves: dict[str, dict[str, None]] = {}
+    for node, times, calls in graph.aten_calls(**setting):
+        took = each.get(signature(node.op, node.dtype, node.dims))
+        for name, number in calls.items():
+            serves.setdefault(name, {})[node.op] = None
+            if took is not None:
+                ms[name] = ms.get(name, 0.0) + took * times * number / sum(calls.values())
+    total = sum(ms.values())
+    operators = [
+        CoveredOperator(
+            support, known.calls[support.operator], tuple(serves.get(support.operator, ())), ms.get(support.operator),
+            100.0 * ms[support.operator] / total if support.operator in ms else None,
+        ) for support in known.operators
+    ]  # fmt: skip
+    operators.sort(key=lambda each: (-(each.ms or 0.0), -each.calls))
+    return CoverageReport(
+        graph.name, chip.name, known.platform, known.title, precision, chip.supports(precision), phase,
+        tuple(operators), (*question.notes, *note),
+    )  # fmt: skip
+
+
+def _times(graph: ModelGraph, question: Question, chip: Chip) -> tuple[Mapping[Signature, float], tuple[str, ...]]:
+    """ms of one eager run of each distinct operator, or why there is none."""
+    surrogate, table = question.surrogate, graph.operators(*question.sizes)
+    try:
+        parts = surrogate.parts(table, chip, PROTOCOL, "auto")
+    except RefusedError as why:
+        return {}, (f"no share of the time: {why}",)
+    ms = [float(value) for *_, bounds in parts for value in bounds[0]]
+    return {key: took / count for (key, count), took in zip(rows(table), ms, strict=True)}, ()

@@ -1,0 +1,141 @@
+"""Where to move a fleet of models: one row per chip that can run all of them, one call of each.
+
+Times and energies of the models are summed, and the slowest is named. A chip that is left out for one model is left
+out of the fleet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hetbench.answers import digits
+from hetbench.errors import InvalidInputError
+from hetbench.migration.ranking import OBJECTIVES, Candidate, Dropped, Migration, left_out, pareto
+
+__all__ = ["Fleet", "FleetChip", "fleet"]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetChip:
+    """One chip and all models."""
+
+    chip: str
+    family: str
+    score: float
+    """In the unit of the objective: ms or J of one call of each, or the sum of the models' samples per joule."""
+    total_ms: float
+    energy_j: float | None
+    """Sum; None where one is refused."""
+    worst: str
+    """The model of the largest latency."""
+    worst_ms: float
+    meets: float | None
+    """Share of the models whose latency meets the deadline, 0 to 1; None without one."""
+    expected: float | None
+    """Mean of their chances of meeting it."""
+    memory_share: float | None
+    """Percent of the memory that the largest takes; the models run one at a time."""
+    pareto: bool | None
+    """Of total latency, energy and memory share, as in `Candidate`."""
+    level: str
+    """The weakest evidence level of the latencies."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The chips that can run all models, best first: those on which more models meet the deadline before the others."""
+
+    models: tuple[str, ...]
+    objective: str
+    slo_ms: float | None
+    chips: tuple[FleetChip, ...]
+    dropped: tuple[Dropped, ...]
+    migrations: tuple[Migration, ...]
+    """Each model by itself."""
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def lines(self, limit: int | None = None) -> list[str]:
+        """The readable form, at most `limit` chips."""
+        deadline = "" if self.slo_ms is None else f", deadline {digits(self.slo_ms)} ms"
+        head = f"{len(self.models)} models by {self.objective}{deadline}: {len(self.chips)} chips run all of them"
+        lines = [f"{head}, {len(self.dropped)} left out"]
+        for place, each in enumerate(self.chips[:limit], start=1):
+            met = "" if each.meets is None else f", {100 * each.meets:.0f} % meet the deadline"
+            energy = "" if each.energy_j is None else f", {digits(each.energy_j)} J"
+            slowest = f"slowest {each.worst} {digits(each.worst_ms)} ms"
+            total = f"{digits(each.total_ms)} ms for one call of each, level {each.level}"
+            lines.append(f"{place:>4} {each.chip}: {total}, {slowest}{met}{energy}{' *' if each.pareto else ''}")
+        if limit is not None and len(self.chips) > limit:
+            lines.append(f"     and {len(self.chips) - limit} more")
+        return lines + left_out(self.dropped)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, each model's own ranking included."""
+        return {
+            "models": list(self.models), "objective": self.objective, "unit": OBJECTIVES[self.objective][0],
+            "slo_ms": self.slo_ms, "chips": [each.to_dict() for each in self.chips],
+            "dropped": [each.to_dict() for each in self.dropped],
+            "migrations": [each.to_dict() for each in self.migrations],
+        }  # fmt: skip
+
+
+def fleet(migrations: Sequence[Migration]) -> Fleet:
+    """The models' rankings as one; `InvalidInputError` where there is none.
+
+    >>> from hetbench import HetBench
+    >>> found = HetBench().migrate(["gpt2", "bert-base"], targets="cann", slo_ms=20)
+    >>> found.models, found.chips[0].total_ms > found.chips[0].worst_ms
+    (('gpt2', 'bert-base'), True)
+    """
+    if not migrations:
+        raise InvalidInputError("a fleet needs a model; none was given.")
+    first = migrations[0]
+    dropped: dict[str, Dropped] = {}
+    for each in migrations:
+        for lost in each.dropped:
+            dropped.setdefault(lost.chip, Dropped(lost.chip, lost.reason, f"{each.model}: {lost.why}"))
+    by_chip: dict[str, list[Candidate]] = {}
+    for each in migrations:
+        for candidate in each.candidates:
+            by_chip.setdefault(candidate.chip, []).append(candidate)
+    names = tuple(each.model for each in migrations)
+    whole = {chip: found for chip, found in by_chip.items() if chip not in dropped}
+    marks = pareto([_point(found) for found in whole.values()])
+    rows = [_row(found, names, first.slo_ms, mark) for found, mark in zip(whole.values(), marks, strict=True)]
+    sign = -1.0 if OBJECTIVES[first.objective][1] else 1.0
+    rows.sort(key=lambda row: (-(row.meets or 0.0), sign * row.score, row.chip))
+    return Fleet(names, first.objective, first.slo_ms, tuple(rows), tuple(dropped.values()), tuple(migrations))
+
+
+def _sums(found: Sequence[Candidate]) -> tuple[float, float | None, float | None]:
+    """Total ms, total J, largest memory share; None where one of them is not known."""
+    energies = [each.energy.value for each in found if each.energy is not None]
+    shares = [each.memory_share for each in found if each.memory_share is not None]
+    return (
+        sum(each.latency.value for each in found), sum(energies) if len(energies) == len(found) else None,
+        max(shares) if len(shares) == len(found) else None,
+    )  # fmt: skip
+
+
+def _point(found: Sequence[Candidate]) -> tuple[float, ...] | None:
+    ms, joules, share = _sums(found)
+    return None if joules is None or share is None else (ms, joules, share)
+
+
+def _row(found: Sequence[Candidate], names: Sequence[str], slo_ms: float | None, mark: bool | None) -> FleetChip:
+    ms, joules, share = _sums(found)
+    worst = max(range(len(found)), key=lambda place: found[place].latency.value)
+    met = None if slo_ms is None else sum(each.latency.value <= slo_ms for each in found) / len(found)
+    expected = None if slo_ms is None else sum(each.meets or 0.0 for each in found) / len(found)
+    return FleetChip(
+        found[0].chip, found[0].family, sum(each.score for each in found), ms, joules, names[worst],
+        found[worst].latency.value, met, expected, share, mark, max(str(each.latency.level) for each in found),
+    )  # fmt: skip

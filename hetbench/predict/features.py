@@ -1,0 +1,282 @@
+"""Rows to feature matrices: the only place where features are made, for training and for queries alike.
+
+The features are physics first: time at the peak, time at the memory bandwidth, the launch floor, tiles and
+waves over the compute units, footprint over the cache. `RATIO` columns hold no absolute property of a chip, so
+a model of them carries over to chips that were never measured; `ABSOLUTE` columns add what tells chips,
+precisions, protocols and libraries apart. Unknown facts become NaN, which trees treat as a value of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.catalog.chips import Chip
+from hetbench.operators import operator_type
+from hetbench.operators.attention import attended_pairs
+from hetbench.operators.conv import conv_out
+from hetbench.schema import STORAGE_BYTES
+
+if TYPE_CHECKING:
+    from hetbench.graphs.model_graph import OperatorGroup, OperatorTable
+
+__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts", "class_of", "features"]
+
+Array = NDArray[Any]
+CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
+_TILE_M, _TILE_N = np.array([256, 128, 64, 32]), np.array([128, 128, 64, 16])
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the features need to know of the chip and of how it was timed; scalars or arrays of shape [rows]."""
+
+    peak: Any
+    """FLOP/s of the matrix units at the operator's precision."""
+    vector_peak: Any
+    """FLOP/s of the ordinary units in fp32."""
+    bandwidth: Any
+    """Bytes per second of the device memory."""
+    compute_units: Any
+    l2_bytes: Any
+    """Largest on-chip cache, NaN when unknown."""
+    cache_bandwidth: Any
+    """Bytes per second of that cache: 32 bytes a clock and compute unit, or three times the memory's."""
+    floor_ms: Any
+    """What the smallest operator of the class takes on this chip under this protocol."""
+    itemsize: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A feature matrix [rows, columns] with the roofline it is relative to."""
+
+    ratio: Array
+    """Columns without any absolute chip property, float32 [rows, ratio columns]."""
+    absolute: Array
+    """Columns with them, float32 [rows, absolute columns]."""
+    roofline_ms: Array
+    """max(time at the peak, time at the bandwidth), float64 [rows]; the launch floor is not in it."""
+    floor_ms: Array
+    """The launch floor, [rows] or one number."""
+    base_ms: Array
+    """Roofline with the cache, plus the floor: the surrogates predict log(latency / base)."""
+
+
+# where a chip's peak at a precision is not stated, the nearest precision whose units run it
+_PEAK_FROM = {
+    "fp64": ("fp64", "fp32"), "fp32": ("fp32", "tf32", "fp16", "bf16"), "tf32": ("tf32", "fp32", "fp16", "bf16"),
+    "fp16": ("fp16", "bf16", "fp32"), "bf16": ("bf16", "fp16", "fp32"), "fp8": ("fp8", "int8", "bf16", "fp16", "fp32"),
+    "int8": ("int8", "fp8", "fp16", "bf16", "fp32"),
+}  # fmt: skip
+
+
+def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
+    """The facts of one chip for operators of one dtype; unknown facts are NaN.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.005).peak
+    312000000000000.0
+    """
+    peaks = (chip.peak_flops(name) for name in _PEAK_FROM.get(dtype, _PEAK_FROM["fp32"]))
+    peak = next((value for value in peaks if value), np.nan)
+    caches = [size for size in (chip.l2_mb, chip.llc_mb) if size]
+    bandwidth = chip.bandwidth or np.nan
+    cache_bandwidth = max(32e6 * (chip.compute_units or 0) * (chip.boost_mhz or 0), 3 * bandwidth)
+    return Facts(
+        peak, chip.vector_flops or np.nan, bandwidth, chip.compute_units or np.nan,
+        max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],
+    )
+
+
+def class_of(op: str, dims: Mapping[str, Any]) -> str:
+    """The surrogate class of an operator; attention splits into prefill and decode by `q_len`.
+
+    >>> class_of("Attention", {"q_len": 1}), class_of("Linear", {})
+    ('decode', 'gemm')
+    """
+    cost_class = operator_type(op).cost_class
+    if cost_class != "attention":
+        return cost_class
+    return "decode" if int(np.max(dims["q_len"])) == 1 else "prefill"
+
+
+def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
+    """The groups of a table by surrogate class; attention is parted into decode and prefill rows.
+
+    >>> from hetbench.graphs.model_graph import load
+    >>> sorted(by_class(load("gpt2").operators(1, 8)))
+    ['gemm', 'prefill', 'vector']
+    """
+    found: dict[str, list[OperatorGroup]] = {}
+    for group in table.groups:
+        kind = operator_type(group.op).cost_class
+        if kind == "attention":
+            single = group.dims["q_len"] == 1
+            for cls, rows in (("decode", single), ("prefill", ~single)):
+                if rows.any():
+                    dims = {name: value[rows] for name, value in group.dims.items()}
+                    found.setdefault(cls, []).append(replace(group, dims=dims, count=group.count[rows]))
+        elif kind != "free":
+            found.setdefault(kind, []).append(group)
+    return found
+
+
+def canonical(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
+    """Dims of one operator type in the terms that its whole class shares, with its flops and bytes; each [rows].
+
+    >>> sorted(canonical("Linear", {"m": 8, "n": 4, "k": 2}, 2))
+    ['b', 'bytes', 'flops', 'k', 'm', 'n']
+    """
+    kind = operator_type(op)
+    full = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in {**kind.optional, **dims}.items()}
+    rows = max(len(value) for value in full.values())
+    full = {name: _spread(value, rows) for name, value in full.items()}
+    shared = _CANONICAL[kind.cost_class](op, full)
+    work, traffic = kind.flops(full), kind.bytes_moved(full, itemsize)
+    both = {"flops": np.asarray(work, dtype=np.float64), "bytes": np.asarray(traffic, dtype=np.float64)}
+    return {**shared, **{name: _spread(value, rows) for name, value in both.items()}}
+
+
+def _spread(value: Array, rows: int) -> Array:
+    """The value as [rows]; `broadcast_to` only where it is not that already, since it costs more than it looks."""
+    return value if value.shape == (rows,) else np.broadcast_to(value, rows)
+
+
+def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
+    """Features of operators of one class from their canonical dims; every entry of `facts` broadcasts to [rows]."""
+    flops, moved = shared["flops"], shared["bytes"]
+    compute_ms = 1e3 * flops / (facts.vector_peak if cls == "vector" else facts.peak)
+    memory_ms = 1e3 * moved / facts.bandwidth
+    roofline_ms = np.fmax(compute_ms, memory_ms)  # an unknown peak leaves the memory bound
+    # timed again and again, what fits the cache stays there: all of it up to 0.7 of the size, none from 1.5 on
+    hit = np.nan_to_num(np.clip((1.5 - moved / facts.l2_bytes) / 0.8, 0.0, 1.0))
+    cached_ms = memory_ms * (1 - hit) + 1e3 * moved * hit / facts.cache_bandwidth
+    bound_ms = np.fmax(compute_ms, cached_ms)
+    logs = [
+        compute_ms, memory_ms, cached_ms, bound_ms, facts.floor_ms, moved, facts.l2_bytes, facts.peak, facts.bandwidth,
+        facts.compute_units, flops,
+    ]
+    compute, memory, cached, bound, floor, size, cache, peak, bandwidth, units, work = _log(_stack(logs, len(flops)).T)
+    common = [compute - cached, compute - memory, bound - floor, size - cache, facts.itemsize]
+    absolute = [peak, bandwidth, units, cache, floor, work, size, bound, compute, memory]
+    shape = _SHAPE[cls](shared, facts.compute_units)
+    return Features(
+        _stack(common + shape, len(flops)).astype(np.float32), np.stack(absolute, axis=1).astype(np.float32),
+        roofline_ms, facts.floor_ms, bound_ms + facts.floor_ms,
+    )
+
+
+def _stack(columns: list[Any], rows: int) -> Array:
+    out = np.empty((rows, len(columns)), dtype=np.float64)
+    for index, column in enumerate(columns):
+        out[:, index] = column
+    return out
+
+
+def _log(value: Any) -> Array:
+    """log2, at least -40 so that operators without arithmetic stay finite; NaN (unknown) stays NaN."""
+    return np.log2(np.maximum(np.asarray(value, dtype=np.float64), 2.0**-40))
+
+
+def _alignment(value: Array) -> Array:
+    """Largest power of two, up to 256, that divides the value, as an exponent 0..8."""
+    return np.log2(np.minimum(value & -value, 256))
+
+
+def _tiles(batch: Any, m: Array, n: Array, units: Any) -> list[Array]:
+    """Per tile size: log2 of waves over the compute units, fill of the last wave, fill of the edge tiles."""
+    blocks_m, blocks_n = -(-m[:, None] // _TILE_M), -(-n[:, None] // _TILE_N)  # [rows, tiles]
+    waves = np.asarray(batch)[:, None] * blocks_m * blocks_n / (units[:, None] if np.ndim(units) else units)
+    fill = (m[:, None] / (blocks_m * _TILE_M)) * (n[:, None] / (blocks_n * _TILE_N))
+    return [*_log(waves).T, *(waves / np.ceil(waves)).T, *fill.T]
+
+
+def _logs(*values: Any) -> list[Array]:
+    """log2 of several columns in one call."""
+    rows = max(np.size(value) for value in values)
+    return list(_log(_stack(list(values), rows).T))
+
+
+def _gemm_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
+    return {"b": d["b"] if "b" in d else np.ones_like(d["m"]), "m": d["m"], "n": d["n"], "k": d["k"]}
+
+
+def _gemm(d: Mapping[str, Array], units: Any) -> list[Any]:
+    m, n, k, batch = d["m"], d["n"], d["k"], d["b"]
+    return [
+        *_logs(m, n, k, batch, batch * m * n / units), _alignment(m), _alignment(n), _alignment(k),
+        *_tiles(batch, m, n, units),
+    ]
+
+
+def _attention_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
+    return {**d, "pairs": attended_pairs(d["q_len"], d["kv_len"], d["causal"], d["window"])}
+
+
+def _attention(d: Mapping[str, Array], units: Any) -> list[Any]:
+    batch, q, kv, heads, kv_heads, pairs = (d[k] for k in ("batch", "q_len", "kv_len", "heads", "kv_heads", "pairs"))
+    blocks = batch * heads * -(-q // 128) / units, batch * heads * -(-q // 64) / units
+    split = batch * kv_heads * -(-kv // 512) / units  # waves of a split-KV decode kernel
+    return [
+        *_logs(batch, q, kv, heads, kv_heads, d["head_dim"], np.maximum(d["window"], 0.5), heads / kv_heads, kv / q,
+               batch * kv_heads / units, batch * kv_heads * kv / units, *blocks, split,
+               pairs / q * np.ceil(blocks[0]), pairs / q * np.ceil(blocks[1])),
+        d["causal"], pairs / (q * kv), _alignment(kv), *(w / np.ceil(w) for w in (*blocks, split)),
+    ]  # fmt: skip
+
+
+def _conv_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
+    if op == "Conv1d":
+        one = np.ones_like(d["n"])
+        out_w = conv_out(d["l"], d["k"], d["stride"], d["pad"])
+        return {**d, "h": one, "w": d["l"], "kh": one, "kw": d["k"], "out_h": one, "out_w": out_w}
+    out_h = conv_out(d["h"], d["kh"], d["stride"], d["pad"])
+    return {**d, "out_h": out_h, "out_w": conv_out(d["w"], d["kw"], d["stride"], d["pad"])}
+
+
+def _conv(d: Mapping[str, Array], units: Any) -> list[Any]:
+    out_h, out_w, groups, channels, out_channels = d["out_h"], d["out_w"], d["groups"], d["c"], d["oc"]
+    per_group = channels // groups
+    m, n, k = d["n"] * out_h * out_w, out_channels // groups, per_group * d["kh"] * d["kw"]  # as a matrix product
+    winograd = (d["kh"] == 3) & (d["kw"] == 3) & (d["stride"] == 1) & (groups == 1)
+    reread = d["kh"] * d["kw"] / np.square(d["stride"])  # how often a direct kernel reads each input
+    return [
+        *_logs(d["n"], channels, d["h"], d["w"], out_channels, groups, per_group, m, n, k, out_h * out_w, reread,
+               m * out_channels / units, n * k, m / n),
+        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, winograd, _alignment(channels),
+        _alignment(out_channels), _alignment(d["w"]), _alignment(d["n"]), out_h % 4, out_w % 4,
+        (out_channels - channels) / (out_channels + channels), *_tiles(groups, m, n, units),
+    ]  # fmt: skip
+
+
+def _vector_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
+    """[rows, cols] of what the operator walks over; elementwise operators are one row."""
+    kind = operator_type(op)
+    if "rows" in d:
+        rows, cols = d["rows"], d["cols"]
+    elif "tokens" in d:
+        rows, cols = d["tokens"], d["dim"] if "dim" in d else (d["heads"] + d["kv_heads"]) * d["head_dim"]
+    elif "numel" in d:
+        rows, cols = np.ones_like(d["numel"]), d["numel"]
+    else:
+        rows, cols = d["n"] * d["c"], d["h"] * d["w"]
+    numel = rows * cols
+    return {"rows": rows, "cols": cols, "touched": kind.bytes_moved(d, 1) / numel, "work": kind.flops(d) / numel}
+
+
+def _vector(d: Mapping[str, Array], units: Any) -> list[Any]:
+    rows, cols = d["rows"], d["cols"]
+    waves = rows / units
+    return [
+        *_logs(rows * cols, rows, cols, rows * cols / units, waves), _alignment(cols), _alignment(rows * cols),
+        d["touched"], d["work"], rows > 1, np.where(rows > 1, waves / np.ceil(waves), 1.0), cols % 4 == 0,
+    ]
+
+
+_CANONICAL = {"gemm": _gemm_dims, "attention": _attention_dims, "conv": _conv_dims, "vector": _vector_dims}
+_SHAPE = {"gemm": _gemm, "prefill": _attention, "decode": _attention, "conv": _conv, "vector": _vector}

@@ -1,0 +1,185 @@
+"""A model's operators as one matrix, and that matrix as one row: what the whole-model surrogate reads.
+
+Unlike `features`, which serves one class of operators at a time, every operator gets the same columns here, so that
+one network sees all of a model and learns what a sum of separately timed operators cannot show: fusion, overlap,
+layout changes and what a framework adds. A generation is several calls (a prefill and decoding steps), each of which
+counts as often as it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.catalog.chips import Chip
+from hetbench.predict.features import by_class, canonical, chip_facts
+from hetbench.schema import STORAGE_BYTES
+
+if TYPE_CHECKING:
+    from hetbench.graphs.model_graph import OperatorTable
+
+__all__ = ["COLUMNS", "SUMMARY", "Composition", "composition", "summaries"]
+
+Array = NDArray[Any]
+_CLASSES = ("conv", "gemm", "attention", "vector")
+COLUMNS = (
+    "flops", "bytes", "intensity", "rows", "cols", "inner", "groups", "taps", "stride", "special", "aligned_cols",
+    "aligned_inner", "spatial", "touched", "work", "itemsize", *_CLASSES,
+    "compute_over_memory", "base", "bytes_over_cache", "waves", "wave_fill",
+)  # fmt: skip
+"""Sizes are log2; the last five relate them to the chip, none is an absolute fact of one."""
+_AT = {name: index for index, name in enumerate(COLUMNS)}
+_GROUPS = (
+    "Linear", "BMM", "Attention", "norm", "BatchNorm2d", "Softmax", "Add", "Mul", "ReLU", "activation", "copy", "pool",
+    "other", "dense conv", "pointwise conv", "grouped conv", "depthwise conv",
+)  # fmt: skip
+_GROUP_OF = {
+    "Linear": 0, "BMM": 1, "MatMul": 1, "Attention": 2, "LayerNorm": 3, "RMSNorm": 3, "GroupNorm": 3,
+    "BatchNorm2d": 4, "Softmax": 5, "Add": 6, "Mul": 7, "ReLU": 8, "ReLU6": 8, "GELU": 9, "SiLU": 9, "Sigmoid": 9,
+    "Tanh": 9, "Concat": 10, "Copy": 10, "MaxPool2d": 11, "AvgPool2d": 11, "AdaptiveAvgPool2d": 11,
+}  # fmt: skip
+_MEANS = ("rows", "cols", "inner", "groups", "taps", "aligned_cols", "aligned_inner", "spatial",
+          "compute_over_memory", "bytes_over_cache", "wave_fill")  # fmt: skip
+SUMMARY = (
+    "base", *(f"{kind} of {name}" for name in _GROUPS for kind in ("share", "launches")), "flops", "bytes",
+    "intensity", "launches", "base a launch", *(f"mean {name}" for name in _MEANS), "memory-bound share",
+)  # fmt: skip
+_TILE = 128
+_USUAL_UNITS, _USUAL_CACHE = 64, 8e6  # of chips that state none
+_LEAST, _MOST = -20.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """The operators of the calls that one latency is of, on one chip."""
+
+    matrix: NDArray[np.float32]
+    """[rows, COLUMNS], one row a distinct operator."""
+    operators: tuple[str, ...]
+    """Type of each row."""
+    count: NDArray[np.float64]
+    """How often it runs."""
+    base_ms: NDArray[np.float64]
+    """max(time at the peak, time at the bandwidth) of one run."""
+    compute_ms: float
+    """Time at the peak of all of them: nothing true is faster."""
+
+    def sums(self) -> NDArray[np.float64]:
+        """What `summary` is made of and adds up over pieces of a network, [sums]."""
+        x, base = self.matrix.astype(np.float64), self.base_ms * self.count
+        group = np.array([_GROUP_OF.get(name, 12) for name in self.operators])
+        conv = x[:, _AT["conv"]] > 0
+        group[conv] = 13 + np.select(
+            [x[conv, _AT["special"]] > 0, x[conv, _AT["groups"]] > 0, x[conv, _AT["taps"]] == 0], [3, 2, 1], 0
+        )
+        return np.concatenate((
+            [self.compute_ms, base.sum(), self.count.sum(), base @ (x[:, _AT["compute_over_memory"]] < 0)],
+            *([np.exp2(x[:, _AT[name]]) @ self.count] for name in ("flops", "bytes")),
+            [base @ x[:, _AT[name]] for name in _MEANS],
+            np.bincount(group, base, len(_GROUPS)), np.bincount(group, self.count, len(_GROUPS)),
+        ))  # fmt: skip
+
+    def summary(self) -> NDArray[np.float32]:
+        """One row of `SUMMARY` columns."""
+        row: NDArray[np.float32] = summaries(self.sums()[None])[0]
+        return row
+
+
+def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Rows of `SUMMARY` columns from rows of `Composition.sums`, [rows, sums]."""
+    _, total, launches, bound, flops, moved = sums[:, :6].T
+    means, rest = sums[:, 6 : 6 + len(_MEANS)] / total[:, None], sums[:, 6 + len(_MEANS) :]
+    shares, counts = rest[:, : len(_GROUPS)] / total[:, None], np.log2(1 + rest[:, len(_GROUPS) :])
+    columns = np.column_stack((
+        np.log2(total), np.stack((shares, counts), axis=2).reshape(len(sums), -1), np.log2(flops + 1), np.log2(moved),
+        np.log2(flops / moved + 1e-3), np.log2(launches), np.log2(total / launches), means, bound / total,
+    ))  # fmt: skip
+    return np.asarray(columns, dtype=np.float32)
+
+
+def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Composition:
+    """Every operator of the calls, each a table and how often it runs.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs.model_graph import load
+    >>> made = composition([(1.0, load("resnet-50").operators(8, precision="fp16"))], chip("cuda"))
+    >>> made.matrix.shape == (len(made.count), len(COLUMNS))
+    True
+    """
+    blocks = [_block(cls, groups, chip, times) for times, table in calls for cls, groups in by_class(table).items()]
+    matrix, count, base, compute = (np.concatenate([block[i] for block in blocks]) for i in range(4))
+    operators = tuple(name for block in blocks for name in block[4])
+    matrix = np.clip(np.nan_to_num(matrix, posinf=_MOST, neginf=_LEAST), _LEAST, _MOST).astype(np.float32)
+    return Composition(matrix, operators, count, base, float(compute @ count))
+
+
+def _block(cls: str, groups: Sequence[Any], chip: Chip, times: float) -> tuple[Array, Array, Array, Array, list[str]]:
+    """Matrix, counts, base ms, compute ms and types of the operators of one class."""
+    shared = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+    names = [name for name in shared[0] if all(name in each for each in shared)]
+    d = {name: np.concatenate([each[name] for each in shared]) for name in names}
+    sizes = [len(g.count) for g in groups]
+    facts = [chip_facts(chip, g.dtype, 0.0) for g in groups]
+    peak = np.repeat([f.vector_peak if cls == "vector" else f.peak for f in facts], sizes)
+    itemsize = np.repeat([float(f.itemsize) for f in facts], sizes)
+    flops, moved = d["flops"], d["bytes"]
+    compute, memory = np.nan_to_num(1e3 * flops / peak), 1e3 * moved / facts[0].bandwidth
+    base = np.maximum(compute, memory)
+    kind = "attention" if cls in ("prefill", "decode") else cls
+    rows, cols, inner, batches, taps, stride, special, spatial, touched, work = _SHAPES[kind](d)
+    tiles = np.maximum(np.ceil(rows / _TILE), 1) * np.maximum(np.ceil(cols / _TILE), 1)
+    waves = tiles * (batches if kind == "conv" else 1) / np.nan_to_num(facts[0].compute_units, nan=_USUAL_UNITS)
+    cache = np.nan_to_num(facts[0].l2_bytes, nan=_USUAL_CACHE)
+    columns = [
+        _log2(flops), _log2(moved), _log2(flops) - _log2(moved),
+        *map(_log2, (rows, cols, inner, batches, taps, stride)), special,
+        _aligned(cols), _aligned(inner), _log2(spatial), touched / 4, np.minimum(work, 64) / 16, itemsize,
+        *(np.float64(kind == name) for name in _CLASSES),
+        np.log2(np.maximum(compute, 1e-9) / np.maximum(memory, 1e-9)), np.log2(np.maximum(base, 1e-6)),
+        np.log2(np.maximum(moved, 1.0) / cache), np.log2(waves), waves / np.ceil(waves),
+    ]  # fmt: skip
+    matrix = np.empty((len(flops), len(COLUMNS)))
+    for index, column in enumerate(columns):
+        matrix[:, index] = column
+    counts = times * np.concatenate([g.count for g in groups])
+    return matrix, counts, base, compute, [g.op for g, size in zip(groups, sizes, strict=True) for _ in range(size)]
+
+
+def _log2(value: Any) -> Array:
+    out: Array = np.log2(np.maximum(np.asarray(value, dtype=np.float64), 2.0**-10))
+    return out
+
+
+def _aligned(value: Any) -> Array:
+    """Largest power of two up to 64 that divides a size, as 0..1."""
+    whole = np.maximum(np.asarray(value).astype(np.int64), 1)
+    out: Array = np.log2(np.minimum(whole & -whole, 64)) / 6
+    return out
+
+
+# rows, cols, inner, groups, taps, stride, special (depthwise or windowed), spatial, touched and work of each class
+def _gemm(d: Any) -> tuple[Any, ...]:
+    return d["b"] * d["m"], d["n"], d["k"], d["b"], 1, 1, 0, 1, 0, 0
+
+
+def _conv(d: Any) -> tuple[Any, ...]:
+    groups, taps, positions = d["groups"], d["kh"] * d["kw"], d["out_h"] * d["out_w"]
+    depthwise = (groups == d["c"]) & (groups > 1)
+    return (d["n"] * positions, d["oc"] // groups, d["c"] // groups * taps, groups, taps, d["stride"], depthwise,
+            positions, 0, 0)  # fmt: skip
+
+
+def _attention(d: Any) -> tuple[Any, ...]:
+    rows = d["batch"] * d["heads"] * d["q_len"]
+    return rows, d["head_dim"], d["kv_len"], d["heads"] / d["kv_heads"], 1, 1, d["window"] > 0, d["q_len"], 0, 0
+
+
+def _vector(d: Any) -> tuple[Any, ...]:
+    return d["rows"], d["cols"], 1, 1, 1, 1, 0, 1, d["touched"], d["work"]
+
+
+_SHAPES = {"gemm": _gemm, "conv": _conv, "attention": _attention, "vector": _vector}

@@ -1,0 +1,243 @@
+"""Board power from utilisation, and the energy of a pass as power x time.
+
+    watts = TDP x factor x (floor + (1 - floor) x (1 - exp(-(a x compute + b x memory))))
+
+`compute` and `memory` are the shares of the chip's peak FLOP/s and of its bandwidth that a pass reaches; `floor` is
+what a chip under load draws while it computes and moves next to nothing. Three numbers, fitted on board watts of seven
+chips by `python -m surrogates.power`, and a factor for each of those chips. The band of a level comes from chips left
+out of the fit (D), or from rows left out of it on the chip itself (B: operators measured there, C: whole models only).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.artifacts import sets
+from hetbench.catalog.chips import Chip
+from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
+from hetbench.predict.features import chip_facts
+from hetbench.schema import STORAGE_BYTES
+
+__all__ = [
+    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
+]  # fmt: skip
+
+FORMAT = sets.FORMATS["power.json"]
+HIGHEST = 1.05
+"""No board draws more of its TDP for long: of 542 thousand measured operators none exceeds 1.03."""
+
+
+class Estimate(NamedTuple):
+    """Watts or joules, the interval, and what they rest on."""
+
+    value: float
+    lower: float
+    upper: float
+    level: str
+    """B, C or D, as of a predicted latency."""
+    support: int
+    """Rows with measured watts of this chip."""
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What runs, and for how long; the bounds of a predicted latency widen the estimate."""
+
+    flops: float
+    moved_bytes: float
+    latency_ms: float
+    lower_ms: float | None = None
+    upper_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """The fitted numbers; `share` takes numbers or arrays of shape [rows]."""
+
+    floor: float
+    compute: float
+    memory: float
+    lowest: float
+    """Least share of its TDP that a chip under load was seen to draw."""
+
+    def share(self, compute: Any, memory: Any, factor: float = 1.0) -> NDArray[np.float64]:
+        """Share of the TDP at these utilisations; above 1 (data that stay in a cache) they count as 1.
+
+        >>> law = Law(0.35, 3.4, 0.8, 0.15)
+        >>> float(law.share(0.0, 0.0)), float(law.share(0.8, 0.1).round(2))
+        (0.35, 0.96)
+        """
+        load = self.compute * np.clip(compute, 0, 1) + self.memory * np.clip(memory, 0, 1)
+        drawn = factor * (self.floor + (1 - self.floor) * -np.expm1(-load))
+        return np.asarray(np.clip(drawn, self.lowest, 1.0), dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerSurrogate:
+    """`power.json` as read."""
+
+    id: str
+    law: Law
+    chips: Mapping[str, tuple[str, float, int]]
+    """Chips with measured watts -> level, factor, rows."""
+    families: tuple[str, ...]
+    bands: Mapping[str, tuple[float, float]]
+    """Level -> quantiles of log(measured / predicted)."""
+    interval_level: float
+
+
+@lru_cache(maxsize=4)
+def load(folder: Path | None = None) -> PowerSurrogate:
+    """The surrogate of a folder, by default the one shipped with hetbench.
+
+    Raises `ArtifactError` where its file is missing or of another format.
+
+    >>> bool(load().law.share(0.5, 0.5) > load().law.share(0.1, 0.1))
+    True
+    """
+    path = (folder or sets.EMBEDDED) / "power.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"power.json cannot be read: {error}. Run `python -m surrogates.power`.") from None
+    if data.get("format") != FORMAT:
+        raise ArtifactError(f"power.json has format {data.get('format')!r}; this hetbench reads {FORMAT}.")
+    return PowerSurrogate(
+        data["id"], Law(**data["law"]),
+        {name: (entry["level"], entry["factor"], entry["rows"]) for name, entry in data["chips"].items()},
+        tuple(data["families"]), {level: (low, high) for level, (low, high) in data["bands"].items()},
+        data["interval_level"],
+    )  # fmt: skip
+
+
+def utilisation(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str) -> tuple[Any, Any]:
+    """Achieved over peak compute and over bandwidth; NaN where the chip states neither peak nor bandwidth.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> utilisation(312e9, 0.0, 2.0, chip("nvidia-a100-sxm4-80gb"), "fp16")
+    (0.5, 0.0)
+    """
+    facts = chip_facts(chip, precision, 0.0)
+    seconds = latency_ms / 1e3
+    return flops / seconds / facts.peak, moved_bytes / seconds / facts.bandwidth
+
+
+def watts(
+    flops: float, moved_bytes: float, latency_ms: float, chip: Chip, precision: str, *,
+    between_ms: tuple[float, float] | None = None, surrogate: PowerSurrogate | None = None,
+) -> Estimate:  # fmt: skip
+    """Mean board watts of a pass of so many flops and bytes in so many milliseconds.
+
+    `between_ms` is the interval of a predicted latency. Raises `RefusedError` for a chip that states no TDP, peak or
+    bandwidth.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> busy = watts(156e9, 0.5e9, 1.0, chip("nvidia-a100-sxm4-80gb"), "fp16")
+    >>> idle = watts(1e9, 0.5e9, 100.0, chip("nvidia-a100-sxm4-80gb"), "fp16")
+    >>> idle.value < busy.value <= 400, busy.level
+    (True, 'D')
+    """
+    return _estimate(Pass(flops, moved_bytes, latency_ms, *(between_ms or ())), chip, precision, _at_watts, surrogate)
+
+
+def joules(
+    flops: float, moved_bytes: float, latency_ms: float, chip: Chip, precision: str, *,
+    between_ms: tuple[float, float] | None = None, surrogate: PowerSurrogate | None = None,
+) -> Estimate:  # fmt: skip
+    """Energy of one pass: watts x seconds. A longer pass draws fewer watts, so that the interval is less than the
+    product of both intervals.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> case = 156e9, 0.5e9, 2.0, chip("nvidia-h200-sxm-141gb"), "fp16"
+    >>> round(joules(*case).value / watts(*case).value, 9)
+    0.002
+    """
+    return _estimate(Pass(flops, moved_bytes, latency_ms, *(between_ms or ())), chip, precision, _at_joules, surrogate)
+
+
+def _at_watts(drawn: float, latency_ms: float) -> float:
+    return drawn
+
+
+def _at_joules(drawn: float, latency_ms: float) -> float:
+    return drawn * latency_ms / 1e3
+
+
+def drawn(
+    flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str, surrogate: PowerSurrogate | None = None
+) -> NDArray[np.float64]:
+    """Watts of many passes at once, without intervals; arrays of one shape.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> float(drawn(156e9, 0.5e9, 1.0, chip("cuda"), "fp16")) == watts(156e9, 0.5e9, 1.0, chip("cuda"), "fp16").value
+    True
+    """
+    tdp = _tdp(Pass(0.0, 0.0, 1.0), chip, precision)
+    surrogate = surrogate or load()
+    _, factor, _ = surrogate.chips.get(chip.name, ("D", 1.0, 0))
+    out: NDArray[np.float64] = tdp * surrogate.law.share(
+        *utilisation(flops, moved_bytes, latency_ms, chip, precision), factor
+    )
+    return out
+
+
+def _estimate(
+    work: Pass, chip: Chip, precision: str, of: Callable[[float, float], float], surrogate: PowerSurrogate | None
+) -> Estimate:
+    """Value and interval of a quantity `of` (watts, latency): band of the level and latency bounds in quadrature."""
+    tdp = _tdp(work, chip, precision)
+    surrogate = surrogate or load()
+    level, factor, support = surrogate.chips.get(chip.name, ("D", 1.0, 0))
+    low, high = surrogate.bands[level]
+
+    def at(latency_ms: float) -> float:
+        reached = utilisation(work.flops, work.moved_bytes, latency_ms, chip, precision)
+        return of(tdp * float(surrogate.law.share(*reached, factor)), latency_ms)
+
+    value = at(work.latency_ms)
+    ends = [math.log(at(ms) / value) for ms in (work.lower_ms, work.upper_ms) if ms]
+    lower = value * math.exp(-math.hypot(low, min(ends, default=0.0)))
+    upper = value * math.exp(math.hypot(high, max(ends, default=0.0)))
+    least = of(tdp * surrogate.law.lowest, work.lower_ms or work.latency_ms)
+    most = of(tdp * HIGHEST, work.upper_ms or work.latency_ms)
+    return Estimate(value, max(lower, least), min(upper, most), level, support, _note(surrogate, chip, level, support))
+
+
+def _tdp(work: Pass, chip: Chip, precision: str) -> float:
+    """The chip's TDP, everything checked that the estimate divides by."""
+    if precision not in STORAGE_BYTES:
+        raise InvalidInputError(f"precision {precision!r} is unknown. Known: {', '.join(STORAGE_BYTES)}.")
+    if not work.latency_ms > 0 or work.flops < 0 or work.moved_bytes < 0:
+        raise InvalidInputError(
+            f"a pass takes time and no negative work; given: {work.latency_ms!r} ms, {work.flops!r} flops, "
+            f"{work.moved_bytes!r} bytes."
+        )
+    if chip.tdp_w is None:
+        raise RefusedError(
+            f"power is predicted as a share of the TDP, and the facts of {chip.name} state none. "
+            f"`api.add_chip` takes a datasheet with tdp_w."
+        )
+    facts = chip_facts(chip, precision, 0.0)
+    if math.isnan(facts.peak) or math.isnan(facts.bandwidth):
+        raise RefusedError(f"power follows from utilisation, and the facts of {chip.name} lack a peak or a bandwidth.")
+    return float(chip.tdp_w)
+
+
+def _note(surrogate: PowerSurrogate, chip: Chip, level: str, support: int) -> str:
+    if support:
+        only = "" if level == "B" else ", all of whole models"
+        return f"board power of the chip, host left out; {support:,} rows of {chip.name} carry measured watts{only}"
+    others = f"the law of {len(surrogate.chips)} chips of {', '.join(surrogate.families)}"
+    if chip.family in surrogate.families:
+        return f"board power of the chip, host left out; no measured watts of {chip.name}: {others}"
+    return f"board power of the chip, host left out; no board watts of any {chip.family} chip: {others}, unchecked here"

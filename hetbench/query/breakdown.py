@@ -1,0 +1,95 @@
+"""What a model's latency is made of, operator by operator: the split of the surrogate that answers the question.
+
+The surrogate of whole models gives every operator its learned part and each call an overhead; a sum over eager
+launches gives every operator its own time and no overhead. Parts are in ms as predicted: whoever explains an answer
+scales them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hetbench.catalog.chips import Chip
+from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.predict import models
+from hetbench.predict.features import by_class
+from hetbench.predict.model_features import composition
+from hetbench.query.latency import PROTOCOL, WHOLE, settled, taught
+from hetbench.query.question import Question
+
+__all__ = ["Signature", "Split", "rows", "signature", "split"]
+
+Signature = tuple[str, str, tuple[tuple[str, int], ...]]
+"""Type, dtype and dims of an operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The parts of one call, in ms."""
+
+    call_ms: float
+    """What the call costs before any operator runs."""
+    each: Mapping[Signature, float]
+    """One run of each distinct operator that runs something."""
+
+
+def signature(op: str, dtype: str, dims: Mapping[str, int]) -> Signature:
+    """The key of an operator, dims in order of their names.
+
+    >>> signature("Linear", "fp16", {"m": 1, "k": 2, "n": 3})
+    ('Linear', 'fp16', (('k', 2), ('m', 1), ('n', 3)))
+    """
+    return op, dtype, tuple(sorted(dims.items()))
+
+
+def rows(table: OperatorTable) -> Iterator[tuple[Signature, int]]:
+    """Every operator that runs something and how often, in the order in which the surrogates see them.
+
+    >>> from hetbench.graphs.model_graph import load
+    >>> next(rows(load("gpt2").operators(1, 8)))[0][0]
+    'Add'
+    """
+    for groups in by_class(table).values():
+        for group in groups:
+            for index, count in enumerate(group.count.tolist()):
+                yield signature(group.op, group.dtype, {k: int(v[index]) for k, v in group.dims.items()}), count
+
+
+def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "auto") -> Split:
+    """The parts of the predicted latency of a question.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs.model_graph import load
+    >>> graph, where = load("gpt2"), chip("cann")
+    >>> found = split(Question.build(graph, where, {}), where, graph)
+    >>> found.call_ms, len(found.each)
+    (0.0, 11)
+    """
+    table, question = graph.operators(*question.sizes), settled(question, chip, predictor)
+    stack = taught(question, chip) if predictor in WHOLE else None
+    if stack is None:
+        surrogate = question.surrogate
+        parts = surrogate.parts(table, chip, PROTOCOL, predictor)
+        call_ms, ms = 0.0, np.concatenate([bounds[0] for *_, bounds in parts])
+    else:
+        call_ms, ms = _learned(question, chip, table, stack)
+    each: dict[Signature, float] = {}
+    for (key, count), total in zip(rows(table), ms.tolist(), strict=True):
+        each[key] = total / count
+    return Split(call_ms, each)
+
+
+def _learned(question: Question, chip: Chip, table: OperatorTable, stack: str) -> tuple[float, Any]:
+    """ms of the call's overhead, and of each row times its count [rows], as the whole-model surrogate has them."""
+    surrogate = question.whole
+    group = surrogate.group(models.group_of(chip.family, question.phase))
+    labels = group.label(chip.name, stack, question.precision)
+    made, batch = composition([(1.0, table)], chip), question.batch or 1
+    value = float(np.exp(group.predict(made, batch, labels)[0]))
+    found = group.learned(made, batch, labels)
+    operators = np.mean([parts / np.exp(total) for total, parts in found], axis=0)  # [rows], of the learned total
+    return value * max(1.0 - float(operators.sum()), 0.0), value * operators

@@ -1,0 +1,41 @@
+"""The spaces by name: each module of the package lists its own in `SPACES`, and is loaded when a space is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from hetbench import plugins
+from hetbench.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from hetbench.spaces._space import Space
+
+__all__ = ["space", "spaces"]
+
+
+@lru_cache(maxsize=1)
+def spaces() -> Mapping[str, Space]:
+    """Every space by its name; read-only.
+
+    >>> list(spaces())
+    ['deploy', 'resnet', 'gpt-s', 'gpt-m', 'gpt-l', 'bert', 'vit']
+    """
+    package = import_module(__package__)
+    modules = (plugins.load(package, name) for name in plugins.names(package))
+    return MappingProxyType({each.name: each for module in modules for each in getattr(module, "SPACES", ())})
+
+
+def space(name: str) -> Space:
+    """The space called `name`; `UnknownNameError` with the nearest name otherwise.
+
+    >>> space("gpt-m").title
+    'GPT, medium (HW-GPT-Bench)'
+    """
+    try:
+        return spaces()[name]
+    except (KeyError, TypeError):
+        raise UnknownNameError("space", str(name), spaces()) from None
