@@ -27,10 +27,10 @@ from hetbench.operators import operator_type
 from hetbench.predict.features import class_of
 from hetbench.predict.heads import OWN_EFFECTS
 from hetbench.predict.operators import FLOOR_QUANTILE, FORMAT, OperatorSurrogate
-from surrogates.dataset import Effects, Matrix, matrix, with_roofline
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest
 from surrogates.intervals import band
+from surrogates.operators.dataset import Effects, Matrix, matrix, with_roofline
 
 LEAST_ROWS = 100
 """A class with fewer rows is left to the other surrogates."""

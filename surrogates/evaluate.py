@@ -1,6 +1,6 @@
 """Scores of predictions against measurements: the exported artefact through hetbench, never the model in memory.
 
-`python -m surrogates.evaluate` writes the page of all of them, see `surrogates.report`.
+`python -m surrogates.publish.report` writes the page of all of them.
 """
 
 from __future__ import annotations
@@ -71,9 +71,3 @@ def coverage(frame: pd.DataFrame) -> dict[str, Any]:
 
 def _percent(share: float) -> float:
     return round(100 * float(share), 1)
-
-
-if __name__ == "__main__":
-    from surrogates.report import main
-
-    main()

@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from surrogates.whole_rows import OWN
+from surrogates.whole.rows import OWN
 
 Step = tuple[str, list[str]]
 
@@ -31,18 +31,18 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
     built = [] if fetch is None else [("data_collection.sources", ["build", "--out", str(corpus), *fetch])]
     return [
         *built,
-        ("data_collection.model_rows", ["--corpus", str(corpus), "--out", rows[1]]),
+        ("data_collection.tables.model_rows", ["--corpus", str(corpus), "--out", rows[1]]),
         ("surrogates.train", ["--corpus", str(corpus), *operators]),
-        ("surrogates.rgat_train", operators),
+        ("surrogates.rgat", operators),
         *(("surrogates.add", [path]) for path in own),
         ("surrogates.whole", [*rows, *models]),
-        ("surrogates.transfer", models),
-        ("surrogates.sums", rows),
-        *(("surrogates.end_to_end", [path]) for path in own),
+        ("surrogates.whole.transfer", models),
+        ("surrogates.whole.sums", rows),
+        *(("surrogates.whole.end_to_end", [path]) for path in own),
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
-        ("surrogates.memory", []),
-        ("surrogates.knowledge_graph", ["--corpus", str(corpus)]),
-        ("surrogates.report", []),
+        ("surrogates.whole.memory", []),
+        ("surrogates.knowledge", ["--corpus", str(corpus)]),
+        ("surrogates.publish.report", []),
     ]
 
 

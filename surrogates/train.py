@@ -24,14 +24,15 @@ import pandas as pd
 from hetbench.catalog.chips import chips
 from hetbench.predict.heads import CELL_KEYS, ENOUGH_ROWS
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
-from surrogates import add, card, holdout
+from surrogates import add
 from surrogates.corpus import cited, load
-from surrogates.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline
 from surrogates.evaluate import served
 from surrogates.intervals import INTERVAL_LEVEL, band, calibration_half
-from surrogates.splits import TEST, TUNE, die, shape_fold
-from surrogates.tabular import (
-    Budget,
+from surrogates.operators import card, holdout
+from surrogates.operators.dataset import Effects, Matrix, cell_labels, complete, floors, matrix, with_roofline
+from surrogates.operators.tabular import (
+    BUDGETS,
+    RATIO_BUDGETS,
     FullHead,
     discard,
     fit_full,
@@ -40,16 +41,8 @@ from surrogates.tabular import (
     ratio_columns,
     sample,
 )  # fmt: skip
+from surrogates.splits import TEST, TUNE, die, shape_fold
 
-BUDGETS = {
-    "gemm": Budget(900_000, 400, 8, 0.2, epochs=24),
-    "prefill": Budget(450_000, 400, 8, 0.2, epochs=30),
-    "decode": Budget(450_000, 400, 8, 0.2, epochs=30),
-    "conv": Budget(300_000, 400, 8, 0.2, epochs=50),
-    "vector": Budget(200_000, 400, 8, 0.2, epochs=40),
-}
-# chosen on NeuSight's training chips alone, one left out each
-RATIO_BUDGETS = (Budget(100_000, 400, 8, 0.1), Budget(100_000, 300, 8, 0.05, columns=0.3))
 _BIAS_ROWS = 10.0  # a bias of this many rows counts half
 
 

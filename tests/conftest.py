@@ -35,7 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The set in the package, published to a folder under the name lab."""
-    from surrogates.publish import to_folder
+    from surrogates.publish.publish import to_folder
 
     folder = tmp_path_factory.mktemp("published") / "set"
     to_folder(EMBEDDED, folder, "lab")

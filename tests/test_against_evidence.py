@@ -11,7 +11,7 @@ pytest.importorskip("scipy")
 
 from hetbench.catalog import evidence  # noqa: E402
 from hetbench.predict import operators  # noqa: E402
-from surrogates import against_evidence  # noqa: E402
+from surrogates.whole import against_evidence  # noqa: E402
 
 T4 = ("resnet-50", "nvidia-t4", "fp32", 8, None, 224, "inference")
 PREFILL = ("mistral-7b", "nvidia-a100-sxm4-80gb", "fp16", 2, 512, None, "prefill")

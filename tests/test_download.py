@@ -26,7 +26,7 @@ from hetbench.artifacts.download import download
 from hetbench.artifacts.remote import remote
 from hetbench.artifacts.sets import Manifest
 from hetbench.errors import ArtifactError, InvalidInputError
-from surrogates.publish import to_archive
+from surrogates.publish.publish import to_archive
 from tests.web import Site, serving
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from data_collection import evidence as packing
-from data_collection import evidence_rules
+from data_collection.tables import evidence as packing
+from data_collection.tables import evidence_rules
 from hetbench import HetBench, RefusedError, UnknownNameError, chips, metrics, models
 from hetbench.catalog import evidence
 from hetbench.schema import PHASES, PRECISIONS

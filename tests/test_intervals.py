@@ -8,8 +8,9 @@ np = pytest.importorskip("numpy")
 pd = pytest.importorskip("pandas")
 pytest.importorskip("autogluon.tabular")
 
-from surrogates import holdout, intervals  # noqa: E402
+from surrogates import intervals  # noqa: E402
 from surrogates.corpus import DIMS  # noqa: E402
+from surrogates.operators import holdout  # noqa: E402
 
 
 def _rows(n: int, spread: float, group: str) -> pd.DataFrame:

@@ -44,7 +44,7 @@ UPSTREAMS = {"neusight": ["sitar-lab/NeuSight@6945927"], "candle_910b3": ["candl
 
 
 def _built() -> dict[str, np.ndarray]:
-    from surrogates.knowledge_graph import build
+    from surrogates.knowledge.build import build
 
     cells = pd.DataFrame(CELLS, columns=["dtype", "k", "m", "n", "chip", "dataset"])
     timed = pd.DataFrame(TIMED, columns=["chip", "latency_ms", "ref", "licence"])
@@ -105,7 +105,7 @@ def _staged() -> Any:
 
 
 def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
-    from surrogates.knowledge_graph import cells, timed_rows
+    from surrogates.knowledge.build import cells, timed_rows
 
     ((op, table),) = cells(_staged())
     assert (op, list(table.chip), list(table.latency_ms)) == ("Attention", ["huawei-ascend-910-unspecified"], [0.2])
@@ -116,7 +116,7 @@ def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
 
 def test_the_full_graph_has_every_clean_row_as_an_edge(tmp_path: Path):
     pytest.importorskip("pyarrow")
-    from surrogates.knowledge_full import write_full
+    from surrogates.knowledge.full import write_full
 
     cells = pd.DataFrame(CELLS, columns=["dtype", "k", "m", "n", "chip", "dataset"])
     timing = {"latency_ms": 0.5, "protocol": "event", "library": "", "layout": "", "repeats": 1}

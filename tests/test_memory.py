@@ -6,7 +6,7 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 
-from surrogates import memory  # noqa: E402
+from surrogates.whole import memory  # noqa: E402
 
 
 @pytest.fixture(scope="module")

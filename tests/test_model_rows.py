@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from data_collection import model_rows, model_rules
+from data_collection.tables import model_rows, model_rules
 from hetbench import chips
 
 HEADER = {

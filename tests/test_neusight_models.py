@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from hetbench.errors import UnknownNameError
-from surrogates import neusight_models as models
+from surrogates.peers import neusight_models as models
 
 CASE = {"chip": "nvidia-t4", "model": "gpt2_large", "mode": "inf", "batch": 1, "seq_len": 8}
 GRAPH = (

@@ -127,7 +127,7 @@ def test_a_model_pass_takes_its_graph_and_a_latency():
 def test_the_fit_recovers_the_law_that_made_the_rows():
     pd = pytest.importorskip("pandas")
     pytest.importorskip("scipy")
-    from surrogates.power import fit
+    from surrogates.power.train import fit
 
     made = Law(0.3, 3.0, 0.8, 0.1)
     compute, memory = (side.ravel() for side in np.meshgrid(np.linspace(0, 0.8, 9), np.linspace(0, 0.9, 9)))
@@ -141,7 +141,7 @@ def test_the_fit_recovers_the_law_that_made_the_rows():
 
 def test_the_band_gives_every_chip_the_same_say():
     pd = pytest.importorskip("pandas")
-    from surrogates.power import band
+    from surrogates.power.train import band
 
     calm = pd.DataFrame({"source": "s", "chip": "many", "fraction": 0.5, "surrogate": 0.5}, index=range(900))
     wild = calm.head(100).assign(chip="few", fraction=1.0)

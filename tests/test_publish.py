@@ -17,8 +17,8 @@ import pytest
 from hetbench.artifacts import sets
 from hetbench.artifacts.sets import EMBEDDED, Manifest
 from hetbench.errors import ArtifactError, InvalidInputError
-from surrogates.publish import to_archive, to_folder
-from surrogates.report import tables
+from surrogates.publish.publish import to_archive, to_folder
+from surrogates.publish.report import tables
 from tests.web import Hub, serving
 
 ASK = ("query", "resnet-50", "--source", "cuda", "--target", "cann", "--batch", "6", "--json")

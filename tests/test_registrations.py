@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data_collection.aten_composites import CALLERS, PARTS
 from data_collection.sources import registrations as source
+from data_collection.sources.aten_composites import CALLERS, PARTS
 from hetbench.catalog import support
 
 CSV = """platform,aten_op,support,ref

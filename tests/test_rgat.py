@@ -15,22 +15,22 @@ from hetbench.predict.features import CLASSES
 from hetbench.predict.rgat import Rgat as Served
 from hetbench.predict.rgat import load
 from hetbench.schema import PRECISIONS, PROTOCOLS
-from surrogates import rgat_data
-from surrogates.conditioning import Rows, posterior
-from surrogates.rgat import COORDINATES, RelationalAttention, Rgat
-from surrogates.rgat_data import Moments, Table
-from surrogates.rgat_fit import Effort, fit, outputs
-from surrogates.rgat_train import exported
+from surrogates.rgat import data
+from surrogates.rgat.conditioning import Rows, posterior
+from surrogates.rgat.data import Moments, Table
+from surrogates.rgat.fit import Effort, fit, outputs
+from surrogates.rgat.network import COORDINATES, RelationalAttention, Rgat
+from surrogates.rgat.train import exported
 
-NAMES = rgat_data.node_names()
-GRAPH = rgat_data.graph(NAMES)
+NAMES = data.node_names()
+GRAPH = data.graph(NAMES)
 
 
 def made_up_table(rows: int, chips: int, seed: int = 0) -> Table:
     """Rows whose target is a smooth function of the first feature and an offset of the chip."""
     random = np.random.default_rng(seed)
     chip = random.integers(0, chips, rows)
-    columns = np.zeros((rows, rgat_data.COLUMNS), dtype=np.float32)
+    columns = np.zeros((rows, data.COLUMNS), dtype=np.float32)
     columns[:, :3] = random.normal(size=(rows, 3))
     target = np.sin(2 * columns[:, 0]) + 0.5 * (chip - chips / 2)
     frame = pd.DataFrame({"chip": [f"chip {index}" for index in chip], "cls": 0})
@@ -63,7 +63,7 @@ def test_renumbering_the_nodes_renumbers_the_vectors_and_changes_nothing_else():
 
 
 def test_the_graph_knows_which_types_a_family_runs_and_a_model_contains():
-    relation = {name: index for index, name in enumerate(rgat_data.RELATIONS)}
+    relation = {name: index for index, name in enumerate(data.RELATIONS)}
     edges = set(zip(GRAPH.edges[0].tolist(), GRAPH.edges[1].tolist(), GRAPH.relation.tolist(), strict=True))
     assert (NAMES["family:cuda"], NAMES["type:Linear"], relation["supports"]) in edges
     assert (NAMES["model:resnet-50"], NAMES["type:Conv2d"], relation["contains"]) in edges
@@ -74,7 +74,7 @@ def test_the_export_answers_as_the_network_does():
     torch.manual_seed(0)
     network = Rgat(GRAPH, len(CLASSES), len(PRECISIONS), len(PROTOCOLS)).eval()
     table = made_up_table(50, 2)
-    moments = Moments(*(np.full((len(CLASSES), rgat_data.COLUMNS), v, dtype=np.float32) for v in (0, 1)))
+    moments = Moments(*(np.full((len(CLASSES), data.COLUMNS), v, dtype=np.float32) for v in (0, 1)))
     arrays = exported(network, GRAPH, NAMES, moments)
     types = [name.removeprefix("type:") for name in NAMES if name.startswith("type:")]
     spec = {"format": 1, "id": "test", "types": types, "layers": 3}

@@ -15,10 +15,12 @@ from hetbench import HetBench  # noqa: E402
 from hetbench.operators import operator_type  # noqa: E402
 from hetbench.predict import operators  # noqa: E402
 from hetbench.predict.heads import median_of_three, plain_roofline  # noqa: E402
-from surrogates import corpus, holdout, neusight, splits  # noqa: E402
-from surrogates.dataset import Effects, cell_labels, complete, floors, matrix, with_roofline  # noqa: E402
+from surrogates import corpus, splits  # noqa: E402
 from surrogates.evaluate import coverage, score, served  # noqa: E402
-from surrogates.tabular import Budget, fit_full, fit_ratio, full_columns, sample  # noqa: E402
+from surrogates.operators import holdout  # noqa: E402
+from surrogates.operators.dataset import Effects, cell_labels, complete, floors, matrix, with_roofline  # noqa: E402
+from surrogates.operators.tabular import Budget, fit_full, fit_ratio, full_columns, sample  # noqa: E402
+from surrogates.peers import neusight  # noqa: E402
 
 ROWS = Path(__file__).parent / "data" / "operator_rows.json"
 

@@ -115,7 +115,7 @@ def test_upstream_names_resolve_and_near_ones_do_not(api: HetBench):
 def test_the_exported_network_answers_as_torch_does():
     torch = pytest.importorskip("torch")
     pytest.importorskip("autogluon.tabular")
-    from surrogates.whole_net import _exported, _network
+    from surrogates.whole.network import _exported, _network
 
     torch.manual_seed(0)
     net = _network(len(COLUMNS) + 1, 9, np.array([3, 4]), 16)

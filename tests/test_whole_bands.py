@@ -7,7 +7,7 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 stats = pytest.importorskip("scipy.stats")
-bands = pytest.importorskip("surrogates.whole_bands")
+bands = pytest.importorskip("surrogates.whole.bands")
 
 
 def dies(**log_ratios):

@@ -11,8 +11,9 @@ pytest.importorskip("torch")
 pytest.importorskip("catboost")
 pd = pytest.importorskip("pandas")
 
-from surrogates import whole, whole_rows  # noqa: E402
-from surrogates.whole_net import Size  # noqa: E402
+from surrogates.whole import rows as whole_rows  # noqa: E402
+from surrogates.whole import train  # noqa: E402
+from surrogates.whole.network import Size  # noqa: E402
 
 OWN = Path(__file__).parents[1] / whole_rows.OWN / "amd-epyc-zen4-2vcpu-kvm.parquet"
 
@@ -39,9 +40,9 @@ def test_own_passes_join_the_published_rows(rows):
 
 
 def test_models_left_out_are_predicted_by_a_fit_of_the_others(rows):
-    found = whole.held_out(rows["pass-oneapi"], rows["pass-oneapi"].frame.graph, Size(8, 3, 16), 2)
+    found = train.held_out(rows["pass-oneapi"], rows["pass-oneapi"].frame.graph, Size(8, 3, 16), 2)
     assert len(found) == len(rows["pass-oneapi"])
-    for method in whole.METHODS[1:]:
+    for method in train.METHODS[1:]:
         assert (found[method] > 0).all()
         assert np.isfinite(found[method]).all()
     assert np.median(np.abs(found.trees / found.ms - 1)) < 1

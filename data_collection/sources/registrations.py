@@ -6,7 +6,7 @@ Reads operator_registrations.csv, and native_functions.yaml of the installed PyT
 says which operators are structured, so that their functional and in-place forms run the registered out form. DIR is
 a checkout of intel/torch-xpu-ops at 8fbe66e74, the last commit that lists its registrations: the CSV has only the
 operators that Intel GPUs hand to the CPU. Composite operators are resolved into what they call
-(`data_collection.aten_composites`); where that is not known the operator is unknown, never supported.
+(`data_collection.sources.aten_composites`); where that is not known the operator is unknown, never supported.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from data_collection.aten_composites import CALLERS, PARTS
+from data_collection.sources.aten_composites import CALLERS, PARTS
 from hetbench.catalog.support import COVERED, FORMAT, SUPPORT, TABLE
 
 TORCH = "2.13.0"

@@ -1,7 +1,7 @@
 """Published measurements of the catalogue's models, found in constant time.
 
-The table (`catalog/evidence.json.gz`, made by `python -m data_collection.evidence`) is read on first use. Each row
-says how far it may be used: `answer` rows have every setting stated and answer a query of exactly that setting;
+The table (`catalog/evidence.json.gz`, made by `python -m data_collection.tables.evidence`) is read on first use. Each
+row says how far it may be used: `answer` rows have every setting stated and answer a query of exactly that setting;
 `compare` rows may stand beside a prediction, their `note` says what is inferred or different (a whole generation is
 made of a prefill and many decoding steps); `show` rows lack a setting or use several chips. Unknown is None.
 """

@@ -1,6 +1,6 @@
 """The model-operator-hardware knowledge graph (MOH-KG): what was measured where, and how operators hang together.
 
-`catalog/knowledge.npz` (made by `python -m surrogates.knowledge_graph`) holds the catalogue's operator instances at
+`catalog/knowledge.npz` (made by `python -m surrogates.knowledge`) holds the catalogue's operator instances at
 the models' default settings with their measured latencies, and of all other measured operators one for every cell of
 a log2 grid and chip, with the chips that measured it. Chips, models and whole-model figures are read from the
 catalogue itself. Nothing is drawn at random. Nodes are named `chip:nvidia-l4`, `family:cuda`, `type:Linear`,

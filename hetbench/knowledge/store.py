@@ -74,7 +74,7 @@ class Store:
         if self.meta.get("format") != FORMAT:
             raise ArtifactError(
                 f"knowledge.npz has format {self.meta.get('format')!r}; this hetbench reads {FORMAT}. "
-                "Run: python -m surrogates.knowledge_graph"
+                "Run: python -m surrogates.knowledge"
             )
         self._blocks: dict[str, tuple[Block, ...]] = {}
         self._features: dict[str, tuple[Ints, NDArray[np.float64]]] = {}

@@ -1,7 +1,7 @@
 """Intervals at another confidence, and that of a sum over operators taken for a whole pass.
 
 A pass is not its operators timed alone: caches are cold, the host lags, the allocator works. What whole passes took
-over the sums predicted for them, on dies never seen, is a table of sums.json (`python -m surrogates.sums`).
+over the sums predicted for them, on dies never seen, is a table of sums.json (`python -m surrogates.whole.sums`).
 """
 
 from __future__ import annotations

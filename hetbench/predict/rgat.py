@@ -1,6 +1,6 @@
 """The `rgat` surrogate at query time: cached vectors of operator types, and a decoder of plain arrays.
 
-Training (`surrogates.rgat_train`) runs relational attention over the knowledge graph and stores what it gives to every
+Training (`surrogates.rgat`) runs relational attention over the knowledge graph and stores what it gives to every
 operator type. The decoder adds an operator's physics features and returns the mean, the noise and the kernel
 coordinates of log(latency / base); `hetbench.predict.conditioning` turns the last two and observed operators into
 corrections.
@@ -102,5 +102,5 @@ def load(folder: Path | None = None) -> Rgat:
         with np.load(path / "rgat.npz", allow_pickle=False) as stored:
             return Rgat(spec, {name: stored[name] for name in stored.files})
     except (OSError, ValueError, KeyError) as error:
-        why = f"{path} holds no RGAT that can be read: {error}. Run: python -m surrogates.rgat_train"
+        why = f"{path} holds no RGAT that can be read: {error}. Run: python -m surrogates.rgat"
         raise ArtifactError(why) from None

@@ -1,8 +1,8 @@
 """How far a figure measured on one chip corrects the prediction for another: exponents learned from held-out models.
 
-`catalog/surrogates/transfer.json` (made by `python -m surrogates.transfer`) holds, for each pair of families, the share
-of log(measured / predicted) on the source that shows up on the target too. Inside a family it is a good part; across
-families next to nothing, since another vendor's kernels, not the network, make most of what a prediction misses.
+`catalog/surrogates/transfer.json` (made by `python -m surrogates.whole.transfer`) holds, for each pair of families, the
+share of log(measured / predicted) on the source that shows up on the target too. Inside a family it is a good part;
+across families next to nothing, since another vendor's kernels, not the network, make most of what a prediction misses.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _table(folder: Path) -> dict[str, Any]:
     try:
         table = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path.name} cannot be read: {error}. Run: python -m surrogates.transfer") from None
+        raise ArtifactError(f"{path.name} cannot be read: {error}. Run: python -m surrogates.whole.transfer") from None
     if table.get("format") != FORMAT:
         raise ArtifactError(f"{path.name} has format {table.get('format')!r}; this hetbench reads {FORMAT}.")
     return dict(table)

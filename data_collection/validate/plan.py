@@ -1,0 +1,260 @@
+"""python -m data_collection.validate.plan [MODEL ...] [--out DIR]
+
+Applies the plans of `hetbench.plans.advise` for this CPU for real, and sets the predicted speed-up beside the measured
+one: bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against
+all, int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only
+quiet rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
+
+    python -m data_collection.validate.plan bert-tiny --rounds 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_collection.backends import Backend, picked
+from data_collection.profile.changes import ChangedWorker
+from data_collection.profile.environment import describe
+from data_collection.profile.session import Policy, Session
+from data_collection.profile.stacks import missing
+from data_collection.profile.tasks import Grid, Task, model_tasks
+from data_collection.profile.timing import Budget
+from data_collection.tune.trials import Figure, figure
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.models import model
+from hetbench.errors import RefusedError, exit_code
+from hetbench.graphs.model_graph import load
+from hetbench.plans.actions import MODEL, Option
+from hetbench.plans.effects import effects
+from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.search import beam
+from hetbench.query.question import Question
+from hetbench.query.solve import solve
+
+__all__ = ["MODELS", "Checked", "Variant", "main", "report", "variants"]
+
+MODELS = ("bert-tiny", "distilbert-base", "gpt2", "mobilenet-v2", "resnet-50")
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run a model other than plainly."""
+
+    name: str
+    setting: Mapping[str, Any]
+    """Fields of the task that differ."""
+    change: str | None = None
+    """A name of `data_collection.profile.changes.CHANGES`."""
+    options: tuple[Option, ...] = ()
+    """What it is in a plan; empty: nothing that hetbench predicts."""
+    inverse: bool = False
+    """Whether it undoes the option, which the plain run has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Predicted beside measured."""
+
+    model: str
+    variant: str
+    predicted: float | None
+    """Speed-up over the plain run; None where it is masked."""
+    why: str
+    """The reason where it is masked."""
+    status: str
+    measured: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    """What the 95 % intervals of the two medians allow together."""
+    plain_ms: float | None = None
+    predicted_ms: float | None = None
+    """Of the plain run."""
+
+
+_SINGLE = (
+    Variant("bf16 weights", {"precision": "bf16"}, None, (Option("precision", MODEL, "bf16"),)),
+    Variant("bf16 autocast", {}, "autocast", (Option("precision", MODEL, "bf16"),)),
+    Variant("torch.compile", {"stack": "compiled"}, None, (Option("graph-optimisation", MODEL),)),
+    Variant("channels last", {"layout": "channels_last"}, None, (Option("layout", "Conv2d"),)),
+    Variant("three attention operators", {}, "eager-attention", (Option("flash-attention", MODEL),), True),
+    Variant("one thread", {"threads": 1}),
+    Variant("int8 weights of Linear", {}, "int8", (Option("precision", "Linear", "int8"),)),
+)
+
+
+def variants(name: str, plans: Plans) -> list[Variant]:
+    """The single variants that the model takes, and the best plan as far as it can be applied here."""
+    groups, image = plans.groups, model(name).image_size is not None
+    found = [
+        each for each in _SINGLE
+        if (image or "layout" not in each.setting) and ("Attention" in groups or each.change != "eager-attention")
+        and ("Linear" in groups or each.change != "int8")
+    ]  # fmt: skip
+    plan = _applicable(beam(plans.limited(lambda each: _setting(each) is not None, "cannot be applied here")).plan)
+    setting = {key: value for each in plan for key, value in (_setting(each) or {}).items()}
+    return [*found, Variant("the plan", setting, None, tuple(sorted(plan)))] if plan else found
+
+
+def _setting(option: Option) -> dict[str, Any] | None:
+    """The fields of a task that an option sets; None for one that PyTorch has no switch for."""
+    match option:
+        case Option("precision", "model", "bf16" | "fp16"):
+            return {"precision": option.choice}
+        case Option("graph-optimisation"):
+            return {} if missing("compiled") else {"stack": "compiled"}
+        case Option("layout"):
+            return {"layout": "channels_last"}
+    return None
+
+
+def _applicable(plan: Chosen) -> Chosen:
+    return frozenset(each for each in plan if _setting(each))
+
+
+def predicted(plans: Plans, variant: Variant) -> tuple[float | None, str]:
+    """Speed-up of a variant, or why there is none."""
+    start, chosen = plans(frozenset()), frozenset(variant.options)
+    if not chosen:
+        return None, "not an action of a plan"
+    for each in chosen - set(plans.options):
+        same = [mask for mask in plans.masked if mask.option.action == each.action
+                and mask.option.choice in ("", each.choice) and mask.option.group in (MODEL, each.group)]  # fmt: skip
+        return None, same[0].reason if same else f"{each} is not an option here"
+    problem = plans.problem(chosen)
+    if problem:
+        return None, problem
+    ratio = start / plans(chosen)
+    return (1 / ratio if variant.inverse else ratio), ""
+
+
+class Checker:
+    """Measures the variants of models on this machine in turns with the plain run."""
+
+    def __init__(self, session: Session, worker: ChangedWorker, protocol: str, rounds: int) -> None:
+        self.session, self.worker, self.protocol, self.rounds = session, worker, protocol, rounds
+
+    def check(self, name: str, plans: Plans) -> list[Checked]:
+        """One row for each variant."""
+        return [self._one(name, plans, each) for each in variants(name, plans)]
+
+    def _one(self, name: str, plans: Plans, variant: Variant) -> Checked:
+        ratio, why = predicted(plans, variant)
+        made = Checked(name, variant.name, ratio, why, "ok", predicted_ms=plans(frozenset()))
+        task = plain(name, self.protocol)
+        repeats: tuple[list[float], list[float]] = ([], [])
+        for _ in range(self.rounds):
+            runs = ((task, None), (replace(task, **variant.setting), variant.change))
+            for kept, (each, change) in zip(repeats, runs, strict=True):
+                self.worker.change = change
+                row = self.session.measure(each, "validate-plan")
+                if row.status != "ok":
+                    made = replace(made, status=f"{row.status}: {row.reason}")
+                    continue
+                kept += row.raw_ms or ()
+        before, after = (figure(kept) if kept else None for kept in repeats)
+        if before is None or after is None:
+            return made
+        return replace(made, **_speedup(before, after))
+
+
+def cpu(what: str) -> Backend:
+    """The CPU of this machine; `what` is validated on one."""
+    device = picked("oneapi")
+    if device.device != "cpu":
+        raise RefusedError(f"{what} validated on a CPU; this machine's oneapi device is an accelerator.")
+    return device
+
+
+def plain(name: str, protocol: str) -> Task:
+    """A model as it is, fp32 and eager on all threads."""
+    tasks, refused = model_tasks([name], Grid(threads=[os.cpu_count()], protocol=protocol))
+    if refused:
+        raise RefusedError(refused[0])
+    return tasks[0]
+
+
+def _speedup(before: Figure, after: Figure) -> dict[str, float]:
+    return {"measured": before.median / after.median, "lower": before.lower / after.upper,
+            "upper": before.upper / after.lower, "plain_ms": before.median}  # fmt: skip
+
+
+def _plans(name: str, chip: Chip) -> Plans:
+    graph = load(name)
+    question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
+    return effects(graph, question, solve(question, graph, "latency"))
+
+
+def report(rows: Sequence[Checked], chip: str, software: str) -> str:
+    """The comparison as Markdown."""
+    both = [row for row in rows if row.predicted is not None and row.measured is not None]
+    lines = [f"# Plans applied on {chip}", "", f"{software}; speed-ups over fp32, eager, all threads.", "",
+             "| model | variant | predicted | measured | 95 % | plain ms, predicted / measured | note |",
+             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    for row in rows:
+        known = "–" if row.predicted is None else f"{row.predicted:.2f}"
+        seen = "–" if row.measured is None else f"{row.measured:.2f}"
+        within = "–" if row.lower is None else f"{row.lower:.2f} .. {row.upper:.2f}"
+        plain = "–" if row.plain_ms is None else f"{row.predicted_ms:.3g} / {row.plain_ms:.3g}"
+        note = row.why if row.status == "ok" else row.status
+        lines.append(f"| {row.model} | {row.variant} | {known} | {seen} | {within} | {plain} | {note} |")
+    if both:
+        errors = sorted(abs(math.log(row.predicted / row.measured)) for row in both)  # type: ignore[operator]
+        same = sum((row.predicted > 1) == (row.measured > 1) for row in both)  # type: ignore[operator]
+        lines += ["", f"{len(both)} predicted and measured: {same} agree on faster or slower; median error of the "
+                      f"speed-up {math.exp(errors[len(errors) // 2]) - 1:.0%}."]  # fmt: skip
+    return "\n".join([*lines, ""])
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Measure, write, and say; 1 where a variant could not be measured."""
+    device = cpu("plans are")
+    environment = describe(device, chosen.chip)
+    budget = Budget(min_seconds=min(0.05, chosen.seconds), max_seconds=chosen.seconds)
+    policy = Policy(budget=budget, timeout_s=chosen.timeout, patience_s=chosen.patience)
+    worker = ChangedWorker.on(device, environment.chip)
+    say = partial(print, flush=True)
+    session = Session(environment, worker, store=None, policy=policy, say=say)
+    checker, rows = Checker(session, worker, device.protocols[0], chosen.rounds), list[Checked]()
+    try:
+        for name in chosen.models:
+            for row in checker.check(model(name).name, _plans(name, environment.chip)):
+                say(f"{row.model}, {row.variant}: predicted {row.predicted}, measured {row.measured} ({row.status})")
+                rows.append(row)
+    finally:
+        worker.close()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    (chosen.out / "plan.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    text = report(rows, environment.chip.name, environment.base_software)
+    (chosen.out / "plan.md").write_text(text)
+    print(text)
+    return int(any(row.measured is None for row in rows))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    made = argparse.ArgumentParser(prog="python -m data_collection.validate.plan", description=__doc__,
+                                   formatter_class=raw)  # fmt: skip
+    add = made.add_argument
+    add("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
+    add("--out", type=Path, default=Path("runs/validate-plan"))
+    add("--chip", help="catalogue chip, where the CPU is not known by its name")
+    add("--rounds", type=int, default=3)
+    add("--seconds", type=float, default=1.0, help="at most, repeating one run")
+    add("--timeout", type=float, default=300.0, help="seconds for one run")
+    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    chosen = made.parse_args(argv)
+    return exit_code(partial(run, chosen), "stopped; nothing was written.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

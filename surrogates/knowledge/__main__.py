@@ -1,0 +1,5 @@
+"""`python -m surrogates.knowledge`."""
+
+from surrogates.knowledge.build import main
+
+raise SystemExit(main())

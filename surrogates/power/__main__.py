@@ -1,0 +1,5 @@
+"""`python -m surrogates.power`."""
+
+from surrogates.power.train import main
+
+raise SystemExit(main())
