@@ -1,14 +1,16 @@
-"""Find the plug-ins of a package by file name, load one when it is asked for; nothing registers itself."""
+"""Modules imported on first use: plug-ins, found by file name, and the names that a package re-exports."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
+from typing import Any
 
 from hetbench.errors import UnknownNameError
 
-__all__ = ["load", "names"]
+__all__ = ["lazy_exports", "load", "names"]
 
 
 def names(package: ModuleType) -> list[str]:
@@ -27,3 +29,23 @@ def load(package: ModuleType, name: str) -> ModuleType:
     if name not in known:
         raise UnknownNameError(f"plug-in of {package.__name__}", name, known)
     return import_module(f"{package.__name__}.{name}")
+
+
+def lazy_exports(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package that re-exports names of its modules without importing them first.
+
+    `names` maps each module to the names it lends the package, separated by spaces. The package lists the same names
+    in `__all__`, and imports them under `TYPE_CHECKING` so that editors and type checkers know them.
+
+    >>> get = lazy_exports("hetbench.catalog", {"chips": "Chip chip"})
+    >>> get("Chip").__module__
+    'hetbench.catalog.chips'
+    """
+    home = {name: module for module, listed in names.items() for name in listed.split()}
+
+    def __getattr__(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{home[name]}"), name)
+
+    return __getattr__

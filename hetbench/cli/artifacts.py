@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from hetbench import __version__
 from hetbench.api import HetBench
 from hetbench.artifacts import sets as artifacts
 from hetbench.artifacts.download import URL, source_of
@@ -20,6 +19,7 @@ from hetbench.artifacts.download import download as fetched
 from hetbench.artifacts.remote import SOURCES
 from hetbench.artifacts.sets import PACKAGED, Installed, Manifest
 from hetbench.errors import ArtifactError, InvalidInputError
+from hetbench.version import __version__
 
 __all__ = ["api", "app"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hetbench import __version__
 from hetbench.answers import LEVEL_TEXTS, Answer
 from hetbench.api import HetBench
 from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
 from hetbench.metrics import METRICS
+from hetbench.version import __version__
 
 __all__ = ["COLUMNS", "SHOWN", "Texts", "catalogue", "catalogue_data"]
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
-from hetbench import __version__
 from hetbench.answers import LEVEL_TEXTS, Answer
 from hetbench.api import HetBench
 from hetbench.catalog import evidence
@@ -23,6 +22,7 @@ from hetbench.catalog.sources import sources
 from hetbench.errors import RefusedError
 from hetbench.migration.ranking import Migration
 from hetbench.schema import FAMILIES
+from hetbench.version import __version__
 
 __all__ = ["Asked", "answer_facts", "between", "chip_facts", "coverage_facts", "model_facts", "published",
            "report_data", "upstreams"]  # fmt: skip

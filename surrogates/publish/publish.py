@@ -19,13 +19,13 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from hetbench import __version__
 from hetbench.artifacts import sets
 from hetbench.artifacts.atomic import staged
 from hetbench.artifacts.file_types import check_file
 from hetbench.artifacts.remote import library, remote, said
 from hetbench.artifacts.sets import MANIFEST, Manifest
 from hetbench.errors import ArtifactError, InvalidInputError, exit_code
+from hetbench.version import __version__
 from surrogates.provenance import commit
 from surrogates.publish.model_card import model_card
 from surrogates.publish.report import NAMES

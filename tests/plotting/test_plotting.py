@@ -410,7 +410,7 @@ def test_there_are_fifteen_figures():
 def test_all_draws_what_has_results_and_says_why_it_skips_the_rest(tmp_path: Path):
     _write(tmp_path / "search", "gpt-s", [("latency@cann", "ms", "lower")], {("a", 0): [(1,), (2,)]}, [4])
     command = [sys.executable, "-m", "plotting.all", "--results", str(tmp_path), "--out", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {f"{name}-gpt-s-latency@cann.{kind}" for name in ("hypervolume", "regret")
                        for kind in ("png", "pdf")}  # fmt: skip

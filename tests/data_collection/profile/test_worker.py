@@ -27,7 +27,7 @@ from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
 from data_collection.store import connect, read, recover
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 QUICK = Budget(min_repeats=6, min_seconds=0.0, max_seconds=0.05)
 
 

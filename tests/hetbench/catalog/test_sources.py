@@ -11,7 +11,7 @@ from hetbench.catalog import evidence
 from hetbench.catalog.sources import sources
 from hetbench.schema import FAMILIES
 
-CORPUS = Path(__file__).resolve().parent.parent.parent / "shared" / "corpus"
+CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus"
 REPOSITORIES = {source.repository: source for source in sources().values() if source.repository}
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from data_collection.sources import registration_rows as source
 
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus" / source.NAME
+CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus" / source.NAME
 CANN = """
 all_version: [v2.1, v2.2, v2.13]
 official:

@@ -23,7 +23,7 @@ from data_collection.store.__main__ import main
 from data_collection.store.publish import environments, publish
 from hetbench.errors import InvalidInputError, UnknownNameError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {"id": "0123456789ab", "device": "a test"}
 OK = Row(
     kind="operator", name="Linear", dims='{"k": 8, "m": 2, "n": 4}', precision="fp32", phase="fwd", stack="eager",

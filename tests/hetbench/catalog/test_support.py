@@ -16,7 +16,7 @@ from hetbench.graphs import coverage as graph_coverage
 from hetbench.graphs import model_graph
 from hetbench.schema import FAMILIES
 
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "operator_registrations.csv"
+CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus" / "operator_registrations.csv"
 PLATFORM_CHIPS = {
     "cuda": "cuda", "rocm": "rocm", "oneapi-xpu": "oneapi", "oneapi-cpu": "intel-xeon-8380", "cann": "cann",
     "mlu": "mlu",

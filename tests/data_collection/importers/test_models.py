@@ -12,7 +12,7 @@ from data_collection.sources.pins import pin
 from data_collection.sources.upstream import UpstreamError, open_trees
 from hetbench.schema import FAMILIES
 
-DATA = Path(__file__).with_name("data") / "importers"
+DATA = Path(__file__).parents[2] / "data" / "importers"
 
 # source -> rows of its fixture, by hand: model, chip, precision, phase, batch, chips, metric, figure
 _RECIPE = "fp16-amp (recipe amp_level, not in table)"

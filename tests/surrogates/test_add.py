@@ -18,7 +18,7 @@ from hetbench.predict.operators import OperatorSurrogate
 from surrogates import train
 from surrogates.add import read, teach
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "hetbench" / "catalog" / "surrogates"
 ROWS = ROOT / "data_collection" / "measurements" / "amd-epyc-zen4-2vcpu-kvm.parquet"
 CHIP = "amd-epyc-zen4-2vcpu-kvm"

@@ -15,7 +15,7 @@ from surrogates.whole import rows as whole_rows  # noqa: E402
 from surrogates.whole import train  # noqa: E402
 from surrogates.whole.network import Size  # noqa: E402
 
-OWN = Path(__file__).parents[1] / whole_rows.OWN / "amd-epyc-zen4-2vcpu-kvm.parquet"
+OWN = Path(__file__).parents[3] / whole_rows.OWN / "amd-epyc-zen4-2vcpu-kvm.parquet"
 
 
 @pytest.fixture(scope="module")

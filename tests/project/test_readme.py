@@ -1,6 +1,6 @@
 """The README tells the truth: its Python and shell examples are run and give the output that stands there.
 
-`python tests/test_readme.py` writes the true output into the README after a surrogate was trained anew.
+`python tests/project/test_readme.py` writes the true output into the README after a surrogate was trained anew.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 
 from hetbench.schema import FAMILIES
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 _BLOCK = re.compile(r"^```(pycon|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TABLE = "<!-- coverage: written by tests/test_readme.py -->", "<!-- end of coverage -->"
-_ACCURACY = "<!-- accuracy: written by tests/test_readme.py -->", "<!-- end of accuracy -->"
-_KNOWN = "<!-- knowledge graph: written by tests/test_readme.py -->", "<!-- end of knowledge graph -->"
-_OBSERVED = "<!-- observed: written by tests/test_readme.py -->", "<!-- end of observed -->"
-_SUPPORT = "<!-- support: written by tests/test_readme.py -->", "<!-- end of support -->"
+_TABLE = "<!-- coverage: written by tests/project/test_readme.py -->", "<!-- end of coverage -->"
+_ACCURACY = "<!-- accuracy: written by tests/project/test_readme.py -->", "<!-- end of accuracy -->"
+_KNOWN = "<!-- knowledge graph: written by tests/project/test_readme.py -->", "<!-- end of knowledge graph -->"
+_OBSERVED = "<!-- observed: written by tests/project/test_readme.py -->", "<!-- end of observed -->"
+_SUPPORT = "<!-- support: written by tests/project/test_readme.py -->", "<!-- end of support -->"
 _SHOWN = ("resnet-50", "bert-base", "gpt2")
 
 

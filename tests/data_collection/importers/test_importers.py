@@ -23,7 +23,7 @@ from hetbench.artifacts.sets import sha256_of
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.schema import FAMILIES
 
-DATA = Path(__file__).with_name("data") / "importers"
+DATA = Path(__file__).parents[2] / "data" / "importers"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 # source -> figures of its fixture, by hand: what (operator or model), chip, setting, dims, figure

@@ -22,7 +22,7 @@ from surrogates.operators.dataset import Effects, cell_labels, complete, floors,
 from surrogates.operators.tabular import Budget, fit_full, fit_ratio, full_columns, sample  # noqa: E402
 from surrogates.peers import neusight  # noqa: E402
 
-ROWS = Path(__file__).parent / "data" / "operator_rows.json"
+ROWS = Path(__file__).parents[1] / "data" / "operator_rows.json"
 
 
 @pytest.fixture(scope="module")
