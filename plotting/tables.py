@@ -22,7 +22,7 @@ from hetbench.catalog.models import models
 from hetbench.catalog.support import SUPPORT
 from hetbench.errors import RefusedError
 from hetbench.graphs import model_graph
-from hetbench.migration import coverage as operator_coverage
+from hetbench.graphs.coverage import coverage as operator_coverage
 from hetbench.schema import FAMILIES
 from hetbench.spaces import BlockSpace, space, spaces
 

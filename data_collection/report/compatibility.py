@@ -10,8 +10,8 @@ from data_collection.pages import Table, shown
 from hetbench.api import HetBench
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import RefusedError
+from hetbench.graphs.coverage import coverage
 from hetbench.graphs.model_graph import load
-from hetbench.migration import coverage
 
 __all__ = ["RULE", "Match", "match", "matrix"]
 

@@ -22,8 +22,8 @@ from data_collection.tasks import accuracy, numeric, perf
 from data_collection.tasks.workload import Workload
 from hetbench.catalog.models import model
 from hetbench.errors import HetBenchError, InvalidInputError, RefusedError
+from hetbench.graphs.coverage import coverage
 from hetbench.graphs.model_graph import load
-from hetbench.migration import coverage
 
 __all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "set_up"]
 

@@ -103,7 +103,12 @@ def _architectures(count: int) -> Iterator[tuple[str, Callable[[], Any]]]:
             )  # fmt: skip
         for seed in range(count // 10):
             arch = api.sample_arch(seed=seed)
-            yield f"arch {space} {seed}", lambda a=api, x=arch: (a.set_arch(x), a.query(metric="energy", device="mlu"))[1]
+            yield f"arch {space} {seed}", lambda a=api, x=arch: _of_architecture(a, x)
+
+
+def _of_architecture(api: HetBench, arch: Any) -> Any:
+    api.set_arch(arch)
+    return api.query(metric="energy", device="mlu")
 
 
 def _observed() -> Iterator[tuple[str, Callable[[], Any]]]:

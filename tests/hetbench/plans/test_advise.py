@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from hetbench import HetBench, RefusedError, UnknownNameError, models
 from hetbench.catalog.chips import chip
-from hetbench.cli import app
+from hetbench.cli.app import app
 from hetbench.graphs.model_graph import ModelGraph, load
 from hetbench.plans.actions import ACTIONS, MODEL, Option
 from hetbench.plans.effects import effects
