@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.graphs.blocks import tabulate
 from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import models, operators, power
 from hetbench.predict.intervals import of_sum
@@ -29,7 +30,6 @@ from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, settled, taugh
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph
-from hetbench.spaces._space import tabulate
 from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer

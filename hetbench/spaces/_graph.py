@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import RefusedError
+from hetbench.graphs.blocks import tabulate
 from hetbench.graphs.memory import MemoryBreakdown
 from hetbench.graphs.model_graph import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.schema import itemsize
-from hetbench.spaces._space import BlockSpace, tabulate
+from hetbench.spaces._space import BlockSpace
 
 __all__ = ["ComposedGraph"]
 

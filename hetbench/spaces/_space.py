@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graphs.model_graph import OperatorGroup, OperatorTable, Setting, resolve_dtype
-from hetbench.operators import operator_type
+from hetbench.graphs.blocks import Block
+from hetbench.graphs.model_graph import Setting
 from hetbench.spaces._registry import space
 
-__all__ = ["Block", "BlockSpace", "Parameter", "Space", "Step", "tabulate"]
+__all__ = ["BlockSpace", "Parameter", "Space"]
 
 Ints = NDArray[np.int64]
 
@@ -232,43 +232,6 @@ class Space:
         return self._code(words, spelled=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One operator of a block."""
-
-    op: str
-    dims: Mapping[str, int]
-    out: int
-    """Elements of its result."""
-    reads: tuple[int, ...]
-    """Which steps' results it reads; -1 is what the block before made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of a network: one tensor goes in, one comes out."""
-
-    steps: tuple[Step, ...]
-    params: int
-    carried: int
-    """Elements of what goes in; 0 for the first block, which reads the network's inputs."""
-
-    def peak(self) -> int:
-        """Most elements of intermediate results alive at once while it runs.
-
-        >>> steps = Step("ReLU", {"numel": 8}, 8, (-1,)), Step("ReLU", {"numel": 8}, 8, (0,))
-        >>> Block(steps, params=0, carried=8).peak()
-        16
-        """
-        last = {index: index for index in range(-1, len(self.steps))}
-        for place, step in enumerate(self.steps):
-            last |= dict.fromkeys(step.reads, place)
-        sizes = {-1: self.carried, **{index: step.out for index, step in enumerate(self.steps)}}
-        return max(
-            sum(size for made, size in sizes.items() if made <= place <= last[made]) for place in range(len(self.steps))
-        )
-
-
 class BlockSpace(Space):
     """A space of networks that are composed of blocks."""
 
@@ -306,18 +269,3 @@ class BlockSpace(Space):
         flat = rows[used] * self.vocabulary + slots[used]
         found = np.bincount(flat, minlength=len(slots) * self.vocabulary).reshape(len(slots), self.vocabulary)
         return found.astype(np.float64)
-
-
-def tabulate(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:
-    """Steps, each with how often it runs, as the table that surrogates read."""
-    rows: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}
-    for step, times in steps:
-        if operator_type(step.op).cost_class != "free":
-            key = step.op, resolve_dtype(step.op, "data", precision), tuple(step.dims)
-            rows.setdefault(key, Counter())[tuple(step.dims.values())] += times
-    groups = []
-    for (op, dtype, names), found in sorted(rows.items()):
-        sizes = np.array(list(found), dtype=np.int64).T.copy()
-        count = np.array(list(found.values()), dtype=np.int64)
-        groups.append(OperatorGroup(op, dtype, dict(zip(names, sizes, strict=True)), count))
-    return OperatorTable(tuple(groups))

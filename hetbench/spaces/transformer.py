@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.graphs.blocks import Block, Step
 from hetbench.graphs.model_graph import Setting
-from hetbench.spaces._space import Block, BlockSpace, Parameter, Step
+from hetbench.spaces._space import BlockSpace, Parameter
 
 __all__ = ["SPACES", "Transformer"]
 
