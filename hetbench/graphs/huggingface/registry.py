@@ -9,7 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 from hetbench.errors import RefusedError, nearest
-from hetbench.graphs.huggingface import dense_types, expert_types
+from hetbench.graphs.huggingface import (
+    dense_types,
+    encoder_types,
+    expert_types,
+    seq2seq_types,
+    speech_types,
+    vision_types,
+)
 from hetbench.graphs.huggingface.config import Config, read
 from hetbench.graphs.huggingface.decoder import Decoder
 from hetbench.graphs.huggingface.graph import ConfigGraph, Network
@@ -57,6 +64,8 @@ def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
 def _types() -> Mapping[str, Build]:
     generating = {**dense_types.TYPES, **expert_types.TYPES}
     found: dict[str, Build] = {name: partial(_generating, plan) for name, plan in generating.items()}
+    for module in (encoder_types, seq2seq_types, vision_types, speech_types):
+        found |= module.TYPES
     return MappingProxyType(found)
 
 
