@@ -15,6 +15,7 @@ from hetbench.graphs.huggingface import (
     expert_types,
     seq2seq_types,
     speech_types,
+    swin_types,
     vision_types,
 )
 from hetbench.graphs.huggingface.config import Config, read
@@ -23,20 +24,23 @@ from hetbench.graphs.huggingface.graph import ConfigGraph, Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes
 from hetbench.graphs.model_graph import Setting
 
-__all__ = ["compose", "model_types"]
+__all__ = ["MODULES", "SAME", "WRAPPED", "compose", "model_types"]
 
 Build = Callable[[Config], Network]
 _LONGEST = 2**21
 _USUAL = 512
-_WRAPPED = ("text_config", "language_config", "llm_config", "thinker_config")
+WRAPPED = ("text_config", "language_config", "llm_config", "thinker_config")
 """Where a configuration of several networks keeps that of its language model."""
 _LIKE = {
     "kimi_k2": "deepseek_v3", "deepseek_v32": "deepseek_v3", "internlm": "llama", "internlm2": "llama",
     "baichuan": "llama", "qwen": "llama",
 }  # fmt: skip
 """Types that transformers does not hold, and the one whose defaults and names they share."""
-_SAME = {"RefinedWeb": "falcon", "RefinedWebModel": "falcon", "phi-msft": "phi", "mistral3_text": "mistral",
-         "gemma3": "gemma3_text", "llama4": "llama4_text", "glm4_moe_lite": "deepseek_v3"}  # fmt: skip
+SAME = {"RefinedWeb": "falcon", "RefinedWebModel": "falcon", "phi-msft": "phi", "mistral3_text": "mistral",
+         "gemma3": "gemma3_text", "llama4": "llama4_text", "glm4_moe_lite": "deepseek_v3",
+        "qwen3_vl_text": "qwen3", "qwen3_vl_moe_text": "qwen3_moe"}  # fmt: skip
+"""Other names of the same type; those of several networks mean the language model."""
+MODULES = (dense_types, expert_types, encoder_types, seq2seq_types, vision_types, swin_types, speech_types)
 
 
 def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
@@ -64,7 +68,7 @@ def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
 def _types() -> Mapping[str, Build]:
     generating = {**dense_types.TYPES, **expert_types.TYPES}
     found: dict[str, Build] = {name: partial(_generating, plan) for name, plan in generating.items()}
-    for module in (encoder_types, seq2seq_types, vision_types, speech_types):
+    for module in (encoder_types, seq2seq_types, vision_types, swin_types, speech_types):
         found |= module.TYPES
     return MappingProxyType(found)
 
@@ -75,7 +79,7 @@ def model_types() -> tuple[str, ...]:
     >>> {"llama", "deepseek_v3", "bert"} <= set(model_types())
     True
     """
-    return tuple(sorted({*_types(), *_SAME}))
+    return tuple(sorted({*_types(), *SAME}))
 
 
 def compose(source: Mapping[str, Any] | str | Path, name: str = "", ref: str = "") -> ConfigGraph:
@@ -89,13 +93,13 @@ def compose(source: Mapping[str, Any] | str | Path, name: str = "", ref: str = "
     """
     values = read(source)
     given, note = str(values["model_type"]), ""
-    wrapper = next((key for key in _WRAPPED if isinstance(values.get(key), Mapping)), None)
-    if wrapper and _SAME.get(given, given) not in _types() or wrapper and given in _SAME:
+    wrapper = next((key for key in WRAPPED if isinstance(values.get(key), Mapping)), None)
+    if wrapper and SAME.get(given, given) not in _types() or wrapper and given in SAME:
         inner = {"tie_word_embeddings": values.get("tie_word_embeddings"), **values[wrapper]}
         note = f"the language model of {given} alone: what reads images or sound is left out"
         values = {**inner, "model_type": inner.get("model_type") or given}
     kind = str(values["model_type"])
-    kind = _SAME.get(kind, kind)
+    kind = SAME.get(kind, kind)
     if kind not in _types():
         raise RefusedError(_unknown(given if not wrapper else f"{given} / {kind}", kind))
     config = Config({**values, "model_type": kind}, _LIKE.get(kind, kind))

@@ -265,25 +265,24 @@ def _halves(c: Config, scale_queries: bool = False, key_bias: int = 1) -> tuple[
 
 def _bart_like(c: Config, first: bool, offset: int, **other: Any) -> Network:
     longest = c.size("max_position_embeddings")
-    scale = "MulScalar" if c.flag("scale_embedding") or other.pop("always_scaled", False) else ""
-    return _network(_Pair(c.size("vocab_size"), c.size("d_model"), *_halves(c), "layer", first, scale,
+    return _network(_Pair(c.size("vocab_size"), c.size("d_model"), *_halves(c), "layer", first, "MulScalar",
                           positions=longest + offset, score_bias=True, **other), longest)  # fmt: skip
 
 
 def _bart(c: Config) -> Network:
-    return _bart_like(c, False, 2, embed_norm=True, encoder_rows=True, always_scaled=True)
+    return _bart_like(c, False, 2, embed_norm=True, encoder_rows=True)
 
 
 def _mbart(c: Config) -> Network:
-    return _bart_like(c, True, 2, embed_norm=True, encoder_rows=True, always_scaled=True)
+    return _bart_like(c, True, 2, embed_norm=True, encoder_rows=True)
 
 
 def _pegasus(c: Config) -> Network:
-    return _bart_like(c, True, 0, always_scaled=True)
+    return _bart_like(c, True, 0)
 
 
 def _marian(c: Config) -> Network:
-    return _bart_like(c, False, 0, always_scaled=True)
+    return _bart_like(c, False, 0)
 
 
 def _whisper(c: Config) -> Network:
