@@ -25,7 +25,7 @@ from data_collection.auxiliary.text import entries
 from hetbench.catalog.models import models
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.graphs import huggingface
-from hetbench.graphs.huggingface import registry
+from hetbench.graphs.huggingface import config, registry
 from hetbench.graphs.huggingface.shipped import FORMAT
 
 CLONES = {
@@ -63,15 +63,19 @@ def build(clones: Path, say: Callable[[str], None]) -> dict[str, Any]:
     types = {name: defaults.facts(name, wanted) for name in held}
     found: dict[str, dict[str, Any]] = {}
     refs: dict[str, int] = {}
-    for name, config, ref, precision in _all(clones):
+    for name, values, ref, precision in _all(clones):
         if name in found:
             continue
+        kept = _compact(values, wanted, types)
         try:
-            params = huggingface.compose(config, name).params
+            params = huggingface.compose(values, name).params
+            lost = huggingface.compose(kept, name).params - params
         except HetBenchError as why:
             say(f"left out: {name} ({ref}): {str(why).split('. ')[0]}")
             continue
-        entry: dict[str, Any] = {"config": _compact(config, wanted, types), "ref": refs.setdefault(ref, len(refs))}
+        if lost:
+            raise InvalidInputError(f"{name}: its compact form has {lost:+,} parameters; a hyper-parameter is missing.")
+        entry: dict[str, Any] = {"config": kept, "ref": refs.setdefault(ref, len(refs))}
         if precision:
             entry["precision"] = precision
         found[name] = entry
@@ -84,10 +88,10 @@ def read_names() -> frozenset[str]:
     """Every hyper-parameter that the composers read, found in their source."""
     names = {"hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rope_scaling",
              "rope_parameters", "partial_rotary_factor", "num_labels"}  # fmt: skip
-    for module in registry.MODULES:
-        names |= set(re.findall(r"\.(?:size|count|flag|bit|number|text|value|given|child)\(\s*f?\"([^\"{]+)\"",
-                                inspect.getsource(module)))  # fmt: skip
-        for half in re.findall(r"f\"\{name\}(_\w+)\"", inspect.getsource(module)):
+    for module in (config, *registry.MODULES):
+        source = inspect.getsource(module)
+        names |= set(re.findall(r"\"(\w+)\"", source))
+        for half in re.findall(r"f\"\{name\}(_\w+)\"", source):
             names |= {f"encoder{half}", f"decoder{half}"}
     return frozenset(names)
 
@@ -98,20 +102,21 @@ def _held_types() -> list[str]:
     return [name for name in huggingface.model_types() if name in CONFIG_MAPPING_NAMES]
 
 
-def _compact(config: Mapping[str, Any], wanted: frozenset[str], types: Mapping[str, Any]) -> dict[str, Any]:
+def _compact(given: Mapping[str, Any], wanted: frozenset[str], types: Mapping[str, Any]) -> dict[str, Any]:
     """What the composers read and the defaults of the type do not say already."""
-    known = types.get(registry.SAME.get(str(config["model_type"]), str(config["model_type"])), {})
+    known = types.get(registry.SAME.get(str(given["model_type"]), str(given["model_type"])), {})
     usual, others = known.get("defaults", {}), known.get("aliases", {})
-    kept: dict[str, Any] = {"model_type": config["model_type"]}
-    for name, value in config.items():
+    meant = wanted | {own for shared, own in others.items() if shared in wanted}
+    kept: dict[str, Any] = {"model_type": given["model_type"]}
+    for name, value in given.items():
         if name in registry.WRAPPED and isinstance(value, Mapping):
-            kept[name] = _compact({"model_type": config["model_type"], **value}, wanted, types)
+            kept[name] = _compact({"model_type": given["model_type"], **value}, wanted, types)
         elif name == "id2label" and value:
             kept["num_labels"] = len(value)
         elif isinstance(value, Mapping) and name in wanted:
             inner = {key: each for key, each in value.items() if key == "partial_rotary_factor"}
             kept |= {name: inner} if inner else {}
-        elif (name in wanted or others.get(name) in wanted) and value is not None and usual.get(name) != value:
+        elif others.get(name, name) in meant and value is not None and usual.get(others.get(name, name)) != value:
             kept[name] = value
     return kept
 
@@ -120,16 +125,16 @@ def _all(clones: Path) -> Iterator[Entry]:
     texts = partial(_texts, clones)
     yield from _named("aiconfigurator", collections.files(texts("aiconfigurator", "aic-core/**_config.json")),
                       "aic-core/src/aiconfigurator_core/model_configs")  # fmt: skip
-    for name, config, ref in _catalogue():
-        yield name, config, ref, ""
+    for name, values, ref in _catalogue():
+        yield name, values, ref, ""
     for name, entry in tomllib.loads(READ_BY_HAND.read_text("utf-8")).items():
         yield name, dict(entry["config"]), entry["ref"], ""
     path = "python/mlc_llm/model/model_preset.py"
     yield from _named("mlc", collections.presets(texts("mlc", path)[path]), path)
     path = "src/maxtext/checkpoint_conversion/utils/hf_model_configs.py"
     yield from _named("maxtext", collections.maxtext(texts("maxtext", path)[path]), path)
-    for name, config, tie in litgpt.configurations(texts("litgpt", litgpt.PATH)[litgpt.PATH]):
-        yield name, config, "; ".join([_ref("litgpt", litgpt.PATH), *([f"tied weights: {tie}"] if tie else [])]), ""
+    for name, values, tie in litgpt.configurations(texts("litgpt", litgpt.PATH)[litgpt.PATH]):
+        yield name, values, "; ".join([_ref("litgpt", litgpt.PATH), *([f"tied weights: {tie}"] if tie else [])]), ""
     folder = "llm_analysis/model_configs"
     yield from _named("llm-analysis", collections.summaries(texts("llm-analysis", f"{folder}/**.json"), WIDTHS), folder)
 
@@ -142,8 +147,8 @@ def _catalogue() -> Iterator[tuple[str, dict[str, Any], str]]:
     records = [*models().values(), *(entry.record for entry in entries().values())]
     for record in records:
         if record.hf_id and record.config_verified and types.get(record.config_class) in huggingface.model_types():
-            config = {"model_type": types[record.config_class], **_plain(record.config)}
-            yield record.hf_id, config, " ".join(record.config_source.split())
+            values = {"model_type": types[record.config_class], **_plain(record.config)}
+            yield record.hf_id, values, " ".join(record.config_source.split())
 
 
 def _plain(value: Any) -> Any:
@@ -151,8 +156,8 @@ def _plain(value: Any) -> Any:
 
 
 def _named(clone: str, found: collections.Found, path: str) -> Iterator[Entry]:
-    for name, config, precision in found:
-        yield name, config, _ref(clone, path), precision
+    for name, values, precision in found:
+        yield name, values, _ref(clone, path), precision
 
 
 def _ref(clone: str, path: str) -> str:
