@@ -19,9 +19,9 @@ from hetbench.attribution.results import Attribution
 from hetbench.catalog.chips import Chip, chips, default_chip, fold, load_chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs import model_graph as graphs
-from hetbench.graphs import networks
+from hetbench.graphs.huggingface import compose
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs.names import find
 from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
 from hetbench.migration.coverage import CoverageReport, report
@@ -322,16 +322,14 @@ class HetBench(ArchitectureQueries):
     def _graph(self, model: Any) -> ModelGraph:
         if isinstance(model, ModelGraph):
             return model
+        if isinstance(model, Mapping):
+            return compose(model)
         name = getattr(model, "name", model)  # a record of `models()` means its name
         if not isinstance(name, str):
-            raise InvalidInputError(f"a model is a name or what `trace` returned; given: {model!r}.")
-        try:
-            return graphs.load(name)
-        except UnknownNameError:
-            found = networks.named(name)
-            if found is None:
-                raise
-            return found
+            raise InvalidInputError(
+                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {model!r}."
+            )
+        return find(name)
 
     def _ask(
         self, model: Any, source: str | None, target: str | None, metric: str | None, device: Any,

@@ -145,11 +145,18 @@ def _flops(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     return _derived("flops", float(graph.operators(*question.sizes).flops), question)
 
 
+def _refuse_if_similar(metric: str, graph: ModelGraph) -> None:
+    if not graph.exact:
+        raise RefusedError(f"{metric} is exact arithmetic, and {'; '.join(graph.notes)}. Ask by config.json instead.")
+
+
 def _params(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+    _refuse_if_similar("params", graph)
     return _derived("params", float(graph.params), question)
 
 
 def _memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+    _refuse_if_similar("memory", graph)
     parts = graph.memory(*question.sizes)
     sizes = parts.weights_bytes, parts.activations_peak_bytes, parts.kv_cache_bytes
     named = zip(("weights", "activations", "KV cache"), sizes, strict=True)
@@ -294,7 +301,7 @@ def _chip_of(question: Question, metric: str) -> Chip:
 
 def _fits(question: Question, graph: ModelGraph, chip: Chip | None) -> tuple[str, ...]:
     """A note where the model needs more memory than the chip has."""
-    if chip is None or chip.memory_bytes is None or graph.compact:  # of a compact graph the activations are not known
+    if chip is None or chip.memory_bytes is None or not graph.has_memory:
         return ()
     needed = memory_bytes(graph, question.sizes)
     if needed <= chip.memory_bytes:

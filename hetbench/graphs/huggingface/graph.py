@@ -50,7 +50,6 @@ class ConfigGraph(ModelGraph):
         })  # fmt: skip
         self.network, self.ref = network, ref
         self.notes = (*notes, *((network.note,) if network.note else ()))
-        """What a reader of an answer must know about the network."""
         self._pieces: dict[Setting, tuple[Piece, ...]] = {}
         self._tables: dict[Setting, OperatorTable] = {}
         usual = self.pieces(self.setting())
