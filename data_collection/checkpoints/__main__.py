@@ -20,8 +20,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from data_collection.checkpoints import collections, defaults, litgpt
 from data_collection.auxiliary.text import entries
+from data_collection.checkpoints import collections, defaults, litgpt
 from hetbench.catalog.models import models
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.graphs import huggingface
@@ -86,8 +86,7 @@ def build(clones: Path, say: Callable[[str], None]) -> dict[str, Any]:
 
 def read_names() -> frozenset[str]:
     """Every hyper-parameter that the composers read, found in their source."""
-    names = {"hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "rope_scaling",
-             "rope_parameters", "partial_rotary_factor", "num_labels"}  # fmt: skip
+    names = {"num_labels"}
     for module in (config, *registry.MODULES):
         source = inspect.getsource(module)
         names |= set(re.findall(r"\"(\w+)\"", source))

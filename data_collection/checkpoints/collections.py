@@ -30,13 +30,15 @@ MAXTEXT = {
     "gemma3_4b": "google/gemma-3-4b-it", "gemma3_12b": "google/gemma-3-12b-it", "gemma3_27b": "google/gemma-3-27b-it",
     "qwen25_1_5b": "Qwen/Qwen2.5-1.5B", "qwen3_4b": "Qwen/Qwen3-4B", "qwen3_14b": "Qwen/Qwen3-14B",
     "qwen3_30b_a3b_thinking_2507": "Qwen/Qwen3-30B-A3B-Thinking-2507", "qwen3_30b_a3b_base": "Qwen/Qwen3-30B-A3B-Base",
-    "qwen3_235b_a22b_thinking_2507": "Qwen/Qwen3-235B-A22B-Thinking-2507", "deepseek2_16b": "deepseek-ai/DeepSeek-V2-Lite",
+    "qwen3_235b_a22b_thinking_2507": "Qwen/Qwen3-235B-A22B-Thinking-2507",
+    "deepseek2_16b": "deepseek-ai/DeepSeek-V2-Lite",
     "olmo3_7b": "allenai/Olmo-3-1025-7B", "olmo3_32b": "allenai/Olmo-3-1125-32B",
 }  # fmt: skip
 SUMMARIES = {
     "bert-base-cased": "google-bert/bert-base-cased",
     "bert-base-multilingual-cased": "google-bert/bert-base-multilingual-cased",
-    "dslim_bert-base-NER": "dslim/bert-base-NER", "allenai_scibert_scivocab_uncased": "allenai/scibert_scivocab_uncased",
+    "dslim_bert-base-NER": "dslim/bert-base-NER",
+    "allenai_scibert_scivocab_uncased": "allenai/scibert_scivocab_uncased",
     "facebook_opt-125m": "facebook/opt-125m", "facebook_opt-6.7b": "facebook/opt-6.7b",
     "facebook_opt-13b": "facebook/opt-13b", "facebook_opt-66b": "facebook/opt-66b",
     "EleutherAI_gpt-neo-2.7B": "EleutherAI/gpt-neo-2.7B", "EleutherAI_gpt-neo-125m": "EleutherAI/gpt-neo-125m",
@@ -79,8 +81,8 @@ def maxtext(source: str) -> Found:
             yield name, values, ""
 
 
-def summaries(texts: Mapping[str, str], depth: Mapping[str, str]) -> Found:
-    """Summaries of llm-analysis: sizes only; all else is the default of the class. `depth`: type -> its key of layers."""
+def summaries(texts: Mapping[str, str], widths: Mapping[str, str]) -> Found:
+    """Summaries of llm-analysis: sizes only; all else is the default of the class. `widths`: type -> its own key."""
     for path, text in sorted(texts.items()):
         given = json.loads(text)
         name = SUMMARIES.get(path.rsplit("/", 1)[-1].removesuffix(".json"))
@@ -92,7 +94,7 @@ def summaries(texts: Mapping[str, str], depth: Mapping[str, str]) -> Found:
             "max_position_embeddings": given["max_seq_len"],
         }  # fmt: skip
         if given.get("ffn_embed_dim"):
-            values[depth.get(given["model_type"], "intermediate_size")] = given["ffn_embed_dim"]
+            values[widths.get(given["model_type"], "intermediate_size")] = given["ffn_embed_dim"]
         yield name, values, ""
 
 

@@ -19,12 +19,14 @@ PATH = "litgpt/config.py"
 TIED = {
     r"Llama-3\.2-[13]B": "pytorch/torchtune@bd2a0fc7:torchtune/models/llama3_2/_model_builders.py",
     r"Qwen2\.5(-Coder|-Math)?-(0\.5|1\.5|3)B": "pytorch/torchtune@bd2a0fc7:torchtune/models/qwen2_5/_model_builders.py",
-    r"Qwen3-(0\.6|1\.7|4)B": "AI-Hypercomputer/maxtext@e591f30c:src/maxtext/checkpoint_conversion/utils/hf_model_configs.py",
+    r"Qwen3-(0\.6|1\.7|4)B": (
+        "AI-Hypercomputer/maxtext@e591f30c:src/maxtext/checkpoint_conversion/utils/hf_model_configs.py"
+    ),
     r"SmolLM2-": "mlc-ai/mlc-llm@79d603f0:python/mlc_llm/model/model_preset.py",
     r"Phi-4-mini": "Lightning-AI/litgpt@26857050:litgpt/scripts/convert_hf_checkpoint.py",
 }  # fmt: skip
 _LEFT_OUT = ("falcon-40b", "falcon-180B", "OLMo-1B-hf", "SmolLM2-1.7B", "OLMo-7B-Instruct", "Platypus2-70B")
-"""Whether these tie their weights, or clip their attention, was not found; Platypus2-70B has sizes of no such network."""
+"""Of these it was not found whether they tie their weights, or the sizes stated are of no such network."""
 
 
 def configurations(source: str) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -58,7 +60,7 @@ def _evaluated(source: str) -> list[dict[str, Any]]:
 
 def _translated(each: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Model type and hyper-parameters."""
-    hidden, heads = each["n_embd"] if "n_embd" in each else 4096, each.get("n_head", 32)
+    hidden, heads = each.get("n_embd", 4096), each.get("n_head", 32)
     layers = each.get("n_layer", 16)
     made: dict[str, Any] = {
         "hidden_size": hidden, "num_attention_heads": heads, "num_hidden_layers": layers,

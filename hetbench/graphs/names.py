@@ -30,8 +30,8 @@ _QUANTISED = re.compile(
     r"[-_.](fp8(?:[-_](?:dynamic|kv|block|static-pertensor))?|nvfp4|mxfp4|awq|gptq|bnb|int8|int4|[348]bit|w8a8|w4a16|w8a16|"
     r"fp16|bf16|quantized)$"
 )  # fmt: skip
-_FORMATS = {"fp8": "fp8", "w8a8": "int8", "int8": "int8", "8bit": "int8", "awq": "int4", "gptq": "int4", "w4a16": "int4",
-            "int4": "int4", "4bit": "int4", "bnb": "int4", "w8a16": "int8"}  # fmt: skip
+_FORMATS = {"fp8": "fp8", "w8a8": "int8", "int8": "int8", "8bit": "int8", "awq": "int4", "gptq": "int4",
+            "w4a16": "int4", "int4": "int4", "4bit": "int4", "bnb": "int4", "w8a16": "int8"}  # fmt: skip
 _TUNED = re.compile(r"[-_](instruct|chat|hf|it|base|sft|dpo|inst|latest|\d{4})$")
 _SYNONYMS = (("meta-llama-3", "llama-3"), ("llama2-", "llama-2-"), ("llama3-", "llama-3-"), ("qwen2-5", "qwen2.5"))
 """Spellings of a family that upstreams use side by side."""
@@ -89,7 +89,7 @@ def _format_note(precision: str | None) -> tuple[str, ...]:
         return ()
     if precision in ITEMSIZE:
         return (f"{precision} by the name of the checkpoint, where precision= is not given",)
-    return (f"weights in {precision} are not predicted: the answer is for the precision of the query, fp16 unless said",)
+    return (f"weights in {precision} are not predicted: the answer is for the precision of the query, else fp16",)
 
 
 def _readings(name: str) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:

@@ -1,7 +1,7 @@
-"""Latent attention of DeepSeek: queries, keys and values come from narrow vectors, of which the cache keeps one a token.
+"""Latent attention of DeepSeek: queries, keys and values come from narrow vectors; the cache keeps one a token.
 
-transformers expands keys and values before it caches them, and so do the operators here; the elements counted as
-cached are the latent ones (rank + rotary width), as serving engines keep them. DeepSeek-V3.2 and GLM-5 add an indexer
+As in transformers, every step expands the cached vectors to keys and values again; engines that fold the expansion
+into queries and output run less in a decoding step. DeepSeek-V3.2 and GLM-5 add an indexer
 that scores all cached tokens, so that the attention sees the best `index_best` of them only.
 """
 
@@ -49,14 +49,14 @@ def latent_attention(tape: Tape, s: Sizes, a: Latent, hidden: int, given: int) -
     query = tape.linear(s.rows, a.heads * a.wide, a.query_rank or hidden, narrow)
     joint = tape.linear(s.rows, a.rank + a.rope, hidden, given, bias=a.bias)
     tape.norm("rms", s.rows, a.rank, joint)
-    expanded = tape.linear(s.rows, a.heads * (a.plain + a.value), a.rank)
+    length = s.cached + s.tokens
+    expanded = tape.linear(s.batch * length, a.heads * (a.plain + a.value), a.rank)
     rope = {"tokens": s.rows, "heads": a.heads, "kv_heads": 1, "head_dim": a.rope}
     turned = tape.add("RoPE", rope, s.rows * (a.heads + 1) * a.rope, (query, joint))
     query = tape.each("Concat", s.rows * a.heads * a.wide, query, turned)
-    key = tape.each("Concat", s.rows * a.heads * a.wide, expanded, turned)
+    key = tape.each("Concat", s.batch * length * a.heads * a.wide, expanded, turned)
     if a.index_heads:
         _index(tape, s, a, hidden, given, narrow)
-    length = s.cached + s.tokens
     dims = {"batch": s.batch, "q_len": s.tokens, "kv_len": length, "heads": a.heads, "kv_heads": a.heads,
             "head_dim": a.wide, "causal": 1,
             "window": a.index_best if a.index_heads and length > a.index_best else 0}  # fmt: skip

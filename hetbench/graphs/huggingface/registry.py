@@ -13,6 +13,7 @@ from hetbench.graphs.huggingface import (
     dense_types,
     encoder_types,
     expert_types,
+    older_types,
     seq2seq_types,
     speech_types,
     swin_types,
@@ -40,7 +41,7 @@ SAME = {"RefinedWeb": "falcon", "RefinedWebModel": "falcon", "phi-msft": "phi", 
          "gemma3": "gemma3_text", "llama4": "llama4_text", "glm4_moe_lite": "deepseek_v3",
         "qwen3_vl_text": "qwen3", "qwen3_vl_moe_text": "qwen3_moe"}  # fmt: skip
 """Other names of the same type; those of several networks mean the language model."""
-MODULES = (dense_types, expert_types, encoder_types, seq2seq_types, vision_types, swin_types, speech_types)
+MODULES = (dense_types, older_types, expert_types, encoder_types, seq2seq_types, vision_types, swin_types, speech_types)
 
 
 def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
@@ -66,9 +67,9 @@ def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
 
 @lru_cache(maxsize=1)
 def _types() -> Mapping[str, Build]:
-    generating = {**dense_types.TYPES, **expert_types.TYPES}
+    generating = {**dense_types.TYPES, **older_types.TYPES, **expert_types.TYPES}
     found: dict[str, Build] = {name: partial(_generating, plan) for name, plan in generating.items()}
-    for module in (encoder_types, seq2seq_types, vision_types, swin_types, speech_types):
+    for module in MODULES[3:]:
         found |= module.TYPES
     return MappingProxyType(found)
 
@@ -94,7 +95,7 @@ def compose(source: Mapping[str, Any] | str | Path, name: str = "", ref: str = "
     values = read(source)
     given, note = str(values["model_type"]), ""
     wrapper = next((key for key in WRAPPED if isinstance(values.get(key), Mapping)), None)
-    if wrapper and SAME.get(given, given) not in _types() or wrapper and given in SAME:
+    if (wrapper and SAME.get(given, given) not in _types()) or (wrapper and given in SAME):
         inner = {"tie_word_embeddings": values.get("tie_word_embeddings"), **values[wrapper]}
         note = f"the language model of {given} alone: what reads images or sound is left out"
         values = {**inner, "model_type": inner.get("model_type") or given}
@@ -113,6 +114,6 @@ def _unknown(given: str, kind: str) -> str:
     hint = f" Nearest known types: {', '.join(near)}." if near else ""
     return (
         f"no graph can be composed for model_type {given!r}.{hint} {len(model_types())} types are known "
-        "(hetbench.graphs.huggingface.model_types()). Trace the module instead: graph = api.trace(module, inputs), then "
-        "api.query(graph, ...)."
+        "(hetbench.graphs.huggingface.model_types()). Trace the module instead: graph = api.trace(module, inputs), "
+        "then api.query(graph, ...)."
     )

@@ -61,7 +61,9 @@ def checkpoints() -> Mapping[str, Checkpoint]:
     """
     table = _table()
     return MappingProxyType({
-        name: Checkpoint(name, MappingProxyType(entry["config"]), table["refs"][entry["ref"]], entry.get("precision", ""))
+        name: Checkpoint(
+            name, MappingProxyType(entry["config"]), table["refs"][entry["ref"]], entry.get("precision", "")
+        )
         for name, entry in table["checkpoints"].items()
     })  # fmt: skip
 
