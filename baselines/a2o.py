@@ -26,7 +26,7 @@ import numpy as np
 from baselines.migration_env import MigrationEnv, scene
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.plan_space import Chosen, Plans
 from hetbench.plans.search import Counted, Found, beam, exhaustive, greedy, random_search, size
 from hetbench.schema import FAMILIES
 

@@ -29,10 +29,10 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
+from hetbench.plans.action_effects import effects
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.evidence import lacking
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.operator_evidence import lacking
+from hetbench.plans.plan_space import Chosen, Plans
 from hetbench.predict.model_features import SUMMARY, composition
 from hetbench.query.question import Question
 from hetbench.query.solve import solve

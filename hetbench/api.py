@@ -28,7 +28,7 @@ from hetbench.migration.coverage import CoverageReport, report
 from hetbench.migration.fleet import Fleet, fleet
 from hetbench.migration.ranking import Migration, chips_of, search
 from hetbench.operators import operator_type
-from hetbench.plans import advise as advice
+from hetbench.plans import advice
 from hetbench.predict import operators
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query import tables
@@ -211,7 +211,7 @@ class HetBench(ArchitectureQueries):
         self, model: Any = None, target: str | None = None, *, accuracy_safe: bool = False, method: str = "beam",
         **options: Unpack[Options],
     ) -> advice.Plan:  # fmt: skip
-        """What to change so that a model runs faster on a chip, in order: see `hetbench.plans.advise`. Options as in
+        """What to change so that a model runs faster on a chip, in order: see `hetbench.plans.advice`. Options as in
         `query`, but that without `precision` the plan starts from fp32, as networks are published. `accuracy_safe`
         leaves out what may change results; `method` is beam, greedy or exhaustive.
 

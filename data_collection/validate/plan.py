@@ -1,6 +1,6 @@
 """python -m data_collection.validate.plan [MODEL ...] [--out DIR]
 
-Applies the plans of `hetbench.plans.advise` for this CPU for real, and sets the predicted speed-up beside the measured
+Applies the plans of `hetbench.plans.advice` for this CPU for real, and sets the predicted speed-up beside the measured
 one: bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against
 all, int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only
 quiet rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
@@ -33,9 +33,9 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
 from hetbench.graphs.model_graph import load
+from hetbench.plans.action_effects import effects
 from hetbench.plans.actions import MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.plan_space import Chosen, Plans
 from hetbench.plans.search import beam
 from hetbench.query.question import Question
 from hetbench.query.solve import solve

@@ -11,7 +11,6 @@ from hetbench.answers import Answer
 from hetbench.api import HetBench
 from hetbench.artifacts.atomic import staged
 from hetbench.catalog.chips import Chip, chips
-from hetbench.pages import sections
 from hetbench.pages.dashboard_data import SHOWN, catalogue, catalogue_data
 from hetbench.pages.html import (
     Markup,
@@ -30,6 +29,7 @@ from hetbench.pages.html import (
     template,
 )  # fmt: skip
 from hetbench.pages.report_data import coverage_facts, model_facts, published, upstreams
+from hetbench.pages.sections import ranking as sections
 from hetbench.pages.svg import axis, interval, logarithmic
 from hetbench.schema import FAMILIES
 

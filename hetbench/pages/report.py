@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hetbench.answers import digits
-from hetbench.pages import sections
 from hetbench.pages.html import Markup, document, level_key, paragraph, section, shown
+from hetbench.pages.sections import ranking as sections
 
 __all__ = ["report_page"]
 

@@ -2,7 +2,7 @@
 operators it applies, whether results may change, and by which rule its effect is predicted, or why it never is.
 
 A rule is a difference of two answers of the surrogates, or exact physics on the operator graph
-(`hetbench.plans.effects`). No gain stands in this table.
+(`hetbench.plans.action_effects`). No gain stands in this table.
 """
 
 from __future__ import annotations

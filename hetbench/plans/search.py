@@ -9,7 +9,7 @@ from itertools import product
 from math import prod
 
 from hetbench.errors import RefusedError, UnknownNameError
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.plan_space import Chosen, Plans
 
 __all__ = ["FEASIBLE", "METHODS", "Counted", "Found", "beam", "exhaustive", "greedy", "ordered", "random_search",
            "searched", "size"]

@@ -10,9 +10,9 @@ from data_collection.profile.changes import CHANGES
 from data_collection.validate.plan import Checked, predicted, report, variants
 from hetbench.catalog.chips import chip
 from hetbench.graphs.model_graph import load
+from hetbench.plans.action_effects import effects
 from hetbench.plans.actions import MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.plan import Plans
+from hetbench.plans.plan_space import Plans
 from hetbench.query.question import Question
 from hetbench.query.solve import solve
 

@@ -11,10 +11,10 @@ from hetbench import HetBench, RefusedError, UnknownNameError, models
 from hetbench.catalog.chips import chip
 from hetbench.cli.app import app
 from hetbench.graphs.model_graph import ModelGraph, load
+from hetbench.plans.action_effects import effects
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.evidence import measured, measured_in
-from hetbench.plans.plan import Casts, Plans
+from hetbench.plans.operator_evidence import measured, measured_in
+from hetbench.plans.plan_space import Casts, Plans
 from hetbench.plans.precisions import asked, row
 from hetbench.plans.search import beam, exhaustive, greedy, ordered, random_search
 from hetbench.predict.operators import launch_floor

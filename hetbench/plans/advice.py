@@ -17,9 +17,9 @@ from hetbench.answers import Answer, digits
 from hetbench.attribution.rooflines import Bench, benches, together
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.plans.action_effects import effects
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.plan import Chosen, Ends, Mask, Plans
+from hetbench.plans.plan_space import Chosen, Ends, Mask, Plans
 from hetbench.plans.search import ordered, searched
 from hetbench.query.question import Question
 

@@ -17,9 +17,9 @@ from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.operators import operator_type
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.alternatives import attention, compiled, layouts, libraries, whole_layout
-from hetbench.plans.evidence import lacking, measured, measured_in
-from hetbench.plans.plan import Casts, Ends, Mask, Plans
+from hetbench.plans.implementations import attention, compiled, layouts, libraries, whole_layout
+from hetbench.plans.operator_evidence import lacking, measured, measured_in
+from hetbench.plans.plan_space import Casts, Ends, Mask, Plans
 from hetbench.plans.precisions import Base, Floats, Row, asked, row
 from hetbench.predict.operators import launch_floor
 from hetbench.query.latency import PROTOCOL

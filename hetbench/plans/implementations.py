@@ -19,8 +19,8 @@ from hetbench.answers import digits
 from hetbench.attribution.copa import fuses
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import Chip, chips
-from hetbench.plans.evidence import lacking
-from hetbench.plans.plan import Ends
+from hetbench.plans.operator_evidence import lacking
+from hetbench.plans.plan_space import Ends
 from hetbench.plans.precisions import Base
 from hetbench.predict import models
 from hetbench.predict.heads import Cell
