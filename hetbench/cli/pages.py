@@ -25,7 +25,7 @@ from hetbench.cli.analysis import (
 from hetbench.cli.artifacts import api as shell_api
 from hetbench.pages.dashboard import write_site
 from hetbench.pages.report import report_page
-from hetbench.pages.report_data import Asked, report_data
+from hetbench.pages.report_data import ReportRequest, report_data
 
 __all__ = ["app"]
 
@@ -62,7 +62,7 @@ def report(
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
     slo_ms = None if slo is None else milliseconds(slo)
-    data = report_data(api, Asked(models, source, targets, source_value, slo_ms, options))
+    data = report_data(api, ReportRequest(models, source, targets, source_value, slo_ms, options))
     if output is not None or not as_json:
         path = output or Path("report.html")
         write_whole(path, report_page(data))

@@ -15,7 +15,7 @@ from hetbench import HetBench
 from hetbench.answers import digits
 from hetbench.pages.dashboard import write_site
 from hetbench.pages.report import report_page
-from hetbench.pages.report_data import Asked, report_data
+from hetbench.pages.report_data import ReportRequest, report_data
 from tests.chromium import Chromium, binary, chromium
 
 pytestmark = pytest.mark.skipif(binary() is None, reason="no Chromium on the path or in HETBENCH_CHROMIUM")
@@ -29,7 +29,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     api = HetBench()
     write_site(api, folder / "site", NAMES)
-    (folder / "report.html").write_text(report_page(report_data(api, Asked(["bert-tiny"], targets="cann,mlu"))))
+    (folder / "report.html").write_text(report_page(report_data(api, ReportRequest(["bert-tiny"], targets="cann,mlu"))))
     return folder
 
 
