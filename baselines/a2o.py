@@ -26,8 +26,16 @@ import numpy as np
 from baselines.migration_env import MigrationEnv, scene
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
-from hetbench.plans.plan_space import Chosen, Plans
-from hetbench.plans.search import Counted, Found, beam, exhaustive, greedy, random_search, size
+from hetbench.plans.plan_space import OptionSet, PlanSpace
+from hetbench.plans.search import (
+    CountedPlans,
+    SearchResult,
+    beam,
+    count_combinations,
+    exhaustive,
+    greedy,
+    random_search,
+)
 from hetbench.schema import FAMILIES
 
 __all__ = ["HELD_OUT", "compare", "main", "propose", "report", "tasks", "train"]
@@ -75,14 +83,14 @@ def propose(policy: Any, task: Task) -> tuple[float, int]:
     return ms, 1
 
 
-def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
+def _tpe(plans: PlanSpace, evaluations: int, seed: int) -> tuple[float, int]:
     """Syne Tune's tree-structured Parzen estimator: a choice for every slot; those that do not go with the ones
     before are left out. Plans that it asks for again cost no evaluation."""
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
 
-    slots, counted = plans.slots(), Counted(plans)
+    slots, counted = plans.exclusive_options(), CountedPlans(plans)
     space = {f"slot{at}": randint(0, len(slot)) for at, slot in enumerate(slots)}
     np.random.seed(seed)
     made = baselines.TPE(space, metric="ms", random_seed=seed, num_min_data_points=len(space) + 1)
@@ -92,30 +100,30 @@ def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
         asked += 1
         trial = scheduler.ask()
         picked = [(slot, int(trial.config[f"slot{at}"])) for at, slot in enumerate(slots)]
-        plan: Chosen = frozenset()
+        plan: OptionSet = frozenset()
         for each in (slot[number - 1] for slot, number in picked if number):
-            plan |= {each} if plans.problem(plan | {each}) is None else set()
+            plan |= {each} if plans.conflict(plan | {each}) is None else set()
         scheduler.tell(trial, {"ms": counted(plan)})
     return counted.known[counted.best], len(counted.trace)
 
 
-def _last(found: Found) -> tuple[float, int]:
+def _last(found: SearchResult) -> tuple[float, int]:
     """ms of the best plan that was evaluated, before it was pruned, which evaluates more; and the evaluations."""
     return (found.trace[-1] if found.trace else found.ms), found.evaluations
 
 
-def _searches() -> Mapping[str, Callable[[Plans], list[tuple[float, int]]]]:
+def _searches() -> Mapping[str, Callable[[PlanSpace], list[tuple[float, int]]]]:
     """Name -> the results of one search, one for each seed."""
-    def once(method: Callable[..., Any], **how: Any) -> Callable[[Plans], list[tuple[float, int]]]:
-        def run(plans: Plans) -> list[tuple[float, int]]:
+    def once(method: Callable[..., Any], **how: Any) -> Callable[[PlanSpace], list[tuple[float, int]]]:
+        def run(plans: PlanSpace) -> list[tuple[float, int]]:
             found = method(plans, **how)
             return [_last(found)]
         return run
 
-    def drawn(count: int) -> Callable[[Plans], list[tuple[float, int]]]:
+    def drawn(count: int) -> Callable[[PlanSpace], list[tuple[float, int]]]:
         return lambda plans: [_last(random_search(plans, count, seed)) for seed in range(SEEDS)]
 
-    def estimated(count: int) -> Callable[[Plans], list[tuple[float, int]]]:
+    def estimated(count: int) -> Callable[[PlanSpace], list[tuple[float, int]]]:
         return lambda plans: [_tpe(plans, count, seed) for seed in range(2)]
 
     found = {"greedy": once(greedy), "beam, 8 wide": once(beam), "exhaustive": once(exhaustive)}
@@ -141,7 +149,8 @@ def compare(policy: Any, held_out: Sequence[Task]) -> list[dict[str, Any]]:
             for ms, evaluations in each:
                 share = (start - ms) / (start - best) if start - best > 1e-3 * start else None
                 rows.append({"model": task[0], "family": task[1], "method": name, "ms": ms, "start_ms": start,
-                             "best_ms": best, "evaluations": evaluations, "share": share, "plans": size(plans)})
+                             "best_ms": best, "evaluations": evaluations, "share": share,
+                             "plans": count_combinations(plans)})  # fmt: skip
     return rows
 
 

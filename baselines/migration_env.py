@@ -29,10 +29,10 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
-from hetbench.plans.action_effects import effects
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.operator_evidence import lacking
-from hetbench.plans.plan_space import Chosen, Plans
+from hetbench.plans.operator_evidence import missing_registrations
+from hetbench.plans.plan_space import OptionSet, PlanSpace
 from hetbench.predict.model_features import SUMMARY, composition
 from hetbench.query.question import Question
 from hetbench.query.solve import solve
@@ -60,7 +60,7 @@ Floats = NDArray[np.float32]
 class Scene:
     """A model on a chip: its plans, and what of it never changes in an episode."""
 
-    plans: Plans
+    plans: PlanSpace
     order: tuple[str, ...]
     """Group of each slot, the largest share of the time first."""
     seen: Floats
@@ -76,7 +76,7 @@ def scene(model: str, target: str) -> Scene:
     """The scene of a catalogue model in fp32 on a chip or a family's default chip."""
     graph, chip = load(model), chip_named(target)
     question = Question.build(graph, chip, {"precision": "fp32"})
-    plans = effects(graph, question, solve(question, graph, "latency"))
+    plans = build_plan_space(graph, question, solve(question, graph, "latency"))
     parts = plans.group_ms(frozenset())
     order = tuple(sorted(plans.groups, key=lambda name: -parts[name])[:GROUPS])
     table = graph.operators(*question.sizes)
@@ -105,13 +105,17 @@ def _static(name: str, share: float, bench: Bench, chip: Chip, known: int) -> li
     roofs = np.log2(max(bench.roofs, 1.0)) / 10 if bench.roof_ms else 1.0
     rows = np.log2(1 + known) / 16
     kind = operator_type(name).cost_class
-    return [share, min(roofs, 2.0), rows, float(not lacking(name, chip)), *(float(bench.bound == each) for each in
-            BOUNDS), *(float(kind == each) for each in _CLASSES)]  # fmt: skip
+    supported = float(not missing_registrations(name, chip))
+    one_hots = (*(bench.bound == each for each in BOUNDS), *(kind == each for each in _CLASSES))
+    return [share, min(roofs, 2.0), rows, supported, *map(float, one_hots)]
 
 
 class MigrationEnv(gymnasium.Env[Floats, int]):
-    """Plans for tasks, each a catalogue model and a chip; an episode is one task, drawn by the seed of `reset`, or that
-    of `reset(options={"task": number})`. An action that is not open changes nothing."""
+    """Builds plans for tasks. A task is a catalogue model on a chip.
+
+    An episode is one task, drawn with the seed of `reset` or chosen by `reset(options={"task": number})`. An action
+    that the mask excludes changes nothing.
+    """
 
     STOP = (GROUPS + 1) * len(KINDS)
     """Number of the action that ends the plan."""
@@ -124,7 +128,7 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
         self.action_space = gymnasium.spaces.Discrete(self.STOP + 1)  # type: ignore[assignment]
         self.observation_space = gymnasium.spaces.Box(-20.0, 20.0, (OBSERVATION,), np.float32)
         self.scene = scene(*self.tasks[0])
-        self.plan: Chosen = frozenset()
+        self.plan: OptionSet = frozenset()
         self.left = budget
 
     def reset(
@@ -157,17 +161,17 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
         for number, each in self.scene.option.items():
             if each in self.plan or (self.accuracy_safe and ACTIONS[each.action].changes_results):
                 continue
-            found[number] = plans.problem(self.plan | {each}) is None
+            found[number] = plans.conflict(self.plan | {each}) is None
         return found
 
     def _observed(self) -> Floats:
         plans, masks = self.scene.plans, self.action_masks()[: self.STOP].reshape(GROUPS + 1, len(KINDS))
         slots = np.zeros((GROUPS, _SLOT), dtype=np.float32)
         slots[:, :_STATIC] = self.scene.static
-        place = dict(zip(plans.groups, plans.places(self.plan), strict=True))
+        place = dict(zip(plans.groups, plans.precision_indices(self.plan), strict=True))
         fused = {each.group for each in self.plan if each.action == "operator-fusion"}
         for at, name in enumerate(self.scene.order):
-            slots[at, _STATIC] = ITEMSIZE[plans.formats[place[name]]] / 4
+            slots[at, _STATIC] = ITEMSIZE[plans.precisions[place[name]]] / 4
             slots[at, _STATIC + 1] = name in fused
         slots[:, _STATIC + 2 :] = masks[:GROUPS]
         rest = [*masks[GROUPS].astype(np.float32), self.left / self.budget]

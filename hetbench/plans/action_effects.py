@@ -17,48 +17,54 @@ from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.operators import operator_type
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.implementations import attention, compiled, layouts, libraries, whole_layout
-from hetbench.plans.operator_evidence import lacking, measured, measured_in
-from hetbench.plans.plan_space import Casts, Ends, Mask, Plans
-from hetbench.plans.precisions import Base, Floats, Row, asked, row
+from hetbench.plans.implementations import (
+    compiling_stack_factors,
+    fused_attention,
+    layout_factors,
+    library_factors,
+    model_layout_factors,
+)  # fmt: skip
+from hetbench.plans.operator_evidence import measured_operators, measured_operators_in, missing_registrations
+from hetbench.plans.plan_space import CastGroup, Estimate, MaskedOption, PlanSpace
+from hetbench.plans.precisions import Baseline, Floats, PrecisionTimes, baseline, times_in
 from hetbench.predict.operators import launch_floor
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
 from hetbench.schema import ITEMSIZE
 
-__all__ = ["effects"]
+__all__ = ["build_plan_space"]
 
 _MATRIX_ONLY = ("tf32", "fp8", "int8")
 _ORDER = ("tf32", "fp16", "bf16", "fp8", "int8")
 
 
-class _Found:
-    """What is gathered on the way to `Plans`."""
+class _Builder:
+    """What is gathered on the way to a `PlanSpace`."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Baseline) -> None:
         self.base = base
-        self.formats = [base.question.precision]
-        self.rows = [row(base, base.question.precision)]
+        self.precisions = [base.question.precision]
+        self.rows = [times_in(base, base.question.precision)]
         self.levels: dict[Option, str] = {}
-        self.masked: list[Mask] = []
+        self.masked: list[MaskedOption] = []
         self.factors: dict[tuple[str, int], dict[int, float]] = {}
         self.why: dict[Option, str] = {}
         family = base.chip.family
-        self.rows_of = {name: measured(name, family) + base.own_rows(name) for name in base.groups}
+        self.rows_of = {name: measured_operators(name, family) + base.own_rows(name) for name in base.groups}
 
-    def take(self, option: Option, level: str, why: str) -> None:
+    def allow(self, option: Option, level: str, why: str) -> None:
         """The option can be taken, unless the back end lacks the operators of its group."""
-        gone = () if option.group == MODEL else lacking(option.group, self.base.chip)
+        gone = () if option.group == MODEL else missing_registrations(option.group, self.base.chip)
         if gone:
             self.mask(option, f"the registrations of {self.base.chip.family} lack {', '.join(gone)}")
         else:
             self.levels[option], self.why[option] = level, why
 
     def mask(self, option: Option, reason: str) -> None:
-        self.masked.append(Mask(option, reason))
+        self.masked.append(MaskedOption(option, reason))
 
 
-def effects(graph: ModelGraph, question: Question, answer: Answer, predictor: str = "auto") -> Plans:
+def build_plan_space(graph: ModelGraph, question: Question, answer: Answer, predictor: str = "auto") -> PlanSpace:
     """All plans for a question, whose answer is that of the empty plan.
 
     >>> from hetbench.catalog.chips import chip
@@ -66,58 +72,59 @@ def effects(graph: ModelGraph, question: Question, answer: Answer, predictor: st
     >>> from hetbench.query.solve import solve
     >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
     >>> answer = solve(question, load("gpt2"), "latency")
-    >>> plans = effects(load("gpt2"), question, answer)
+    >>> plans = build_plan_space(load("gpt2"), question, answer)
     >>> abs(plans(frozenset()) - answer.value) < 1e-9, len({each.option.action for each in plans.masked}) > 5
     (True, True)
     """
-    base = asked(graph, question, answer, predictor)
-    found = _Found(base)
+    base = baseline(graph, question, answer, predictor)
+    builder = _Builder(base)
     for precision in _ORDER:
         narrower = ITEMSIZE[precision] < ITEMSIZE[question.precision]
         if narrower or (precision, question.precision) == ("tf32", "fp32"):
-            _format(found, precision)
-    fusion = _fusion(found)
-    flash = _flash(found)
-    for name, known in (("layout", layouts), ("auto-tuning", libraries)):
-        _factors(found, name, known(base, found.formats))
-    whole = _whole(found)
+            _format(builder, precision)
+    fusion = _fusion(builder)
+    flash = _flash(builder)
+    for name, known in (("layout", layout_factors), ("auto-tuning", library_factors)):
+        _factors(builder, name, known(base, builder.precisions))
+    whole = _whole(builder)
     for name, each in ACTIONS.items():
         if each.rule is None:
-            found.mask(Option(name, MODEL), each.masked or "")
+            builder.mask(Option(name, MODEL), each.masked or "")
     floor = launch_floor(base.surrogate.floors, base.chip, "vector", PROTOCOL)
-    return Plans(
-        base.groups, tuple(found.formats), [_ends(each) for each in found.rows], _ordered(found), tuple(found.masked),
-        fusion, flash, found.factors, whole, found.levels, answer.level or "D", found.why, tuple(_casts(base)),
-        0.0 if fuses(str(answer.stack)) else floor, 1e3 / (base.chip.bandwidth or float("inf")), found.rows_of,
+    return PlanSpace(
+        base.groups, tuple(builder.precisions), [_estimates(each) for each in builder.rows], _ordered(builder),
+        tuple(builder.masked), fusion, flash, builder.factors, whole, builder.levels, answer.level or "D", builder.why,
+        tuple(_casts(base)), 0.0 if fuses(str(answer.stack)) else floor,
+        1e3 / (base.chip.bandwidth or float("inf")), builder.rows_of,
     )  # fmt: skip
 
 
-def _ends(each: Row) -> list[Ends]:
+def _estimates(each: PrecisionTimes) -> list[Estimate]:
     return [(value, lower, upper) for value, lower, upper in each.ms.T.tolist()]
 
 
-def _ordered(found: _Found) -> tuple[Option, ...]:
+def _ordered(builder: _Builder) -> tuple[Option, ...]:
     """The options with the most measured rows behind their operator types first; then in the order of the table."""
     names = list(ACTIONS)
 
     def rows(option: Option) -> int:
-        groups = found.base.groups if option.group == MODEL else (option.group,)
-        return sum(found.rows_of[name] for name in groups)
+        groups = builder.base.groups if option.group == MODEL else (option.group,)
+        return sum(builder.rows_of[name] for name in groups)
 
-    return tuple(sorted(found.levels, key=lambda each: (-rows(each), names.index(each.action), each)))
+    return tuple(sorted(builder.levels, key=lambda each: (-rows(each), names.index(each.action), each)))
 
 
-def _format(found: _Found, precision: str) -> None:
+def _format(builder: _Builder, precision: str) -> None:
     """One precision for every group that can have it, and for the whole model."""
-    base, name = found.base, "matrix-unit" if precision == "tf32" else "precision"
+    base, name = builder.base, "matrix-unit" if precision == "tf32" else "precision"
     choice = precision
     try:
         if base.chip.supports(precision) is not True:
             has = "has no" if base.chip.supports(precision) is False else "is not said to have"
             raise RefusedError(f"{base.chip.name} {has} {precision} units")
-        made = row(base, precision)
+        made = times_in(base, precision)
     except RefusedError as error:
-        found.mask(Option(name, MODEL, choice), str(error))
+        builder.mask(Option(name, MODEL, choice), str(error))
         return
     reasons, why = {}, _narrower(base, precision)
     for at, group in enumerate(base.groups):
@@ -125,25 +132,25 @@ def _format(found: _Found, precision: str) -> None:
         matrix = operator_type(group).cost_class in ("gemm", "conv")
         if not ACTIONS[name].applies(group) or (precision in _MATRIX_ONLY and not matrix):
             continue
-        rows = measured_in(group, precision, base.chip.family) + base.own_rows(group, precision)
+        rows = measured_operators_in(group, precision, base.chip.family) + base.own_rows(group, precision)
         if not made.whole and not rows:
             what = group if matrix or operator_type(group).cost_class == "attention" else "any vector operator"
             reasons[group] = f"no row of {what} in {precision} on any {base.chip.family} chip"
-            found.mask(option, reasons[group])
+            builder.mask(option, reasons[group])
         else:
-            found.take(option, made.levels[at], why)
-    if not any(option.choice == precision for option in found.levels):
+            builder.allow(option, made.levels[at], why)
+    if not any(option.choice == precision for option in builder.levels):
         return
-    found.formats.append(precision)
-    found.rows.append(made)
+    builder.precisions.append(precision)
+    builder.rows.append(made)
     needed = [group for group in reasons if operator_type(group).cost_class != "vector"]
     if needed:
-        found.mask(Option(name, MODEL, choice), reasons[needed[0]])
+        builder.mask(Option(name, MODEL, choice), reasons[needed[0]])
     else:
-        found.take(Option(name, MODEL, choice), made.level, why)
+        builder.allow(Option(name, MODEL, choice), made.level, why)
 
 
-def _narrower(base: Base, precision: str) -> str:
+def _narrower(base: Baseline, precision: str) -> str:
     """Bytes of an element and peaks, before and after."""
     own = base.question.precision
     parts = [] if precision == "tf32" else [f"{ITEMSIZE[own]} -> {ITEMSIZE[precision]} bytes an element"]
@@ -153,11 +160,11 @@ def _narrower(base: Base, precision: str) -> str:
     return ", ".join(parts)
 
 
-def _fusion(found: _Found) -> dict[int, list[Ends]]:
+def _fusion(builder: _Builder) -> dict[int, list[Estimate]]:
     """What fusing each group into its producers saves, by group and format: see `hetbench.plans.actions`."""
-    base, saved = found.base, dict[int, list[Ends]]()
+    base, saved = builder.base, dict[int, list[Estimate]]()
     if fuses(str(base.answer.stack)):
-        found.mask(Option("operator-fusion", MODEL), f"{base.answer.stack} fuses already")
+        builder.mask(Option("operator-fusion", MODEL), f"{base.answer.stack} fuses already")
         return saved
     follows = np.array([at is not None for at in base.flow.producer])
     lead = np.array([0 if at is None else at for at in base.flow.producer])
@@ -172,20 +179,20 @@ def _fusion(found: _Found) -> dict[int, list[Ends]]:
             continue
         share = base.ms[mine] / own[at]
         table = []
-        for name, made in zip(found.formats, found.rows, strict=True):
+        for name, made in zip(builder.precisions, builder.rows, strict=True):
             width = ITEMSIZE[name] if name not in _MATRIX_ONLY else ITEMSIZE["fp32" if name == "tf32" else "fp16"]
             most = 1e3 * passes[mine] * base.elements[lead[mine]] * width / bandwidth + floor
             table.append(_saved(base, most, share * made.ms[:, at, None], group))
         saved[at] = table
         moved = float((passes[mine] * base.elements[lead[mine]]).sum()) * ITEMSIZE[base.question.precision]
         why = f"{int(mine.sum())} launches and {digits(moved / 1e6)} MB less"
-        found.take(Option("operator-fusion", group), found.rows[0].levels[at], why)
+        builder.allow(Option("operator-fusion", group), builder.rows[0].levels[at], why)
     if not saved:
-        found.mask(Option("operator-fusion", MODEL), "no element-wise operator reads from one that could take it in")
+        builder.mask(Option("operator-fusion", MODEL), "no element-wise operator reads from one that could take it in")
     return saved
 
 
-def _saved(base: Base, most: Floats, ms: Floats, group: str) -> Ends:
+def _saved(base: Baseline, most: Floats, ms: Floats, group: str) -> Estimate:
     """What fusing operators saves, at most what they take, ms [3, operators]. Of a measured row the parts are not sure
     although their sum is: then it saves as little or as much as the operator surrogate's bounds allow."""
     if base.answer.lower is None and group in base.sums:
@@ -195,56 +202,56 @@ def _saved(base: Base, most: Floats, ms: Floats, group: str) -> Ends:
     return value, lower, upper
 
 
-def _flash(found: _Found) -> dict[int, list[Ends]]:
+def _flash(builder: _Builder) -> dict[int, list[Estimate]]:
     """What one attention operator saves over the composition, by group and format."""
-    base = found.base
-    known = attention(base)
+    base = builder.base
+    known = fused_attention(base)
     if isinstance(known, str):
-        found.mask(Option("flash-attention", MODEL), known)
+        builder.mask(Option("flash-attention", MODEL), known)
         return {}
     shares, level = known
     saved = {
         at: [(share * value, share * lower, share * upper) for value, lower, upper in
-             (made.ms[:, at].tolist() for made in found.rows)] for at, share in shares.items()
+             (made.ms[:, at].tolist() for made in builder.rows)] for at, share in shares.items()
     }  # fmt: skip
-    found.take(Option("flash-attention", "BMM"), max(level, *(found.rows[0].levels[at] for at in shares)),
+    builder.allow(Option("flash-attention", "BMM"), max(level, *(builder.rows[0].levels[at] for at in shares)),
                "the scores are never stored")
     return saved
 
 
-def _factors(found: _Found, name: str, known: Mapping[str, Mapping[str, tuple[float, str]]]) -> None:
+def _factors(builder: _Builder, name: str, known: Mapping[str, Mapping[str, tuple[float, str]]]) -> None:
     """Layout or library of a group: its factor by format and the level."""
     for group, by_format in known.items():
-        at = found.base.groups.index(group)
-        table = {found.formats.index(each): factor for each, (factor, _) in by_format.items()}
-        found.factors[name, at] = table
+        at = builder.base.groups.index(group)
+        table = {builder.precisions.index(each): factor for each, (factor, _) in by_format.items()}
+        builder.factors[name, at] = table
         why = ", ".join(f"{digits(factor)} x in {each}" for each, (factor, _) in by_format.items())
-        found.take(Option(name, group), max(level for _, level in by_format.values()), why)
+        builder.allow(Option(name, group), max(level for _, level in by_format.values()), why)
     if not known and name == "auto-tuning":
         why = "no two libraries were measured on this chip for these operators under one protocol and layout"
-        found.mask(Option(name, MODEL), why)
+        builder.mask(Option(name, MODEL), why)
 
 
-def _whole(found: _Found) -> dict[str, dict[int, Ends]]:
+def _whole(builder: _Builder) -> dict[str, dict[int, Estimate]]:
     """Compiling, and the layout of whole models: factors by format."""
-    base, out = found.base, dict[str, dict[int, Ends]]()
-    sources = {"graph-optimisation": compiled, "layout": whole_layout}
+    base, out = builder.base, dict[str, dict[int, Estimate]]()
+    sources = {"graph-optimisation": compiling_stack_factors, "layout": model_layout_factors}
     for name, known in sources.items():
-        if name == "layout" and any(each == name for each, _ in found.factors):
+        if name == "layout" and any(each == name for each, _ in builder.factors):
             continue
-        table = known(base, found.formats)
+        table = known(base, builder.precisions)
         if isinstance(table, str):
-            found.mask(Option(name, MODEL), table)
+            builder.mask(Option(name, MODEL), table)
             continue
-        out[name] = {found.formats.index(each): ends for each, (ends, _) in table.items()}
+        out[name] = {builder.precisions.index(each): ends for each, (ends, _) in table.items()}
         level = max(level for _, level in table.values())
         where = base.chip.name if level == "C" else f"chips of {base.chip.family}"
         factors = ", ".join(f"{digits(ends[0])} x in {each}" for each, (ends, _) in table.items())
-        found.take(Option(name, MODEL), level, f"{factors}: whole models measured both ways on {where}")
+        builder.allow(Option(name, MODEL), level, f"{factors}: whole models measured both ways on {where}")
     return out
 
 
-def _casts(base: Base) -> Iterator[Casts]:
+def _casts(base: Baseline) -> Iterator[CastGroup]:
     """Tensors that other groups read, those of the same maker and readers together."""
     readers: dict[int, tuple[set[int], set[int]]] = {}
     for at, read in enumerate(base.flow.sources):
@@ -259,4 +266,4 @@ def _casts(base: Base) -> Iterator[Casts]:
         entry[0] += 1
         entry[1] += int(base.elements[each])
     for (maker, plain_groups, followers), (count, elements) in table.items():
-        yield Casts(maker, plain_groups, followers, count, elements)
+        yield CastGroup(maker, plain_groups, followers, count, elements)

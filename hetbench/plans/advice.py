@@ -17,13 +17,13 @@ from hetbench.answers import Answer, digits
 from hetbench.attribution.rooflines import Bench, benches, together
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import ModelGraph
-from hetbench.plans.action_effects import effects
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.plan_space import Chosen, Ends, Mask, Plans
-from hetbench.plans.search import ordered, searched
+from hetbench.plans.plan_space import Estimate, MaskedOption, OptionSet, PlanSpace
+from hetbench.plans.search import build_order, run_search
 from hetbench.query.question import Question
 
-__all__ = ["Masked", "Plan", "Step", "advise"]
+__all__ = ["MaskedAction", "Plan", "Step", "advise"]
 
 _WORTH = 1e-3
 """Of the start: steps that gain less are left out."""
@@ -61,7 +61,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Masked:
+class MaskedAction:
     """An action that was not considered on some groups."""
 
     action: str
@@ -88,7 +88,7 @@ class Plan:
     level: str
     """The weakest of the start and the steps."""
     steps: tuple[Step, ...]
-    masked: tuple[Masked, ...]
+    masked: tuple[MaskedAction, ...]
     accuracy_safe: bool
     method: str
     evaluations: int
@@ -143,12 +143,12 @@ def advise(
     >>> abs(plan.gain_ms - sum(each.gain_ms for each in plan.steps)) < 1e-9, {each.action for each in plan.steps}
     (True, {'operator-fusion'})
     """
-    plans = effects(graph, question, answer, predictor)
+    plans = build_plan_space(graph, question, answer, predictor)
     if accuracy_safe:
-        plans = plans.limited(lambda each: not ACTIONS[each.action].changes_results, _SAFE)
-    found = searched(plans, method)
+        plans = plans.without(lambda each: not ACTIONS[each.action].changes_results, _SAFE)
+    found = run_search(plans, method)
     chosen = _worthwhile(plans, found.plan)
-    value, lower, upper = plans.ends(chosen)
+    value, lower, upper = plans.estimate(chosen)
     return Plan(
         graph.name, answer, value, lower, upper, plans.level_of(chosen),
         _steps(plans, chosen, question, graph, predictor), _gathered(plans.masked), accuracy_safe, method,
@@ -156,11 +156,11 @@ def advise(
     )  # fmt: skip
 
 
-def _worthwhile(plans: Plans, plan: Chosen) -> Chosen:
+def _worthwhile(plans: PlanSpace, plan: OptionSet) -> OptionSet:
     """The plan without what it is hardly slower without, the least first."""
     worth = _WORTH * plans(frozenset())
     while plan:
-        legal = [plan - {each} for each in sorted(plan) if plans.problem(plan - {each}) is None]
+        legal = [plan - {each} for each in sorted(plan) if plans.conflict(plan - {each}) is None]
         best = min(legal, key=plans, default=plan)
         if plans(best) - plans(plan) >= worth or best == plan:
             break
@@ -175,16 +175,16 @@ def _notes(answer: Answer) -> tuple[str, ...]:
 
 
 def _steps(
-    plans: Plans, plan: Chosen, question: Question, graph: ModelGraph, predictor: str
+    plans: PlanSpace, plan: OptionSet, question: Question, graph: ModelGraph, predictor: str
 ) -> tuple[Step, ...]:
     if not plan:
         return ()
     start, steps = plans(frozenset()), []
     groups = _benches(plans, question, graph, predictor)
-    built = ordered(plans, plan)
+    built = build_order(plans, plan)
     for before, after in pairwise(built):
         (option,) = after - before
-        ends = _gain(plans.ends(before), plans.ends(after), plans.levels[option])
+        ends = _gain(plans.estimate(before), plans.estimate(after), plans.levels[option])
         touched = plans.groups if option.group == MODEL else (option.group,)
         steps.append(Step(
             option.action, option.group, option.choice, ends[0], 100.0 * ends[0] / start, ends[1], ends[2],
@@ -194,14 +194,14 @@ def _steps(
     return tuple(steps)
 
 
-def _gain(before: Ends, after: Ends, level: str) -> Ends:
+def _gain(before: Estimate, after: Estimate, level: str) -> Estimate:
     """Value, least and most."""
     other = (0, 2, 1) if level == "D" else (0, 1, 2)
     value, *both = (one - after[end] for one, end in zip(before, other, strict=True))
     return value, min(value, *both), max(value, *both)
 
 
-def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, Bench]:
+def _benches(plans: PlanSpace, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, Bench]:
     """Each group, and the model, under the roof at the start: every operator launched by itself."""
     if question.chip is None:
         raise InvalidInputError("advice is for a chip: name one with target=.")
@@ -215,18 +215,18 @@ def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str
     return {name: together(those) for name, those in by_group.items()} | {MODEL: together(every)}
 
 
-def _reason(plans: Plans, option: Option, groups: Mapping[str, Bench]) -> str:
+def _reason(plans: PlanSpace, option: Option, groups: Mapping[str, Bench]) -> str:
     bench = groups.get(option.group)
     under = f"{bench.bound}-bound, {digits(bench.roofs)} x its roof; " if bench is not None else ""
     return under + plans.why[option]
 
 
-def _gathered(masks: tuple[Mask, ...]) -> tuple[Masked, ...]:
+def _gathered(masks: tuple[MaskedOption, ...]) -> tuple[MaskedAction, ...]:
     """Masks with one action, choice and reason together, in the order of the table of actions."""
     table: dict[tuple[str, str, str], list[str]] = {}
     for each in masks:
         key = each.option.action, each.option.choice, each.reason
         table.setdefault(key, []).append(each.option.group)
     names = list(ACTIONS)
-    found = (Masked(action, tuple(groups), choice, reason) for (action, choice, reason), groups in table.items())
+    found = (MaskedAction(action, tuple(groups), choice, reason) for (action, choice, reason), groups in table.items())
     return tuple(sorted(found, key=lambda each: names.index(each.action)))

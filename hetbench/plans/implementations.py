@@ -19,14 +19,14 @@ from hetbench.answers import digits
 from hetbench.attribution.copa import fuses
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import Chip, chips
-from hetbench.plans.operator_evidence import lacking
-from hetbench.plans.plan_space import Ends
-from hetbench.plans.precisions import Base
+from hetbench.plans.operator_evidence import missing_registrations
+from hetbench.plans.plan_space import Estimate
+from hetbench.plans.precisions import Baseline
 from hetbench.predict import models
 from hetbench.predict.heads import Cell
 from hetbench.query.latency import PROTOCOL
 
-__all__ = ["attention", "compiled", "layouts", "libraries", "whole_layout"]
+__all__ = ["compiling_stack_factors", "fused_attention", "layout_factors", "library_factors", "model_layout_factors"]
 
 _EAGER = ("eager", "eager-amp")
 _COMPILING = ("compiled", "compiled-amp", "acl", "magicmind")
@@ -35,20 +35,20 @@ Factors = dict[str, dict[str, tuple[float, str]]]
 """Group -> precision -> factor on its time, and evidence level."""
 
 
-def attention(base: Base) -> str | tuple[dict[int, float], str]:
+def fused_attention(base: Baseline) -> str | tuple[dict[int, float], str]:
     """By group, the share of its time that one attention operator saves over BMM + Softmax + BMM, and the level; or why
     there is nothing to say.
 
     >>> from hetbench.catalog.chips import chip
-    >>> from hetbench.plans.precisions import asked
+    >>> from hetbench.plans.precisions import baseline
     >>> from hetbench.graphs.model_graph import load
     >>> from hetbench.query.question import Question
     >>> from hetbench.query.solve import solve
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
-    >>> str(attention(asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
+    >>> str(fused_attention(baseline(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
     'already in place'
     """
-    gone = lacking("Attention", base.chip)
+    gone = missing_registrations("Attention", base.chip)
     if gone:
         return f"the registrations of {base.chip.family} lack {', '.join(gone)}"
     patterns = list(_eager_attention(base))
@@ -67,7 +67,7 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
     return {at: float(saved[at] / own[at]) for at in np.flatnonzero(saved).tolist()}, level
 
 
-def _eager_attention(base: Base) -> Iterator[tuple[int, int, int]]:
+def _eager_attention(base: Baseline) -> Iterator[tuple[int, int, int]]:
     """Positions of each BMM -> element-wise operators -> Softmax -> BMM, whose results nothing else reads. Where scores
     are scaled, masked or capped, tracing has made one operator of it; with other functions of the scores it has not."""
     read_by: dict[int, list[int]] = {}
@@ -89,7 +89,7 @@ def _eager_attention(base: Base) -> Iterator[tuple[int, int, int]]:
 
 
 def _both_ways(
-    base: Base, batch: int, heads: int, dims: Mapping[str, int], head_dim: int, kv_heads: int | None = None
+    base: Baseline, batch: int, heads: int, dims: Mapping[str, int], head_dim: int, kv_heads: int | None = None
 ) -> tuple[float, float, str]:
     """ms of one attention operator, of the three that it stands for, and the weakest level."""
     q_len, kv_len, precision = dims["m"], dims["n"], base.question.precision
@@ -107,7 +107,7 @@ def _both_ways(
     return ms[0], sum(ms[1:]), max(each.level for each in found)
 
 
-def _fused_already(base: Base) -> str:
+def _fused_already(base: Baseline) -> str:
     one = composed = 0.0
     levels = ["B"]
     for group in base.graph.operators(*base.question.sizes).groups:
@@ -123,7 +123,7 @@ def _fused_already(base: Base) -> str:
             f"Softmax + BMM of the same sizes would take {digits(composed)} ms (level {max(levels)})")  # fmt: skip
 
 
-def layouts(base: Base, precisions: Sequence[str]) -> Factors:
+def layout_factors(base: Baseline, precisions: Sequence[str]) -> Factors:
     """NHWC over NCHW of each type of convolution that the chip has rows of in both."""
     return _paired(base, precisions, ("Conv2d",), lambda cells: [
         (one, other) for one in cells for other in cells
@@ -131,7 +131,7 @@ def layouts(base: Base, precisions: Sequence[str]) -> Factors:
     ])  # fmt: skip
 
 
-def libraries(base: Base, precisions: Sequence[str]) -> Factors:
+def library_factors(base: Baseline, precisions: Sequence[str]) -> Factors:
     """The fastest library over the one that answers, where the chip has rows of both in one protocol and layout."""
     def pairs(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
         usual = max(cells, key=lambda cell: (cell.protocol == PROTOCOL, cell.rows))
@@ -147,7 +147,7 @@ def _maker(library: str) -> str:
     return re.split(r"[ /]", library)[0]
 
 
-def _paired(base: Base, precisions: Sequence[str], types: Sequence[str], pairs: Any) -> Factors:
+def _paired(base: Baseline, precisions: Sequence[str], types: Sequence[str], pairs: Any) -> Factors:
     """The least ratio other / one over the pairs of cells of the chip itself, summed over a type's operators."""
     found: Factors = {}
     if base.predictor == "roofline":
@@ -162,7 +162,7 @@ def _paired(base: Base, precisions: Sequence[str], types: Sequence[str], pairs: 
     return found
 
 
-def _cell_ratio(base: Base, name: str, precision: str, one: Cell, other: Cell) -> float:
+def _cell_ratio(base: Baseline, name: str, precision: str, one: Cell, other: Cell) -> float:
     sums = [0.0, 0.0]
     table = base.graph.operators(*base.question.sizes[:3], precision, base.question.phase)
     for group in (each for each in table.groups if (each.op, each.dtype) == (name, precision)):
@@ -174,7 +174,7 @@ def _cell_ratio(base: Base, name: str, precision: str, one: Cell, other: Cell) -
     return sums[1] / sums[0] if sums[0] else 1.0
 
 
-def compiled(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple[Ends, str]]:
+def compiling_stack_factors(base: Baseline, precisions: Sequence[str]) -> str | dict[str, tuple[Estimate, str]]:
     """By precision the factor of a compiling stack on the whole model, with bounds on the value, and the level."""
     if fuses(str(base.answer.stack)):
         return f"{base.answer.stack} compiles already"
@@ -183,7 +183,7 @@ def compiled(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple[End
                      f"{' or '.join(precisions)} ({base.question.phase})")  # fmt: skip
 
 
-def whole_layout(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple[Ends, str]]:
+def model_layout_factors(base: Baseline, precisions: Sequence[str]) -> str | dict[str, tuple[Estimate, str]]:
     """By precision the factor of channels last on the whole model."""
     if "Conv2d" not in base.groups:
         return "the model has no convolution of images"
@@ -195,8 +195,8 @@ def whole_layout(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple
 
 
 def _stacks(
-    base: Base, precisions: Sequence[str], before: Sequence[str], after: Sequence[str]
-) -> dict[str, tuple[Ends, str]]:
+    base: Baseline, precisions: Sequence[str], before: Sequence[str], after: Sequence[str]
+) -> dict[str, tuple[Estimate, str]]:
     found = _measured_stacks(base, precisions, after)
     for precision in precisions:
         pairs = [(one, other) for one in before for other in after if one.endswith("-amp") == ("-amp" in other)
@@ -215,9 +215,11 @@ def _stacks(
     return found
 
 
-def _measured_stacks(base: Base, precisions: Sequence[str], after: Sequence[str]) -> dict[str, tuple[Ends, str]]:
+def _measured_stacks(
+    base: Baseline, precisions: Sequence[str], after: Sequence[str]
+) -> dict[str, tuple[Estimate, str]]:
     """Where this very model was measured both ways: the ratio of the rows."""
-    found: dict[str, tuple[Ends, str]] = {}
+    found: dict[str, tuple[Estimate, str]] = {}
     for precision in precisions if base.predictor == "auto" else ():
         start = _row_ms(base, str(base.answer.stack), precision)
         ends = [ms for stack in after if (ms := _row_ms(base, stack, precision)) is not None]
@@ -226,7 +228,7 @@ def _measured_stacks(base: Base, precisions: Sequence[str], after: Sequence[str]
     return found
 
 
-def _row_ms(base: Base, stack: str, precision: str) -> float | None:
+def _row_ms(base: Baseline, stack: str, precision: str) -> float | None:
     """Median of the measured rows of exactly this model and setting; None where there are none."""
     question = base.question
     if not question.batch:
@@ -237,7 +239,7 @@ def _row_ms(base: Base, stack: str, precision: str) -> float | None:
     return median(row.value for row in rows) if rows else None
 
 
-def _taught(base: Base, one: str, other: str, precision: str) -> str | None:
+def _taught(base: Baseline, one: str, other: str, precision: str) -> str | None:
     """C where whole models were measured under both stacks on the chip, D where on another of its kind, else None."""
     if base.question.batch is None or not base.chip.bandwidth:
         return None
@@ -252,7 +254,7 @@ def _taught(base: Base, one: str, other: str, precision: str) -> str | None:
     return "D" if any((each.family, each.kind) == alike for each in known) else None
 
 
-def _whole(base: Base, chip: Chip, stack: str, precision: str) -> models.WholePrediction:
+def _whole(base: Baseline, chip: Chip, stack: str, precision: str) -> models.WholePrediction:
     question = base.question
     table = base.graph.operators(*question.sizes[:3], precision, question.phase)
     return question.whole.predict(

@@ -13,25 +13,25 @@ from hetbench.errors import RefusedError
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.operators import operator_type
 
-__all__ = ["lacking", "measured", "measured_in"]
+__all__ = ["measured_operators", "measured_operators_in", "missing_registrations"]
 
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 
 
-def measured(op: str, family: str) -> int:
+def measured_operators(op: str, family: str) -> int:
     """How many operators of a type were measured on the chips of a family, in any precision.
 
-    >>> measured("Linear", "cuda") > measured("Linear", "cann") > 0
+    >>> measured_operators("Linear", "cuda") > measured_operators("Linear", "cann") > 0
     True
     """
     return sum(count for (name, _), count in _counts(family).items() if name == op)
 
 
-def measured_in(op: str, dtype: str, family: str) -> int:
+def measured_operators_in(op: str, dtype: str, family: str) -> int:
     """The same of those in a precision, where fp16 and bf16 stand for each other; for a vector operator, whose time is
     that of its bytes, all vector operators in any precision.
 
-    >>> measured_in("Linear", "int8", "cann")
+    >>> measured_operators_in("Linear", "int8", "cann")
     0
     """
     counts = _counts(family)
@@ -41,12 +41,12 @@ def measured_in(op: str, dtype: str, family: str) -> int:
 
 
 @lru_cache(maxsize=256)
-def lacking(op: str, chip: Chip) -> tuple[str, ...]:
+def missing_registrations(op: str, chip: Chip) -> tuple[str, ...]:
     """ATen operators of a type that the chip's registrations do not hold natively or composed; empty where all are
     held, or no registrations are known.
 
     >>> from hetbench.catalog.chips import chip
-    >>> lacking("Linear", chip("cann"))
+    >>> missing_registrations("Linear", chip("cann"))
     ()
     """
     try:

@@ -16,15 +16,15 @@ from hetbench.graphs.model_graph import TRACED_AS
 from hetbench.plans.actions import MODEL, Option
 from hetbench.schema import ITEMSIZE
 
-__all__ = ["FORMATS", "Casts", "Chosen", "Ends", "Mask", "Plans", "activation"]
+__all__ = ["PRECISION_ACTIONS", "CastGroup", "Estimate", "MaskedOption", "OptionSet", "PlanSpace", "activation"]
 
-FORMATS = ("precision", "matrix-unit")
+PRECISION_ACTIONS = ("precision", "matrix-unit")
 """The actions that choose a format."""
-Chosen = frozenset[Option]
+OptionSet = frozenset[Option]
 """A plan."""
-Ends = tuple[float, float, float]
+Estimate = tuple[float, float, float]
 """Value, lower and upper bound."""
-Table = Sequence[Sequence[Ends]]
+Table = Sequence[Sequence[Estimate]]
 """[formats, groups]."""
 
 
@@ -38,7 +38,7 @@ def activation(precision: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Mask:
+class MaskedOption:
     """An action that cannot be taken on a group, and why."""
 
     option: Option
@@ -46,7 +46,7 @@ class Mask:
 
 
 @dataclass(frozen=True, slots=True)
-class Casts:
+class CastGroup:
     """Tensors of one group that other groups read: due once for every format among the readers that is not its own."""
 
     maker: int
@@ -58,29 +58,29 @@ class Casts:
 
 
 @dataclass(frozen=True, slots=True)
-class Plans:
+class PlanSpace:
     """All that a plan for one model on one chip can hold, and its latency; called with a plan, it returns ms.
 
-    >>> plans = Plans(("Linear",), ("fp32", "fp16"), [[(4.0, 3.0, 5.0)], [(1.0, 0.5, 2.0)]],
+    >>> plans = PlanSpace(("Linear",), ("fp32", "fp16"), [[(4.0, 3.0, 5.0)], [(1.0, 0.5, 2.0)]],
     ...               (Option("precision", "Linear", "fp16"),))
     >>> plans(frozenset()), plans(frozenset(plans.options))
     (4.0, 1.0)
     """
 
     groups: tuple[str, ...]
-    formats: tuple[str, ...]
+    precisions: tuple[str, ...]
     """The first is the precision that was asked for."""
     ms: Table
     options: tuple[Option, ...]
     """What can be taken, those with the most measured rows first."""
-    masked: tuple[Mask, ...] = ()
-    fusion_ms: Mapping[int, Sequence[Ends]] = field(default_factory=dict)
+    masked: tuple[MaskedOption, ...] = ()
+    fusion_ms: Mapping[int, Sequence[Estimate]] = field(default_factory=dict)
     """Group -> what fusing it saves, by format [formats]."""
-    flash_ms: Mapping[int, Sequence[Ends]] = field(default_factory=dict)
+    flash_ms: Mapping[int, Sequence[Estimate]] = field(default_factory=dict)
     """Group -> what one attention operator saves of it, by format [formats]."""
     factors: Mapping[tuple[str, int], Mapping[int, float]] = field(default_factory=dict)
     """(action, group) -> format -> factor on the group's time."""
-    whole: Mapping[str, Mapping[int, Ends]] = field(default_factory=dict)
+    model_factors: Mapping[str, Mapping[int, Estimate]] = field(default_factory=dict)
     """Action on the whole model -> format -> factor on the value, with its bounds."""
     levels: Mapping[Option, str] = field(default_factory=dict)
     """Evidence level of an option: that of the weakest answer that its effect is a difference of."""
@@ -88,42 +88,42 @@ class Plans:
     """Of the empty plan."""
     why: Mapping[Option, str] = field(default_factory=dict)
     """What makes an option's effect."""
-    casts: tuple[Casts, ...] = ()
+    casts: tuple[CastGroup, ...] = ()
     cast_ms: float = 0.0
     """Launch of one cast; none under a compiling stack, which fuses it."""
     cast_ms_per_byte: float = 0.0
     measured: Mapping[str, int] = field(default_factory=dict)
     """Group -> operators of its type that were measured on chips of the family, and rows of the chip's own head."""
 
-    def __call__(self, plan: Chosen) -> float:
+    def __call__(self, plan: OptionSet) -> float:
         return self._total(plan, 0)
 
-    def ends(self, plan: Chosen) -> Ends:
+    def estimate(self, plan: OptionSet) -> Estimate:
         """Value, lower and upper bound: the bounds of the parts added, as if all errors had one sign."""
         return self._total(plan, 0), self._total(plan, 1), self._total(plan, 2)
 
-    def group_ms(self, plan: Chosen) -> dict[str, float]:
+    def group_ms(self, plan: OptionSet) -> dict[str, float]:
         """Each group's part; casts are in none."""
         return dict(zip(self.groups, self._parts(plan, 0), strict=True))
 
-    def level_of(self, plan: Chosen) -> str:
+    def level_of(self, plan: OptionSet) -> str:
         """The weakest evidence level of a plan."""
         return max([self.level, *(self.levels.get(each, self.level) for each in plan)])
 
-    def _total(self, plan: Chosen, end: int) -> float:
+    def _total(self, plan: OptionSet, end: int) -> float:
         return sum(max(part, 0.0) for part in self._parts(plan, end)) + self._cast(plan)
 
-    def _parts(self, plan: Chosen, end: int) -> list[float]:
-        place, where = self.places(plan), self._where
+    def _parts(self, plan: OptionSet, end: int) -> list[float]:
+        place, where = self.precision_indices(plan), self._where
         parts = [self.ms[number][at][end] for at, number in enumerate(place)]
-        scaled = [each for each in plan if each.group == MODEL and each.action in self.whole]
+        scaled = [each for each in plan if each.group == MODEL and each.action in self.model_factors]
         if scaled:
             parts = [self.ms[number][at][0] for at, number in enumerate(place)]
             for each in scaled:
-                table = self.whole[each.action]
+                table = self.model_factors[each.action]
                 parts = [ms * table[number][end] for ms, number in zip(parts, place, strict=True)]
         for each in plan:
-            if each.group == MODEL or each.action in FORMATS:
+            if each.group == MODEL or each.action in PRECISION_ACTIONS:
                 continue
             at = where[each.group]
             if each.action == "operator-fusion":
@@ -135,20 +135,21 @@ class Plans:
                 parts[at] *= self.factors[each.action, at][place[at]]
         return parts
 
-    def places(self, plan: Chosen) -> list[int]:
+    def precision_indices(self, plan: OptionSet) -> list[int]:
         """The format of each group, [groups]; a group's own choice goes before that of the model."""
-        usual = next((self._number[each.choice] for each in plan if each.group == MODEL and each.action in FORMATS), 0)
+        of_model = (each for each in plan if each.group == MODEL and each.action in PRECISION_ACTIONS)
+        usual = next((self._number[each.choice] for each in of_model), 0)
         found = [usual] * len(self.groups)
         for each in plan:
-            if each.group != MODEL and each.action in FORMATS:
+            if each.group != MODEL and each.action in PRECISION_ACTIONS:
                 found[self._where[each.group]] = self._number[each.choice]
         return found
 
-    def _cast(self, plan: Chosen) -> float:
-        place = self.places(plan)
+    def _cast(self, plan: OptionSet) -> float:
+        place = self.precision_indices(plan)
         if len(set(place)) == 1:
             return 0.0
-        width = [activation(name) for name in self.formats]
+        width = [activation(name) for name in self.precisions]
         fused = {self._where[each.group] for each in plan if each.action == "operator-fusion"}
         launch = 0.0 if any(each.action == "graph-optimisation" for each in plan) else self.cast_ms
         total = 0.0
@@ -161,48 +162,48 @@ class Plans:
                 total += each.count * launch + moved * self.cast_ms_per_byte
         return total
 
-    def problem(self, plan: Chosen) -> str | None:
+    def conflict(self, plan: OptionSet) -> str | None:
         """Why the options of a plan do not go together; None where they do."""
         seen: dict[tuple[str, str], Option] = {}
         for each in plan:
-            slot = ("format" if each.action in FORMATS else each.action, each.group)
+            slot = ("format" if each.action in PRECISION_ACTIONS else each.action, each.group)
             if slot in seen:
                 return f"{seen[slot]} and {each} set the same"
             seen[slot] = each
-        place = self.places(plan)
-        half = {activation(self.formats[number]) for number in set(place)} & {"fp16", "bf16"}
+        place = self.precision_indices(plan)
+        half = {activation(self.precisions[number]) for number in set(place)} & {"fp16", "bf16"}
         if len(half) > 1:
             return "fp16 and bf16 are not mixed"
         actions = {each.action for each in plan}
         if "graph-optimisation" in actions and actions & {"operator-fusion", "layout"}:
             return "a compiling stack fuses and chooses layouts itself"
         for each in plan:
-            if each.action in self.whole and each.group == MODEL:
-                lacks = [self.formats[number] for number in place if number not in self.whole[each.action]]
+            if each.action in self.model_factors and each.group == MODEL:
+                lacks = [self.precisions[number] for number in place if number not in self.model_factors[each.action]]
             elif (each.action, self._where.get(each.group, -1)) in self.factors:
                 at = self._where[each.group]
-                lacks = [] if place[at] in self.factors[each.action, at] else [self.formats[place[at]]]
+                lacks = [] if place[at] in self.factors[each.action, at] else [self.precisions[place[at]]]
             else:
                 continue
             if lacks:
                 return f"{each.action} of {each.group} is not known in {lacks[0]}"
         return None
 
-    def next(self, plan: Chosen) -> Iterator[Option]:
+    def compatible(self, plan: OptionSet) -> Iterator[Option]:
         """The options that can join a plan."""
-        return (each for each in self.options if each not in plan and self.problem(plan | {each}) is None)
+        return (each for each in self.options if each not in plan and self.conflict(plan | {each}) is None)
 
-    def slots(self) -> list[tuple[Option, ...]]:
+    def exclusive_options(self) -> list[tuple[Option, ...]]:
         """The options that exclude one another, those of one slot together."""
         found: dict[tuple[str, str], list[Option]] = {}
         for each in self.options:
-            slot = ("format" if each.action in FORMATS else each.action, each.group)
+            slot = ("format" if each.action in PRECISION_ACTIONS else each.action, each.group)
             found.setdefault(slot, []).append(each)
         return [tuple(each) for each in found.values()]
 
-    def limited(self, keep: Callable[[Option], bool], reason: str) -> Plans:
+    def without(self, keep: Callable[[Option], bool], reason: str) -> PlanSpace:
         """The same without the options that `keep` rejects, which are masked for a reason."""
-        gone = (Mask(each, reason) for each in self.options if not keep(each))
+        gone = (MaskedOption(each, reason) for each in self.options if not keep(each))
         return replace(self, options=tuple(filter(keep, self.options)), masked=(*self.masked, *gone))
 
     @property
@@ -211,7 +212,7 @@ class Plans:
 
     @property
     def _number(self) -> Mapping[str, int]:
-        return _places(self.formats)
+        return _places(self.precisions)
 
 
 @lru_cache(maxsize=1024)

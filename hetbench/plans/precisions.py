@@ -27,7 +27,7 @@ from hetbench.query.latency import PROTOCOL, WHOLE, settled, taught
 from hetbench.query.question import Question
 from hetbench.query.solve import predict, solve
 
-__all__ = ["Base", "Floats", "Row", "asked", "row"]
+__all__ = ["Baseline", "Floats", "PrecisionTimes", "baseline", "times_in"]
 
 Floats = NDArray[np.float64]
 Sums = Mapping[str, tuple[Floats, str]]
@@ -35,7 +35,7 @@ Sums = Mapping[str, tuple[Floats, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class Baseline:
     """A model on a chip as it was asked, and what of its graph the effects need."""
 
     graph: ModelGraph
@@ -77,7 +77,7 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PrecisionTimes:
     """A model's parts in one precision."""
 
     ms: Floats
@@ -90,13 +90,13 @@ class Row:
     """Whether whole models taught the change."""
 
 
-def asked(graph: ModelGraph, question: Question, answer: Answer, predictor: str = "auto") -> Base:
+def baseline(graph: ModelGraph, question: Question, answer: Answer, predictor: str = "auto") -> Baseline:
     """The model as it was asked. Raises `RefusedError` for a network without a data flow.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
-    >>> base = asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))
+    >>> base = baseline(load("gpt2"), question, solve(question, load("gpt2"), "latency"))
     >>> base.groups[0], bool(np.isclose(base.ms.sum(), base.answer.value))
     ('Embedding', True)
     """
@@ -113,14 +113,14 @@ def asked(graph: ModelGraph, question: Question, answer: Answer, predictor: str 
     each = split(question, chip, graph, predictor).each
     ms = np.array([each[signature(node.op, node.dtype, node.dims)] for node in nodes])
     width = 8 if question.precision == "fp64" else 4 if question.precision in ("fp32", "tf32") else 2
-    return Base(
+    return Baseline(
         graph, question, answer, predictor, chip, nodes, found, groups, np.array([place[node.op] for node in nodes]),
         made.results[np.array(found.nodes)] // width, ms * answer.value / ms.sum(),
         _sums(graph, question, chip, predictor),
     )  # fmt: skip
 
 
-def row(base: Base, precision: str) -> Row:
+def times_in(base: Baseline, precision: str) -> PrecisionTimes:
     """The parts in a precision; `RefusedError` where the model has no answer in it."""
     own, question = base.question.precision, replace(base.question, precision=precision, notes=())
     if precision == own:
@@ -137,7 +137,7 @@ def row(base: Base, precision: str) -> Row:
     return _row(base, parts, other, sums, whole)
 
 
-def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool]:
+def _answers(base: Baseline, question: Question) -> tuple[Answer, float | None, bool]:
     """The answer in another precision; its ratio to that asked, None where the two are not alike; whether whole models
     taught it."""
     known, own = solve(question, base.graph, "latency", base.predictor), base.answer
@@ -150,7 +150,7 @@ def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool
     return there, there.value / here.value if alike else None, bool(whole)
 
 
-def _through_half(base: Base, question: Question, sums: Sums) -> float | None:
+def _through_half(base: Baseline, question: Question, sums: Sums) -> float | None:
     """The ratio by way of fp16, where that is alike: from there on that of the operator sums."""
     if question.precision not in ("bf16", "fp8", "int8") or base.question.precision == "fp16":
         return None
@@ -188,7 +188,7 @@ def _sums(graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> 
     return found
 
 
-def _bounded(base: Base, parts: Floats, answer: Answer, sums: Sums) -> Floats:
+def _bounded(base: Baseline, parts: Floats, answer: Answer, sums: Sums) -> Floats:
     """Parts with bounds, [3, groups]: as wide as the operators' own, scaled to the width of the answer."""
     if answer.lower is None or answer.upper is None:  # a measured row has none
         return np.stack((parts, parts, parts))
@@ -205,7 +205,7 @@ def _bounded(base: Base, parts: Floats, answer: Answer, sums: Sums) -> Floats:
     return np.stack(out)
 
 
-def _row(base: Base, parts: Floats, answer: Answer, sums: Sums, whole: bool) -> Row:
+def _row(base: Baseline, parts: Floats, answer: Answer, sums: Sums, whole: bool) -> PrecisionTimes:
     """The parts with bounds and levels; how a measured row is shared out, the operator surrogate says."""
     def levels(found: Answer, of: Sums) -> list[str]:
         whole_model = found.kind == "predicted" and found.protocol != PROTOCOL
@@ -213,4 +213,4 @@ def _row(base: Base, parts: Floats, answer: Answer, sums: Sums, whole: bool) -> 
 
     each = tuple(max(pair) for pair in zip(levels(base.answer, base.sums), levels(answer, sums), strict=True))
     level = "A" if answer.kind == base.answer.kind == "measured" else max(each)
-    return Row(_bounded(base, parts, answer, sums), each, level, whole)
+    return PrecisionTimes(_bounded(base, parts, answer, sums), each, level, whole)
