@@ -1,4 +1,4 @@
-"""`hetbench coverage`, `explain`, `advise`, `migrate`: operator coverage, latency attribution, optimisation, chip choice."""
+"""`hetbench coverage`, `explain`, `advise` and `migrate`: analyses of a model on one or several chips."""
 
 from __future__ import annotations
 

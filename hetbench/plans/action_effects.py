@@ -1,8 +1,8 @@
-"""What each of the twelve actions would change for one model on one chip, or why that cannot be said.
+"""The effect of each of the twelve actions on the latency of one model on one chip, or why it cannot be predicted.
 
-Precision, tf32 and compiling are other queries; layout, libraries and flash attention differences of two answers of
-the operator surrogate; fusion is bytes and launches. A group is an operator type. An action is masked where the chip
-or its registrations lack what it needs, and where no measured row supports its effect.
+Precision, tf32 and compilation are other queries; layouts, libraries and flash attention are ratios of two answers of
+the operator surrogate; fusion is memory traffic and launches. A group is an operator type. An action is masked if the
+chip or its backend lacks what it needs, or if no measurement supports its effect.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ORDER = ("tf32", "fp16", "bf16", "fp8", "int8")
 
 
 class _Builder:
-    """What is gathered on the way to a `PlanSpace`."""
+    """Collects the options, masks and effects of a `PlanSpace`."""
 
     def __init__(self, base: Baseline) -> None:
         self.base = base
@@ -53,19 +53,20 @@ class _Builder:
         self.rows_of = {name: measured_operators(name, family) + base.own_rows(name) for name in base.groups}
 
     def allow(self, option: Option, level: str, why: str) -> None:
-        """The option can be taken, unless the back end lacks the operators of its group."""
+        """Add an option, or mask it if the backend lacks the operators of its group."""
         gone = () if option.group == MODEL else missing_registrations(option.group, self.base.chip)
         if gone:
-            self.mask(option, f"the registrations of {self.base.chip.family} lack {', '.join(gone)}")
+            self.mask(option, f"{self.base.chip.family} has no registration of {', '.join(gone)}")
         else:
             self.levels[option], self.why[option] = level, why
 
     def mask(self, option: Option, reason: str) -> None:
+        """Exclude an option for a reason."""
         self.masked.append(MaskedOption(option, reason))
 
 
 def build_plan_space(graph: ModelGraph, question: Question, answer: Answer, predictor: str = "auto") -> PlanSpace:
-    """All plans for a question, whose answer is that of the empty plan.
+    """All plans for a question about a model on a chip; `answer` is its latency answer, that of the empty plan.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -81,12 +82,12 @@ def build_plan_space(graph: ModelGraph, question: Question, answer: Answer, pred
     for precision in _ORDER:
         narrower = ITEMSIZE[precision] < ITEMSIZE[question.precision]
         if narrower or (precision, question.precision) == ("tf32", "fp32"):
-            _format(builder, precision)
-    fusion = _fusion(builder)
-    flash = _flash(builder)
+            _add_precision(builder, precision)
+    fusion = _fusion_savings(builder)
+    flash = _flash_savings(builder)
     for name, known in (("layout", layout_factors), ("auto-tuning", library_factors)):
-        _factors(builder, name, known(base, builder.precisions))
-    whole = _whole(builder)
+        _group_factors(builder, name, known(base, builder.precisions))
+    whole = _model_factors(builder)
     for name, each in ACTIONS.items():
         if each.rule is None:
             builder.mask(Option(name, MODEL), each.masked or "")
@@ -104,7 +105,7 @@ def _estimates(each: PrecisionTimes) -> list[Estimate]:
 
 
 def _ordered(builder: _Builder) -> tuple[Option, ...]:
-    """The options with the most measured rows behind their operator types first; then in the order of the table."""
+    """The options, those whose operator types have the most measurements first, then in the order of `ACTIONS`."""
     names = list(ACTIONS)
 
     def rows(option: Option) -> int:
@@ -114,14 +115,15 @@ def _ordered(builder: _Builder) -> tuple[Option, ...]:
     return tuple(sorted(builder.levels, key=lambda each: (-rows(each), names.index(each.action), each)))
 
 
-def _format(builder: _Builder, precision: str) -> None:
-    """One precision for every group that can have it, and for the whole model."""
+def _add_precision(builder: _Builder, precision: str) -> None:
+    """Add one precision for every group that supports it, and for the whole model."""
     base, name = builder.base, "matrix-unit" if precision == "tf32" else "precision"
     choice = precision
     try:
         if base.chip.supports(precision) is not True:
-            has = "has no" if base.chip.supports(precision) is False else "is not said to have"
-            raise RefusedError(f"{base.chip.name} {has} {precision} units")
+            known = base.chip.supports(precision) is False
+            raise RefusedError(f"{base.chip.name} has no {precision} units" if known else
+                               f"the datasheet of {base.chip.name} states no {precision} units")  # fmt: skip
         made = times_in(base, precision)
     except RefusedError as error:
         builder.mask(Option(name, MODEL, choice), str(error))
@@ -135,7 +137,7 @@ def _format(builder: _Builder, precision: str) -> None:
         rows = measured_operators_in(group, precision, base.chip.family) + base.own_rows(group, precision)
         if not made.whole and not rows:
             what = group if matrix or operator_type(group).cost_class == "attention" else "any vector operator"
-            reasons[group] = f"no row of {what} in {precision} on any {base.chip.family} chip"
+            reasons[group] = f"no measurement of {what} in {precision} on any {base.chip.family} chip"
             builder.mask(option, reasons[group])
         else:
             builder.allow(option, made.levels[at], why)
@@ -151,26 +153,27 @@ def _format(builder: _Builder, precision: str) -> None:
 
 
 def _narrower(base: Baseline, precision: str) -> str:
-    """Bytes of an element and peaks, before and after."""
+    """Bytes per element and peak compute before and after, as text."""
     own = base.question.precision
-    parts = [] if precision == "tf32" else [f"{ITEMSIZE[own]} -> {ITEMSIZE[precision]} bytes an element"]
+    parts = [] if precision == "tf32" else [f"{ITEMSIZE[own]} -> {ITEMSIZE[precision]} bytes per element"]
     peaks = [base.chip.peak_flops(name) for name in (own, precision)]
     if all(peaks):
         parts.append(f"peak {' -> '.join(f'{(peak or 0) / 1e12:g}' for peak in peaks)} TFLOPS")
     return ", ".join(parts)
 
 
-def _fusion(builder: _Builder) -> dict[int, list[Estimate]]:
-    """What fusing each group into its producers saves, by group and format: see `hetbench.plans.actions`."""
+def _fusion_savings(builder: _Builder) -> dict[int, list[Estimate]]:
+    """ms that fusing each group into its producers saves, by group index [precisions]: see `hetbench.plans.actions`."""
     base, saved = builder.base, dict[int, list[Estimate]]()
     if fuses(str(base.answer.stack)):
-        builder.mask(Option("operator-fusion", MODEL), f"{base.answer.stack} fuses already")
+        builder.mask(Option("operator-fusion", MODEL), f"the stack {base.answer.stack} already fuses operators")
         return saved
     follows = np.array([at is not None for at in base.flow.producer])
     lead = np.array([0 if at is None else at for at in base.flow.producer])
     readers = np.bincount(np.array([at for read in base.flow.sources for at in read], dtype=np.int64),
                           minlength=len(base.nodes))  # fmt: skip
-    passes = np.where(readers[lead] > 1, 1, 2)  # others read it: it is written all the same
+    # fusion saves the write and the read of the tensor; with other readers it is still written
+    passes = np.where(readers[lead] > 1, 1, 2)
     floor = launch_floor(base.surrogate.floors, base.chip, "vector", PROTOCOL)
     own, bandwidth = base.summed(base.ms), base.chip.bandwidth or float("inf")
     for at, group in enumerate(base.groups):
@@ -185,16 +188,19 @@ def _fusion(builder: _Builder) -> dict[int, list[Estimate]]:
             table.append(_saved(base, most, share * made.ms[:, at, None], group))
         saved[at] = table
         moved = float((passes[mine] * base.elements[lead[mine]]).sum()) * ITEMSIZE[base.question.precision]
-        why = f"{int(mine.sum())} launches and {digits(moved / 1e6)} MB less"
+        launches = int(mine.sum())
+        why = f"saves {launches} launch{'es' * (launches > 1)} and {digits(moved / 1e6)} MB of memory traffic"
         builder.allow(Option("operator-fusion", group), builder.rows[0].levels[at], why)
     if not saved:
-        builder.mask(Option("operator-fusion", MODEL), "no element-wise operator reads from one that could take it in")
+        builder.mask(Option("operator-fusion", MODEL), "no element-wise operator can be fused into its producer")
     return saved
 
 
 def _saved(base: Baseline, most: Floats, ms: Floats, group: str) -> Estimate:
-    """What fusing operators saves, at most what they take, ms [3, operators]. Of a measured row the parts are not sure
-    although their sum is: then it saves as little or as much as the operator surrogate's bounds allow."""
+    """ms that fusing operators saves: `most`, but no more than their own time `ms` [3, operators].
+
+    A measured row fixes the sum but not its split, so its bounds are the operator surrogate's.
+    """
     if base.answer.lower is None and group in base.sums:
         usual = base.sums[group][0]
         ms = ms[0] * np.array([1.0, usual[2] / usual[0], usual[1] / usual[0]])[:, None]
@@ -202,8 +208,8 @@ def _saved(base: Baseline, most: Floats, ms: Floats, group: str) -> Estimate:
     return value, lower, upper
 
 
-def _flash(builder: _Builder) -> dict[int, list[Estimate]]:
-    """What one attention operator saves over the composition, by group and format."""
+def _flash_savings(builder: _Builder) -> dict[int, list[Estimate]]:
+    """ms that one attention operator saves over its composition, by group index [precisions]."""
     base = builder.base
     known = fused_attention(base)
     if isinstance(known, str):
@@ -215,12 +221,12 @@ def _flash(builder: _Builder) -> dict[int, list[Estimate]]:
              (made.ms[:, at].tolist() for made in builder.rows)] for at, share in shares.items()
     }  # fmt: skip
     builder.allow(Option("flash-attention", "BMM"), max(level, *(builder.rows[0].levels[at] for at in shares)),
-               "the scores are never stored")
+               "the attention scores are not written to memory")
     return saved
 
 
-def _factors(builder: _Builder, name: str, known: Mapping[str, Mapping[str, tuple[float, str]]]) -> None:
-    """Layout or library of a group: its factor by format and the level."""
+def _group_factors(builder: _Builder, name: str, known: Mapping[str, Mapping[str, tuple[float, str]]]) -> None:
+    """Add the options of a layout or library: a factor by operator type and precision."""
     for group, by_format in known.items():
         at = builder.base.groups.index(group)
         table = {builder.precisions.index(each): factor for each, (factor, _) in by_format.items()}
@@ -228,12 +234,12 @@ def _factors(builder: _Builder, name: str, known: Mapping[str, Mapping[str, tupl
         why = ", ".join(f"{digits(factor)} x in {each}" for each, (factor, _) in by_format.items())
         builder.allow(Option(name, group), max(level for _, level in by_format.values()), why)
     if not known and name == "auto-tuning":
-        why = "no two libraries were measured on this chip for these operators under one protocol and layout"
+        why = "no two kernel libraries were measured on this chip for these operators in one protocol and layout"
         builder.mask(Option(name, MODEL), why)
 
 
-def _whole(builder: _Builder) -> dict[str, dict[int, Estimate]]:
-    """Compiling, and the layout of whole models: factors by format."""
+def _model_factors(builder: _Builder) -> dict[str, dict[int, Estimate]]:
+    """Add compilation and the layout of whole models: factors by precision index."""
     base, out = builder.base, dict[str, dict[int, Estimate]]()
     sources = {"graph-optimisation": compiling_stack_factors, "layout": model_layout_factors}
     for name, known in sources.items():
@@ -247,12 +253,12 @@ def _whole(builder: _Builder) -> dict[str, dict[int, Estimate]]:
         level = max(level for _, level in table.values())
         where = base.chip.name if level == "C" else f"chips of {base.chip.family}"
         factors = ", ".join(f"{digits(ends[0])} x in {each}" for each, (ends, _) in table.items())
-        builder.allow(Option(name, MODEL), level, f"{factors}: whole models measured both ways on {where}")
+        builder.allow(Option(name, MODEL), level, f"{factors}: models measured both ways on {where}")
     return out
 
 
 def _casts(base: Baseline) -> Iterator[CastGroup]:
-    """Tensors that other groups read, those of the same maker and readers together."""
+    """Tensors that other groups read, merged by producer and readers."""
     readers: dict[int, tuple[set[int], set[int]]] = {}
     for at, read in enumerate(base.flow.sources):
         for each in read:

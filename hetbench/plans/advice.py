@@ -1,9 +1,8 @@
-"""What to change in how a model runs on a chip: an ordered plan with the expected gain of every step, and what was
-left out with the reason.
+"""An optimisation plan: ordered changes to how a model runs on a chip, with the predicted gain of every step.
 
-The plan starts from the answer that `query` gives; every gain is a difference of predicted latencies. A step's interval
-takes both latencies at the same end of their intervals, since the errors of one surrogate on one chip mostly have one
-sign; at opposite ends where the effect is of level D, known from other chips only.
+The plan starts from the answer of `query`; every gain is a difference of two predicted latencies. The interval of a
+gain subtracts equal ends of both latencies' intervals, because the errors of one surrogate on one chip are positively
+correlated. At evidence level D, where the effect is known from other chips only, it subtracts opposite ends.
 """
 
 from __future__ import annotations
@@ -26,30 +25,29 @@ from hetbench.query.question import Question
 __all__ = ["MaskedAction", "Plan", "Step", "advise"]
 
 _WORTH = 1e-3
-"""Of the start: steps that gain less are left out."""
-_SAFE = "may change results, and --accuracy-safe leaves those as they are"
+"""Steps that gain a smaller share of the start latency are dropped."""
+_SAFE = "may change the model's outputs, which --accuracy-safe excludes"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One option of a plan, after those before it."""
+    """One step of a plan, applied after the steps before it."""
 
     action: str
     group: str
     """Operator type, or `model`."""
     choice: str
     gain_ms: float
-    """Expected; negative for a step that pays only with a later one."""
+    """Predicted; negative for a step that pays off only with a later one."""
     gain_percent: float
-    """Of the latency that the plan starts from."""
+    """In percent of the latency that the plan starts from."""
     lower_ms: float
     upper_ms: float
-    """Least and most gain within the intervals of the two latencies: see the head of this file."""
+    """Smallest and largest gain within the intervals of the two latencies: see the docstring of this module."""
     level: str
-    """Evidence level of the weakest answer behind the gain."""
+    """Evidence level of the weakest answer that the gain is computed from."""
     measured: int
-    """Operators of the types it touches that were measured on chips of the family, as the knowledge graph knows, and
-    rows that taught the head of the chip alone."""
+    """Measured operators of the affected types on the chip family, plus the rows that trained the chip's own head."""
     reason: str
     changes_results: bool
 
@@ -57,12 +55,12 @@ class Step:
         name = f"{self.action} {self.group}" + (f" -> {self.choice}" if self.choice else "")
         within = f"[{self.lower_ms:+.3g}, {self.upper_ms:+.3g}]"
         return (f"{name}: {self.gain_ms:+.3g} ms {within}, {self.gain_percent:+.1f} %, level {self.level}, "
-                f"{self.measured:,} measured: {self.reason}")
+                f"{self.measured:,} measured operators: {self.reason}")
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedAction:
-    """An action that was not considered on some groups."""
+    """An action that was excluded for some groups, with the reason."""
 
     action: str
     groups: tuple[str, ...]
@@ -76,48 +74,48 @@ class MaskedAction:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in order. Latencies in ms."""
+    """Ordered steps and the latency they lead to. Latencies are in ms."""
 
     model: str
     start: Answer
-    """The answer to the empty plan."""
+    """The answer that the plan starts from."""
     ms: float
-    """Predicted with all steps taken."""
+    """Predicted latency after all steps."""
     lower_ms: float
     upper_ms: float
     level: str
-    """The weakest of the start and the steps."""
+    """Weakest evidence level of the start and the steps."""
     steps: tuple[Step, ...]
     masked: tuple[MaskedAction, ...]
     accuracy_safe: bool
     method: str
     evaluations: int
-    """Plans whose latency was predicted."""
+    """Number of plans whose latency the search predicted."""
     notes: tuple[str, ...]
 
     @property
     def gain_ms(self) -> float:
-        """What the steps sum to."""
+        """Start latency minus planned latency: the sum of the steps' gains."""
         return self.start.value - self.ms
 
     @property
     def speedup(self) -> float:
-        """Start over planned."""
+        """Start latency divided by planned latency."""
         return self.start.value / self.ms
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
-        """The readable form."""
+        """The plan as lines of text."""
         safe, start = ", accuracy-safe" if self.accuracy_safe else "", self.start
         within = f"[{digits(self.lower_ms)}, {digits(self.upper_ms)} at {100 * start.interval_level:g} %]"
         lines = [f"{self.model} on {start.chip}: {digits(start.value)} ms ({start.stack}, {start.precision}) -> "
-                 f"{digits(self.ms)} ms {within}, {self.speedup:.2f} x faster, level {self.level}{safe}"]
+                 f"{digits(self.ms)} ms {within}, speed-up {self.speedup:.2f} x, level {self.level}{safe}"]
         lines += [f"  {number}. {each}" for number, each in enumerate(self.steps, 1)]
         if not self.steps:
-            lines.append("  nothing that the evidence supports makes it faster")
-        return lines + [f"  masked: {each}" for each in self.masked] + [f"  note: {each}" for each in self.notes]
+            lines.append("  no supported action reduces the latency")
+        return lines + [f"  excluded: {each}" for each in self.masked] + [f"  note: {each}" for each in self.notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -134,9 +132,11 @@ def advise(
     graph: ModelGraph, question: Question, answer: Answer, *, accuracy_safe: bool = False, method: str = "beam",
     predictor: str = "auto",
 ) -> Plan:  # fmt: skip
-    """The best plan that `method` of `hetbench.plans.search` finds for a question with its answer.
+    """The best plan that a search finds for a question.
 
-    Raises `RefusedError` for a network without a data flow, `UnknownNameError` for another method.
+    `answer` is the latency answer to `question` and the start of the plan; `method` is one of
+    `hetbench.plans.search.METHODS`; `accuracy_safe` excludes actions that may change the model's outputs. Raises
+    `RefusedError` for a network without data flow and `UnknownNameError` for an unknown method.
 
     >>> from hetbench import HetBench
     >>> plan = HetBench().advise("gpt2", "cann", accuracy_safe=True)
@@ -157,7 +157,7 @@ def advise(
 
 
 def _worthwhile(plans: PlanSpace, plan: OptionSet) -> OptionSet:
-    """The plan without what it is hardly slower without, the least first."""
+    """The plan without options that gain less than `_WORTH` of the start latency, the smallest gains removed first."""
     worth = _WORTH * plans(frozenset())
     while plan:
         legal = [plan - {each} for each in sorted(plan) if plans.conflict(plan - {each}) is None]
@@ -170,7 +170,7 @@ def _worthwhile(plans: PlanSpace, plan: OptionSet) -> OptionSet:
 
 def _notes(answer: Answer) -> tuple[str, ...]:
     if answer.protocol == "wall":
-        return ("the latency is of whole models; how it is shared over operators is less sure than their sum",)
+        return ("the latency is predicted for the whole model; its split over operators is less certain",)
     return ()
 
 
@@ -195,16 +195,16 @@ def _steps(
 
 
 def _gain(before: Estimate, after: Estimate, level: str) -> Estimate:
-    """Value, least and most."""
+    """Gain in ms with its lower and upper bound."""
     other = (0, 2, 1) if level == "D" else (0, 1, 2)
     value, *both = (one - after[end] for one, end in zip(before, other, strict=True))
     return value, min(value, *both), max(value, *both)
 
 
 def _benches(plans: PlanSpace, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, Bench]:
-    """Each group, and the model, under the roof at the start: every operator launched by itself."""
+    """Roofline efficiency of each group and of the model at the start, every operator launched by itself."""
     if question.chip is None:
-        raise InvalidInputError("advice is for a chip: name one with target=.")
+        raise InvalidInputError("a plan needs a chip: name one with target=.")
     table = graph.operators(*question.sizes)
     counts = {(row["op"], row["dtype"], tuple(sorted(row["dims"].items()))): row["count"] for row in table.rows()}
     found = benches(table, question.chip, question.surrogate, predictor)
@@ -217,12 +217,12 @@ def _benches(plans: PlanSpace, question: Question, graph: ModelGraph, predictor:
 
 def _reason(plans: PlanSpace, option: Option, groups: Mapping[str, Bench]) -> str:
     bench = groups.get(option.group)
-    under = f"{bench.bound}-bound, {digits(bench.roofs)} x its roof; " if bench is not None else ""
+    under = f"{bench.bound}-bound, {digits(bench.roofs)} x its roofline time; " if bench is not None else ""
     return under + plans.why[option]
 
 
 def _gathered(masks: tuple[MaskedOption, ...]) -> tuple[MaskedAction, ...]:
-    """Masks with one action, choice and reason together, in the order of the table of actions."""
+    """Excluded options with the same action, choice and reason merged, in the order of `ACTIONS`."""
     table: dict[tuple[str, str, str], list[str]] = {}
     for each in masks:
         key = each.option.action, each.option.choice, each.reason

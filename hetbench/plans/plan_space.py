@@ -1,9 +1,9 @@
-"""The latency of a model with a plan applied: a set of options, each an action on a group of operators.
+"""The latency of a model after any set of options, each an action on a group of operators.
 
-A group runs in a format, a precision in which the whole model was asked; its part of that answer is its time there.
-The empty plan is the answer that was asked, and all groups in one format are the answer in that precision. What is not
-additive over the groups: a tensor that a group in another format reads is cast, unless its reader is fused into the
-operator that made it; a compiling stack leaves no fusion to gain; 16-bit formats are not mixed.
+Each group runs in one precision; its time is its share of the model's answer in that precision. The empty plan has the
+latency of the original answer, and all groups in one precision have that of the answer in it. Three effects are not
+additive over groups: a tensor read by a group in another precision is cast, unless its reader is fused into its
+producer; under a compiling stack fusion gains nothing; fp16 and bf16 are not mixed.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from hetbench.schema import ITEMSIZE
 __all__ = ["PRECISION_ACTIONS", "CastGroup", "Estimate", "MaskedOption", "OptionSet", "PlanSpace", "activation"]
 
 PRECISION_ACTIONS = ("precision", "matrix-unit")
-"""The actions that choose a format."""
+"""The actions that set the precision of a group."""
 OptionSet = frozenset[Option]
-"""A plan."""
+"""A plan: the options that are applied together."""
 Estimate = tuple[float, float, float]
-"""Value, lower and upper bound."""
+"""Value, lower and upper bound in ms."""
 Table = Sequence[Sequence[Estimate]]
-"""[formats, groups]."""
+"""[precisions, groups]."""
 
 
 def activation(precision: str) -> str:
-    """The precision in which tensors pass between operators: products in tf32, fp8 and int8 read and write wider ones.
+    """Precision of the tensors between operators: tf32, fp8 and int8 products read and write wider ones.
 
     >>> activation("int8"), activation("fp16"), activation("tf32")
     ('fp16', 'fp16', 'fp32')
@@ -39,7 +39,7 @@ def activation(precision: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MaskedOption:
-    """An action that cannot be taken on a group, and why."""
+    """An option that is excluded, and the reason."""
 
     option: Option
     reason: str
@@ -47,19 +47,19 @@ class MaskedOption:
 
 @dataclass(frozen=True, slots=True)
 class CastGroup:
-    """Tensors of one group that other groups read: due once for every format among the readers that is not its own."""
+    """Tensors of one group that other groups read: one cast for each precision of the readers that is not its own."""
 
     maker: int
     readers: tuple[int, ...]
     followers: tuple[int, ...]
-    """Readers that need no cast when they are fused: each is the element-wise operator that could join the maker."""
+    """Readers that need no cast when fused: element-wise operators that can be fused into the producer."""
     count: int
     elements: int
 
 
 @dataclass(frozen=True, slots=True)
 class PlanSpace:
-    """All that a plan for one model on one chip can hold, and its latency; called with a plan, it returns ms.
+    """All plans for one model on one chip. Called with a plan, it returns the latency in ms.
 
     >>> plans = PlanSpace(("Linear",), ("fp32", "fp16"), [[(4.0, 3.0, 5.0)], [(1.0, 0.5, 2.0)]],
     ...               (Option("precision", "Linear", "fp16"),))
@@ -69,45 +69,45 @@ class PlanSpace:
 
     groups: tuple[str, ...]
     precisions: tuple[str, ...]
-    """The first is the precision that was asked for."""
+    """The first is the precision of the original question."""
     ms: Table
     options: tuple[Option, ...]
-    """What can be taken, those with the most measured rows first."""
+    """Options that a plan can contain, those with the most measurements first."""
     masked: tuple[MaskedOption, ...] = ()
     fusion_ms: Mapping[int, Sequence[Estimate]] = field(default_factory=dict)
-    """Group -> what fusing it saves, by format [formats]."""
+    """Group index -> ms that fusing it saves, [precisions]."""
     flash_ms: Mapping[int, Sequence[Estimate]] = field(default_factory=dict)
-    """Group -> what one attention operator saves of it, by format [formats]."""
+    """Group index -> ms that one fused attention operator saves, [precisions]."""
     factors: Mapping[tuple[str, int], Mapping[int, float]] = field(default_factory=dict)
-    """(action, group) -> format -> factor on the group's time."""
+    """(action, group index) -> precision index -> factor on the group's time."""
     model_factors: Mapping[str, Mapping[int, Estimate]] = field(default_factory=dict)
-    """Action on the whole model -> format -> factor on the value, with its bounds."""
+    """Action on the whole model -> precision index -> factor on the latency, with its bounds."""
     levels: Mapping[Option, str] = field(default_factory=dict)
-    """Evidence level of an option: that of the weakest answer that its effect is a difference of."""
+    """Evidence level of an option: the weakest of the answers that its gain is computed from."""
     level: str = "D"
-    """Of the empty plan."""
+    """Evidence level of the empty plan."""
     why: Mapping[Option, str] = field(default_factory=dict)
-    """What makes an option's effect."""
+    """Why an option has an effect."""
     casts: tuple[CastGroup, ...] = ()
     cast_ms: float = 0.0
-    """Launch of one cast; none under a compiling stack, which fuses it."""
+    """Launch time of one cast; 0 under a compiling stack, which fuses it."""
     cast_ms_per_byte: float = 0.0
     measured: Mapping[str, int] = field(default_factory=dict)
-    """Group -> operators of its type that were measured on chips of the family, and rows of the chip's own head."""
+    """Group -> measured operators of its type on the chip family, plus the rows that trained the chip's own head."""
 
     def __call__(self, plan: OptionSet) -> float:
         return self._total(plan, 0)
 
     def estimate(self, plan: OptionSet) -> Estimate:
-        """Value, lower and upper bound: the bounds of the parts added, as if all errors had one sign."""
+        """Latency with bounds: the sums of the groups' bounds, i.e. fully correlated errors."""
         return self._total(plan, 0), self._total(plan, 1), self._total(plan, 2)
 
     def group_ms(self, plan: OptionSet) -> dict[str, float]:
-        """Each group's part; casts are in none."""
+        """Time of each group in ms, without casts."""
         return dict(zip(self.groups, self._parts(plan, 0), strict=True))
 
     def level_of(self, plan: OptionSet) -> str:
-        """The weakest evidence level of a plan."""
+        """The weakest evidence level of a plan's options and of the empty plan."""
         return max([self.level, *(self.levels.get(each, self.level) for each in plan)])
 
     def _total(self, plan: OptionSet, end: int) -> float:
@@ -136,7 +136,7 @@ class PlanSpace:
         return parts
 
     def precision_indices(self, plan: OptionSet) -> list[int]:
-        """The format of each group, [groups]; a group's own choice goes before that of the model."""
+        """Index of the precision of each group, [groups]; an option of the group overrides one of the model."""
         of_model = (each for each in plan if each.group == MODEL and each.action in PRECISION_ACTIONS)
         usual = next((self._number[each.choice] for each in of_model), 0)
         found = [usual] * len(self.groups)
@@ -163,20 +163,20 @@ class PlanSpace:
         return total
 
     def conflict(self, plan: OptionSet) -> str | None:
-        """Why the options of a plan do not go together; None where they do."""
+        """Why the options of a plan conflict; None if they do not."""
         seen: dict[tuple[str, str], Option] = {}
         for each in plan:
-            slot = ("format" if each.action in PRECISION_ACTIONS else each.action, each.group)
+            slot = ("precision" if each.action in PRECISION_ACTIONS else each.action, each.group)
             if slot in seen:
-                return f"{seen[slot]} and {each} set the same"
+                return f"{seen[slot]} and {each} both set the same property"
             seen[slot] = each
         place = self.precision_indices(plan)
         half = {activation(self.precisions[number]) for number in set(place)} & {"fp16", "bf16"}
         if len(half) > 1:
-            return "fp16 and bf16 are not mixed"
+            return "fp16 and bf16 cannot be mixed"
         actions = {each.action for each in plan}
         if "graph-optimisation" in actions and actions & {"operator-fusion", "layout"}:
-            return "a compiling stack fuses and chooses layouts itself"
+            return "a compiling stack already fuses operators and chooses layouts"
         for each in plan:
             if each.action in self.model_factors and each.group == MODEL:
                 lacks = [self.precisions[number] for number in place if number not in self.model_factors[each.action]]
@@ -186,23 +186,23 @@ class PlanSpace:
             else:
                 continue
             if lacks:
-                return f"{each.action} of {each.group} is not known in {lacks[0]}"
+                return f"{each.action} of {each.group} has no measurement in {lacks[0]}"
         return None
 
     def compatible(self, plan: OptionSet) -> Iterator[Option]:
-        """The options that can join a plan."""
+        """The options that can be added to a plan without a conflict."""
         return (each for each in self.options if each not in plan and self.conflict(plan | {each}) is None)
 
     def exclusive_options(self) -> list[tuple[Option, ...]]:
-        """The options that exclude one another, those of one slot together."""
+        """The options in groups of which a plan can contain at most one."""
         found: dict[tuple[str, str], list[Option]] = {}
         for each in self.options:
-            slot = ("format" if each.action in PRECISION_ACTIONS else each.action, each.group)
+            slot = ("precision" if each.action in PRECISION_ACTIONS else each.action, each.group)
             found.setdefault(slot, []).append(each)
         return [tuple(each) for each in found.values()]
 
     def without(self, keep: Callable[[Option], bool], reason: str) -> PlanSpace:
-        """The same without the options that `keep` rejects, which are masked for a reason."""
+        """The same space without the options that `keep` rejects; they are masked with `reason`."""
         gone = (MaskedOption(each, reason) for each in self.options if not keep(each))
         return replace(self, options=tuple(filter(keep, self.options)), masked=(*self.masked, *gone))
 

@@ -1,4 +1,4 @@
-"""Four ways to find a plan: greedy, beam, exhaustive, random. Each counts how often it evaluated a plan."""
+"""Search for the fastest plan: greedy, beam, exhaustive and random. Each counts the plans it evaluates."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ __all__ = ["EXHAUSTIVE_LIMIT", "METHODS", "CountedPlans", "SearchResult", "beam"
            "exhaustive", "greedy", "random_search", "run_search"]  # fmt: skip
 
 METHODS = ("beam", "greedy", "exhaustive")
-"""Those that draw nothing at random."""
+"""The deterministic methods."""
 EXHAUSTIVE_LIMIT = 60_000
-"""Plans that an exhaustive search may have to look at."""
-_LEAST = 1e-9  # ms: less is no gain
-_PATIENCE = 2
+"""Largest number of plans that an exhaustive search evaluates."""
+_MIN_GAIN_MS = 1e-9
+_PATIENCE = 2  # steps of the beam without a gain before it stops
 
 
 @dataclass(slots=True)
 class CountedPlans:
-    """Plans whose evaluations are counted, each plan once; `best` after each of them is kept."""
+    """A plan space that counts its evaluations, each plan once, and keeps the best plan."""
 
     plans: PlanSpace
     known: dict[OptionSet, float] = field(default_factory=dict)
     trace: list[float] = field(default_factory=list)
-    """Least ms after so many evaluations; the empty plan, which is the answer, comes first and costs none."""
+    """Best ms after each evaluation; the empty plan is not counted, because its latency is the answer."""
     best: OptionSet = frozenset()
 
     def __post_init__(self) -> None:
         self.known[self.best] = self.plans(self.best)
 
     def __call__(self, plan: OptionSet) -> float:
-        """ms of a plan."""
+        """Latency of a plan in ms."""
         if plan not in self.known:
             ms = self.known[plan] = self.plans(plan)
-            if ms < self.known[self.best] - _LEAST:
+            if ms < self.known[self.best] - _MIN_GAIN_MS:
                 self.best = plan
             self.trace.append(self.known[self.best])
         return self.known[plan]
@@ -47,7 +47,7 @@ class CountedPlans:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """A plan and what it took to find it."""
+    """The best plan that a search found, and the evaluations it needed."""
 
     plan: OptionSet
     ms: float
@@ -56,17 +56,17 @@ class SearchResult:
 
 
 def _found(counted: CountedPlans) -> SearchResult:
-    """The best plan, without the options that it does as well without."""
+    """The best plan without the options that gain nothing."""
     plan, evaluations, trace = counted.best, len(counted.trace), tuple(counted.trace)
     for each in sorted(plan):
         less = plan - {each}
-        if counted.plans.conflict(less) is None and counted.plans(less) <= counted.plans(plan) + _LEAST:
+        if counted.plans.conflict(less) is None and counted.plans(less) <= counted.plans(plan) + _MIN_GAIN_MS:
             plan = less
     return SearchResult(plan, counted.plans(plan), evaluations, trace)
 
 
 def greedy(plans: PlanSpace) -> SearchResult:
-    """The option that gains most, again and again until none gains; of equals the one with more measured rows.
+    """Adds the option with the largest gain until none gains; of equal options the one with more measurements.
 
     >>> from hetbench.plans.actions import Option
     >>> options = (Option("precision", "Linear", "fp16"),)
@@ -78,14 +78,16 @@ def greedy(plans: PlanSpace) -> SearchResult:
     while True:
         following = [chosen | {each} for each in plans.compatible(chosen)]
         best = min(following, key=counted, default=chosen)
-        if counted(best) >= counted(chosen) - _LEAST:
+        if counted(best) >= counted(chosen) - _MIN_GAIN_MS:
             return _found(counted)
         chosen = best
 
 
 def beam(plans: PlanSpace, width: int = 8) -> SearchResult:
-    """The `width` best plans of each number of options are carried on, also where they are worse than before: casts
-    make some options pay only together. Ends when two steps brought nothing."""
+    """Extends the `width` best plans of each size, even if they are slower than the best plan so far.
+
+    Casts make some options pay off only together. Stops after two sizes without a gain.
+    """
     counted = CountedPlans(plans)
     front: list[OptionSet] = [frozenset()]
     idle = 0
@@ -98,7 +100,7 @@ def beam(plans: PlanSpace, width: int = 8) -> SearchResult:
 
 
 def exhaustive(plans: PlanSpace, limit: int = EXHAUSTIVE_LIMIT) -> SearchResult:
-    """Every plan; `RefusedError` where there are more than `limit` combinations to look at."""
+    """Evaluates every plan. Raises `RefusedError` if there are more than `limit` combinations."""
     number = count_combinations(plans)
     if number > limit:
         raise RefusedError(
@@ -127,7 +129,7 @@ def random_search(plans: PlanSpace, evaluations: int, seed: int) -> SearchResult
 
 
 def count_combinations(plans: PlanSpace) -> int:
-    """How many combinations of options there are, those that do not go together included."""
+    """Number of combinations of options, including those that conflict."""
     return prod(1 + len(slot) for slot in plans.exclusive_options())
 
 
@@ -137,7 +139,7 @@ def _every(plans: PlanSpace) -> Iterator[OptionSet]:
 
 
 def build_order(plans: PlanSpace, plan: OptionSet) -> list[OptionSet]:
-    """The plan built up option by option, from the empty one: of those that can come next the one that gains most."""
+    """The plan built up from the empty one, option by option, the largest gain first."""
     steps: list[OptionSet] = [frozenset()]
     while len(steps[-1]) < len(plan):
         following = [steps[-1] | {each} for each in plans.options if each in plan - steps[-1]]
@@ -147,7 +149,7 @@ def build_order(plans: PlanSpace, plan: OptionSet) -> list[OptionSet]:
 
 
 def run_search(plans: PlanSpace, method: str) -> SearchResult:
-    """What one of `METHODS` finds.
+    """Runs one of `METHODS`. Raises `UnknownNameError` for another name.
 
     >>> run_search(PlanSpace((), ("fp32",), [[]], ()), "greedy").evaluations
     0
