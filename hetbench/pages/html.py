@@ -148,7 +148,7 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], c
     )  # fmt: skip
     return Markup(
         f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table{_css(css)}>'
-        f"<caption>{to_html(caption)}</caption><thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}\n"
+        f"<caption><span>{to_html(caption)}</span></caption><thead><tr>{''.join(heads)}</tr></thead>\n<tbody>\n{body}\n"
         "</tbody></table></div>"
     )
 

@@ -73,7 +73,7 @@ def _latencies(answered: AnswersByChip, published: Sequence[Mapping[str, Any]]) 
     latencies = [each["latency"] for _, each in order if isinstance(each["latency"], Answer)]
     scale = logarithmic([value for one in latencies for value in (one.value, one.lower, one.upper) if value])
     columns = ["chip", axis(scale, "ms"), "latency, ms", "*interval, ms", "level", "*throughput, 1/s", "*energy, J",
-               "*memory, MB", "*precision", "*stack"]  # fmt: skip
+               "*memory, MB", "*precision, stack"]  # fmt: skip
     body = []
     for (name, answers), one in zip(order, latencies, strict=True):
         mark = interval(scale, one.value, one.lower, one.upper, measured=one.kind == "measured",
@@ -81,8 +81,8 @@ def _latencies(answered: AnswersByChip, published: Sequence[Mapping[str, Any]]) 
         others = [answers[metric] for metric in DASHBOARD_METRICS[1:]]
         body.append([Markup(f"{to_html(name)} <small>{to_html(chips()[name].family)}</small>"), mark, one.value,
                      interval_text(one.lower, one.upper), level_badge(one.level),
-                     *(other.value if isinstance(other, Answer) else None for other in others), one.precision,
-                     one.stack])  # fmt: skip
+                     *(other.value if isinstance(other, Answer) else None for other in others),
+                     Markup(f'<span class="nowrap">{to_html(one.precision)}, {to_html(one.stack)}</span>')])  # fmt: skip
     caption = f"{len(body)} chips, fastest first; intervals at {100 * latencies[0].interval_level:g} %"
     return Markup(table(caption, columns, body, "chart") + details("Evidence of each latency", _evidence(
         {name: one for (name, _), one in zip(order, latencies, strict=True)})))  # fmt: skip

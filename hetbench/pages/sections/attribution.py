@@ -65,7 +65,7 @@ def _waterfall(each: Facts) -> Markup:
                  "", "", "", ""])  # fmt: skip
     title = f"{source} → {target}: {each['percent']:+.1f} %" if source else f"Latency on {target}"
     columns = ["operator group", axis(scale, "ms"), "contribution", "% points", axis(times, "ms of the group"),
-               "*ms, source → target" if source else "*ms", "*on the target"]  # fmt: skip
+               "*ms, source → target" if source else "*ms", "*bound on target"]  # fmt: skip
     return Markup(table(f"{title} ({each['precision']}, {each['stack']} on the target)", columns, rows,
                         "chart waterfall"))  # fmt: skip
 

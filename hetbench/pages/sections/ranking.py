@@ -49,8 +49,9 @@ def ranking_section(model: Facts, anchor: str) -> Markup:
 def _introduction(found: Facts, interval_level: float) -> str:
     slo, source = found["slo_ms"], found["source"]
     sentences = [
-        f"{len(found['candidates'])} chips ranked by {found['objective']}, {len(found['dropped'])} excluded. Each runs "
-        f"in its default precision and stack; intervals are at {100 * interval_level:g} %.",
+        f"{len(found['candidates'])} chips ranked by {found['objective']}, {len(found['dropped'])} excluded. Unless "
+        "an option sets them, precision and stack are the defaults of each chip. Intervals are at "
+        f"{100 * interval_level:g} %.",
         f"The source is {source}." if source else "",
         "" if slo is None else f"Chips that meet the deadline of {digits(slo)} ms are listed first; “meets deadline” "
                                "is the probability of meeting it.",
