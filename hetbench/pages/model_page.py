@@ -82,10 +82,14 @@ def _latencies(answered: AnswersByChip, published: Sequence[Mapping[str, Any]]) 
         body.append([Markup(f"{to_html(name)} <small>{to_html(chips()[name].family)}</small>"), mark, one.value,
                      interval_text(one.lower, one.upper), level_badge(one.level),
                      *(other.value if isinstance(other, Answer) else None for other in others),
-                     Markup(f'<span class="nowrap">{to_html(one.precision)}, {to_html(one.stack)}</span>')])  # fmt: skip
+                     _nowrap(f"{one.precision}, {one.stack}")])  # fmt: skip
     caption = f"{len(body)} chips, fastest first; intervals at {100 * latencies[0].interval_level:g} %"
     return Markup(table(caption, columns, body, "chart") + details("Evidence of each latency", _evidence(
         {name: one for (name, _), one in zip(order, latencies, strict=True)})))  # fmt: skip
+
+
+def _nowrap(text: str) -> Markup:
+    return Markup(f'<span class="nowrap">{to_html(text)}</span>')
 
 
 def _evidence(latencies: Mapping[str, Answer]) -> Markup:
