@@ -1,4 +1,4 @@
-"""Train the policy of KG-A2O over the model zoo, and compare its plans with those of searches.
+"""Train the KG-A2O policy on the model catalogue and compare its plans with those of searches.
 
     pip install --editable '.[rl]'
     python -m baselines.a2o train --out runs/a2o          # some minutes on one core
@@ -47,7 +47,7 @@ Task = tuple[str, str]
 
 
 def tasks(held_out: bool) -> list[Task]:
-    """Models and families, those of the training or the others."""
+    """(model, family) pairs: the held-out ones or those of the training."""
     return [(name, family) for name in models() if (name in HELD_OUT) == held_out for family in FAMILIES]
 
 
@@ -72,7 +72,7 @@ def train(out: Path, steps: int, seed: int = 0) -> None:
 
 
 def propose(policy: Any, task: Task) -> tuple[float, int]:
-    """ms of the plan that the policy proposes, and its evaluations: the one that tells how good it is."""
+    """ms of the plan that the policy proposes, and its number of evaluations, 1."""
     env = MigrationEnv([task])
     seen, _ = env.reset(seed=0)
     done, ms = False, scene(*task).plans(frozenset())
@@ -84,8 +84,9 @@ def propose(policy: Any, task: Task) -> tuple[float, int]:
 
 
 def _tpe(plans: PlanSpace, evaluations: int, seed: int) -> tuple[float, int]:
-    """Syne Tune's tree-structured Parzen estimator: a choice for every slot; those that do not go with the ones
-    before are left out. Plans that it asks for again cost no evaluation."""
+    """Syne Tune's tree-structured Parzen estimator over one choice for each set of exclusive options.
+
+    Options that conflict with earlier ones are dropped; repeated plans cost no evaluation."""
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
@@ -108,12 +109,12 @@ def _tpe(plans: PlanSpace, evaluations: int, seed: int) -> tuple[float, int]:
 
 
 def _last(found: SearchResult) -> tuple[float, int]:
-    """ms of the best plan that was evaluated, before it was pruned, which evaluates more; and the evaluations."""
+    """ms of the best evaluated plan before pruning (which evaluates more plans), and the number of evaluations."""
     return (found.trace[-1] if found.trace else found.ms), found.evaluations
 
 
 def _searches() -> Mapping[str, Callable[[PlanSpace], list[tuple[float, int]]]]:
-    """Name -> the results of one search, one for each seed."""
+    """Name -> search that returns one result for each seed."""
     def once(method: Callable[..., Any], **how: Any) -> Callable[[PlanSpace], list[tuple[float, int]]]:
         def run(plans: PlanSpace) -> list[tuple[float, int]]:
             found = method(plans, **how)
@@ -134,7 +135,7 @@ def _searches() -> Mapping[str, Callable[[PlanSpace], list[tuple[float, int]]]]:
 
 
 def compare(policy: Any, held_out: Sequence[Task]) -> list[dict[str, Any]]:
-    """One row for each task and method: ms, evaluations, and the share of the best gain; a row a seed."""
+    """One row for each task, method and seed: ms, evaluations, and the share of the best gain."""
     rows = []
     for task in held_out:
         plans = scene(*task).plans
@@ -159,8 +160,8 @@ def report(rows: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> st
     counted = [row for row in rows if row["share"] is not None]
     number = len({(row["model"], row["family"]) for row in counted})
     lines = [
-        "# Plans for models that the policy never saw", "",
-        f"{number} tasks with something to gain: {', '.join(training['held_out'])} on the default chips of "
+        "# Plans for held-out models", "",
+        f"{number} tasks with a possible gain: {', '.join(training['held_out'])} on the default chips of "
         f"{', '.join(FAMILIES)}. MaskablePPO was trained for {training['steps']:,} steps in {training['seconds']:g} s "
         f"on {training['tasks']} other tasks. Quality is the share of the best gain that any method found.", "",
         "| method | tasks | evaluations, median | quality, mean | quality, worst | best plan found |",
@@ -178,13 +179,13 @@ def report(rows: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> st
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, or evaluate what was trained."""
+    """Train the policy, or evaluate the trained policy."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m baselines.a2o", description=__doc__, formatter_class=raw)
     parser.add_argument("command", choices=("train", "evaluate"))
-    parser.add_argument("--out", type=Path, default=Path("runs/a2o"))
-    parser.add_argument("--steps", type=int, default=60_000, help="of training; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/a2o"), help="folder; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=60_000, help="environment steps; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training; default: %(default)s")
     chosen = parser.parse_args(argv)
     if chosen.command == "train":
         train(chosen.out, chosen.steps, chosen.seed)

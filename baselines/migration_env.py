@@ -1,6 +1,6 @@
 """KG-A2O as a Gymnasium environment: one episode builds a plan for one model on one chip, option by option.
 
-What is seen, float32 [OBSERVATION]: the summary of the model's operator graph on the chip
+The observation, float32 [OBSERVATION]: the summary of the model's operator graph on the chip
 (`hetbench.predict.model_features`), the chip's peaks over its fp32 peak, for every group of operators its share of the
 time, its place under the roof, what the knowledge graph holds for it and what the plan has set so far, which options
 are open, and the budget that is left. Groups are sorted by their share; slots without a group are zeros. No predicted
@@ -41,12 +41,12 @@ from hetbench.schema import ITEMSIZE
 __all__ = ["BUDGET", "GROUPS", "KINDS", "OBSERVATION", "MigrationEnv", "Scene", "scene"]
 
 GROUPS = 20
-"""Slots of operator groups; the slot after them is the whole model."""
+"""Number of slots for operator groups; one more slot is the whole model."""
 BUDGET = 12
-"""Options of a plan at most."""
+"""Largest number of options in a plan."""
 _CHOICES = {"matrix-unit": ("tf32",), "precision": ("fp16", "bf16", "fp8", "int8")}
 KINDS = tuple((name, choice) for name in ACTIONS for choice in _CHOICES.get(name, ("",)))
-"""What can be done to a slot: the twelve actions, precision once for each choice."""
+"""Actions on a slot: the twelve actions, precision once per choice."""
 _NARROW = tuple(choice for choices in _CHOICES.values() for choice in choices)
 _CLASSES = ("gemm", "conv", "attention", "vector")
 _STATIC = 4 + len(BOUNDS) + len(_CLASSES)
@@ -58,17 +58,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A model on a chip: its plans, and what of it never changes in an episode."""
+    """A model on a chip: its plan space and the constant part of the observation."""
 
     plans: PlanSpace
     order: tuple[str, ...]
-    """Group of each slot, the largest share of the time first."""
+    """Group of each slot, sorted by share of the time."""
     seen: Floats
     """Summary and peaks."""
     static: Floats
     """[GROUPS, static columns]."""
     option: Mapping[int, Option]
-    """Number of an action -> what it does."""
+    """Action number -> option."""
 
 
 @lru_cache(maxsize=512)
@@ -101,7 +101,7 @@ def scene(model: str, target: str) -> Scene:
 
 
 def _static(name: str, share: float, bench: Bench, chip: Chip, known: int) -> list[float]:
-    """Share of the time, distance to the roof, measured operators, support; bound and cost class as one-hots."""
+    """Share of the time, distance to the roofline, measured operators, support; bound and cost class one-hot."""
     roofs = np.log2(max(bench.roofs, 1.0)) / 10 if bench.roof_ms else 1.0
     rows = np.log2(1 + known) / 16
     kind = operator_type(name).cost_class
@@ -123,7 +123,9 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
 
     def __init__(self, tasks: Sequence[tuple[str, str]], budget: int = BUDGET, accuracy_safe: bool = False) -> None:
         if not tasks or budget < 1:
-            raise InvalidInputError(f"needs a task and a budget from 1; given: {len(tasks)} tasks, budget={budget!r}.")
+            raise InvalidInputError(
+                f"a task and a budget of 1 or more are required; given: {len(tasks)} tasks, budget={budget!r}."
+            )
         self.tasks, self.budget, self.accuracy_safe = tuple(tasks), budget, accuracy_safe
         self.action_space = gymnasium.spaces.Discrete(self.STOP + 1)  # type: ignore[assignment]
         self.observation_space = gymnasium.spaces.Box(-20.0, 20.0, (OBSERVATION,), np.float32)
@@ -143,7 +145,7 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
         return self._observed(), {"task": task, "start_ms": self._start}
 
     def step(self, action: int) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Take an option, or end the plan."""
+        """Add an option to the plan, or end it."""
         before, legal = self._ms, bool(self.action_masks()[action])
         if legal and action != self.STOP:
             self.plan |= {self.scene.option[int(action)]}
@@ -154,7 +156,7 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
         return self._observed(), (before - self._ms) / self._start, bool(done), False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are open, [actions]; stopping always is."""
+        """Mask of valid actions, [actions]; stopping is always valid."""
         found = np.zeros(self.STOP + 1, dtype=np.bool_)
         found[self.STOP] = True
         plans = self.scene.plans

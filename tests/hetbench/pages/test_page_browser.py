@@ -89,7 +89,7 @@ def test_filters_and_search_narrow_the_table_and_clear_restores_it(tab: Chromium
     assert [row["model"] for row in rows(tab)] == ["resnet-50"]
     choose(tab, "search", "no such thing")
     assert rows(tab) == []
-    assert "Nothing" in tab.run("document.getElementById('count').textContent")
+    assert "No answers" in tab.run("document.getElementById('count').textContent")
     tab.run("document.getElementById('clear').click(), new Promise((done) => setTimeout(done, 50))")
     assert tab.run("document.getElementById('count').textContent") == everything
     assert tab.faults() == []
