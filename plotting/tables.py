@@ -142,9 +142,9 @@ def main() -> None:
     """Write all tables."""
     known = [name for name, each in spaces().items() if isinstance(each, BlockSpace)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"))
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="for batch sizes and migration")
-    parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="for the correlation")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder; default: %(default)s")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="models for batch scaling and migration")
+    parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="spaces for the correlation")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     api = HetBench()
