@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hetbench.answers import Answer, digits
 from hetbench.attribution.placement import PARTS, Placement, Side, flow, placement
 from hetbench.attribution.results import Attribution, GroupShare, OperatorShare
-from hetbench.attribution.rooflines import benches, together
+from hetbench.attribution.rooflines import combined, roofline_points
 from hetbench.attribution.shapley import PAIRS, shapley
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
@@ -76,7 +76,7 @@ def attribute(
     group = np.array([order.index(name) for name in names], dtype=np.int64)
     made, need = graph.node_bytes(*sizes), graph.memory(*sizes)
     both = (target, *((source,) if source else ()))
-    rates = _rates([_placed(question) for question, _ in both], link_gbs)
+    rates = _rates([question.require_chip("attribution") for question, _ in both], link_gbs)
     sides = [_side(graph, question, answer, working, predictor, rate)
              for (question, answer), rate in zip(both, rates, strict=True)]  # fmt: skip
     at = np.array(found.nodes)
@@ -108,8 +108,8 @@ def _attribution(
         groups.append(GroupShare(
             name, int((group == place).sum()), value, None if found.error is None else float(found.error[place]),
             100.0 * value / base, float(first[place]), float(last[place]), float(game.target_ms[place]),
-            None if source is None else float(game.source_ms[place]), together(each.target for each in mine),
-            None if source is None else together(each.source for each in mine if each.source is not None),
+            None if source is None else float(game.source_ms[place]), combined(each.target for each in mine),
+            None if source is None else combined(each.source for each in mine if each.source is not None),
         ))  # fmt: skip
     ends = {"target": every} | ({} if source is None else {"source": none})
     parts = {side: {name: float(ms[0]) for name, ms in game.parts(rows).items()} for side, rows in ends.items()}
@@ -126,8 +126,9 @@ def _stage_one(
 ) -> tuple[OperatorShare, ...]:  # fmt: skip
     """Every distinct operator of every group on each chip, the longest on the target first."""
     made = [
-        {} if side is None else benches(graph.operators(*side.sizes), _placed(side), side.surrogate, predictor)
-        for side in (target, source)
+        {} if side is None else roofline_points(
+            graph.operators(*side.sizes), side.require_chip("attribution"), side.surrogate, predictor
+        ) for side in (target, source)
     ]
     counts: dict[tuple[str, Signature], int] = {}
     for node, name in zip(working, names, strict=True):
@@ -146,7 +147,7 @@ def _side(
     rate_gbs: float,
 ) -> Side:  # fmt: skip
     """A chip with every operator's part of its answer; the surrogate's parts are scaled to sum to the answer."""
-    chip = _placed(question)
+    chip = question.require_chip("attribution")
     parts = split(question, chip, graph, predictor)
     ms = np.array([parts.each[signature(node.op, node.dtype, node.dims)] for node in working])
     scale = answer.value / (parts.call_ms + ms.sum())
@@ -225,12 +226,6 @@ GROUPINGS: Mapping[str, Callable[[GraphNode, int], str]] = {
 }  # fmt: skip
 
 
-def _placed(question: Question) -> Chip:
-    if question.chip is None:
-        raise InvalidInputError("an attribution needs a chip: name one with target=.")
-    return question.chip
-
-
 def _link_note(
     source: tuple[Question, Answer] | None, target: tuple[Question, Answer], link_gbs: float | None
 ) -> tuple[str, ...]:
@@ -239,7 +234,7 @@ def _link_note(
         return ()
     if link_gbs is not None:
         return (f"boundary transfers at {digits(link_gbs)} GB/s from chip to chip, as given",)
-    chips = [_placed(source[0]), _placed(target[0])]
+    chips = [source[0].require_chip("attribution"), target[0].require_chip("attribution")]
     rates = zip(chips, _rates(chips, None), strict=True)
     return (f"boundary transfers through host memory: {', '.join(_way(chip, rate) for chip, rate in rates)}",)
 

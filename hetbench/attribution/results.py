@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hetbench.answers import Answer, digits
-from hetbench.attribution.rooflines import Bench
+from hetbench.attribution.rooflines import RooflinePoint
 
 __all__ = ["Attribution", "GroupShare", "OperatorShare"]
 
@@ -25,8 +25,8 @@ class OperatorShare:
     dtype: str
     dims: Mapping[str, int]
     count: int
-    target: Bench
-    source: Bench | None
+    target: RooflinePoint
+    source: RooflinePoint | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -55,9 +55,9 @@ class GroupShare:
     target_ms: float
     """Its operators in the model on the target; additive, without overhead."""
     source_ms: float | None
-    target: Bench
+    target: RooflinePoint
     """Stage I: each operator by itself."""
-    source: Bench | None
+    source: RooflinePoint | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

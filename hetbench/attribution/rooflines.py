@@ -25,13 +25,13 @@ from hetbench.query.breakdown import Signature, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.schema import STORAGE_BYTES
 
-__all__ = ["BOUNDS", "Bench", "benches", "together"]
+__all__ = ["BOUNDS", "RooflinePoint", "combined", "roofline_points"]
 
 BOUNDS = ("compute", "memory", "launch")
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class RooflinePoint:
     """One operator, or several together, each run by itself; times in ms."""
 
     ms: float
@@ -60,14 +60,14 @@ class Bench:
         """How many times its roof it takes: the distance to the roof."""
         return self.ms / self.roof_ms if self.roof_ms else float("inf")
 
-    def times(self, count: float) -> Bench:
+    def times(self, count: float) -> RooflinePoint:
         """The same run `count` times.
 
-        >>> Bench(2.0, 1.0, 0.5, 0.1, 1.0, {"compute": 2.0}, 0.0).times(3).ms
+        >>> RooflinePoint(2.0, 1.0, 0.5, 0.1, 1.0, {"compute": 2.0}, 0.0).times(3).ms
         6.0
         """
         bound = {name: ms * count for name, ms in self.bound_ms.items()}
-        return Bench(
+        return RooflinePoint(
             self.ms * count, self.compute_ms * count, self.memory_ms * count, self.launch_ms * count,
             self.roof_ms * count, bound, self.measured_ms * count, self.refs,
         )  # fmt: skip
@@ -80,39 +80,39 @@ class Bench:
         return found | {"bound_ms": dict(self.bound_ms), "roofs": roofs, "refs": list(self.refs)}
 
 
-def together(parts: Iterable[Bench]) -> Bench:
+def combined(parts: Iterable[RooflinePoint]) -> RooflinePoint:
     """Several as one.
 
-    >>> one = Bench(2.0, 1.0, 0.5, 0.1, 1.0, {"compute": 2.0}, 0.0)
-    >>> both = together([one, Bench(1.0, 0.0, 0.1, 0.9, 0.1, {"launch": 1.0}, 1.0, ("o/r@c:p",))])
+    >>> one = RooflinePoint(2.0, 1.0, 0.5, 0.1, 1.0, {"compute": 2.0}, 0.0)
+    >>> both = combined([one, RooflinePoint(1.0, 0.0, 0.1, 0.9, 0.1, {"launch": 1.0}, 1.0, ("o/r@c:p",))])
     >>> both.ms, both.bound, both.refs
     (3.0, 'compute', ('o/r@c:p',))
     """
     each = list(parts)
     bound = {name: sum(part.bound_ms.get(name, 0.0) for part in each) for name in BOUNDS}
-    return Bench(
+    return RooflinePoint(
         sum(part.ms for part in each), sum(part.compute_ms for part in each), sum(part.memory_ms for part in each),
         sum(part.launch_ms for part in each), sum(part.roof_ms for part in each), bound,
         sum(part.measured_ms for part in each), tuple(dict.fromkeys(ref for part in each for ref in part.refs)),
     )  # fmt: skip
 
 
-def benches(
+def roofline_points(
     table: OperatorTable, chip: Chip, surrogate: operators.OperatorSurrogate | None = None, predictor: str = "auto"
-) -> dict[Signature, Bench]:
+) -> dict[Signature, RooflinePoint]:
     """Every distinct operator that runs something, one run of each.
 
     Raises `RefusedError` for a chip without a stated bandwidth.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
-    >>> found = benches(load("gpt2").operators(1, 512, precision="fp32"), chip("nvidia-t4"))
+    >>> found = roofline_points(load("gpt2").operators(1, 512, precision="fp32"), chip("nvidia-t4"))
     >>> sorted({each.bound for each in found.values()})
     ['compute', 'launch', 'memory']
     """
     surrogate = surrogate or operators.load()
     measured_here = f"chip:{chip.name}" in knowledge_graph().store.names
-    found: dict[Signature, Bench] = {}
+    found: dict[Signature, RooflinePoint] = {}
     for cls, groups, _, which, bounds in surrogate.parts(table, chip, PROTOCOL, predictor):
         floor = launch_floor(surrogate.floors, chip, cls, PROTOCOL)
         for index, group in enumerate(groups):
@@ -121,17 +121,19 @@ def benches(
             for row, predicted in enumerate(rows.tolist()):
                 dims = {name: int(sizes[row]) for name, sizes in group.dims.items()}
                 known = _measured(surrogate, cls, group, dims, chip) if measured_here else None
-                found[signature(group.op, group.dtype, dims)] = _bench(
+                found[signature(group.op, group.dtype, dims)] = _point(
                     predicted, float(compute[row]), float(memory[row]), floor, known
                 )  # fmt: skip
     return found
 
 
-def _bench(predicted: float, compute: float, memory: float, floor: float, known: tuple[float, Any] | None) -> Bench:
+def _point(
+    predicted: float, compute: float, memory: float, floor: float, known: tuple[float, Any] | None
+) -> RooflinePoint:
     roof = max(compute, memory)
     bound = "launch" if floor > roof else "compute" if compute >= memory else "memory"
     ms, refs = (predicted, ()) if known is None else known
-    return Bench(ms, compute, memory, floor, roof, {bound: ms}, 0.0 if known is None else ms, refs)
+    return RooflinePoint(ms, compute, memory, floor, roof, {bound: ms}, 0.0 if known is None else ms, refs)
 
 
 def _roof(cls: str, group: Any, chip: Chip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -13,10 +13,10 @@ from hetbench.graphs import model_graph, networks
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.knowledge.paths import Hop, Why
 
-__all__ = ["explain"]
+__all__ = ["explain_answer"]
 
 
-def explain(answer: Answer | Answers, chip_named: Callable[[str], Chip], limit: int = 5) -> Why:
+def explain_answer(answer: Answer | Answers, chip_named: Callable[[str], Chip], limit: int = 5) -> Why:
     """The paths of evidence of an answer, the source's too; of several answers that of the latency.
 
     A measured answer is explained by its row. Of a predicted one the operators are explained that take the most
@@ -25,7 +25,7 @@ def explain(answer: Answer | Answers, chip_named: Callable[[str], Chip], limit: 
     >>> from hetbench import HetBench
     >>> from hetbench.catalog.chips import chip
     >>> answer = HetBench().query("bert-base", target="cuda", metric="latency", precision="fp32")
-    >>> explain(answer, chip).routes[0].basis in ("measured", "similar")
+    >>> explain_answer(answer, chip).routes[0].basis in ("measured", "similar")
     True
     """
     if isinstance(answer, Answers):

@@ -29,8 +29,9 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import Model, models
 from hetbench.errors import ArtifactError, InvalidInputError
 from hetbench.knowledge import export, paths
+from hetbench.knowledge.edges import RELATIONS, Block
 from hetbench.knowledge.signature import dtype_named, sizes
-from hetbench.knowledge.store import RELATIONS, Block, Store
+from hetbench.knowledge.store import Store
 from hetbench.operators import operator_type
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class KnowledgeGraph:
         nodes = dict.fromkeys(KINDS, 0)
         for name in self.store.names:
             nodes[name.partition(":")[0]] += 1
-        edges = {name: sum(len(block.source) for block in self.store.blocks(name)) for name in RELATIONS}
+        edges = {name: sum(len(block.source) for block in self.store.edges.blocks(name)) for name in RELATIONS}
         return {"nodes": nodes | {"op": self.store.instances}, "edges": edges}
 
     def node(self, id: str) -> Node:
@@ -126,7 +127,7 @@ class KnowledgeGraph:
     def edges(self, relation: str | None = None) -> Iterator[Edge]:
         """Every edge, of one relation or of all."""
         for name in RELATIONS if relation is None else (relation,):
-            for block in self.store.blocks(name):
+            for block in self.store.edges.blocks(name):
                 yield from (self._edge(name, block, row) for row in range(len(block.source)))
 
     def neighbours(self, node: str, relation: str | None = None) -> tuple[Edge, ...]:
@@ -140,7 +141,7 @@ class KnowledgeGraph:
         number = self.store.number(node)
         found = []
         for name in RELATIONS if relation is None else (relation,):
-            for block in self.store.blocks(name):
+            for block in self.store.edges.blocks(name):
                 rows = np.flatnonzero((block.source == number) | (block.target == number))
                 found += [self._edge(name, block, int(row)) for row in rows]
         return tuple(found)
@@ -186,7 +187,7 @@ class KnowledgeGraph:
         if k < 1:
             raise InvalidInputError(f"k={k} must be a whole number from 1.")
         name = None if chip is None else chip_named(chip).name
-        found = self.store.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
+        found = self.store.similarity.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
         return tuple(
             Nearest(self.store.id(self.store.first + index), cosine, tuple(self.store.measurers(index)))
             for index, cosine in found

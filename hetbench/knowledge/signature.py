@@ -19,7 +19,7 @@ from hetbench.operators import operator_type
 from hetbench.predict.features import canonical
 from hetbench.schema import STORAGE_BYTES, precision
 
-__all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parsed", "sizes"]
+__all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parse", "sizes"]
 
 UNSTATED = ("bias", "vocab")
 _ATTENTION = ("batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "causal", "window", "pairs")
@@ -79,10 +79,10 @@ def identifier(op: str, dims: Mapping[str, int], dtype: str) -> str:
     return f"op:{op}({','.join(f'{name}={size}' for name, size in sizes(op, dims).items())})@{dtype}"
 
 
-def parsed(node: str) -> tuple[str, dict[str, int], str]:
+def parse(node: str) -> tuple[str, dict[str, int], str]:
     """Operator type, dims and dtype of a node.
 
-    >>> parsed("op:Linear(k=768,m=128,n=3072)@fp16")
+    >>> parse("op:Linear(k=768,m=128,n=3072)@fp16")
     ('Linear', {'k': 768, 'm': 128, 'n': 3072}, 'fp16')
     """
     found = _ID.fullmatch(node)

@@ -14,14 +14,14 @@ from typing import Any
 from hetbench.answers import digits
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.errors import RefusedError
 from hetbench.graphs import coverage as graph_coverage
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.query.breakdown import Signature, rows, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
 
-__all__ = ["CoverageReport", "CoveredOperator", "report"]
+__all__ = ["CoverageReport", "CoveredOperator", "coverage_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +121,18 @@ class CoverageReport:
         }  # fmt: skip
 
 
-def report(graph: ModelGraph, question: Question) -> CoverageReport:
+def coverage_report(graph: ModelGraph, question: Question) -> CoverageReport:
     """Coverage of one pass of a model at the setting of a question, which names a chip.
 
     Raises `RefusedError` where no registrations are known for the chip.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
-    >>> found = report(load("resnet-50"), Question.build(load("resnet-50"), chip("cann"), {}))
+    >>> found = coverage_report(load("resnet-50"), Question.build(load("resnet-50"), chip("cann"), {}))
     >>> found.share, round(found.time_share), found.operators[0].support.operator
     (100.0, 100, 'batch_norm')
     """
-    chip = question.chip
-    if chip is None:
-        raise InvalidInputError("coverage is that of a chip: name one with target=.")
+    chip = question.require_chip("coverage")
     batch, seq_len, image_size, precision, phase = question.sizes
     setting: dict[str, Any] = {"precision": precision, "phase": phase, "batch": batch, "seq_len": seq_len,
                                "image_size": image_size}  # fmt: skip

@@ -12,9 +12,9 @@ from typing import Any
 
 from hetbench.answers import digits
 from hetbench.errors import InvalidInputError
-from hetbench.migration.ranking import OBJECTIVES, Candidate, Dropped, Migration, left_out, pareto
+from hetbench.migration.ranking import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines, pareto
 
-__all__ = ["Fleet", "FleetChip", "fleet"]
+__all__ = ["Fleet", "FleetChip", "rank_fleet"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Fleet:
             lines.append(f"{place:>4} {each.chip}: {total}, {slowest}{met}{energy}{' *' if each.pareto else ''}")
         if limit is not None and len(self.chips) > limit:
             lines.append(f"     and {len(self.chips) - limit} more")
-        return lines + left_out(self.dropped)
+        return lines + dropped_lines(self.dropped)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, each model's own ranking included."""
@@ -87,7 +87,7 @@ class Fleet:
         }  # fmt: skip
 
 
-def fleet(migrations: Sequence[Migration]) -> Fleet:
+def rank_fleet(migrations: Sequence[Migration]) -> Fleet:
     """The models' rankings as one; `InvalidInputError` where there is none.
 
     >>> from hetbench import HetBench

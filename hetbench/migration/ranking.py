@@ -21,10 +21,12 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graphs import coverage as graph_coverage
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.query.exact import memory_bytes
+from hetbench.query.metric_answers import answer_metric, energy_of
 from hetbench.query.question import DEFAULT_STACK, Question
-from hetbench.query.solve import energy_of, memory_bytes, per_call, solve
 
-__all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "chance", "chips_of", "left_out", "pareto", "search"]
+__all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "deadline_probability", "dropped_lines", "pareto",
+           "rank_chips", "select_chips"]
 
 OBJECTIVES = {"latency": ("ms", False), "energy": ("J", False), "throughput-per-watt": ("1/J", True)}
 """Objective -> its unit and whether more is better. Throughput per watt is samples (generating: tokens) per joule."""
@@ -105,7 +107,7 @@ class Migration:
         lines += [f"{place:>4} {_line(each, self)}" for place, each in enumerate(self.candidates[:limit], start=1)]
         if limit is not None and len(self.candidates) > limit:
             lines.append(f"     and {len(self.candidates) - limit} more")
-        return lines + left_out(self.dropped)
+        return lines + dropped_lines(self.dropped)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -116,7 +118,7 @@ class Migration:
         }  # fmt: skip
 
 
-def search(
+def rank_chips(
     graph: ModelGraph, chips: Sequence[Chip], ask: Ask, *, objective: str = "latency", slo_ms: float | None = None,
     corrected: bool = False, predictor: str = "auto",
 ) -> Migration:  # fmt: skip
@@ -157,19 +159,20 @@ def search(
         if lacking:
             dropped.append(Dropped(chip.name, "operators", f"does not register {', '.join(lacking)}"))
             continue
-        meets = None if slo_ms is None else chance(answer, slo_ms)
+        meets = None if slo_ms is None else deadline_probability(answer, slo_ms)
         found.append(Candidate(chip.name, chip.family, score, answer, energy, meets, share, beside, None,
                                (*notes, *more)))  # fmt: skip
     if not found:
-        raise RefusedError(f"{graph.name} can go to none of the {len(chips)} chips.\n" + "\n".join(left_out(dropped)))
+        reasons = "\n".join(dropped_lines(dropped))
+        raise RefusedError(f"none of the {len(chips)} chips can run {graph.name}.\n{reasons}")
     return Migration(graph.name, objective, slo_ms, source, _ranked(found, objective, slo_ms), tuple(dropped))
 
 
-def chips_of(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:
+def select_chips(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:
     """The chips that are meant: `all`, families (every chip of them) and chips, listed or parted by commas.
 
     >>> from hetbench.catalog.chips import chip, chips
-    >>> len(chips_of("mlu,nvidia-l4", list(chips().values()), chip))
+    >>> len(select_chips("mlu,nvidia-l4", list(chips().values()), chip))
     9
     """
     words = targets.split(",") if isinstance(targets, str) else list(targets)
@@ -180,12 +183,12 @@ def chips_of(targets: str | Sequence[str], known: Sequence[Chip], named: Callabl
     return list(found.values())
 
 
-def chance(answer: Answer, slo_ms: float) -> float:
+def deadline_probability(answer: Answer, slo_ms: float) -> float:
     """Probability that the latency is at most `slo_ms`.
 
     >>> answer = Answer(10.0, "ms", 5.0, 40.0)
-    >>> chance(answer, 10.0), round(chance(answer, 40.0), 3), round(chance(answer, 5.0), 3)
-    (0.5, 0.95, 0.05)
+    >>> [round(deadline_probability(answer, slo_ms), 3) for slo_ms in (10.0, 40.0, 5.0)]
+    [0.5, 0.95, 0.05]
     """
     away = log(slo_ms / answer.value)
     bound = answer.upper if away >= 0 else answer.lower
@@ -210,7 +213,7 @@ def pareto(points: Sequence[tuple[float, ...] | None]) -> list[bool | None]:
     ]  # fmt: skip
 
 
-def left_out(dropped: Sequence[Dropped]) -> list[str]:
+def dropped_lines(dropped: Sequence[Dropped]) -> list[str]:
     """Lines on the chips left out, those of one reason and text together."""
     by: dict[tuple[str, str], list[str]] = {}
     for each in dropped:
@@ -223,7 +226,7 @@ def _score(objective: str, question: Question, latency: Answer, energy: Answer |
         return latency.value
     if energy is None:
         raise RefusedError("; ".join(notes))
-    return energy.value if objective == "energy" else per_call(question)[0] / energy.value
+    return energy.value if objective == "energy" else question.items_per_call()[0] / energy.value
 
 
 def _energy(
@@ -232,7 +235,7 @@ def _energy(
     try:
         if corrected:
             return energy_of(question, graph, latency), ()
-        return solve(question, graph, "energy", predictor), ()
+        return answer_metric(question, graph, "energy", predictor), ()
     except RefusedError as why:
         return None, (f"no energy: {why}",)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from hetbench.answers import Answer, digits
-from hetbench.attribution.copa import fuses
+from hetbench.attribution import fuses
 from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.operators import operator_type
@@ -22,8 +22,7 @@ from hetbench.plans.evidence import lacking, measured, measured_in
 from hetbench.plans.plan import Casts, Ends, Mask, Plans
 from hetbench.plans.precisions import Base, Floats, Row, asked, row
 from hetbench.predict.operators import launch_floor
-from hetbench.query.latency import PROTOCOL
-from hetbench.query.question import Question
+from hetbench.query import PROTOCOL, Question
 from hetbench.schema import ITEMSIZE
 
 __all__ = ["effects"]
@@ -63,9 +62,9 @@ def effects(graph: ModelGraph, question: Question, answer: Answer, predictor: st
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
-    >>> from hetbench.query.solve import solve
+    >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
-    >>> answer = solve(question, load("gpt2"), "latency")
+    >>> answer = answer_metric(question, load("gpt2"), "latency")
     >>> plans = effects(load("gpt2"), question, answer)
     >>> abs(plans(frozenset()) - answer.value) < 1e-9, len({each.option.action for each in plans.masked}) > 5
     (True, True)

@@ -25,7 +25,7 @@ from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import models, operators, power
 from hetbench.predict.intervals import of_sum
 from hetbench.predict.model_features import composition
-from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, settled, taught
+from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, trained_stack, with_usable_stack
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph
@@ -34,7 +34,7 @@ from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer
 
-__all__ = ["DERIVED", "Columns", "Compiled", "deployed", "derived", "quality"]
+__all__ = ["DERIVED", "CompiledSpace", "Latencies", "exact_metrics", "quality_answer", "query_deployments"]
 
 Array = NDArray[np.float64]
 DERIVED = ("memory", "params", "flops")
@@ -45,7 +45,7 @@ _BOUNDS = ("value", "lower", "upper")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class Latencies:
     """Predicted latency of many architectures, ms, [n] each."""
 
     value: Array
@@ -62,7 +62,7 @@ class Columns:
         return out
 
 
-class _Tables:
+class _BlockTables:
     """What every block of a space is at one setting."""
 
     def __init__(self, space: BlockSpace, setting: Setting) -> None:
@@ -79,17 +79,17 @@ class _Tables:
 
 
 @lru_cache(maxsize=64)
-def _tables(space: BlockSpace, setting: Setting) -> _Tables:
-    return _Tables(space, setting)
+def _tables(space: BlockSpace, setting: Setting) -> _BlockTables:
+    return _BlockTables(space, setting)
 
 
-def derived(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]:
+def exact_metrics(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]:
     """Params, flops, bytes, memory in MB and the space's quality of architectures, [n] each.
 
     >>> from hetbench.spaces import space
     >>> s = space("gpt-s")
     >>> codes = s.sample_codes(2, seed=0)
-    >>> sorted(derived(s, codes, Setting(1, 128, None, "fp16", "inference")))
+    >>> sorted(exact_metrics(s, codes, Setting(1, 128, None, "fp16", "inference")))
     ['bytes', 'flops', 'loss_proxy', 'memory', 'params']
     """
     tables, parts = _tables(space, setting), []
@@ -106,7 +106,7 @@ def derived(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]
     return found
 
 
-class Compiled:
+class CompiledSpace:
     """A space on one chip at one setting, ready for many architectures.
 
     Raises `RefusedError` where `query` would.
@@ -114,8 +114,8 @@ class Compiled:
 
     def __init__(self, space: BlockSpace, question: Question, chip: Chip, predictor: str = "auto") -> None:
         self.space, self.chip, self.predictor = space, chip, predictor
-        setting, question = Setting(*question.sizes), settled(question, chip, predictor)
-        self.stack = taught(question, chip) if predictor in WHOLE else None
+        setting, question = Setting(*question.sizes), with_usable_stack(question, chip, predictor)
+        self.stack = trained_stack(question, chip) if predictor in WHOLE else None
         """The stack whose rows teach whole models this question; None: the sum over operators answers."""
         if self.stack is None and question.stack != DEFAULT_STACK:
             raise RefusedError(
@@ -143,28 +143,28 @@ class Compiled:
             return np.stack((found.value, found.lower, found.upper))
         return self.metric(metric, codes, found.draws(sample or 0, seed, self.question.confidence))
 
-    def latency(self, codes: Any) -> Columns:
+    def latency(self, codes: Any) -> Latencies:
         """Latency of architectures, ms."""
         parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, max(len(codes), 1), _CHUNK)]
         value, lower, upper = (np.concatenate([getattr(part, name) for part in parts]) for name in _BOUNDS)
-        return Columns(value, lower, upper, np.concatenate([part.level for part in parts]))
+        return Latencies(value, lower, upper, np.concatenate([part.level for part in parts]))
 
     def metric(self, name: str, codes: Any, latency_ms: Array | None = None) -> Array:
         """A metric or the space's quality, in its own unit, [n]; of these latencies where given."""
         if name in (*DERIVED, self.space.quality):
-            return derived(self.space, codes, self.tables.setting)[name]
+            return exact_metrics(self.space, codes, self.tables.setting)[name]
         ms = self.latency(codes).value if latency_ms is None else latency_ms
         if name == "latency":
             return ms
         if name == "throughput":
             return 1e3 * (self.question.batch or 1) / ms
-        work = derived(self.space, codes, self.tables.setting)
+        work = exact_metrics(self.space, codes, self.tables.setting)
         shape = (slice(None), *[None] * (ms.ndim - 1))
         flops, moved = work["flops"][shape], work["bytes"][shape]
         watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
-    def _pieces(self, tables: _Tables) -> Array:
+    def _pieces(self, tables: _BlockTables) -> Array:
         """What adds up of every block, [blocks, pieces]."""
         return np.stack([self._whole_piece(tables, table) if self.stack else self._sum_piece(table)
                          for table in tables.operators])  # fmt: skip
@@ -176,7 +176,7 @@ class Compiled:
         levels = [found.by_level.get(level, 0.0) for level in _LEVELS]
         return np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
 
-    def _whole_piece(self, tables: _Tables, table: OperatorTable) -> Array:
+    def _whole_piece(self, tables: _BlockTables, table: OperatorTable) -> Array:
         """What each network makes of it, and the sums of its composition."""
         made = composition([(1.0, table)], self.chip)
         pieces = self._group.pieces(made, tables.setting.batch or 1, self._labels)
@@ -190,7 +190,7 @@ class Compiled:
     def _labels(self) -> tuple[str, str]:
         return self._group.label(self.chip.name, str(self.stack), self.question.precision)
 
-    def _latency(self, codes: Any) -> Columns:
+    def _latency(self, codes: Any) -> Latencies:
         counts = self.space.counts(codes)
         find = self._whole if self.stack else self._summed
         found = find(counts @ self._each, self.question.batch or 1)
@@ -201,16 +201,16 @@ class Compiled:
         if not self.stack:
             slower &= found.value < LAUNCH_BOUND * (counts @ self._each[:, 3])
         both = ((getattr(alone, name), getattr(found, name)) for name in ("value", "lower", "upper", "level"))
-        return Columns(*(np.where(slower, *pair) for pair in both))
+        return Latencies(*(np.where(slower, *pair) for pair in both))
 
-    def _summed(self, totals: Array, batch: int) -> Columns:
+    def _summed(self, totals: Array, batch: int) -> Latencies:
         value, lower, upper, _, *by_level = totals.T
         covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
         level = np.array(list(_LEVELS))[covered.argmax(axis=0)]
         low, high = of_sum(self.question.surrogate, value, lower, upper, self.question.confidence)
-        return Columns(value, low, high, level)
+        return Latencies(value, low, high, level)
 
-    def _whole(self, totals: Array, batch: int) -> Columns:
+    def _whole(self, totals: Array, batch: int) -> Latencies:
         group, labels = self._group, self._labels
         networks = len(group.networks)
         pieces, sums = totals[:, :networks].T, totals[:, networks:]
@@ -223,20 +223,20 @@ class Compiled:
         for each in np.unique(level):
             band = models.Whole.band(group.spec, str(each), self.chip.family, kind, self.question.confidence)
             ends[:, level == each] = np.array(band)[:, None]
-        return Columns(value, value * np.exp(ends[0]), value * np.exp(ends[1]), level)
+        return Latencies(value, value * np.exp(ends[0]), value * np.exp(ends[1]), level)
 
 
-def quality(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:
+def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:
     """What stands for the quality of one architecture, with its source."""
     known = QUALITIES[str(graph.space.quality)]
-    found = derived(graph.space, graph.space.codes([graph.arch]), graph.setting_of(options))
+    found = exact_metrics(graph.space, graph.space.codes([graph.arch]), graph.setting_of(options))
     return Answer(
         float(found[known.name][0]), known.unit, kind="derived", metric=known.name, model=graph.name, refs=(known.ref,),
         notes=(f"{known.meaning}; nobody trained this architecture",),
     )  # fmt: skip
 
 
-def deployed(space: Deployment, codes: Any, metric: str, query: Callable[..., Answer]) -> Array:
+def query_deployments(space: Deployment, codes: Any, metric: str, query: Callable[..., Answer]) -> Array:
     """A metric of entries of the deployment space, each asked once; NaN where it is refused, [n]."""
     rows, back = np.unique(codes, axis=0, return_inverse=True)
     values = np.full(len(rows), np.nan)

@@ -18,7 +18,7 @@ from hetbench.graphs.model_graph import ModelGraph, OperatorTable
 from hetbench.predict import models
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition
-from hetbench.query.latency import PROTOCOL, WHOLE, settled, taught
+from hetbench.query.latency import PROTOCOL, WHOLE, trained_stack, with_usable_stack
 from hetbench.query.question import Question
 
 __all__ = ["Signature", "Split", "rows", "signature", "split"]
@@ -69,8 +69,8 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     >>> found.call_ms, len(found.each)
     (0.0, 11)
     """
-    table, question = graph.operators(*question.sizes), settled(question, chip, predictor)
-    stack = taught(question, chip) if predictor in WHOLE else None
+    table, question = graph.operators(*question.sizes), with_usable_stack(question, chip, predictor)
+    stack = trained_stack(question, chip) if predictor in WHOLE else None
     if stack is None:
         surrogate = question.surrogate
         parts = surrogate.parts(table, chip, PROTOCOL, predictor)

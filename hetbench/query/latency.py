@@ -19,7 +19,8 @@ from hetbench.predict import models
 from hetbench.predict.intervals import of_sum
 from hetbench.query.question import DEFAULT_STACK, Question
 
-__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Latency", "latency", "settled", "taught"]
+__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "LatencyPrediction", "predict_latency", "trained_stack",
+           "with_usable_stack"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
 LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
@@ -28,7 +29,7 @@ _STAND_INS = {("eager", "fp16"): "eager-amp"}  # autocast runs the same products
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
+class LatencyPrediction:
     """Predicted ms of one call with its interval, and what it rests on."""
 
     value: float
@@ -44,11 +45,11 @@ class Latency:
     notes: tuple[str, ...]
 
 
-def settled(question: Question, chip: Chip, predictor: str) -> Question:
+def with_usable_stack(question: Question, chip: Chip, predictor: str) -> Question:
     """The question with eager launches, and a note, for a usual stack that no row of the chip teaches."""
     if not question.usual_stack or question.stack == DEFAULT_STACK:
         return question
-    if predictor in WHOLE and taught(question, chip) is not None:
+    if predictor in WHOLE and trained_stack(question, chip) is not None:
         return question
     why = f"no row of {chip.name} teaches its usual stack" if predictor in WHOLE else (
         f"predictor {predictor} knows no stack")  # fmt: skip
@@ -56,7 +57,7 @@ def settled(question: Question, chip: Chip, predictor: str) -> Question:
     return replace(question, stack=DEFAULT_STACK, notes=(*question.notes, note))
 
 
-def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
+def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> LatencyPrediction | None:
     """The prediction for a complete, settled question; None where nothing supports the stack that was asked for."""
     found = _whole(question, chip, graph) if predictor in WHOLE else None
     if found is None and question.stack == DEFAULT_STACK:
@@ -64,13 +65,13 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
     return found
 
 
-def taught(question: Question, chip: Chip) -> str | None:
+def trained_stack(question: Question, chip: Chip) -> str | None:
     """The stack whose rows teach whole models this question, the asked one or its stand-in; None: the sum answers.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> where = chip("cuda")
-    >>> taught(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    >>> trained_stack(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
     'eager-amp'
     """
     if not question.batch:
@@ -85,9 +86,9 @@ def taught(question: Question, chip: Chip) -> str | None:
     return stack
 
 
-def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
+def _whole(question: Question, chip: Chip, graph: ModelGraph) -> LatencyPrediction | None:
     """What the surrogate of whole models says; None where it was not taught the setting, or eager not on this chip."""
-    stack = taught(question, chip)
+    stack = trained_stack(question, chip)
     if stack is None or not question.batch:
         return None
     notes = () if stack == question.stack else (f"{stack} of {chip.name} stands in for {question.stack}",)
@@ -96,7 +97,7 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
         alone = _predicted(question.whole, graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
         if alone.value > found.value:
             found, notes = alone, (*notes, "as slow as batch 1")
-    return Latency(
+    return LatencyPrediction(
         found.value, found.lower, found.upper, found.level, found.support, f"{question.whole.id}/whole", question.stack,
         "wall", dict(found.by_operator), (*notes, found.source),
     )  # fmt: skip
@@ -114,7 +115,7 @@ def _predicted(
     )  # fmt: skip
 
 
-def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency:
+def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> LatencyPrediction:
     """The sum over the operator graph, each operator launched eagerly."""
     surrogate = question.surrogate
     table = graph.operators(*question.sizes)
@@ -127,7 +128,7 @@ def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
         if alone.value > found.value:
             found, notes = alone, (*notes, "the launches take the time: as slow as batch 1")
     lower, upper = of_sum(surrogate, found.value, found.lower, found.upper, question.confidence)
-    return Latency(
+    return LatencyPrediction(
         found.value, float(lower), float(upper), found.level, found.support, f"{surrogate.id}/{predictor}",
         question.stack, PROTOCOL, dict(found.by_operator), notes,
     )  # fmt: skip

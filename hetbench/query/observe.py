@@ -1,8 +1,8 @@
 """The caller's own operator timings, from a table to what the surrogates are conditioned on.
 
 A table has the columns op, dims, dtype, chip and latency_ms, and optionally phase (`fwd`) and protocol (default event):
-what `hetbench.query.tables.operators` takes, and what was measured. Nothing is fitted or written; the rows live in
-memory.
+what `hetbench.query.tables.answer_operators` takes, and what was measured. Nothing is fitted or written; the rows live
+in memory.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.predict.conditioning import Conditioned, Rows
 from hetbench.predict.features import canonical, class_of
 from hetbench.predict.operators import OperatorSurrogate
-from hetbench.query.tables import Columns, by_phase, checked_cells, grouped, parsed, positive, read_columns
+from hetbench.query.columns import AnswerColumns, group_rows, positive_or_nan, read_columns
+from hetbench.query.operator_dims import read_dims
+from hetbench.query.tables import check_cells, split_decode
 from hetbench.schema import STORAGE_BYTES
 
 __all__ = ["MOST_ROWS", "Observations"]
@@ -46,10 +48,11 @@ class Observations:
         """
         given = read_columns(table, ("op", "dims", "dtype", "chip", "latency_ms"), ("phase", "protocol"))
         rows = len(given["op"])
-        out, measured = Columns(rows), np.array([positive(value) for value in given["latency_ms"]], dtype=np.float64)
+        out = AnswerColumns(rows)
+        measured = np.array([positive_or_nan(value) for value in given["latency_ms"]], dtype=np.float64)
         out.reason[np.isnan(measured)] = "latency_ms must be a positive number"
         taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]] = {}
-        for key, members in grouped([given.get(name) for name in _CELLS], rows).items():
+        for key, members in group_rows([given.get(name) for name in _CELLS], rows).items():
             cells = dict(zip(_CELLS, key, strict=True))
             try:
                 self._group(cells, members[~np.isnan(measured[members])], given["dims"], measured, out, chip_named,
@@ -67,15 +70,15 @@ class Observations:
 
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
-        out: Columns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
+        out: AnswerColumns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
         taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]],
     ) -> None:  # fmt: skip
         """Take the rows `members`, which differ in their dims only."""
-        kind, chip, dtype, protocol = checked_cells(cells, chip_named)
+        kind, chip, dtype, protocol = check_cells(cells, chip_named)
         if kind.cost_class == "free":
             raise InvalidInputError(f"{kind.name} does nothing at inference: there is nothing to observe.")
-        for sizes, good in parsed(kind, [dims[at] for at in members.tolist()], members, out):
-            for own, rows in by_phase(sizes, len(good)):
+        for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
+            for own, rows in split_decode(sizes, len(good)):
                 cls, shared = class_of(kind.name, own), canonical(kind.name, own, STORAGE_BYTES[dtype])
                 choices = [surrogate.choose(cls, kind.name, dtype, chip, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)

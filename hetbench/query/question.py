@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 
 from hetbench import schema
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.evidence import Setting
 from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graphs.model_graph import ModelGraph, load
@@ -121,6 +122,37 @@ class Question:
     def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:
         """What the operator graph depends on: batch, seq_len, image_size, precision, phase."""
         return self.batch, self.seq_len, self.image_size, self.precision, self.phase
+
+    @property
+    def evidence_setting(self) -> Setting:
+        """The setting by which the table of published rows is looked up."""
+        name = self.chip.name if self.chip else ""
+        return self.model, name, self.precision, self.batch, self.seq_len, self.image_size, self.phase
+
+    def require_chip(self, what: str) -> Chip:
+        """The chip; `InvalidInputError` where the question names none and `what` needs one."""
+        if self.chip is None:
+            raise InvalidInputError(
+                f"{what} depends on the chip: name one with target= or device=, a chip or a family such as cuda."
+            )
+        return self.chip
+
+    def items_per_call(self) -> tuple[int, str]:
+        """How many samples, tokens or runs one call completes, and which of them."""
+        if not self.batch:
+            return 1, "run of the example inputs"
+        if self.phase == "inference":
+            return self.batch, "samples"
+        return self.batch * ((self.seq_len or 1) if self.phase == "prefill" else 1), "tokens"
+
+    def answer_fields(self, notes: tuple[str, ...]) -> dict[str, Any]:
+        """The fields of an `Answer` that repeat the question."""
+        chip = self.chip
+        return {
+            "model": self.model, "chip": chip.name if chip else None, "family": chip.family if chip else None,
+            "precision": self.precision, "batch": self.batch, "seq_len": self.seq_len,
+            "image_size": self.image_size, "phase": self.phase, "stack": self.stack, "notes": notes,
+        }  # fmt: skip
 
 
 def size(name: str, value: object) -> int | None:
