@@ -25,7 +25,7 @@ from hetbench.query import (
     Session,
     answer_with_source,
     check_predictor,
-)  # fmt: skip
+)
 
 __all__ = ["HetBench"]
 

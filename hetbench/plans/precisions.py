@@ -32,7 +32,7 @@ from hetbench.query import (
     split,
     trained_stack,
     with_usable_stack,
-)  # fmt: skip
+)
 
 __all__ = ["Base", "Floats", "Row", "asked", "row"]
 

@@ -19,6 +19,8 @@ _MOST_KEPT = 100_000
 class ModelQueries:
     """Part of `HetBench`: queries about models."""
 
+    _session: Session
+
     def __init__(self, session: Session) -> None:
         self._session = session
         self._kept: dict[tuple[Any, ...], Any] = {}
