@@ -1,7 +1,7 @@
 """The edges of the knowledge graph, one relation at a time, as columns of node numbers and attributes.
 
-Some relations lie in the file; the others follow from the catalogue (of-family, runs, whole-model figures) or from the
-sets of chips that measured an instance (measured-on).
+Some relations are stored in the file; the others follow from the catalogue (of-family, runs, whole-model figures) or
+from the sets of chips that measured an instance (measured-on).
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _FIGURE_FIELDS = (
 )  # fmt: skip
 Ints = NDArray[np.int64]
 Column = tuple[NDArray[Any], Sequence[Any] | None]
-"""Values, or codes into a table; a code below 0 means not known."""
+"""Values [edges] and None, or codes [edges] and the table they point into; a code below 0 means not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Edges of one relation: node numbers [edges] and, by name, the attributes."""
+    """Edges of one relation: node numbers [edges], and attributes by name."""
 
     source: Ints
     target: Ints
     attributes: Mapping[str, Column]
 
     def values(self, row: int) -> dict[str, Any]:
-        """Attributes of one edge; what is not known is left out."""
+        """The known attributes of one edge."""
         found = {name: _value(column, row) for name, column in self.attributes.items()}
         return {name: value for name, value in found.items() if value is not None}
 
 
 def _block(pairs: Sequence[tuple[int, int]], attributes: Mapping[str, Column]) -> Block:
-    """A block of edges that are listed as (source, target)."""
+    """The block of a list of (source, target) pairs."""
     ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return Block(ends[:, 0], ends[:, 1], attributes)
 
@@ -63,14 +63,14 @@ def _value(column: Column, row: int) -> Any:
 
 
 class Edges:
-    """Edges by relation over the nodes of a `Store`, built when first asked for, and kept."""
+    """Edges by relation over the nodes of a `Store`, built on first use and kept."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._blocks: dict[str, tuple[Block, ...]] = {}
 
     def blocks(self, relation: str) -> tuple[Block, ...]:
-        """The edges of a relation."""
+        """The edges of a relation, in one block or more."""
         if relation not in self._blocks:
             self._blocks[relation] = self._build(relation)
         return self._blocks[relation]
@@ -96,7 +96,7 @@ class Edges:
         raise UnknownNameError("relation", relation, RELATIONS)
 
     def _stored(self, relation: str) -> Block:
-        """A relation of the file, whose node numbers are its own: names first, then the instances."""
+        """A relation of the file, whose node numbers (names, then instances) are mapped to those of the store."""
         store = self._store
         names = store.meta["names"]
         place = np.concatenate([[store.names[name] for name in names], store.first + np.arange(store.instances)])
@@ -107,7 +107,7 @@ class Edges:
         return Block(source, target, attributes)
 
     def _model_figures(self) -> Block:
-        """The published whole-model figures, model -> chip."""
+        """Published figures of whole models, model -> chip."""
         store = self._store
         rows = evidence.rows()
         codes = np.arange(len(rows))
@@ -117,7 +117,7 @@ class Edges:
         return _block(pairs, {name: (codes, table) for name, table in tables.items()})
 
     def _stacks_run(self) -> Block:
-        """Chip -> stack, with how many figures of it there are."""
+        """Chip -> stack, with the number of published figures."""
         store = self._store
         rows = [row for row in evidence.rows() if row.stack is not None]
         counts = Counter((store.names[f"chip:{row.chip}"], store.names[f"stack:{row.stack}"]) for row in rows)
@@ -125,7 +125,7 @@ class Edges:
         return _block(pairs, {"rows": (np.array([counts[pair] for pair in pairs]), None)})
 
     def _measured_on(self) -> Block:
-        """Instance -> chip from the sets of chips; pairs that have a performance edge are left to it."""
+        """Instance -> chip from the sets of chips, without the pairs that have a performance edge."""
         store = self._store
         start, chip = store.array("sets/start"), store.array("sets/chip")
         owner = np.flatnonzero(store.array("measured") >= 0)

@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 
 class SimilarityIndex:
-    """The measured operator instances of a `Store` as unit vectors, by class, made when first asked for, and kept."""
+    """The measured operator instances of a `Store` as unit vectors, by class; computed on first use and kept."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class SimilarityIndex:
         return self._features[cls]
 
     def raw(self, cls: str, op: str, rows: Ints) -> list[tuple[Ints, NDArray[np.float64]]]:
-        """(instances, their features in log2) of those of one type that are of the class, one entry a dtype."""
+        """(indices, features in log2) of the instances `rows` of one type that belong to the class, by dtype."""
         values = self._store.array(f"dims/{op}")[rows - self._store.spans[op].start].astype(np.int64)
         dims = dict(zip(dim_names(op), values.T, strict=True))
         cost = operator_type(op).cost_class
@@ -60,8 +60,8 @@ class SimilarityIndex:
     def unit(self, cls: str, op: str, made: NDArray[np.float64]) -> NDArray[np.float64]:
         """Features of operators of one type as unit vectors.
 
-        Zero mean and unit variance over the measured operators of the class. Two columns more weigh as much as all
-        those together: a constant, which keeps apart what lies in the same direction from the mean, and the type.
+        The features are standardised over the measured operators of the class. Two extra columns weigh as much as all
+        features together: a constant, which separates operators in the same direction from the mean, and the type.
         """
         mean, deviation = (np.array(row) for row in self._store.meta["scales"][cls])
         types = _types(cls)
@@ -74,9 +74,10 @@ class SimilarityIndex:
     def nearest(
         self, op: str, dims: Mapping[str, int], dtype: str, *, chip: str | None = None, k: int = 5, itself: bool = True
     ) -> list[tuple[int, float]]:
-        """(measured instance, cosine) of the k most similar ones of the class, best first.
+        """(index, cosine) of the k most similar measured instances of the class, best first.
 
-        Equal cosines, at six decimals, go to the operator itself, then to its type, its dtype and the lower index.
+        `chip` restricts them to those that it measured; `itself` says whether the operator itself may be one. Ties at
+        six decimals are broken by: the operator itself, same type, same dtype, lower index.
         """
         cls = class_of(op, dims)
         if cls not in self._store.meta["scales"]:

@@ -1,7 +1,7 @@
 """The nodes of the knowledge graph by number, over the arrays of its file.
 
-Chips, families, types, models and stacks are numbered first, from the catalogue; the operator instances follow, by
-type, dtype and dims, as they lie in the file. Everything is read when first asked for, and kept.
+Chips, families, types, models and stacks of the catalogue have the first numbers; the operator instances follow in the
+order of the file: by type, dtype and dims. Arrays are read on first use and kept.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ Ints = NDArray[np.int64]
 
 
 class Store:
-    """Nodes by number and name; `edges` and `similarity` hold what is between them."""
+    """Nodes by number and name, with their `edges` and the `similarity` of operators.
+
+    `arrays` are those of `knowledge.npz`. Raises `ArtifactError` for another format of the file.
+    """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._arrays, self._kept = arrays, dict[str, NDArray[Any]]()
@@ -50,14 +53,14 @@ class Store:
         self.similarity = SimilarityIndex(self)
 
     def array(self, name: str) -> NDArray[Any]:
-        """An array of the file, kept."""
+        """An array of the file, read once."""
         if name not in self._kept:
             self._kept[name] = self._arrays[name]
         return self._kept[name]
 
     @cached_property
     def names(self) -> Mapping[str, int]:
-        """Number of every node but the operator instances."""
+        """Node name -> number, operator instances left out."""
         families = dict.fromkeys(chip.family for chip in chips().values())
         stacks = sorted({row.stack for row in evidence.rows() if row.stack is not None})
         listed: dict[str, Any] = {
@@ -76,7 +79,7 @@ class Store:
 
     @property
     def instances(self) -> int:
-        """How many operator instances there are."""
+        """Number of operator instances."""
         return len(self.array("dtype"))
 
     def instance(self, index: int) -> tuple[str, dict[str, int], str]:
@@ -95,11 +98,11 @@ class Store:
         return span.start + int(same.argmax()) if same.any() else None
 
     def id(self, number: int) -> str:
-        """The node's name."""
+        """The name of a node."""
         return self._ids[number] if number < self.first else identifier(*self.instance(number - self.first))
 
     def number(self, node: str) -> int:
-        """The node's number; `UnknownNameError` names the nearest nodes."""
+        """The number of a node; `UnknownNameError` gives the nearest nodes."""
         if node in self.names:
             return self.names[node]
         kind, _, name = node.partition(":")
@@ -115,11 +118,11 @@ class Store:
 
     @cached_property
     def chip_numbers(self) -> Ints:
-        """Node number of each chip that the sets name."""
+        """Node number of each chip that occurs in the measurements."""
         return np.array([self.names[f"chip:{name}"] for name in self.meta["chips"]], dtype=np.int64)
 
     def measurers(self, index: int) -> dict[str, tuple[str, ...]]:
-        """The chips that measured an instance, with the upstreams that say so."""
+        """The chips that measured an instance, with the repositories of the measurements."""
         code, found = self.array("measured")[index], dict[str, tuple[str, ...]]()
         span = slice(*self.array("sets/start")[code : code + 2]) if code >= 0 else slice(0)
         for chip, upstream in zip(self.array("sets/chip")[span], self.array("sets/refs")[span], strict=True):
@@ -128,17 +131,17 @@ class Store:
         return found
 
     def measured_by(self, chip: str) -> NDArray[np.bool_]:
-        """Which instances the chip measured, [instances]."""
+        """Mask of the instances that a chip measured, bool [instances]."""
         if chip not in self.meta["chips"]:
             return np.zeros(self.instances, dtype=bool)
         start, code = self.array("sets/start"), self.meta["chips"].index(chip)
         owner = np.repeat(np.arange(len(start) - 1), start[1:] - start[:-1])
-        having = np.zeros(len(start), dtype=bool)  # the last stands for no set, code -1
+        having = np.zeros(len(start), dtype=bool)  # the last entry stands for "no chip", code -1
         having[owner[self.array("sets/chip") == code]] = True
         found: NDArray[np.bool_] = having[self.array("measured")]
         return found
 
     def measured(self, op: str) -> Ints:
-        """The instances of a type that some chip measured."""
+        """Indices of the instances of a type that some chip measured."""
         span = self.spans[op]
         return span.start + np.flatnonzero(self.array("measured")[span.start : span.stop] >= 0)

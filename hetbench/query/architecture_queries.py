@@ -75,9 +75,10 @@ class ArchitectureQueries:
         self, archs: Any, device: str | None = None, metric: str = "latency", *, search_space: str | None = None,
         intervals: bool = False, sample: int | None = None, seed: int = 0, **options: Unpack[Options],
     ) -> Any:  # fmt: skip
-        """One metric of many architectures at once: the figures of `query`, at 50,000 architectures a second and more.
+        """One metric of many architectures at once; the figures equal those of `query`.
 
-        The first call for a chip and setting predicts every block of the space, later calls are products of matrices.
+        The first call for a chip and setting predicts every block of the space; after that, architectures cost one
+        product of their block counts with that table.
 
         Args:
             archs: n architectures: mappings, texts, or int codes of shape [n, parameters].

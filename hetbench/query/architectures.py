@@ -1,9 +1,9 @@
-"""Many architectures of a space at once: what a query answers one by one, as products of matrices.
+"""Many architectures of a search space at once: products of matrices instead of one query each.
 
-Latency, work and parameters add up over the blocks that architectures are composed of. So every block of the space is
-predicted once for a setting and a chip, and thousands of architectures cost one product of their block counts with
-that table; what does not add up (the trees of the whole-model surrogate, which see summaries, and the memory's peak)
-follows from such sums. The figures are those of `HetBench.query` on the same architecture.
+Latency, FLOPs, bytes and parameters add up over the blocks of an architecture. Every block of the space is predicted
+once for a setting and a chip; then thousands of architectures cost one product of their block counts with that table.
+What does not add up (the trees of the whole-model surrogate, the peak of the activations) is computed from such sums.
+The figures equal those of `HetBench.query` on the same architecture.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = ["DERIVED", "CompiledSpace", "Latencies", "exact_metrics", "quality_an
 
 Array = NDArray[np.float64]
 DERIVED = ("memory", "params", "flops")
-"""What needs no chip; the space's quality needs none either."""
+"""Metrics that need no chip; the quality measure of a space needs none either."""
 _CHUNK = 8192  # architectures at a time: block counts stay in the cache
 _LEVELS = "BCD"
 _BOUNDS = ("value", "lower", "upper")
@@ -54,7 +54,10 @@ class Latencies:
     level: NDArray[np.str_]
 
     def draws(self, count: int, seed: int, confidence: float) -> Array:
-        """Draws from the predictive distribution, [n, count]: log-normal, each side as wide as its own bound."""
+        """Draws from the predictive distribution, [n, count].
+
+        Log-normal with median `value`, and on either side the spread that puts the bound at its quantile.
+        """
         z = np.random.default_rng(seed).standard_normal((len(self.value), count))
         unit = NormalDist().inv_cdf((1 + confidence) / 2)
         below, above = np.log(self.value / self.lower)[:, None], np.log(self.upper / self.value)[:, None]
@@ -63,7 +66,7 @@ class Latencies:
 
 
 class _BlockTables:
-    """What every block of a space is at one setting."""
+    """Operators, work and peak memory of every block of a space at one setting."""
 
     def __init__(self, space: BlockSpace, setting: Setting) -> None:
         blocks = [space.block(index, setting) for index in range(space.vocabulary)]
@@ -84,7 +87,9 @@ def _tables(space: BlockSpace, setting: Setting) -> _BlockTables:
 
 
 def exact_metrics(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]:
-    """Params, flops, bytes, memory in MB and the space's quality of architectures, [n] each.
+    """Params, FLOPs, bytes moved, memory in MB and the quality measure of architectures, float64 [n] each.
+
+    `codes` are int codes of shape [n, parameters].
 
     >>> from hetbench.spaces import space
     >>> s = space("gpt-s")
@@ -107,7 +112,7 @@ def exact_metrics(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, 
 
 
 class CompiledSpace:
-    """A space on one chip at one setting, ready for many architectures.
+    """A space with every block predicted on one chip at one setting, ready for many architectures.
 
     Raises `RefusedError` where `query` would.
     """
@@ -116,24 +121,25 @@ class CompiledSpace:
         self.space, self.chip, self.predictor = space, chip, predictor
         setting, question = Setting(*question.sizes), with_usable_stack(question, chip, predictor)
         self.stack = trained_stack(question, chip) if predictor in WHOLE else None
-        """The stack whose rows teach whole models this question; None: the sum over operators answers."""
+        """Stack of the rows from which the whole-model surrogate answers; None: the sum over operators answers."""
         if self.stack is None and question.stack != DEFAULT_STACK:
             raise RefusedError(
-                f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it."
+                f"stack {question.stack!r} in {question.precision} cannot be predicted on {chip.name}: that needs "
+                f"measured rows of it on a chip of the family, and predictor auto or autogluon. Leave stack= out."
             )
         self.question = question
         self.tables = _tables(space, setting)
-        self._each = self._pieces(self.tables)
+        self._each = self._terms(self.tables)
 
     @cached_property
     def _alone(self) -> Array | None:
-        """The table of blocks for one sample, which no batch may be faster than."""
+        """The table of blocks at batch 1, whose latency is the lower bound of every batch; None at batch 1."""
         if (self.question.batch or 1) == 1:
             return None
-        return self._pieces(_tables(self.space, replace(self.tables.setting, batch=1)))
+        return self._terms(_tables(self.space, replace(self.tables.setting, batch=1)))
 
     def answer(self, metric: str, codes: Any, intervals: bool, sample: int | None, seed: int) -> Any:
-        """What `HetBench.query_batch` returns."""
+        """One metric of architectures, as `HetBench.query_batch` documents it: [n], [3, n] or [n, sample]."""
         if not intervals and sample is None:
             return self.metric(metric, codes)
         found = self.latency(codes)
@@ -144,13 +150,13 @@ class CompiledSpace:
         return self.metric(metric, codes, found.draws(sample or 0, seed, self.question.confidence))
 
     def latency(self, codes: Any) -> Latencies:
-        """Latency of architectures, ms."""
+        """Predicted latency of architectures, [n]."""
         parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, max(len(codes), 1), _CHUNK)]
         value, lower, upper = (np.concatenate([getattr(part, name) for part in parts]) for name in _BOUNDS)
         return Latencies(value, lower, upper, np.concatenate([part.level for part in parts]))
 
     def metric(self, name: str, codes: Any, latency_ms: Array | None = None) -> Array:
-        """A metric or the space's quality, in its own unit, [n]; of these latencies where given."""
+        """A metric or the quality measure in its own unit, [n]; for given latencies [n, ...], of their shape."""
         if name in (*DERIVED, self.space.quality):
             return exact_metrics(self.space, codes, self.tables.setting)[name]
         ms = self.latency(codes).value if latency_ms is None else latency_ms
@@ -164,20 +170,20 @@ class CompiledSpace:
         watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
-    def _pieces(self, tables: _BlockTables) -> Array:
-        """What adds up of every block, [blocks, pieces]."""
-        return np.stack([self._whole_piece(tables, table) if self.stack else self._sum_piece(table)
+    def _terms(self, tables: _BlockTables) -> Array:
+        """The additive terms of every block, [blocks, terms]."""
+        return np.stack([self._whole_terms(tables, table) if self.stack else self._sum_terms(table)
                          for table in tables.operators])  # fmt: skip
 
-    def _sum_piece(self, table: OperatorTable) -> Array:
-        """value, lower, upper, launches and ms at each level."""
+    def _sum_terms(self, table: OperatorTable) -> Array:
+        """Of the sum over operators: value, lower, upper and launch floors in ms, and ms at each evidence level."""
         surrogate = self.question.surrogate
         found = surrogate.predict_model(table, self.chip, protocol=PROTOCOL, predictor=self.predictor)
         levels = [found.by_level.get(level, 0.0) for level in _LEVELS]
         return np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
 
-    def _whole_piece(self, tables: _BlockTables, table: OperatorTable) -> Array:
-        """What each network makes of it, and the sums of its composition."""
+    def _whole_terms(self, tables: _BlockTables, table: OperatorTable) -> Array:
+        """Of the whole-model surrogate: the additive part of each network, and the sums of the composition."""
         made = composition([(1.0, table)], self.chip)
         pieces = self._group.pieces(made, tables.setting.batch or 1, self._labels)
         return np.concatenate((pieces.sum(axis=1), made.sums()))
@@ -227,17 +233,17 @@ class CompiledSpace:
 
 
 def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:
-    """What stands for the quality of one architecture, with its source."""
+    """The quality measure of one architecture, a formula or fit whose source is in `refs`."""
     known = QUALITIES[str(graph.space.quality)]
     found = exact_metrics(graph.space, graph.space.codes([graph.arch]), graph.setting_of(options))
     return Answer(
         float(found[known.name][0]), known.unit, kind="derived", metric=known.name, model=graph.name, refs=(known.ref,),
-        notes=(f"{known.meaning}; nobody trained this architecture",),
+        notes=(f"{known.meaning}; an estimate, this architecture was not trained",),
     )  # fmt: skip
 
 
 def query_deployments(space: Deployment, codes: Any, metric: str, query: Callable[..., Answer]) -> Array:
-    """A metric of entries of the deployment space, each asked once; NaN where it is refused, [n]."""
+    """A metric of entries of the deployment space, [n]; each distinct entry is queried once, NaN where refused."""
     rows, back = np.unique(codes, axis=0, return_inverse=True)
     values = np.full(len(rows), np.nan)
     for index, arch in enumerate(space.archs(rows)):

@@ -21,7 +21,7 @@ Rows = NDArray[np.int64]
 
 
 class AnswerColumns:
-    """The answer columns of a table of `rows` rows: value, lower, upper (float64), level and reason (text)."""
+    """The answer columns of a table of `rows` rows: value, lower, upper (float64, NaN at first), level and reason."""
 
     def __init__(self, rows: int) -> None:
         self.value, self.lower, self.upper = (np.full(rows, np.nan) for _ in range(3))
@@ -34,18 +34,25 @@ class AnswerColumns:
 
 
 def read_columns(table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
-    """The known columns as lists of equal length, NaN and missing cells as None; others are left aside."""
+    """The required and optional columns of a table as lists of equal length; missing cells become None.
+
+    Columns of other names are ignored. Raises `InvalidInputError` for a table that is no mapping, lacks a required
+    column, or has columns of different lengths.
+
+    >>> read_columns({"op": ["Linear"], "batch": [float("nan")], "x": [1]}, ["op"], ["batch"])
+    {'op': ['Linear'], 'batch': [None]}
+    """
     if not isinstance(table, Mapping):
         raise InvalidInputError(
             f"a table is a mapping of columns, such as {{{required[0]!r}: [...]}}; given: {type(table).__name__}. "
-            "A data frame becomes one by frame.to_dict('list')."
+            "Convert a data frame by frame.to_dict('list')."
         )
     missing = [name for name in required if name not in table]
     if missing:
         near = nearest(missing[0], [str(name) for name in table], 1)
         raise InvalidInputError(
             f"the table lacks the columns {', '.join(missing)}; it has: {', '.join(map(str, table)) or 'none'}."
-            + (f" Is {near[0]!r} meant as {missing[0]!r}?" if near else "")
+            + (f" Rename {near[0]!r} to {missing[0]!r} if that is what it holds." if near else "")
         )
     out = {}
     for name in (*required, *optional):
@@ -64,19 +71,23 @@ def read_columns(table: Mapping[str, Any], required: Sequence[str], optional: Se
 
 
 def group_rows(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any, ...], Rows]:
-    """Row numbers by the cells they share; a column that is not given counts as None throughout."""
+    """Row numbers by the values they share in these columns; a column that is None counts as all None.
+
+    >>> {key: rows.tolist() for key, rows in group_rows([["a", "b", "a"], None], 3).items()}
+    {('a', None): [0, 2], ('b', None): [1]}
+    """
     filled = [[None] * rows if column is None else column for column in columns]
     found: dict[tuple[Any, ...], list[int]] = {}
     try:
         for at, key in enumerate(zip(*filled, strict=True)):
             found.setdefault(key, []).append(at)
-    except TypeError:  # a cell that cannot be a key, such as a list
+    except TypeError:  # an unhashable cell, such as a list
         return group_rows([[cell if cell is None else str(cell) for cell in column] for column in filled], rows)
     return {key: np.array(members, dtype=np.int64) for key, members in found.items()}
 
 
 def positive_or_nan(value: Any) -> float:
-    """The number where it is a positive finite one, else NaN.
+    """The value as a float where it is a positive finite number, else NaN.
 
     >>> positive_or_nan(2), positive_or_nan(-1.0), positive_or_nan(True)
     (2.0, nan, nan)

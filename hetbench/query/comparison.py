@@ -1,7 +1,8 @@
-"""An answer for the target beside that of the source: measured with measured, predicted with predicted, or corrected.
+"""The answer for a target chip next to that for a source chip, and their ratio.
 
-What the caller measured on the source corrects the prediction for the target by as much as `hetbench.predict.transfer`
-says.
+Both answers are published rows or both are predictions, so that errors common to both cancel in the ratio. A latency
+that the caller measured on the source corrects the prediction for the target: target x (measured / predicted on the
+source) ** exponent, with the exponent of `hetbench.predict.transfer`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,18 @@ def answer_with_source(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
     source_value: float | None = None,
 ) -> Answer:  # fmt: skip
-    """The answer for the target, with that of the source and the ratio where a source is named.
+    """The answer for the target; where a source is named, with the source's answer and the ratio target / source.
+
+    Args:
+        target, source: complete questions about the same model; `source` may be None.
+        graph: of the model.
+        metric: name of the metric.
+        predictor: auto, autogluon, rgat or roofline.
+        source_value: the caller's own measurement on the source, latency in ms or throughput in 1/s.
+
+    Raises:
+        RefusedError: no evidence on either side.
+        InvalidInputError: `source_value` without a source, for another metric, or not positive.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -47,14 +59,14 @@ def answer_with_source(
 def _both_predicted(
     target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
 ) -> tuple[Answer, Answer]:
-    """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
-    sides = []
+    """Predictions for both sides where only one has a published row, which goes into the notes."""
+    answers = []
     for side in (target, source):
         known, found = answer_metric(side, graph, metric, predictor), predict_metric(side, graph, metric, predictor)
         if known.kind == "measured":
             found = replace(found, notes=(*found.notes, _published_note(known)))
-        sides.append(found)
-    return sides[0], sides[1]
+        answers.append(found)
+    return answers[0], answers[1]
 
 
 def _published_note(known: Answer) -> str:
@@ -64,7 +76,7 @@ def _published_note(known: Answer) -> str:
 def _corrected(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
 ) -> Answer:
-    """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
+    """The prediction for the target, corrected by the caller's measurement on the source."""
     if source is None or metric not in ("latency", "throughput"):
         raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
     value = positive_or_nan(source_value)

@@ -1,6 +1,7 @@
-"""Metrics that need no surrogate: flops, parameters and memory of the operator graph, and operator coverage of a chip.
+"""Metrics that need no surrogate: FLOPs, parameters and memory of the operator graph, and operator coverage of a chip.
 
-Their answers have kind `derived`: exact arithmetic on the graph, or a count of calls over the operator registrations.
+Their answers have kind `derived`: exact arithmetic on the graph, or calls counted against the operators that a chip's
+PyTorch back end registers.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     chip = question.require_chip("coverage")
     if question.stack != DEFAULT_STACK and not question.usual_stack:
         raise RefusedError(
-            f"coverage is of eager PyTorch, whose registrations were read; what stack {question.stack!r} compiles "
-            f"was not. Leave stack= out."
+            f"coverage is known for eager PyTorch, whose operator registrations were read, and not for stack "
+            f"{question.stack!r}. Leave stack= out."
         )
     batch, seq_len, image_size, precision, phase = question.sizes
     found = graph_coverage.coverage(
@@ -55,17 +56,17 @@ def coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 
 def _coverage_notes(found: graph_coverage.Coverage) -> tuple[str, ...]:
-    """How the share comes about, and the operators that are not registered as they are."""
+    """Notes: how the share is counted, and the operators that are not native."""
     shares = ", ".join(f"{status} {digits(share)} %" for status, share in found.shares().items() if share)
     notes = [
-        f"of {sum(found.calls.values()):,} eager operator calls, views left out: {shares}; native and composite count",
-        f"of {len(found.operators)} distinct operators {digits(found.distinct_share)} % covered ({found.title})",
+        f"{sum(found.calls.values()):,} eager operator calls without views: {shares}; native and composite are covered",
+        f"{digits(found.distinct_share)} % of {len(found.operators)} distinct operators covered ({found.title})",
     ]
     if found.composite:
         names = [f"{each.operator} x {found.calls[each.operator]}" for each in found.composite]
         notes.append(f"composite, made of registered operators: {', '.join(names)}")
     means = {
-        "fallback": "handed to the CPU", "absent": "not registered", "unknown": "nothing read tells, not counted as run"
+        "fallback": "runs on the CPU", "absent": "not registered", "unknown": "no source tells, counted as not covered"
     }  # fmt: skip
     for status, meaning in means.items():
         for each in found.by_status(status):
@@ -84,8 +85,8 @@ def _derived(
 
 
 def memory_shortfall(question: Question, graph: ModelGraph, chip: Chip | None) -> tuple[str, ...]:
-    """A note where the model needs more memory than the chip has."""
-    if chip is None or chip.memory_bytes is None or graph.compact:  # of a compact graph the activations are not known
+    """A note where the model needs more memory than the chip has; none where either is not known."""
+    if chip is None or chip.memory_bytes is None or graph.compact:  # a compact graph does not hold the activations
         return ()
     needed = memory_bytes(graph, question.sizes)
     if needed <= chip.memory_bytes:
@@ -95,5 +96,5 @@ def memory_shortfall(question: Question, graph: ModelGraph, chip: Chip | None) -
 
 @lru_cache(maxsize=4096)
 def memory_bytes(graph: ModelGraph, key: tuple[Any, ...]) -> int:
-    """Bytes that a model needs at one setting; the same for every chip, hence kept."""
+    """Bytes that a model needs at one setting (`Question.sizes`); cached, since it is the same for every chip."""
     return int(graph.memory(*key).total_bytes)

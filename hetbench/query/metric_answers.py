@@ -25,7 +25,15 @@ __all__ = ["answer_metric", "energy_of", "predict_metric"]
 
 
 def answer_metric(question: Question, graph: ModelGraph, metric: str, predictor: str = "auto") -> Answer:
-    """The answer to one metric; `RefusedError` where nothing supports one."""
+    """The answer for one metric: a published row of exactly this setting (predictor `auto`), else a prediction.
+
+    Raises `RefusedError` where nothing supports an answer.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs.model_graph import load
+    >>> answer_metric(Question.build(load("gpt2"), chip("cuda"), {"batch": 8}), load("gpt2"), "throughput").unit
+    '1/s'
+    """
     question = _with_usable_stack(question, metric, predictor)
     if predictor == "auto":
         found = published_answer(question, metric)
@@ -35,7 +43,7 @@ def answer_metric(question: Question, graph: ModelGraph, metric: str, predictor:
 
 
 def predict_metric(question: Question, graph: ModelGraph, metric: str, predictor: str) -> Answer:
-    """The surrogates' answer, measured rows left aside: for ratios, in which the same biases cancel."""
+    """The answer of the surrogates even where a published row exists: in a ratio of two, common errors cancel."""
     return _SOLVERS[metric](_with_usable_stack(question, metric, predictor), graph, predictor)
 
 
@@ -46,7 +54,7 @@ def _with_usable_stack(question: Question, metric: str, predictor: str) -> Quest
 
 
 def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    """Kept, since throughput, power and energy ask for it too; what observed operators condition is not."""
+    """Cached, since throughput, power and energy need it too; not cached once the caller observed operators."""
     return (_cached_latency if question.operators is None else _predict_latency)(question, graph, predictor)
 
 
@@ -79,41 +87,44 @@ def _energy(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 def _power_metric(
     metric: str, law: Callable[..., power.Estimate], question: Question, graph: ModelGraph, predictor: str
 ) -> Answer:
-    """Board power of the predicted pass, or its energy; the weaker of the two levels."""
+    """Board power of the predicted pass, or its energy."""
     return _from_latency(metric, law, question, graph, _latency(question, graph, predictor))
 
 
-def energy_of(question: Question, graph: ModelGraph, passed: Answer) -> Answer:
-    """Predicted energy of a call whose latency is known better than by the surrogates: corrected by a measurement.
+def energy_of(question: Question, graph: ModelGraph, latency: Answer) -> Answer:
+    """Predicted energy in J of one call whose latency is given, for example corrected by a measurement.
+
+    `latency` is the answer for its latency in ms; its interval carries over to the energy.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> question = Question.build(load("gpt2"), chip("cuda"), {})
-    >>> passed = answer_metric(question, load("gpt2"), "latency")
-    >>> energy_of(question, load("gpt2"), passed.scaled(2.0)).value > energy_of(question, load("gpt2"), passed).value
+    >>> latency = answer_metric(question, load("gpt2"), "latency")
+    >>> energy_of(question, load("gpt2"), latency.scaled(2.0)).value > energy_of(question, load("gpt2"), latency).value
     True
     """
-    return _from_latency("energy", power.joules, question, graph, passed)
+    return _from_latency("energy", power.joules, question, graph, latency)
 
 
 def _from_latency(
-    metric: str, law: Callable[..., power.Estimate], question: Question, graph: ModelGraph, passed: Answer
+    metric: str, law: Callable[..., power.Estimate], question: Question, graph: ModelGraph, latency: Answer
 ) -> Answer:
+    """Board power or energy of a pass of this latency; the level is the weaker of latency and power model."""
     chip, table = question.require_chip(metric), graph.operators(*question.sizes)
-    between = None if passed.lower is None or passed.upper is None else (passed.lower, passed.upper)
+    between = None if latency.lower is None or latency.upper is None else (latency.lower, latency.upper)
     known = question.power
     found = law(
-        table.flops, table.bytes, passed.value, chip, question.precision, between_ms=between, surrogate=known
+        table.flops, table.bytes, latency.value, chip, question.precision, between_ms=between, surrogate=known
     )  # fmt: skip
     lower, upper = (
         at_confidence(found.value, bound, known.interval_level, question.confidence)
         for bound in (found.lower, found.upper)
     )
-    notes = (*passed.notes, found.note, *other_stacks(question, metric))
+    notes = (*latency.notes, found.note, *other_stacks(question, metric))
     return replace(
-        passed, metric=metric, unit=metric_named(metric).unit, value=found.value, lower=lower, upper=upper,
-        level=max(passed.level or "D", found.level), support=found.support, protocol=None, shares={},
-        surrogate=f"{known.id} x {passed.surrogate}", notes=notes,
+        latency, metric=metric, unit=metric_named(metric).unit, value=found.value, lower=lower, upper=upper,
+        level=max(latency.level or "D", found.level), support=found.support, protocol=None, shares={},
+        surrogate=f"{known.id} x {latency.surrogate}", notes=notes,
     )  # fmt: skip
 
 
@@ -124,7 +135,7 @@ def _throughput(question: Question, graph: ModelGraph, predictor: str) -> Answer
         latency, metric="throughput", unit="1/s", value=1e3 * done / latency.value,
         lower=None if latency.upper is None else 1e3 * done / latency.upper,
         upper=None if latency.lower is None else 1e3 * done / latency.lower,
-        notes=(*latency.notes, *other_stacks(question, "throughput"), f"{done} {what} a call / latency"),
+        notes=(*latency.notes, *other_stacks(question, "throughput"), f"{done} {what} per call / latency"),
     )  # fmt: skip
 
 

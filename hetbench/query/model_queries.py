@@ -59,7 +59,7 @@ class ModelQueries:
 
         Raises:
             UnknownNameError: unknown model, chip, metric, precision, phase or predictor; gives the nearest names.
-            InvalidInputError: no chip for a metric that needs one, or a size that cannot be meant.
+            InvalidInputError: no chip for a metric that needs one, or an impossible size.
             RefusedError: no evidence supports an answer; the message says what is known instead.
 
         >>> from hetbench import HetBench

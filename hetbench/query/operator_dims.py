@@ -21,8 +21,8 @@ from hetbench.query.columns import AnswerColumns, Rows
 
 __all__ = ["check_dims", "read_dims"]
 
-_MAX_FLOPS, _MAX_BYTES = 1e18, 1e15  # of one operator: beyond any chip, and far from overflow
-_MAX_OTHER_DIM = 2**31  # of a dim that is not a whole tensor's size
+_MAX_FLOPS, _MAX_BYTES = 1e18, 1e15  # of one operator: beyond any chip, and well below overflow
+_MAX_OTHER_DIM = 2**31  # of a dim other than `numel`
 _NO_DIGITS = str.maketrans("", "", string.digits)
 _DIGITS_ONLY = {ord(c): " " for c in string.printable if not c.isdigit()}
 
@@ -30,7 +30,10 @@ _DIGITS_ONLY = {ord(c): " " for c in string.printable if not c.isdigit()}
 def read_dims(
     kind: OperatorType, cells: Sequence[Any], members: Rows, out: AnswerColumns
 ) -> Iterator[tuple[dict[str, Rows], Rows]]:
-    """Dims as int64 arrays and the rows of the table they are of, one batch a JSON layout; bad rows get a reason."""
+    """Checked dims as int64 arrays [rows] with their row numbers [rows], one batch for each JSON layout.
+
+    `cells` are the dims cells of the rows `members`; a row with invalid dims gets its reason in `out` instead.
+    """
     texts = cells if set(map(type, cells)) == {str} else [c if isinstance(c, str) else _as_json(c) for c in cells]
     whole = _uniform(kind, texts)
     if whole is not None:
@@ -55,7 +58,7 @@ def read_dims(
 
 
 def _as_json(cell: Any) -> str:
-    """Text of a dims cell that is not text; what cannot be one is refused when it is read."""
+    """JSON of a dims cell that is a mapping; anything else as its repr, which is refused when it is parsed."""
     try:
         return json.dumps(dict(cell), default=lambda value: value.item())
     except (TypeError, ValueError, AttributeError):
@@ -68,12 +71,12 @@ def _mapping(text: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise InvalidInputError(f"dims must be a mapping of whole numbers or its JSON; given: {text[:80]}")
+        raise InvalidInputError(f"dims must be a mapping of whole numbers, or JSON of one; given: {text[:80]}")
     return found
 
 
 def _uniform(kind: OperatorType, texts: Sequence[str]) -> dict[str, Rows] | None:
-    """Columns of JSON texts that differ in their digits only; None where they are anything else."""
+    """Columns of JSON texts that differ in their digits only, parsed at once; None where they differ otherwise."""
     try:
         first = _mapping(texts[0])
         sizes = kind.check(first)
@@ -95,17 +98,17 @@ def _uniform(kind: OperatorType, texts: Sequence[str]) -> dict[str, Rows] | None
 def _keep_possible(
     kind: OperatorType, sizes: dict[str, Rows], members: Rows, out: AnswerColumns
 ) -> tuple[dict[str, Rows], Rows]:
-    """The rows whose dims can be; the others get their reason."""
+    """The rows whose dims are possible; the others get their reason in `out`."""
     good = np.ones(len(members), dtype=bool)
     for reason, bad in _impossible(kind, sizes):
         out.reason[members[bad & good]] = f"{kind.name}: {reason}."
         good &= ~bad
-        sizes = {name: np.where(good, array, 1) for name, array in sizes.items()}  # so that later sums stay finite
+        sizes = {name: np.where(good, array, 1) for name, array in sizes.items()}  # so that later checks stay finite
     return {name: array[good] for name, array in sizes.items()}, members[good]
 
 
 def _impossible(kind: OperatorType, sizes: Mapping[str, Rows]) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """What is wrong with which rows, cheapest first."""
+    """Pairs of a reason and the rows [rows] that it rules out, cheapest check first."""
     for name, array in sizes.items():
         least, most = int(name not in ZERO_ALLOWED), MAX_DIM if name == "numel" else _MAX_OTHER_DIM
         yield f"dim {name} must be a whole number from {least} to {most:.0e}", (array < least) | (array > most)
@@ -120,11 +123,11 @@ def _impossible(kind: OperatorType, sizes: Mapping[str, Rows]) -> Iterator[tuple
     flops, moved = kind.flops(real), kind.bytes_moved(real, 8)
     absurd = (np.asarray(flops) > _MAX_FLOPS) | (np.asarray(moved) > _MAX_BYTES)
     absurd = np.broadcast_to(absurd, next(iter(sizes.values())).shape)
-    yield f"more than {_MAX_FLOPS:.0e} FLOP or {_MAX_BYTES:.0e} bytes cannot be meant", absurd
+    yield f"more than {_MAX_FLOPS:.0e} FLOP or {_MAX_BYTES:.0e} bytes exceed any chip", absurd
 
 
 def check_dims(kind: OperatorType, sizes: Mapping[str, int]) -> dict[str, int]:
-    """The dims of one operator, or `InvalidInputError` where they fit no tensor.
+    """The dims of one operator, unchanged; `InvalidInputError` where no tensor can have them.
 
     >>> from hetbench.operators import operator_type
     >>> check_dims(operator_type("Linear"), {"m": 1, "n": 2, "k": 3})

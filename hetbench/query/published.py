@@ -19,7 +19,7 @@ __all__ = ["other_stacks", "published_answer", "unsupported_stack"]
 
 
 def published_answer(question: Question, metric: str) -> Answer | None:
-    """The published row of exactly this question, if there is one; throughput also as batch / measured latency."""
+    """The published row of exactly this question, or None; throughput also as items per call / measured latency."""
     if question.chip is None or not question.batch:
         return None
     found = evidence.find(question.evidence_setting, question.stack, metric)
@@ -30,20 +30,20 @@ def published_answer(question: Question, metric: str) -> Answer | None:
         return None
     done, what = question.items_per_call()
     values = [1e3 * done / row.value for row in found]
-    return _median_answer(question, metric, found, values, f"{done} {what} a call / measured latency")
+    return _median_answer(question, metric, found, values, f"{done} {what} per call / measured latency")
 
 
 def _median_answer(
     question: Question, metric: str, found: Sequence[evidence.Row], values: Sequence[float], *notes: str
 ) -> Answer:
-    """One answer from the rows of one setting: their median, with the spread in the notes."""
+    """The median of the rows of one setting, with their range in the notes."""
     unit = metric_named(metric).unit
     if len(found) > 1:
         notes += (f"median of {len(found)} rows, {min(values):.4g} to {max(values):.4g} {unit}",)
     software = sorted({row.software for row in found if row.software})
     if software:
         notes += (f"measured with {', '.join(software)}",)
-    notes += tuple(dict.fromkeys(f"as published: {row.note}" for row in found if row.note))
+    notes += tuple(dict.fromkeys(f"note of the publisher: {row.note}" for row in found if row.note))
     return Answer(
         median(values), unit, kind="measured", level="A", support=len(found), metric=metric,
         refs=tuple(dict.fromkeys(row.ref for row in found)), **question.answer_fields((*question.notes, *notes)),
@@ -51,7 +51,7 @@ def _median_answer(
 
 
 def other_stacks(question: Question, metric: str) -> tuple[str, ...]:
-    """Notes on what was measured at this very setting under other stacks."""
+    """Notes on rows of this setting measured under other stacks."""
     if question.chip is None or not question.batch:
         return ()
     return tuple(
@@ -72,12 +72,13 @@ def unsupported_stack(question: Question) -> str:
     known = [row for row in _rows_of_model(question) if row.use == "answer" and row.stack is not None]
     trained = question.whole.stacks(chip, question.phase)
     text = (
-        f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it, and no row "
-        f"teaches it for {question.phase} on {chip.family}. Predicted there: {', '.join((DEFAULT_STACK, *trained))}."
+        f"stack {question.stack!r} in {question.precision} cannot be predicted for {question.phase} on {chip.name}: "
+        f"that needs measured rows of it on a chip of the family, and predictor auto or autogluon. Stacks that "
+        f"can be predicted there: {', '.join((DEFAULT_STACK, *trained))}."
     )
     exact = {row.stack for row in known if row.setting == question.evidence_setting}
     here = {row.stack for row in known if row.chip == chip.name}
-    for stacks, where in ((exact, "at this setting"), (here, f"of {question.model} there, at other settings")):
+    for stacks, where in ((exact, "at this setting"), (here, f"on this chip for {question.model}, at other settings")):
         if stacks:
             return f"{text} Measured {where}: {', '.join(sorted(map(str, stacks)))}."
     return text

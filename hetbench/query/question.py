@@ -1,8 +1,8 @@
-"""One question with every blank filled: which model, on which chip, at which size, precision, phase and stack.
+"""One complete question: model, chip, sizes, precision, phase and stack, defaults filled in and every entry checked.
 
-Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the chip's usual stack. A size
-that the model does not take is left out and noted; a size, phase or precision that cannot be meant is refused here, so
-that what follows works with sound settings only.
+Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the usual stack of the chip. A
+size that the model does not take is ignored with a note; an impossible size, phase or precision raises here, so that
+the rest of the package deals with valid settings only.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "ch
            "default_precision", "default_stack"]
 
 MAX_SIZE = 2**24
-"""Largest batch, seq_len or image_size that is believed."""
+"""Largest accepted batch, seq_len or image_size."""
 DEFAULT_STACK = "eager"
 _USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
-"""What runs a network that does not generate, by family or kind, where published rows are of compiled models; a chip
-without such rows is answered for eager launches."""
+"""Default stack of inference, by family or kind of chip, where most published rows are of compiled models; a chip
+without rows of it is answered for eager execution."""
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 
 class Options(TypedDict, total=False):
-    """What a query may say beyond model, chip and metric; None and absence both mean the default."""
+    """Keyword options of a query; None and absence both mean the default."""
 
     batch: int | None
     seq_len: int | None
@@ -68,19 +68,22 @@ class Question:
     stack: str
     notes: tuple[str, ...] = ()
     usual_stack: bool = False
-    """Whether the stack is the usual one, because the caller named none."""
+    """True where the caller named no stack, so that `stack` is the default."""
     confidence: float = 0.9
-    """Share of true values that intervals are to hold."""
+    """Coverage that intervals are calibrated for: the share of true values inside."""
     artifacts: Path | None = None
-    """Folder of the surrogates that answer; None for those in the package."""
+    """Folder of the surrogates; None for those in the package."""
     operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
-    """Surrogates conditioned on the caller's own measurements; None for those of the artefact."""
+    """Operator surrogate conditioned on the caller's own timings; None for that in `artifacts`."""
 
     @classmethod
     def build(
         cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()
     ) -> Question:
-        """Fill the blanks of `options` (see `Options`) from the graph and the chip, and check every entry."""
+        """Fill in the defaults of `options` (see `Options`) from the graph and the chip, and check every entry.
+
+        Raises `InvalidInputError`, `UnknownNameError`, or `RefusedError` for a precision that the chip does not have.
+        """
         phase = _phase(graph, options.get("phase"))
         given = options.get("precision")
         precision = schema.precision(given) if given is not None else default_precision(chip)
@@ -105,22 +108,22 @@ class Question:
 
     @property
     def surrogate(self) -> OperatorSurrogate:
-        """What predicts operators."""
+        """The operator surrogate."""
         return self.operators or predictors.load(self.artifacts)
 
     @property
     def whole(self) -> Whole:
-        """What predicts whole models."""
+        """The whole-model surrogate."""
         return whole.load(self.artifacts)
 
     @property
     def power(self) -> PowerSurrogate:
-        """What predicts board power."""
+        """The board-power surrogate."""
         return power.load(self.artifacts)
 
     @property
     def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:
-        """What the operator graph depends on: batch, seq_len, image_size, precision, phase."""
+        """The arguments of the operator graph: batch, seq_len, image_size, precision, phase."""
         return self.batch, self.seq_len, self.image_size, self.precision, self.phase
 
     @property
@@ -156,7 +159,7 @@ class Question:
 
 
 def size(name: str, value: object) -> int | None:
-    """A positive whole number, or None; `InvalidInputError` otherwise.
+    """A size as a positive int, None for None; `InvalidInputError` for anything else.
 
     >>> size("batch", 8), size("batch", None)
     (8, None)
@@ -183,7 +186,7 @@ def default_precision(*chips: Chip | None) -> str:
 
 
 def default_stack(chip: Chip | None, phase: str) -> str:
-    """The stack that a query means when it names none.
+    """The stack of a query that names none.
 
     >>> from hetbench.catalog.chips import chip
     >>> default_stack(chip("cann"), "inference"), default_stack(chip("cuda"), "decode")
@@ -195,7 +198,7 @@ def default_stack(chip: Chip | None, phase: str) -> str:
 
 
 def check_confidence(given: float | None) -> float:
-    """The share of true values that an interval is to hold, 0.9 where none is asked for.
+    """The coverage that intervals are calibrated for, 0.9 by default.
 
     >>> check_confidence(None), check_confidence(0.8)
     (0.9, 0.8)
@@ -221,7 +224,7 @@ def check_predictor(name: str | None) -> str:
 
 
 def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
-    """Notes on a precision of a chip; `RefusedError` where the chip does not have it."""
+    """Check that a chip has units of a precision: `RefusedError` where not, a note where the datasheet is silent."""
     supported = chip.supports(precision)
     if supported is False:
         has = ", ".join(name for name in PRECISIONS if chip.supports(name))

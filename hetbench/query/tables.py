@@ -32,15 +32,13 @@ def answer_operators(
     table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], predictor: str = "auto",
     surrogate: OperatorSurrogate | None = None,
 ) -> dict[str, NDArray[Any]]:  # fmt: skip
-    """Forward latency of operators in ms.
+    """Forward latency of operators in ms: see `HetBench.query_operators` for the columns of the table and the answer.
 
-    Columns op, dims (a mapping, or its JSON), dtype, phase (`fwd`), chip, and optionally protocol (default event),
-    library and layout. Returns value, lower, upper, level and reason, each of shape [rows]; a malformed table raises
-    `InvalidInputError`, a malformed row gets NaN and a reason.
+    `chip_named` finds a chip by name; `surrogate` predicts, left out the one in the package.
 
     >>> columns = {"op": ["Linear"], "dims": ['{"m": 1}'], "dtype": ["fp16"], "phase": ["bwd"], "chip": ["cuda"]}
     >>> str(answer_operators(columns, lambda name: None)["reason"][0])
-    "phase 'bwd' is not answered: only fwd."
+    "phase 'bwd' of an operator is not supported; use 'fwd'."
     """
     given = read_columns(table, _REQUIRED, _OPTIONAL)
     rows = len(given["op"])
@@ -60,7 +58,7 @@ def _operator_group(
     cells: Mapping[str, Any], members: Rows, dims: Sequence[Any], out: AnswerColumns,
     chip_named: Callable[[str], Chip], predictor: str, surrogate: OperatorSurrogate,
 ) -> None:  # fmt: skip
-    """Answer the rows `members`, which differ in nothing but their dims."""
+    """Answer the rows `members`, which differ in their dims only."""
     kind, chip, dtype, protocol = check_cells(cells, chip_named)
     for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
         if kind.cost_class == "free":
@@ -77,7 +75,7 @@ def _operator_group(
 
 
 def split_decode(sizes: Mapping[str, Rows], rows: int) -> Iterator[tuple[dict[str, Rows], Rows]]:
-    """Decoding attention apart from all else, since another surrogate answers it: dims and row numbers of each part."""
+    """Dims and row numbers of decode attention (q_len 1) and of all other rows: different surrogates answer them."""
     decode = sizes["q_len"] == 1 if "q_len" in sizes else np.zeros(rows, dtype=bool)
     for part in (np.flatnonzero(decode), np.flatnonzero(~decode)):
         if len(part):
@@ -87,9 +85,9 @@ def split_decode(sizes: Mapping[str, Rows], rows: int) -> Iterator[tuple[dict[st
 def check_cells(
     cells: Mapping[str, Any], chip_named: Callable[[str], Chip]
 ) -> tuple[OperatorType, Chip, str, str]:
-    """Operator type, chip, dtype and protocol of the cells of a row, or the error that says what is wrong."""
+    """Operator type, chip, dtype and protocol of a row; raises the `HetBenchError` that says which cell is wrong."""
     if cells.get("phase") not in (None, "fwd"):
-        raise InvalidInputError(f"phase {cells['phase']!r} is not answered: only fwd.")
+        raise InvalidInputError(f"phase {cells['phase']!r} of an operator is not supported; use 'fwd'.")
     kind, chip, dtype = operator_type(str(cells["op"])), chip_named(cells["chip"]), _dtype(cells["dtype"])
     if dtype in schema.ITEMSIZE:
         check_precision(dtype, chip)
@@ -105,10 +103,9 @@ def _dtype(given: Any) -> str:
 
 
 def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any]) -> dict[str, NDArray[Any]]:
-    """Answers to model queries, each in its metric's unit.
+    """Answers to model queries: see `HetBench.query_models` for the columns of the table and the answer.
 
-    Columns model, chip, and optionally precision, batch, seq_len, image_size, phase, stack (or software) and metric
-    (default latency); an empty cell takes the default. Returns value, lower, upper, level and reason, each [rows].
+    `query` answers one row, with the arguments of `HetBench.query`.
 
     >>> from hetbench import HetBench
     >>> columns = {"model": ["gpt2", "gpt3"], "chip": ["cuda"] * 2, "metric": ["params"] * 2}

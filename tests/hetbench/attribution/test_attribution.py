@@ -158,9 +158,9 @@ def test_a_measured_answer_is_split_as_the_surrogates_do(api: HetBench):
 
 
 def test_two_kinds_of_splits_are_said(api: HetBench):
-    said = [note for note in api.explain("gpt2", "cuda", "cann").notes if "surer than the split" in note]
+    said = [note for note in api.explain("gpt2", "cuda", "cann").notes if "more certain than the split" in note]
     assert len(said) == 1
-    assert not any("surer" in note for note in api.explain("gpt2", "huawei-ascend-910b4", "cann").notes)
+    assert not any("more certain" in note for note in api.explain("gpt2", "huawei-ascend-910b4", "cann").notes)
 
 
 def test_all_of_it_goes_through_json(api: HetBench):

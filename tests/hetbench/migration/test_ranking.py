@@ -11,7 +11,8 @@ import pytest
 from hetbench import HetBench, InvalidInputError, UnknownNameError, chips
 from hetbench.answers import Answer
 from hetbench.migration.fleet import Fleet
-from hetbench.migration.ranking import Migration, deadline_probability, pareto
+from hetbench.migration.ranking import deadline_probability, pareto
+from hetbench.migration.results import Migration
 
 
 @pytest.fixture(scope="module")
@@ -173,9 +174,9 @@ def test_all_of_it_goes_through_json(api: HetBench, gpt2: Migration):
 def test_what_cannot_be_meant_is_said(api: HetBench):
     with pytest.raises(UnknownNameError, match="unknown objective 'speed'"):
         api.migrate("gpt2", targets="mlu", objective="speed")
-    with pytest.raises(InvalidInputError, match=r"the deadline must be above 0 ms; given: -1\.0"):
+    with pytest.raises(InvalidInputError, match=r"slo_ms must be above 0 ms; given: -1\.0"):
         api.migrate("gpt2", targets="mlu", slo_ms=-1.0)
     with pytest.raises(InvalidInputError, match="give it with a single model"):
         api.migrate(["gpt2", "bert-base"], "cuda", source_value=3.0)
-    with pytest.raises(InvalidInputError, match="a fleet needs a model"):
+    with pytest.raises(InvalidInputError, match="a fleet needs at least one model"):
         api.migrate([])
