@@ -117,11 +117,11 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         ('BatchNorm2d', True)
         """
         graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
-        there, here = self._session.question_pair(graph, source, target, "latency", options)
-        answer = answer_with_source(there, here, graph, "latency", predictor, source_value)
-        origin = None if here is None or answer.source is None else (here, answer.source)
+        on_target, on_source = self._session.question_pair(graph, source, target, "latency", options)
+        answer = answer_with_source(on_target, on_source, graph, "latency", predictor, source_value)
+        origin = None if on_source is None or answer.source is None else (on_source, answer.source)
         return attribute(
-            graph, (there, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
+            graph, (on_target, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
         )  # fmt: skip
 
     def coverage(self, model: Any = None, target: str | None = None, **options: Unpack[Options]) -> CoverageReport:

@@ -7,7 +7,7 @@ operator type; only the datasheet is known.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hetbench.catalog.chips import Chip
@@ -106,14 +106,14 @@ def why(
     name = model_named(model).name if operators is None else model
     rows = _default(graph, name) if operators is None else list(operators)
     heavy = _heaviest(rows, shares, limit)
-    sides = [_side(graph, name, _record(each), heavy, limit) for each in (chip, source) if each is not None]
-    if len(sides) == 1:
-        return sides[0]
-    target, other = sides
-    return Why(target.model, target.chip, target.rows, target.count, target.routes, other)
+    found = _evidence_on(graph, name, _record(chip), heavy, limit)
+    if source is None:
+        return found
+    return replace(found, source=_evidence_on(graph, name, _record(source), heavy, limit))
 
 
-def _side(graph: KnowledgeGraph, model: str, chip: Chip, heavy: Sequence[tuple[Row, float]], limit: int) -> Why:
+def _evidence_on(graph: KnowledgeGraph, model: str, chip: Chip, heavy: Sequence[tuple[Row, float]], limit: int) -> Why:
+    """The evidence on one chip."""
     figures = []
     if model in models() and f"chip:{chip.name}" in graph.store.names:
         node = f"chip:{chip.name}"
@@ -130,12 +130,12 @@ def _side(graph: KnowledgeGraph, model: str, chip: Chip, heavy: Sequence[tuple[R
     for row, share in heavy:
         node = identifier(row["op"], row["dims"], row["dtype"])
         contains = Hop(f"model:{model}", "contains", node, f"{row['count']} x", config)
-        basis, found = _evidence(graph, node, row, chip)
+        basis, found = _strongest(graph, node, row, chip)
         routes.append(Route(node, share, basis, (contains, *found)))
     return Why(model, chip.name, tuple(hops), len(figures), tuple(routes))
 
 
-def _evidence(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[str, tuple[Hop, ...]]:
+def _strongest(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[str, tuple[Hop, ...]]:
     """The strongest kind of evidence for one operator on a chip, and the path to it."""
     op, dims, dtype = row["op"], row["dims"], row["dtype"]
     if operator_type(op).cost_class != "free" and f"chip:{chip.name}" in graph.store.names:

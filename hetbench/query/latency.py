@@ -1,10 +1,10 @@
 """Predicted latency of a whole model: the whole-model surrogate where it has seen the stack, else a sum over operators.
 
-- The surrogate has rows of this chip, stack and precision: it predicts, at level C.
-- It has rows of this stack on other chips of the family only: it predicts, at level D.
-- It has no such rows and the stack is eager: the sum over the operator graph, each operator launched eagerly.
-- It has no such rows of another stack: refused. If the stack is only the default of the chip (the caller named none),
-  eager execution is predicted instead, with a note.
+- The whole-model surrogate has rows of this chip, stack and precision: it predicts, at level C.
+- Else, for eager execution: the sum over the operator graph, each operator launched by itself.
+- Else, for a stack that the caller named and that has rows on other chips of the family: the whole-model surrogate
+  predicts, at level D. A named stack without such rows is refused.
+- Else, for the default stack of the chip: eager execution is predicted instead, with a note.
 """
 
 from __future__ import annotations
@@ -56,8 +56,12 @@ def with_usable_stack(question: Question, chip: Chip, predictor: str) -> Questio
         return question
     if predictor in WHOLE and trained_stack(question, chip) is not None:
         return question
-    why = f"no measured rows of {chip.name} under it" if predictor in WHOLE else (
-        f"predictor {predictor} does not model stacks")  # fmt: skip
+    if predictor not in WHOLE:
+        why = f"predictor {predictor} does not model stacks"
+    elif not question.batch:
+        why = "the whole-model surrogate does not cover traced modules"
+    else:
+        why = f"no measured rows of {chip.name} under it"
     note = f"predicted for eager execution instead of the usual stack {question.stack}: {why}"
     return replace(question, stack=DEFAULT_STACK, notes=(*question.notes, note))
 
@@ -102,7 +106,10 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> LatencyPredicti
     stack = trained_stack(question, chip)
     if stack is None or not question.batch:
         return None
-    notes = () if stack == question.stack else (f"predicted from rows of stack {stack}; no rows of {question.stack}",)
+    notes: tuple[str, ...] = ()
+    if stack != question.stack:
+        missing = f"{question.stack} in {question.precision}"
+        notes = (f"predicted from rows of stack {stack}; {chip.name} has none of {missing}",)
     found = _predicted(question.whole, graph, question.sizes, chip, stack, question.confidence)
     if question.batch > 1:
         alone = _predicted(question.whole, graph, (1, *question.sizes[1:]), chip, stack, question.confidence)

@@ -35,8 +35,8 @@ class OperatorQueries:
             precision: of the arithmetic; left out, fp16 where the chip has it, else fp32.
             protocol: what the time includes. `kernel`: the kernels alone; `graph`: one replayed device graph;
                 `event` (default): device events around an eager launch; `wall`: host clock with synchronisation.
-            library: the library that implements the operator, such as `cudnn`; left out, any.
-            layout: memory layout of the tensors; left out, any.
+            library: implementation, by its name in the published rows; left out, chosen by the evidence.
+            layout: memory layout, by its name in the published rows; left out, chosen by the evidence.
             predictor: `auto` (default), `autogluon`, `rgat` or `roofline`.
 
         Returns:
