@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from hetbench.api import HetBench
-from hetbench.attribution import DEPTH, GROUPINGS
+from hetbench.attribution.copa import DEPTH, GROUPINGS
 from hetbench.cli.artifacts import api as shell_api
 from hetbench.errors import InvalidInputError
 from hetbench.migration import OBJECTIVES

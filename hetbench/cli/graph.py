@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from hetbench.errors import InvalidInputError
-from hetbench.knowledge import FORMATS, RELATIONS, knowledge_graph
+from hetbench.knowledge import RELATIONS, knowledge_graph
+from hetbench.knowledge.export import FORMATS
 
 __all__ = ["app", "dim"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.answers import digits
-from hetbench.attribution import fuses
+from hetbench.attribution.copa import fuses
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import Chip, chips
 from hetbench.plans.evidence import lacking
@@ -24,7 +24,7 @@ from hetbench.plans.plan import Ends
 from hetbench.plans.precisions import Base
 from hetbench.predict import models
 from hetbench.predict.heads import Cell
-from hetbench.query import PROTOCOL
+from hetbench.query.latency import PROTOCOL
 
 __all__ = ["attention", "compiled", "layouts", "libraries", "whole_layout"]
 
@@ -42,7 +42,7 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.plans.precisions import asked
     >>> from hetbench.graphs.model_graph import load
-    >>> from hetbench.query import Question
+    >>> from hetbench.query.question import Question
     >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
     >>> str(attention(asked(load("gpt2"), question, answer_metric(question, load("gpt2"), "latency"))))[:16]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from hetbench.answers import Answer, digits
-from hetbench.attribution import fuses
+from hetbench.attribution.copa import fuses
 from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.operators import operator_type
@@ -22,7 +22,8 @@ from hetbench.plans.evidence import lacking, measured, measured_in
 from hetbench.plans.plan import Casts, Ends, Mask, Plans
 from hetbench.plans.precisions import Base, Floats, Row, asked, row
 from hetbench.predict.operators import launch_floor
-from hetbench.query import PROTOCOL, Question
+from hetbench.query.latency import PROTOCOL
+from hetbench.query.question import Question
 from hetbench.schema import ITEMSIZE
 
 __all__ = ["effects"]

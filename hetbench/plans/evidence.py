@@ -10,7 +10,7 @@ import numpy as np
 from hetbench.catalog.chips import Chip, chips
 from hetbench.catalog.support import COVERED, platform_of
 from hetbench.errors import RefusedError
-from hetbench.knowledge import knowledge_graph
+from hetbench.knowledge.graph import knowledge_graph
 from hetbench.operators import operator_type
 
 __all__ = ["lacking", "measured", "measured_in"]

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hetbench.knowledge import KnowledgeGraph
+from hetbench.knowledge.graph import KnowledgeGraph
 from hetbench.knowledge.signature import dim_names, identifier
 
 _CHUNK = 200_000

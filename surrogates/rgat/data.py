@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from hetbench.catalog.models import models
-from hetbench.knowledge import knowledge_graph
+from hetbench.knowledge.graph import knowledge_graph
 from hetbench.operators import operator_type, operator_types
 from hetbench.predict.features import CLASSES
 from hetbench.predict.rgat import CLIP, COLUMNS

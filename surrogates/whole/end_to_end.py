@@ -23,7 +23,7 @@ from hetbench.predict.features import by_class
 from hetbench.predict.intervals import of_sum
 from hetbench.predict.operators import ModelPrediction
 from hetbench.predict.operators import load as surrogates
-from hetbench.query import PROTOCOL
+from hetbench.query.latency import PROTOCOL
 
 Key = tuple[str, str, str]
 

@@ -21,7 +21,7 @@ from hetbench.artifacts.sets import FORMATS
 from hetbench.catalog.chips import chips
 from hetbench.graphs import networks
 from hetbench.predict.operators import load
-from hetbench.query import PROTOCOL
+from hetbench.query.latency import PROTOCOL
 from surrogates.splits import die
 from surrogates.whole.bands import of_one_more, variance_among
 from surrogates.whole.rows import add_rows, calls_of, read
