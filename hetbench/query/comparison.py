@@ -82,7 +82,7 @@ def _corrected(
     value = positive_or_nan(source_value)
     if math.isnan(value):
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
-    there, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
+    predicted, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
     chips = source.require_chip("source_value"), target.require_chip("source_value")
     factor, why = carried(value, origin.value, *chips, target.artifacts)
     notes = [why]
@@ -94,5 +94,5 @@ def _corrected(
         origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
         shares={}, notes=(*source.notes, "measured by the caller"),
     )  # fmt: skip
-    ratio = there.value * factor / value
-    return there.scaled(factor, ratio=ratio, source=measured, notes=(*there.notes, *notes))
+    ratio = predicted.value * factor / value
+    return predicted.scaled(factor, ratio=ratio, source=measured, notes=(*predicted.notes, *notes))

@@ -123,7 +123,8 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> LatencyPredicti
 
 @lru_cache(maxsize=4096)
 def _predicted(
-    surrogate: models.Whole, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str, confidence: float
+    surrogate: models.Whole, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str,
+    confidence: float,
 ) -> models.WholePrediction:
     """One call of the model; cached, since a prediction for any batch needs that for batch 1 too."""
     batch, *_, precision, phase = sizes

@@ -1,4 +1,4 @@
-"""Published measurements of whole models as answers, and as notes beside a prediction.
+"""Published measurements of whole models as answers, and as notes of a prediction.
 
 A row answers only its own setting: model, chip, precision, batch, seq_len, image_size, phase and stack all equal. A row
 of another stack is mentioned in the notes, never taken as the answer.
