@@ -46,8 +46,8 @@ def written(name: str, read: Read, draw: Draw, results: Path, out: Path) -> Iter
 def options(doc: str | None, results: Path) -> argparse.Namespace:
     """Parse `--results` and `--out`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=results, help="folder of the result files; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder for PNG and PDF; default: %(default)s")
+    parser.add_argument("--results", type=Path, default=results, help="result folder; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="output folder; default: %(default)s")
     return parser.parse_args()
 
 

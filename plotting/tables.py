@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder; default: %(default)s")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="models for batch scaling and migration")
-    parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="spaces for the correlation")
+    parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="for the correlation")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     api = HetBench()

@@ -13,7 +13,7 @@ from hetbench.cli.options import Dims, Json, Model, Operator, parse_dims
 from hetbench.cli.output import print_json
 
 if TYPE_CHECKING:
-    from hetbench.knowledge.graph import KnowledgeGraph
+    from hetbench.knowledge import KnowledgeGraph
 
 __all__ = ["app"]
 
@@ -91,7 +91,7 @@ def export(
 
 
 def _knowledge_graph() -> KnowledgeGraph:
-    from hetbench.knowledge.graph import knowledge_graph
+    from hetbench.knowledge import knowledge_graph
 
     return knowledge_graph()
 

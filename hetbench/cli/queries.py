@@ -69,9 +69,9 @@ def query(
     )  # fmt: skip
     paths = None
     if explain:
-        from hetbench.knowledge.explain import explain as explained
+        from hetbench.knowledge import explain_answer
 
-        paths = explained(found, lambda name: api.chip(name)[0])
+        paths = explain_answer(found, lambda name: api.chip(name)[0])
     if as_json:
         print_json(found.to_dict() | ({} if paths is None else {"explain": paths.to_dict()}))
         return

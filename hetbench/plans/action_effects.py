@@ -28,8 +28,7 @@ from hetbench.plans.operator_evidence import measured_operators, measured_operat
 from hetbench.plans.plan_space import CastGroup, Estimate, MaskedOption, PlanSpace
 from hetbench.plans.precisions import Baseline, Floats, PrecisionTimes, baseline, times_in
 from hetbench.predict.operators import launch_floor
-from hetbench.query.latency import PROTOCOL
-from hetbench.query.question import Question
+from hetbench.query import PROTOCOL, Question
 from hetbench.schema import ITEMSIZE
 
 __all__ = ["build_plan_space"]
@@ -70,9 +69,9 @@ def build_plan_space(graph: ModelGraph, question: Question, answer: Answer, pred
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
-    >>> from hetbench.query.solve import solve
+    >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
-    >>> answer = solve(question, load("gpt2"), "latency")
+    >>> answer = answer_metric(question, load("gpt2"), "latency")
     >>> plans = build_plan_space(load("gpt2"), question, answer)
     >>> abs(plans(frozenset()) - answer.value) < 1e-9, len({each.option.action for each in plans.masked}) > 5
     (True, True)

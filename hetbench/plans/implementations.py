@@ -24,7 +24,7 @@ from hetbench.plans.plan_space import Estimate
 from hetbench.plans.precisions import Baseline
 from hetbench.predict import models
 from hetbench.predict.heads import Cell
-from hetbench.query.latency import PROTOCOL
+from hetbench.query import PROTOCOL
 
 __all__ = ["compiling_stack_factors", "fused_attention", "layout_factors", "library_factors", "model_layout_factors"]
 
@@ -43,10 +43,10 @@ def fused_attention(base: Baseline) -> str | tuple[dict[int, float], str]:
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.plans.precisions import baseline
     >>> from hetbench.graphs.model_graph import load
-    >>> from hetbench.query.question import Question
-    >>> from hetbench.query.solve import solve
+    >>> from hetbench.query import Question
+    >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
-    >>> str(fused_attention(baseline(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
+    >>> str(fused_attention(baseline(load("gpt2"), question, answer_metric(question, load("gpt2"), "latency"))))[:16]
     'already in place'
     """
     gone = missing_registrations("Attention", base.chip)

@@ -15,11 +15,11 @@ from typer.main import get_command
 from hetbench import HetBench, __version__
 from hetbench.attribution.copa import DEPTH, GROUPINGS
 from hetbench.cli.app import app
+from hetbench.knowledge import RELATIONS
 from hetbench.knowledge.export import FORMATS
-from hetbench.knowledge.graph import RELATIONS
-from hetbench.migration.ranking import OBJECTIVES
+from hetbench.migration import OBJECTIVES
 from hetbench.plans.search import METHODS
-from hetbench.query.question import PREDICTORS
+from hetbench.query import PREDICTORS
 from hetbench.schema import PROTOCOLS
 
 
