@@ -217,7 +217,7 @@ def _benches(plans: PlanSpace, question: Question, graph: ModelGraph, predictor:
 
 def _reason(plans: PlanSpace, option: Option, groups: Mapping[str, RooflinePoint]) -> str:
     bench = groups.get(option.group)
-    under = f"{bench.bound}-bound, {digits(bench.roofs)} x its roofline time; " if bench is not None else ""
+    under = f"{bench.bound}-bound, {digits(bench.roofs)} x its roofline; " if bench is not None else ""
     return under + plans.why[option]
 
 
