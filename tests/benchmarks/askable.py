@@ -1,4 +1,6 @@
-"""Which share of published single-chip rows can be asked: python tests/benchmarks/askable.py --corpus FOLDER [--code FOLDER]
+"""Which share of published single-chip rows can be asked.
+
+    python tests/benchmarks/askable.py --corpus FOLDER [--code FOLDER]
 
 Every distinct setting of `model/*.parquet` whose figure is of one chip is asked as upstream writes it: model name,
 software, precision, image size. `--code` measures another checkout, to compare two states. It prints the share of

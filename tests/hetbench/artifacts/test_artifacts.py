@@ -197,7 +197,7 @@ def test_the_shell_answers_from_the_set_in_use_and_the_library_from_what_it_was_
     found = download(str(other))
     ask = ("query", "resnet-50", "--target", "amd-mi210", "--metric", "power", "--batch", "5", "--json")
     before = run(*ask)[1]
-    assert run("artifacts", "use", "mine")[:2] == (0, f"the shell now answers from {found.label}, {found.folder}\n")
+    assert run("artifacts", "use", "mine")[:2] == (0, f"shell commands answer from {found.label}, {found.folder}\n")
     assert json.loads(run(*ask)[1]) == HetBench(artifacts="mine").query(**ASKED, metric="power").to_dict()
     assert run(*ask)[1] != before
     assert json.loads(before) == HetBench().query(**ASKED, metric="power").to_dict()
