@@ -8,6 +8,7 @@ from typing import Any
 
 from hetbench.errors import RefusedError
 from hetbench.graphs.blocks import tabulate
+from hetbench.graphs.huggingface.decoder import Decoder
 from hetbench.graphs.huggingface.tape import Piece
 from hetbench.graphs.memory import MemoryBreakdown
 from hetbench.graphs.model_graph import FORMAT, TRACED_AS, GraphNode, ModelGraph, OperatorTable, Setting, resolve_dtype
@@ -29,6 +30,8 @@ class Network:
     pieces: Callable[[Setting], Sequence[Piece]] = field(repr=False)
     inputs: Callable[[Setting], Sequence[tuple[int, str]]] = field(repr=False)
     """Elements and dtype of what a call is given; `data` means the precision asked for."""
+    decoder: Decoder | None = field(default=None, repr=False)
+    """Of a language model: the layers that the blocks are made of."""
     note: str = ""
     """What of the checkpoint the network is, where it is not all of it."""
 

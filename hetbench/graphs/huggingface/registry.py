@@ -62,7 +62,7 @@ def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
         return [(sizes(s).rows, "int64")]
 
     limits = {"batch": 1, "seq_len": [1, longest, 1, min(_USUAL, longest)]}
-    return Network(("inference", "prefill", "decode"), limits, pieces, inputs)
+    return Network(("inference", "prefill", "decode"), limits, pieces, inputs, decoder)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,2 @@
+"""x."""
+from hetbench.serving.names import named

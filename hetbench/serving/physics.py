@@ -1,0 +1,88 @@
+"""Datasheet times of the parts of one engine iteration of a sharded model.
+
+An iteration reads the weights and the KV cache, multiplies, attends, launches the kernels of every layer, exchanges
+activations between chips and handles every request on the host. Each part is given in seconds at the datasheet's peak,
+or as a count times a unit (1 us, 1 ms) where no datasheet knows it; how much longer each takes is learned
+(`hetbench.serving.effects`). A mixture of experts reads the experts expected to have work: E (1 - (1 - k/E)^T) of E
+experts when each of T tokens takes k at random.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
+
+__all__ = ["TERMS", "decode_terms", "prefill_terms"]
+
+TERMS = ("weights", "kv", "flops", "attention", "layers", "experts", "links", "exchange", "requests", "iteration",
+         "prompt_flops", "prompt_attention")  # fmt: skip
+"""Columns of the arrays [points, terms]. `layers`, `experts`, `links` are counts x 1 us; `requests` x 1 us;
+`iteration` 1 ms; `exchange` bytes over the link."""
+_US = 1e-6
+
+
+def decode_terms(stage: Stage, s: Settings, batch: Floats, context: Floats) -> Floats:
+    """Parts of one step that adds a token to each of `batch` requests of a copy, of `context` tokens on average.
+
+    Args:
+        stage: model, chip and formats.
+        s: plans, [points].
+        batch: requests that decode in one copy [points]; the stages of a pipeline work on equal parts of them.
+        context: tokens in the cache of each, on average [points].
+
+    Returns:
+        Seconds [points, terms].
+    """
+    micro = batch / s.pp  # requests that one pass of a stage takes
+    out = _passes(stage, s, micro, micro)
+    kv = attended = np.zeros_like(batch)
+    for m in stage.model.mixings:
+        seen = np.minimum(context, m.window) if m.window else context
+        kv = kv + m.times * m.cached * seen / np.minimum(s.tp, m.shards)
+        attended = attended + m.times * m.decode_width * seen / s.tp
+    out[:, 1] = micro * kv * stage.kv_bytes / stage.bandwidth
+    out[:, 3] = micro * 2 * attended / stage.plain_flops
+    return out
+
+
+def prefill_terms(stage: Stage, s: Settings, tokens: Floats, prompts: Floats) -> Floats:
+    """Parts of the prefill of `prompts` prompts of `tokens` tokens each, packed into chunks of at most 8192 tokens.
+
+    Both are [points]; returns seconds [points, terms].
+    """
+    chunks = np.ceil(tokens * prompts / CHUNK)
+    out = _passes(stage, s, tokens * prompts / chunks, prompts / chunks) * chunks[:, None]
+    pairs = np.zeros_like(tokens)
+    for m in stage.model.mixings:
+        width = np.minimum(tokens, m.window) if m.window else tokens
+        pairs = pairs + m.times * m.query_width * (width * tokens - width**2 / 2) / s.tp
+    out[:, 10], out[:, 2] = out[:, 2], 0.0
+    out[:, 11] = 2 * prompts * pairs / stage.plain_flops
+    return out
+
+
+def _passes(stage: Stage, s: Settings, tokens: Floats, scored: Floats) -> Floats:
+    """What one pass of `tokens` tokens through all stages costs without attention; `scored` of them reach the head."""
+    model, out = stage.model, np.zeros((len(tokens), len(TERMS)))
+    everywhere = tokens * np.where(s.ep > 1, s.dp, 1.0)  # tokens that the experts of one layer see
+    read = model.dense_weights * stage.dense_bytes / s.tp + model.head * 2.0 / s.tp
+    flops = 2 * (model.dense_weights * tokens + model.head * scored) / s.tp / stage.dense_flops
+    for f in model.feeds:
+        if f.experts:
+            busy = f.experts * (1 - (1 - f.chosen / f.experts) ** np.maximum(everywhere, 1.0))
+            busy = np.maximum(busy, np.minimum(f.chosen * everywhere, f.chosen))
+            read = read + f.times * busy * f.expert * stage.form.weight_bytes / s.spread
+            flops = flops + 2 * f.times * f.chosen * f.expert * everywhere / s.spread / stage.flops
+    out[:, 0] = read / stage.bandwidth
+    out[:, 2] = flops
+    out[:, 4] = model.layers * _US
+    out[:, 5] = model.expert_layers * _US
+    split, spread = s.tp > 1, s.ep > 1
+    out[:, 6] = (2 * model.layers * split + 2 * model.expert_layers * spread) * _US
+    reduced = 2 * model.layers * tokens * model.hidden * 2 * 2 * (s.tp - 1) / s.tp
+    routed = sum(f.times * np.minimum(float(f.chosen), s.ep) for f in model.feeds if f.experts)
+    out[:, 7] = (reduced + routed * tokens * model.hidden * 3 * (s.ep - 1) / s.ep) / s.link
+    out[:, 8] = scored * _US
+    out[:, 9] = 1e-3
+    return out

@@ -1,0 +1,136 @@
+"""Fit the effects: how much longer than at the datasheet's peak each part of an iteration takes.
+
+Every effect is a factor in log space: a global one a term, and deviations of engine, chip generation, engine on chip
+and weight format, each shrunk to zero by a normal prior; a model and an engine version have one factor each for decode
+and for prompts. The fit maximises the posterior under errors of a Student t, so that a wrong row pulls little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hetbench.catalog.chips import chip as chip_named
+from hetbench.serving.physics import TERMS
+from surrogates.serving.rows import Terms
+
+EXTRA = ("interleaved", "queued", "waited", "fixed")
+"""Prompts that a step waits for; prompts that a prompt waits for; steps that it waits for; ms that a request costs."""
+COLUMNS = (*TERMS, *EXTRA)
+START = dict(zip(COLUMNS, (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 5.0, 1.5, 5.0, 0.5, 1.8, 2.0, 1.0, 0.3, 1.0, 20.0), strict=True))
+LEVELS = {"engine": 0.5, "die": 0.3, "engine_chip": 0.4, "format": 0.3, "model": 0.2, "version": 0.15}
+"""Prior standard deviation of the deviations, in log units."""
+GLOBAL_SD = 1.0
+NOISE, TAIL = 0.12, 4.0  # scale and degrees of freedom of the errors
+
+
+def keys(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each level groups by."""
+    die = [chip_named(name).die for name in frame.chip]
+    family = [chip_named(name).family for name in frame.chip]
+    return pd.DataFrame({
+        "engine": frame.engine, "die": die, "engine_chip": frame.engine + " | " + frame.chip,
+        "format": frame.weights + " | " + pd.Series(family, index=frame.index), "model": frame.model,
+        "version": frame.engine + " | " + frame.chip + " | " + frame.version,
+    })  # fmt: skip
+
+
+@dataclass
+class Effects:
+    """Fitted effects by level and key: arrays [columns], of `model` and `version` [2]."""
+
+    base: np.ndarray
+    levels: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def logs(self, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Log factors [rows, columns] and the two scalars [rows, 2] of every row; unknown keys deviate by zero."""
+        made, two = np.tile(self.base, (len(frame), 1)), np.zeros((len(frame), 2))
+        for level, names in keys(frame).items():
+            known = self.levels.get(str(level), {})
+            width = 2 if level in ("model", "version") else len(COLUMNS)
+            zero = np.zeros(width)
+            found = np.array([known.get(name, zero) for name in names]).reshape(len(frame), width)
+            if width == 2:
+                two += found
+            else:
+                made += found
+        return made, two
+
+
+def predict(made: Terms, frame: pd.DataFrame, logs: torch.Tensor, two: torch.Tensor) -> dict[str, torch.Tensor]:
+    """TTFT, TPOT and the latency of a batch, in seconds [rows]."""
+    factor, n = torch.exp(logs), len(TERMS)
+    scale_step, scale_prompt = torch.exp(two[:, 0]), torch.exp(two[:, 1])
+
+    def total(array: np.ndarray, scale: torch.Tensor) -> torch.Tensor:
+        return (torch.as_tensor(array) * factor[:, :n]).sum(1) * scale
+
+    step, prompt = total(made.step, scale_step), total(made.prompt, scale_prompt)
+    packed = total(made.packed, scale_prompt)
+    out_len, share = torch.as_tensor(frame.output_len.to_numpy()), torch.as_tensor(made.share)
+    pp = torch.as_tensor(frame.pp.to_numpy())
+    others = torch.clamp(share - 1, min=0.0) / pp
+    steady = torch.as_tensor((frame.kind == "serving").to_numpy().astype(float))
+    tpot = step + steady * factor[:, n] * others * packed / out_len
+    ttft = factor[:, n + 3] * 1e-3 + prompt + factor[:, n + 1] * others * packed + factor[:, n + 2] * step
+    batch = factor[:, n + 3] * 1e-3 + packed * share + (out_len - 1) * step
+    return {"tpot": tpot, "ttft": ttft, "latency": batch}
+
+
+def weights(frame: pd.DataFrame) -> np.ndarray:
+    """Weight of each row: a group of n rows weighs as n ** 0.5."""
+    group = frame.groupby(["source", "chip", "engine", "model", "weights", "metric"])["value"].transform("size")
+    return group.to_numpy(float) ** -0.5
+
+
+def fit(frame: pd.DataFrame, made: Terms, steps: int = 150) -> Effects:
+    """The effects of largest posterior."""
+    torch.manual_seed(0)
+    index, sizes, names = {}, {}, {}
+    for level, column in keys(frame).items():
+        codes, uniques = pd.factorize(column)
+        index[level], names[level] = torch.as_tensor(codes), list(uniques)
+        sizes[level] = 2 if level in ("model", "version") else len(COLUMNS)
+    start = torch.log(torch.tensor([START[name] for name in COLUMNS], dtype=torch.float64))
+    base = start.clone().requires_grad_()
+    devs = {level: torch.zeros(len(names[level]), sizes[level], dtype=torch.float64, requires_grad=True) for level in names}
+    weight = torch.as_tensor(weights(frame))
+    weight = weight * (len(weight) / weight.sum()) ** 0.5  # groups count, rows do not
+    target = torch.as_tensor(np.log(frame.value.to_numpy() / 1e3))
+    metric = frame.metric.to_numpy()
+    at = {name: torch.as_tensor(np.flatnonzero(metric == name)) for name in ("tpot", "ttft", "latency")}
+    optimiser = torch.optim.LBFGS([base, *devs.values()], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        logs = base + sum(devs[level][index[level]] for level in devs if sizes[level] > 2)
+        two = sum(devs[level][index[level]] for level in devs if sizes[level] == 2)
+        found = predict(made, frame, logs, two)
+        total = torch.zeros((), dtype=torch.float64)
+        for name, rows in at.items():
+            error = (torch.log(found[name][rows]) - target[rows]) / NOISE
+            total = total + (weight[rows] * (TAIL + 1) / 2 * torch.log1p(error**2 / TAIL)).sum()
+        total = total + (((base - start) / GLOBAL_SD) ** 2).sum() / 2
+        for level, values in devs.items():
+            total = total + ((values / LEVELS[level]) ** 2).sum() / 2
+        return total
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        value = loss()
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    levels = {level: {name: devs[level][n].detach().numpy() for n, name in enumerate(names[level])} for level in devs}
+    return Effects(base.detach().numpy(), levels)
+
+
+def answers(effects: Effects, frame: pd.DataFrame, made: Terms) -> dict[str, np.ndarray]:
+    """Predicted seconds [rows] by metric."""
+    logs, two = effects.logs(frame)
+    with torch.no_grad():
+        found = predict(made, frame, torch.as_tensor(logs), torch.as_tensor(two))
+    return {name: values.numpy() for name, values in found.items()}
