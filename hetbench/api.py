@@ -1,6 +1,6 @@
 """`HetBench`, the public class: queries about models, operators and architectures, and the analyses built on them.
 
-The query methods are in `hetbench.query`: `ModelQueries`, `OperatorQueries`, `ArchitectureQueries`. Everything is read
+The query methods are in `hetbench.query`: `ModelQueries`, `OperatorQueries`, `ArchitectureQueries`, `ServingQueries`. Everything is read
 on first use and kept, so constructing costs nothing and a repeated question costs one dictionary look-up.
 """
 
@@ -22,6 +22,7 @@ from hetbench.query import (
     OperatorQueries,
     Options,
     Question,
+    ServingQueries,
     Session,
     answer_with_source,
     check_predictor,
@@ -30,7 +31,7 @@ from hetbench.query import (
 __all__ = ["HetBench"]
 
 
-class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
+class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ServingQueries):
     """Latency, throughput, energy, memory and operator coverage of AI models and operators on chips of five families.
 
     Every answer says what it rests on: a published row, a surrogate with a calibrated interval, or exact arithmetic.

@@ -74,7 +74,7 @@ def _dstack(raw: Raw, e: Raw) -> Row:
     drop = drop or ("copies in the name" if "replicas" in raw["model"] else "")
     return _plan(raw["n_chips"]) | {
         "input_len": e.get("input_len"), "output_len": e.get("output_len"), "concurrency": raw["batch"], "drop": drop,
-        "kind": "batch" if "batch_meaning" in e or "offline" in raw["unit"] or e.get("batch_meaning") else "serving",
+        "kind": "batch" if "batch_meaning" in e or "offline" in raw["unit"] else "burst",  # all are sent at once
         "precision": "bf16" if raw["precision"] == "unstated" and "405B-Instruct" in raw["model"] and
         raw["chip"] == "amd-mi300x" else raw["precision"],
     }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hetbench.cli import analysis, artifacts, graph, listings, pages, queries
+from hetbench.cli import analysis, artifacts, graph, listings, pages, queries, serving
 from hetbench.errors import HetBenchError
 from hetbench.version import __version__
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Latency, throughput, energy and memory of AI models and operators on chips: measured, predicted with an "
          "interval, or derived exactly from the operator graph.",
 )  # fmt: skip
-for part in (queries, analysis, pages, listings, artifacts):
+for part in (queries, serving, analysis, pages, listings, artifacts):
     app.add_typer(part.app)
 app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 

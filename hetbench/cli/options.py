@@ -13,7 +13,7 @@ import typer
 from hetbench.errors import InvalidInputError
 from hetbench.schema import PHASES, PRECISIONS
 
-__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "Json", "Model", "Operator", "Phase",
+__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model", "Operator", "OutputLen", "Phase",
            "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack", "Target", "Targets", "parse_dims",
            "parse_milliseconds"]  # fmt: skip
 
@@ -38,8 +38,13 @@ Precision = Annotated[
 ]
 Phase = Annotated[
     str | None,
-    typer.Option(help=f"{', '.join(PHASES)}. Default: {PHASES[0]} if the model has it, else its first phase."),
+    typer.Option(
+        help=f"{', '.join(PHASES)}, serving. Default: {PHASES[0]} if the model has it, else its first phase."
+    ),
 ]
+InputLen = Annotated[int | None, typer.Option(help="Serving: tokens of a prompt. Default: 1024.")]
+OutputLen = Annotated[int | None, typer.Option(help="Serving: tokens that a request generates. Default: 1024.")]
+KvFormat = Annotated[str | None, typer.Option(help="Serving: format of the KV cache, bf16 or fp8. Default: bf16.")]
 Stack = Annotated[
     str | None, typer.Option(help="Software stack, such as eager or compiled. Default: the usual one of the chip.")
 ]

@@ -13,9 +13,12 @@ from hetbench.cli.options import (
     Confidence,
     Dims,
     ImageSize,
+    InputLen,
     Json,
+    KvFormat,
     Model,
     Operator,
+    OutputLen,
     Phase,
     Precision,
     Predictor,
@@ -55,6 +58,15 @@ def query(
         typer.Option(help="What you measured on the source, in the unit of --metric (default: latency in ms)."),
     ] = None,
     chip_file: ChipFile = None,
+    input_len: InputLen = None,
+    output_len: OutputLen = None,
+    concurrency: Annotated[int | None, typer.Option(help="Serving: requests in flight. Default: 1.")] = None,
+    request_rate: Annotated[
+        float | None, typer.Option(help="Serving: requests per second, instead of --concurrency.")
+    ] = None,
+    chips: Annotated[int | None, typer.Option(help="Serving: chips of the deployment. Default: 1.")] = None,
+    parallel: Annotated[str | None, typer.Option(help="Serving: tp8, tp4dp2, ep8, pp2. Default: tp of --chips.")] = None,
+    kv: KvFormat = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the evidence for the costliest operators.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -65,7 +77,8 @@ def query(
     found = api.query(
         model, source, target or added, metric, source_value=source_value, batch=batch, seq_len=seq_len,
         image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
-        confidence=confidence,
+        confidence=confidence, input_len=input_len, output_len=output_len, concurrency=concurrency,
+        request_rate=request_rate, chips=chips, parallel=parallel, kv=kv,
     )  # fmt: skip
     paths = None
     if explain:

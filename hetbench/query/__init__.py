@@ -2,6 +2,7 @@
 
 A question passes `model_queries`, `ask`, `session` (names), `question` (defaults and checks), `comparison` (source and
 target) and `metric_answers`, which takes the answer from `published` rows, from `latency` or from `exact` arithmetic.
+`serving_queries` are those of the serving phase, answered by `hetbench.serving`.
 `breakdown` splits a latency by operator; `tables` answers many rows, `architectures` many networks of a search space.
 """
 
@@ -20,11 +21,12 @@ if TYPE_CHECKING:
     from hetbench.query.model_queries import ModelQueries
     from hetbench.query.operator_queries import OperatorQueries
     from hetbench.query.question import DEFAULT_STACK, PREDICTORS, Options, Question, check_predictor
+    from hetbench.query.serving_queries import ServingQueries
     from hetbench.query.session import Session
 
 __all__ = [
     "DEFAULT_STACK", "PREDICTORS", "PROTOCOL", "WHOLE", "ArchitectureQueries", "ModelQueries", "OperatorQueries",
-    "Options", "Question", "Session", "Signature", "Split", "answer_metric", "answer_with_source", "check_predictor",
+    "Options", "Question", "ServingQueries", "Session", "Signature", "Split", "answer_metric", "answer_with_source", "check_predictor",
     "energy_of", "predict_metric", "signature", "split", "trained_stack", "with_usable_stack",
 ]  # fmt: skip
 
@@ -39,6 +41,7 @@ __getattr__ = lazy_exports(
         "operator_queries": "OperatorQueries",
         "question": "DEFAULT_STACK PREDICTORS Options Question check_predictor",
         "architecture_queries": "ArchitectureQueries",
+        "serving_queries": "ServingQueries",
         "session": "Session",
     },
 )

@@ -14,6 +14,7 @@ from hetbench.metrics import metric as metric_named
 from hetbench.query.architectures import DERIVED, quality_answer
 from hetbench.query.comparison import answer_with_source
 from hetbench.query.question import Options, check_predictor
+from hetbench.query.serving_queries import SERVING, check_phase, serving_answer
 from hetbench.query.session import Session
 from hetbench.spaces import ComposedGraph
 
@@ -47,11 +48,14 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
         return {name: query(replace(request, metric=name)) for name in request.metric}
     if isinstance(request.device, list | tuple | set):
         return {name: query(replace(request, device=name)) for name in request.device}
+    check_phase(request.options)
     unknown = request.options.keys() - Options.__optional_keys__
     if unknown:
         raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     target = request.target if request.target is not None else request.device
     model = session.model if request.model is None else request.model
+    if request.options.get("phase") == SERVING:
+        return serving_answer(session, model, (request.source, target), request.metric, request.options)
     if isinstance(model, ComposedGraph):
         if request.metric is not None and request.metric == model.space.quality:
             return quality_answer(model, request.options)

@@ -49,6 +49,15 @@ class Options(TypedDict, total=False):
     stack: str | None
     predictor: str | None
     confidence: float | None
+    input_len: int | None
+    """This and the following belong to `phase="serving"`; see `hetbench.serving.deployment`."""
+    output_len: int | None
+    concurrency: int | None
+    request_rate: float | None
+    chips: int | None
+    parallel: str | None
+    kv: str | None
+    speculative: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class Mixing:
     """How many chips can each keep a different part of the cache: the heads of keys and values; 1 for latent."""
     window: int = 0
     """Tokens that a query sees at most; 0: all."""
+    windowed_cache: bool = False
+    """Only the tokens of the window are kept (sliding-window layers); a sparse indexer keeps all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class LanguageModel:
     feeds: tuple[FeedForward, ...]
     kept_format: str = field(default="", compare=False)
     """Weight format of the published checkpoint where it is not bf16, such as fp8."""
+
+    @property
+    def shape(self) -> str:
+        """A key that copies of one network share: fine-tuned and quantised ones, and later versions of equal layers."""
+        return f"{self.layers}x{self.hidden}x{self.params}"
 
     @property
     def layers(self) -> int:
@@ -126,7 +133,7 @@ def language_model(decoder: Decoder, name: str, kept_format: str = "") -> Langua
 def _mixing(a: Attention | Latent, hidden: int, times: int) -> Mixing:
     if isinstance(a, Attention):
         weights = hidden * (2 * a.wide + 2 * a.narrow)
-        return Mixing(times, weights, 2 * a.wide, 2 * a.wide, 2 * a.narrow, a.kv_heads, a.window)
+        return Mixing(times, weights, 2 * a.wide, 2 * a.wide, 2 * a.narrow, a.kv_heads, a.window, a.window > 0)
     queries = hidden * a.heads * a.wide if not a.query_rank else a.query_rank * (hidden + a.heads * a.wide)
     keys = hidden * (a.rank + a.rope) + a.rank * a.heads * (a.plain + a.value)
     index = 0

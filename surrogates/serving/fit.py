@@ -14,16 +14,16 @@ import pandas as pd
 import torch
 
 from hetbench.catalog.chips import chip as chip_named
+from hetbench.serving.effects import COLUMNS
+from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS
-from surrogates.serving.rows import Terms
+from surrogates.serving.rows import Terms, terms
 
-EXTRA = ("interleaved", "queued", "waited", "fixed")
-"""Prompts that a step waits for; prompts that a prompt waits for; steps that it waits for; ms that a request costs."""
-COLUMNS = (*TERMS, *EXTRA)
 START = dict(zip(COLUMNS, (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 5.0, 1.5, 5.0, 0.5, 1.8, 2.0, 1.0, 0.3, 1.0, 20.0), strict=True))
 LEVELS = {"engine": 0.5, "die": 0.3, "engine_chip": 0.4, "format": 0.3, "model": 0.2, "version": 0.15}
 """Prior standard deviation of the deviations, in log units."""
 GLOBAL_SD = 1.0
+METRICS = ("tpot", "ttft", "latency", "throughput")
 NOISE, TAIL = 0.12, 4.0  # scale and degrees of freedom of the errors
 
 
@@ -33,7 +33,7 @@ def keys(frame: pd.DataFrame) -> pd.DataFrame:
     family = [chip_named(name).family for name in frame.chip]
     return pd.DataFrame({
         "engine": frame.engine, "die": die, "engine_chip": frame.engine + " | " + frame.chip,
-        "format": frame.weights + " | " + pd.Series(family, index=frame.index), "model": frame.model,
+        "format": frame.weights + " | " + pd.Series(family, index=frame.index), "model": [named(name).shape for name in frame.model],
         "version": frame.engine + " | " + frame.chip + " | " + frame.version,
     })  # fmt: skip
 
@@ -61,7 +61,7 @@ class Effects:
 
 
 def predict(made: Terms, frame: pd.DataFrame, logs: torch.Tensor, two: torch.Tensor) -> dict[str, torch.Tensor]:
-    """TTFT, TPOT and the latency of a batch, in seconds [rows]."""
+    """TTFT, TPOT and the latency of a batch in seconds, output tokens per second; each [rows]."""
     factor, n = torch.exp(logs), len(TERMS)
     scale_step, scale_prompt = torch.exp(two[:, 0]), torch.exp(two[:, 1])
 
@@ -73,11 +73,21 @@ def predict(made: Terms, frame: pd.DataFrame, logs: torch.Tensor, two: torch.Ten
     out_len, share = torch.as_tensor(frame.output_len.to_numpy()), torch.as_tensor(made.share)
     pp = torch.as_tensor(frame.pp.to_numpy())
     others = torch.clamp(share - 1, min=0.0) / pp
-    steady = torch.as_tensor((frame.kind == "serving").to_numpy().astype(float))
+    steady = torch.as_tensor(frame.kind.isin(["serving", "burst"]).to_numpy().astype(float))
     tpot = step + steady * factor[:, n] * others * packed / out_len
-    ttft = factor[:, n + 3] * 1e-3 + prompt + factor[:, n + 1] * others * packed + factor[:, n + 2] * step
+    burst = torch.as_tensor((frame.kind == "burst").to_numpy())
+    ahead = torch.where(burst, others / 2, factor[:, n + 1] * others)  # prompts that are served before a request's own
+    ttft = factor[:, n + 3] * 1e-3 + prompt + ahead * packed + factor[:, n + 2] * step
+    excess = torch.as_tensor(made.excess)
+    ttft = ttft + (excess - 1) * (ttft + (out_len - 1) * tpot)
     batch = factor[:, n + 3] * 1e-3 + packed * share + (out_len - 1) * step
-    return {"tpot": tpot, "ttft": ttft, "latency": batch}
+    load = torch.as_tensor(frame.concurrency.to_numpy()) * out_len
+    return {"tpot": tpot, "ttft": ttft, "latency": batch, "throughput": load / (ttft + (out_len - 1) * tpot)}
+
+
+def measured(frame: pd.DataFrame) -> np.ndarray:
+    """Measured seconds, or tokens per second, of each row."""
+    return frame.value.to_numpy() / np.where(frame.metric == "throughput", 1.0, 1e3)
 
 
 def weights(frame: pd.DataFrame) -> np.ndarray:
@@ -99,9 +109,9 @@ def fit(frame: pd.DataFrame, made: Terms, steps: int = 150) -> Effects:
     devs = {level: torch.zeros(len(names[level]), sizes[level], dtype=torch.float64, requires_grad=True) for level in names}
     weight = torch.as_tensor(weights(frame))
     weight = weight * (len(weight) / weight.sum()) ** 0.5  # groups count, rows do not
-    target = torch.as_tensor(np.log(frame.value.to_numpy() / 1e3))
+    target = torch.as_tensor(np.log(measured(frame)))
     metric = frame.metric.to_numpy()
-    at = {name: torch.as_tensor(np.flatnonzero(metric == name)) for name in ("tpot", "ttft", "latency")}
+    at = {name: torch.as_tensor(np.flatnonzero(metric == name)) for name in METRICS}
     optimiser = torch.optim.LBFGS([base, *devs.values()], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
@@ -126,6 +136,25 @@ def fit(frame: pd.DataFrame, made: Terms, steps: int = 150) -> Effects:
     optimiser.step(closure)
     levels = {level: {name: devs[level][n].detach().numpy() for n, name in enumerate(names[level])} for level in devs}
     return Effects(base.detach().numpy(), levels)
+
+
+def settled(frame: pd.DataFrame, rounds: int = 2) -> tuple[Effects, Terms]:
+    """Effects and terms that agree on how long each request decodes."""
+    made = terms(frame)
+    effects = fit(frame, made)
+    for _ in range(rounds - 1):
+        made = terms(frame, busy(effects, frame, made))
+        effects = fit(frame, made)
+    return effects, made
+
+
+def busy(effects: Effects, frame: pd.DataFrame, made: Terms) -> np.ndarray:
+    """Share of its life that a request decodes, [rows]; 1 in a batch."""
+    found = answers(effects, frame, made)
+    waiting = (made.excess - 1) / made.excess * (found["ttft"] + found["tpot"] * (frame.output_len.to_numpy() - 1))
+    generating = found["tpot"] * (frame.output_len.to_numpy() - 1)
+    share = generating / np.maximum(found["ttft"] - waiting + generating, 1e-9)
+    return np.where(frame.kind == "serving", np.clip(share, 0.05, 1.0), 1.0)
 
 
 def answers(effects: Effects, frame: pd.DataFrame, made: Terms) -> dict[str, np.ndarray]:

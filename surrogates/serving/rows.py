@@ -17,6 +17,7 @@ import pandas as pd
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import HetBenchError
 from hetbench.serving.formats import weight_format
+from hetbench.serving.memory import memory
 from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS, decode_terms, prefill_terms
 from hetbench.serving.plan import Plan
@@ -39,16 +40,20 @@ class Terms:
     packed: Floats
     """Prefill of one prompt among all that wait, [rows, terms]: a share of the pass that takes them together."""
     share: Floats
-    """Requests in flight of one copy, [rows]."""
+    """Requests of one copy that run, [rows]."""
+    excess: Floats
+    """Requests in flight over those that run, [rows]."""
 
     def take(self, where: Floats) -> Terms:
-        return Terms(self.step[where], self.prompt[where], self.packed[where], self.share[where])
+        return Terms(self.step[where], self.prompt[where], self.packed[where], self.share[where],
+                     self.excess[where])
 
 
 def read(path: Path) -> pd.DataFrame:
     """The rows that no rule dropped and whose metric the fit uses, one a setting."""
     frame = pd.read_parquet(path)
-    frame = frame[(frame["drop"] == "") & frame.metric.isin(["ttft", "tpot", "latency", "power"])]
+    gates = (frame.source == "vllm_ascend_ci") & (frame.metric == "throughput")  # that table states nothing else
+    frame = frame[(frame["drop"] == "") & (frame.metric.isin(["ttft", "tpot", "latency", "power"]) | gates)]
     frame = frame[~((frame.kind == "serving") & (frame.metric == "latency"))]  # TTFT and TPOT say the same
     frame = frame[~((frame.kind == "batch") & (frame.metric == "ttft"))]
     first = {name: "first" for name in ("source", "ref", "chips")}
@@ -89,15 +94,17 @@ def settings(stage: Stage, rows: pd.DataFrame) -> Settings:
 def terms(frame: pd.DataFrame, busy: Floats | None = None) -> Terms:
     """The terms of every row; `busy` is the share of its life that a request decodes, [rows]."""
     busy = np.ones(len(frame)) if busy is None else busy
-    made = Terms(*(np.zeros((len(frame), len(TERMS))) for _ in range(3)), np.zeros(len(frame)))
+    made = Terms(*(np.zeros((len(frame), len(TERMS))) for _ in range(3)), np.zeros(len(frame)), np.zeros(len(frame)))
     for key, part in frame.groupby(STAGE):
         stage, at = stage_of(*key), part.index.to_numpy()
         s = settings(stage, part)
-        made.step[at] = decode_terms(stage, s, np.maximum(s.share * busy[at], 1.0), s.input_len + s.output_len / 2)
         one = np.ones(len(at))
         made.prompt[at] = prefill_terms(stage, s, s.input_len, one)
-        made.packed[at] = prefill_terms(stage, s, s.input_len, s.share) / s.share[:, None]
-        made.share[at] = s.share
+        running = np.minimum(s.share, np.maximum(memory(stage, s).most / s.dp, 1.0))
+        running = np.where(part.kind == "batch", s.share, running)
+        made.step[at] = decode_terms(stage, s, np.maximum(running * busy[at], 1.0), s.input_len + s.output_len / 2)
+        made.packed[at] = prefill_terms(stage, s, s.input_len, running) / running[:, None]
+        made.share[at], made.excess[at] = running, s.share / running
     return made
 
 

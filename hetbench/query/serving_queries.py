@@ -1,0 +1,105 @@
+"""Questions about deployments of language models: the serving phase of `HetBench.query`, and `serve_plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hetbench import serving
+from hetbench.answers import Answer, Answers
+from hetbench.catalog.chips import Chip
+from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.query.question import check_confidence
+from hetbench.query.session import Session
+
+__all__ = ["SERVING", "ServingQueries", "check_phase", "serving_answer"]
+
+SERVING = "serving"
+
+
+def check_phase(options: Mapping[str, Any]) -> None:
+    """Raise `InvalidInputError` where an option of the serving phase is given in another phase, or the reverse."""
+    if options.get("phase") == SERVING:
+        for name, instead in (("batch", "concurrency"), ("seq_len", "input_len")):
+            if options.get(name) is not None:
+                raise InvalidInputError(f"{name}= is not asked in the serving phase; give {instead}= instead.")
+        return
+    given = [name for name in serving.OPTIONS if options.get(name) is not None]
+    if given:
+        raise InvalidInputError(f'{given[0]}= belongs to deployments: add phase="serving".')
+
+
+def serving_answer(
+    session: Session, model: Any, sides: tuple[str | None, str | None], metric: str | None, options: Mapping[str, Any]
+) -> Any:
+    """One metric of a deployment, or all of them; `sides` are source and target chip."""
+    source, target = sides
+    if target is None:
+        raise InvalidInputError("no chip to serve on: name one with target= or device=. `hetbench chips` lists them.")
+    facts = serving.language_of(session.graph(model))
+    if metric is not None:
+        found = _one(session, facts, session.chip(target), metric, options)
+        if source is None:
+            return found
+        there = _one(session, facts, session.chip(source), metric, options)
+        return replace(found, source=there, ratio=found.value / there.value)
+    answers, refused = {}, {}
+    for name in serving.METRICS:
+        try:
+            answers[name] = serving_answer(session, model, sides, name, options)
+        except RefusedError as why:
+            refused[name] = str(why)
+    return Answers(answers, refused)
+
+
+def _one(
+    session: Session, facts: serving.LanguageModel, meant: tuple[Chip, tuple[str, ...]], metric: str,
+    options: Mapping[str, Any],
+) -> Answer:  # fmt: skip
+    known, (chip, notes) = serving.load(session.artifacts), meant
+    deployment = serving.build(facts, chip, options, known)
+    deployment = replace(deployment, notes=(*notes, *deployment.notes))
+    return serving.answer(deployment, metric, known, check_confidence(options.get("confidence")))
+
+
+class ServingQueries:
+    """Part of `HetBench`: choosing a deployment."""
+
+    _session: Session
+
+    def serve_plan(
+        self, model: Any = None, target: str | None = None, *, slo: str | Mapping[str, float] | None = None,
+        input_len: int | None = None, output_len: int | None = None, chips: int | None = None, precision: str | None = None,
+        kv: str | None = None, stack: str | None = None,
+    ) -> serving.ServePlan:  # fmt: skip
+        """Compare every parallel plan on a node at every load, and find the cheapest deployment within an objective.
+
+        Args:
+            model: as in `query`, a language model.
+            target: chip or family to serve on.
+            slo: objective, such as `"ttft=500ms,tpot=30ms"`, or a mapping of metrics to ms.
+            input_len, output_len: tokens of a request; left out, 1024 each.
+            chips: most chips of a deployment; left out, those of a node.
+            precision, kv, stack: weight format, KV cache format, engine, as in `query`.
+
+        Returns:
+            A `ServePlan`: the front of throughput per chip against TPOT, and of the points within the objective the
+            one of most throughput per chip.
+
+        Raises:
+            As `query`; RefusedError where the model fits on no plan.
+
+        >>> from hetbench import HetBench
+        >>> found = HetBench().serve_plan("meta-llama/Llama-3.1-8B", "nvidia-h100-sxm5-80gb", slo="tpot=20ms")
+        >>> found.cheapest.meets, found.cheapest.tpot_ms <= 20
+        (True, True)
+        """
+        if target is None:
+            raise InvalidInputError("no chip to serve on: name one with target=. `hetbench chips` lists them.")
+        facts = serving.language_of(self._session.graph(model))
+        options = {"input_len": input_len, "output_len": output_len, "chips": chips, "precision": precision, "kv": kv,
+                   "stack": stack}  # fmt: skip
+        chip, _ = self._session.chip(target)
+        known = serving.load(self._session.artifacts)
+        return serving.serve_plan(facts, chip, options, known, serving.parse_slo(slo))

@@ -1,0 +1,136 @@
+"""One deployment of a language model, complete and checked: what runs where, under which engine and load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import index
+from typing import Any
+
+from hetbench.catalog.chips import Chip
+from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.serving.effects import Effects, check_engine
+from hetbench.serving.formats import compute_flops, kv_format, weight_format
+from hetbench.serving.language import LanguageModel
+from hetbench.serving.plan import Plan
+from hetbench.serving.settings import Settings, Stage
+
+__all__ = ["OPTIONS", "Deployment", "build", "default_engine"]
+
+OPTIONS = ("input_len", "output_len", "concurrency", "request_rate", "chips", "parallel", "kv", "speculative")
+"""Options of a query that only `phase="serving"` takes."""
+_DEFAULTS = {"input_len": 1024, "output_len": 1024, "concurrency": 1}
+_MOST = {"input_len": 2**21, "output_len": 2**21, "concurrency": 2**16, "chips": 1024}
+_ENGINES = {"cuda": "vllm", "rocm": "vllm", "oneapi": "vllm", "cann": "vllm-ascend", "mlu": "vllm-mlu"}
+_RUNS_ON = {
+    "tensorrt-llm": ("cuda",), "atom": ("rocm",), "vllm-ascend": ("cann",), "mindie": ("cann",), "vllm-mlu": ("mlu",),
+    "deepspeed-mii": ("cuda", "rocm"),
+}  # fmt: skip
+"""Families of the engines that run on some only: by their own documentation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment and its load."""
+
+    stage: Stage
+    plan: Plan
+    engine: str
+    input_len: int
+    output_len: int
+    concurrency: int
+    """Requests in flight."""
+    request_rate: float | None = None
+    """Requests per second that arrive, where that was given instead of `concurrency`."""
+    notes: tuple[str, ...] = ()
+
+    def settings(self) -> Settings:
+        """The one point of this deployment."""
+        return Settings.of(
+            self.stage.chip, [self.plan], [self.input_len], [self.output_len], [self.concurrency]
+        )  # fmt: skip
+
+
+def default_engine(chip: Chip) -> str:
+    """The engine of a query that names none.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> default_engine(chip("cann"))
+    'vllm-ascend'
+    """
+    return _ENGINES.get(chip.family, "vllm")
+
+
+def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: Effects) -> Deployment:
+    """Fill in the defaults of the options and check every entry.
+
+    Raises `InvalidInputError` for an impossible size or plan, `UnknownNameError` for an unknown engine or format,
+    `RefusedError` for what no rows teach: speculative decoding, disaggregation, an engine on chips it does not run on.
+    """
+    if options.get("speculative"):
+        raise RefusedError("speculative decoding is not predicted: its gain is the acceptance rate of the drafts, "
+                           "which depends on the prompts and which few rows state. Leave speculative= out.")  # fmt: skip
+    if "disagg" in str(options.get("parallel") or "").lower():
+        raise RefusedError("prefill and decode on separate chips (disaggregated serving) are not predicted: no rows "
+                           "of the link between them were fitted.")  # fmt: skip
+    notes: tuple[str, ...] = ()
+    sizes = {name: _size(name, options.get(name), usual) for name, usual in _DEFAULTS.items()}
+    missing = [f"{name} {sizes[name]}" for name in sizes if options.get(name) is None]
+    rate = _rate(options)
+    if missing and not (rate and missing == ["concurrency 1"]):
+        notes += (f"not stated, so taken: {', '.join(missing)}",)
+    chips = None if options.get("chips") is None else _size("chips", options["chips"], 1)
+    plan = Plan.parse(options.get("parallel"), chips)
+    given = options.get("precision") or model.kept_format or "bf16"
+    form = weight_format(given)
+    if options.get("precision") is None:
+        notes += (f"weights in {form.name}, the format of the checkpoint",)
+    stage = Stage(model, chip, form, kv_format(options.get("kv") or "bf16"))
+    compute = compute_flops(chip, form)[1]
+    if compute != form.compute[0]:
+        notes += (f"{chip.name} states no peak in {form.compute[0]}: products in {compute}",)
+    _check_plan(plan, model)
+    return Deployment(
+        stage, plan, _engine(chip, options.get("stack"), known), **sizes, request_rate=rate, notes=notes
+    )  # fmt: skip
+
+
+def _engine(chip: Chip, given: Any, known: Effects) -> str:
+    name = check_engine(str(given), known) if given else default_engine(chip)
+    if name == "vllm" and chip.family in ("cann", "mlu"):
+        name = default_engine(chip)
+    families = _RUNS_ON.get(name)
+    if families and chip.family not in families:
+        raise RefusedError(f"{name} runs on {' and '.join(families)}, and {chip.name} is {chip.family}. "
+                           f"The usual engine there is {default_engine(chip)}.")  # fmt: skip
+    return name
+
+
+def _check_plan(plan: Plan, model: LanguageModel) -> None:
+    if plan.ep > 1 and not model.expert_layers:
+        raise InvalidInputError(f"{plan}: {model.name} has no experts to spread. Its plans are made of tp, dp and pp.")
+    if plan.pp > model.layers:
+        raise InvalidInputError(f"{plan}: {model.name} has {model.layers} layers, fewer than stages.")
+
+
+def _rate(options: Mapping[str, Any]) -> float | None:
+    given = options.get("request_rate")
+    if given is None:
+        return None
+    if options.get("concurrency") is not None:
+        raise InvalidInputError("concurrency= and request_rate= both state the load; give one of them.")
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1e6:
+        raise InvalidInputError(f"request_rate must be requests per second above 0; given: {given!r}.")
+    return float(given)
+
+
+def _size(name: str, given: Any, usual: int) -> int:
+    if given is None:
+        return usual
+    try:
+        number = index(given)
+    except TypeError:
+        number = 0
+    if isinstance(given, bool) or not 1 <= number <= _MOST[name]:
+        raise InvalidInputError(f"{name} must be a whole number from 1 to {_MOST[name]:,}; given: {given!r}.")
+    return number

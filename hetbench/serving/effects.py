@@ -1,0 +1,139 @@
+"""How much longer than at the datasheet's peak each part of an iteration takes: fitted on published deployments.
+
+`catalog/surrogates/serving.json`, made by `python -m surrogates.serving`, holds log factors: a global one for every
+term, and deviations of engine, chip generation, engine on chip and weight format, each shrunk toward zero; a known
+model has one factor for decode and one for prompts. What was never measured deviates by zero, and its interval is that
+of hold-outs in which it was never measured either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.chips import chip as chip_named
+from hetbench.errors import ArtifactError, UnknownNameError
+from hetbench.serving.physics import TERMS
+from hetbench.serving.settings import Floats, Stage
+
+__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FORMAT", "Effects", "Factors", "load"]
+
+FORMAT = 1
+EXTRA = ("interleaved", "queued", "waited", "fixed")
+"""Prompts of other requests that a step waits for; prompts that a prompt waits for; steps that it waits for; ms that
+every request costs beside."""
+COLUMNS = (*TERMS, *EXTRA)
+ENOUGH = 20
+"""Rows of an engine on a chip from which the pair counts as known: with fewer its intervals are those of a new chip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What multiplies the terms of one model, engine, chip and format."""
+
+    terms: Floats
+    """[terms]"""
+    extra: Mapping[str, float]
+    step: float
+    """Of the model in decode; 1 where it was never measured."""
+    prompt: float
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """The fitted effects."""
+
+    table: Mapping[str, Any]
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Engines with rows."""
+        return tuple(sorted(self.table["levels"]["engine"]))
+
+    def rows(self, engine: str, chip: str) -> int:
+        """Rows of an engine on a chip."""
+        return int(self.table["rows"].get(f"{engine} | {chip}", 0))
+
+    def evidence(self, engine: str, chip: Chip) -> str:
+        """`known`: the engine was measured on this chip; `engine`: on another chip of its family; `none`."""
+        if self.rows(engine, chip.name) >= ENOUGH:
+            return "known"
+        if any(self._is_of(key, engine, chip.family) for key in self.table["rows"]):
+            return "engine"
+        return "none"
+
+    def _is_of(self, key: str, engine: str, family: str) -> bool:
+        own, _, name = key.partition(" | ")
+        return own == engine and chip_named(name).family == family
+
+    def measured_on(self, engine: str) -> tuple[str, ...]:
+        """Chips that an engine was measured on, most rows first."""
+        counts = {key.partition(" | ")[2]: n for key, n in self.table["rows"].items() if key.startswith(f"{engine} | ")}
+        return tuple(sorted(counts, key=lambda name: -counts[name]))
+
+    def knows_format(self, stage: Stage) -> bool:
+        """Whether the weight format was measured on chips of this family."""
+        return f"{stage.form.name} | {stage.chip.family}" in self.table["levels"]["format"]
+
+    def knows_model(self, stage: Stage) -> bool:
+        """Whether a model of these layers was measured."""
+        return stage.model.shape in self.table["levels"]["model"]
+
+    def factors(self, engine: str, stage: Stage) -> Factors:
+        """The factors of a deployment."""
+        levels, logs = self.table["levels"], np.array(self.table["base"], float)
+        for level, key in (
+            ("engine", engine), ("die", stage.chip.die), ("engine_chip", f"{engine} | {stage.chip.name}"),
+            ("format", f"{stage.form.name} | {stage.chip.family}"),
+        ):  # fmt: skip
+            if key in levels[level]:
+                logs += np.array(levels[level][key], float)
+        found, n = np.exp(logs), len(TERMS)
+        own = np.exp(levels["model"].get(stage.model.shape, (0.0, 0.0)))
+        return Factors(found[:n], dict(zip(EXTRA, found[n:].tolist(), strict=True)), float(own[0]), float(own[1]))
+
+    def band(self, metric: str, evidence: str, confidence: float) -> tuple[float, float]:
+        """Lower and upper end of the interval as factors of the prediction."""
+        at = (1 - confidence) / 2
+        found = self.table["bands"][f"{metric} | {evidence}"]
+        low, high = np.interp([at, 1 - at], self.table["quantiles"], found)
+        return float(min(np.exp(low), 1.0)), float(max(np.exp(high), 1.0))
+
+
+def load(folder: Path | None = None) -> Effects:
+    """The effects of a set of surrogates; left out, those in the package."""
+    return _load(folder)
+
+
+@lru_cache(maxsize=8)
+def _load(folder: Path | None) -> Effects:
+    packaged = Path(str(files("hetbench") / "catalog" / "surrogates" / "serving.json"))
+    path = packaged if folder is None or not (folder / "serving.json").is_file() else folder / "serving.json"
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path.name} cannot be read: {error}. Reinstall hetbench.") from None
+    if table.get("format") != FORMAT or tuple(table["columns"]) != COLUMNS:
+        raise ArtifactError(f"{path.name} has format {table.get('format')!r}; this hetbench reads {FORMAT}.")
+    return Effects(table)
+
+
+def check_engine(name: str, known: Effects) -> str:
+    """The engine called `name`, with or without a version; `UnknownNameError` lists the known ones."""
+    words = name.strip().lower().replace("_", "-").split(" ")[0]
+    words = {"trt-llm": "tensorrt-llm", "trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}.get(words, words)
+    if words not in (*known.engines, *_UNMEASURED):
+        raise UnknownNameError("serving stack", name, (*known.engines, *_UNMEASURED))
+    return words
+
+
+_UNMEASURED = ("tgi", "lmdeploy", "llama.cpp", "transformers", "vllm-mlu")
+"""Engines that can be asked although no row of theirs states its batch and lengths."""

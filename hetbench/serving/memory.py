@@ -1,0 +1,99 @@
+"""Memory of a deployment on each chip: weights, KV cache, activations; whether it fits, and how many requests do.
+
+Weights and cache are exact. Activations are those of the widest layer for one chunk of prompts, and the scores of one
+token of each request in fp32. An engine may use 0.9 of the memory (default of vLLM's `gpu_memory_utilization` and of
+TensorRT-LLM's `free_gpu_memory_fraction`). Memory of a chip is `mem_gb` x 2**30 bytes: stacks of HBM and GDDR have
+binary sizes, and an "80 GB" H100 reports 79.6 GiB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetbench.errors import RefusedError
+from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
+
+__all__ = ["USABLE", "Memory", "memory"]
+
+USABLE = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes on each chip, every array [points]."""
+
+    weights: Floats
+    request: Floats
+    """KV cache of one request of full length, on each chip that holds a part of it."""
+    cache: Floats
+    """KV cache of all requests in flight."""
+    activations: Floats
+    capacity: float
+    """Bytes of a chip that an engine may use; NaN where the datasheet does not state its memory."""
+    copies: Floats
+    """Data-parallel copies, which share the requests."""
+
+    @property
+    def total(self) -> Floats:
+        """Bytes used."""
+        return self.weights + self.cache + self.activations
+
+    @property
+    def fits(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether weights, activations and the cache of all requests fit; True where the memory is not known."""
+        return ~(self.total > self.capacity)
+
+    @property
+    def most(self) -> Floats:
+        """Requests of full length whose cache fits, over all copies; below 1 where not even the weights do."""
+        room = self.capacity - self.weights - self.activations
+        return np.floor(np.maximum(room, 0) / self.request) * self.copies
+
+
+def memory(stage: Stage, s: Settings) -> Memory:
+    """Memory on each chip of the deployments.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.serving import Plan, named, weight_format
+    >>> stage = Stage(named("meta-llama/Llama-3.1-8B"), chip("nvidia-h100-sxm5-80gb"), weight_format("bf16"), "bf16")
+    >>> found = memory(stage, Settings.of(stage.chip, [Plan()], [1024], [1024], [8]))
+    >>> float(found.cache[0]) == 8 * 2048 * 32 * 2 * 8 * 128 * 2  # requests, tokens, layers, keys and values ...
+    True
+    """
+    model = stage.model
+    split = s.tp * s.pp
+    dense = model.dense_weights * stage.dense_bytes / split
+    embedding = model.head * 2.0 * (1 if model.tied else 2) / split
+    experts = model.expert_weights * stage.form.weight_bytes / (s.spread * s.pp)
+    length = s.input_len + s.output_len
+    request = np.zeros_like(length)
+    for m in model.mixings:
+        kept = np.minimum(length, m.window) if m.windowed_cache else length
+        request = request + m.times * m.cached * kept * stage.kv_bytes / np.minimum(s.tp, m.shards) / s.pp
+    chip_bytes = stage.chip.mem_gb * 2**30 * USABLE if stage.chip.mem_gb else float("nan")
+    return Memory(
+        dense + embedding + experts, request, request * s.share, _activations(stage, s), chip_bytes, s.dp
+    )  # fmt: skip
+
+
+def _activations(stage: Stage, s: Settings) -> Floats:
+    """Bytes of a chunk in the widest layer: input and residual, and twice the inner width; scores of each request."""
+    model = stage.model
+    inner = max(
+        max(f.dense, f.chosen * f.expert) / (3 * model.hidden) for f in model.feeds
+    )  # fmt: skip
+    tokens = np.minimum(s.input_len * s.share, CHUNK)
+    return tokens * (2 * model.hidden + 2 * inner / s.tp) * 2.0 + s.share * model.vocab / s.tp * 4.0
+
+
+def check_fits(stage: Stage, found: Memory) -> None:
+    """Raise `RefusedError` where the weights alone exceed the memory of a chip (one point)."""
+    needed = float(found.weights[0])
+    if needed > found.capacity:
+        raise RefusedError(
+            f"{stage.model.name} in {stage.form.name} needs {needed / 1e9:,.0f} GB of weights on each chip, and an "
+            f"engine may use {found.capacity / 1e9:,.0f} GB of {stage.chip.name}. Divide it over more chips "
+            "(chips=, parallel=) or take a smaller weight format (precision=)."
+        )

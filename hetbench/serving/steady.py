@@ -1,0 +1,73 @@
+"""The steady state of an engine that keeps a number of requests in flight.
+
+Continuous batching with chunked prefill: every finished request is replaced, so that while one request generates its
+tokens, each of the others of its copy is replaced once and its prompt is worked in between the steps. TTFT and TPOT
+depend on how many of the requests decode, and that share on them: a fixed point, found by repetition.
+
+    TPOT = step(batch, context) + interleaved x (requests - 1) x prompt / output_len
+    TTFT = fixed + prompt + queued x (requests - 1) x prompt + waited x step
+    latency = TTFT + (output_len - 1) x TPOT;  throughput = concurrency x output_len / latency  (Little's law)
+
+Requests beyond what the KV cache holds wait: the latency of those that run is multiplied by the excess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetbench.serving.effects import Factors
+from hetbench.serving.memory import Memory
+from hetbench.serving.physics import decode_terms, prefill_terms
+from hetbench.serving.settings import Floats, Settings, Stage
+
+__all__ = ["Load", "steady_state"]
+
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a deployment does; every array [points], times in seconds."""
+
+    ttft: Floats
+    tpot: Floats
+    latency: Floats
+    throughput: Floats
+    """Output tokens per second of the whole deployment."""
+    total_throughput: Floats
+    """Input and output tokens per second."""
+    busy_memory: Floats
+    """Share of the time that reading weights and cache takes at the datasheet's bandwidth."""
+    busy_compute: Floats
+    """Share of the time that the products take at the datasheet's peak."""
+    step_terms: Floats
+    """Seconds of each part of a decode step, [points, terms]."""
+
+
+def steady_state(stage: Stage, s: Settings, factors: Factors, held: Memory | None = None) -> Load:
+    """The steady state of deployments; `held` says how many requests the cache holds, left out, all."""
+    one = np.ones_like(s.concurrency)
+    running = s.share if held is None else np.minimum(s.share, np.maximum(held.most / s.dp, 1.0))
+    excess = s.share / running
+    prompt_terms = prefill_terms(stage, s, s.input_len, one)
+    packed_terms = prefill_terms(stage, s, s.input_len, running) / running[:, None]
+    prompt, packed = (factors.prompt * (terms @ factors.terms) for terms in (prompt_terms, packed_terms))
+    others = np.maximum(running - 1, 0.0) / s.pp
+    extra, busy = factors.extra, one
+    for _ in range(_ROUNDS):
+        terms = decode_terms(stage, s, np.maximum(running * busy, 1.0), s.input_len + s.output_len / 2)
+        step = factors.step * (terms @ factors.terms)
+        tpot = step + extra["interleaved"] * others * packed / s.output_len
+        ttft = extra["fixed"] * 1e-3 + prompt + extra["queued"] * others * packed + extra["waited"] * step
+        generating = (s.output_len - 1) * tpot
+        busy = generating / (ttft + generating)
+    latency = (ttft + generating) * excess
+    rate = s.concurrency * s.output_len / latency
+    work = terms + packed_terms * (running / np.maximum(s.output_len, 1) / s.pp)[:, None]
+    return Load(
+        ttft + latency * (1 - 1 / excess), tpot, latency, rate, rate * (s.input_len + s.output_len) / s.output_len,
+        (work[:, 0] + work[:, 1]) / tpot, (work[:, 2] + work[:, 3] + work[:, 10] + work[:, 11]) / tpot,
+        terms * factors.terms * factors.step,
+    )  # fmt: skip

@@ -1,0 +1,5 @@
+"""`python -m surrogates.serving`."""
+
+from surrogates.serving.train import main
+
+raise SystemExit(main())

@@ -1,0 +1,106 @@
+"""Score the serving surrogate on held-out rows, beside the roofline and a constant efficiency."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
+from surrogates.serving.rows import Terms
+from surrogates.serving.splits import SPLITS, Fold, evidence, folds
+
+CALIBRATING = ("model", "chip", "version", "source", "engine")
+"""Hold-outs that the exported intervals are made of."""
+QUANTILES = (0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.96, 0.97, 0.975, 0.98)
+
+
+def chosen(found: dict[str, np.ndarray], frame: pd.DataFrame) -> np.ndarray:
+    """Of the predictions by metric, that of each row's own metric."""
+    return np.select([frame.metric == name for name in METRICS], [found[name] for name in METRICS])
+
+
+def roofline(frame: pd.DataFrame, made: Terms) -> np.ndarray:
+    """Seconds at the datasheet's peaks: the slower of memory and compute, and the link."""
+    step = np.maximum(made.step[:, 0] + made.step[:, 1], made.step[:, 2] + made.step[:, 3]) + made.step[:, 7]
+    one = np.maximum(made.prompt[:, 0], made.prompt[:, 10] + made.prompt[:, 11]) + made.prompt[:, 7]
+    packed = np.maximum(made.packed[:, 0], made.packed[:, 10] + made.packed[:, 11]) + made.packed[:, 7]
+    steady = np.where(frame.kind == "batch", 0, np.maximum(made.share - 1, 0)) * packed / frame.output_len
+    batch = packed * made.share + (frame.output_len - 1) * step
+    rate = frame.concurrency * frame.output_len / (one + (frame.output_len - 1) * (step + steady))
+    return np.select([frame.metric == name for name in METRICS], [step + steady, one, batch, rate])
+
+
+def held_out(frame: pd.DataFrame, made: Terms) -> pd.DataFrame:
+    """Every fold of every split: predicted, roofline and constant over measured, [rows of all folds]."""
+    parts = [one_fold(fold, frame, made) for split in SPLITS for fold in folds(frame, split)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms) -> pd.DataFrame:
+    train, test = frame[fold.train].reset_index(drop=True), frame[fold.test].reset_index(drop=True)
+    there = made.take(fold.test)
+    effects: Effects = fit(train, made.take(fold.train))
+    truth = measured(test)
+    roof = roofline(test, there)
+    return test.assign(
+        split=fold.split, fold=fold.name, evidence=evidence(frame, fold.train, fold.test),
+        row=np.flatnonzero(fold.test), ratio=chosen(answers(effects, test, there), test) / truth,
+        roofline=roof / truth, constant=roof / truth * _constant(train, made.take(fold.train), test),
+    )  # fmt: skip
+
+
+def _constant(train: pd.DataFrame, made: Terms, test: pd.DataFrame) -> np.ndarray:
+    """Measured over roofline, the median of engine, chip and metric in training, else of the metric."""
+    off = measured(train) / roofline(train, made)
+    table = train.assign(off=off)
+    own, every = table.groupby(["engine", "chip", "metric"]).off.median(), table.groupby("metric").off.median()
+    keys = zip(test.engine, test.chip, test.metric, strict=True)
+    return np.array([own.get(key, every.get(key[2], np.nan)) for key in keys])
+
+
+def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
+    """Quantiles of log(measured / predicted) by metric and evidence, every group of rows weighing alike."""
+    out = {}
+    for key, part in frame.groupby(["metric", "evidence"]):
+        out[" | ".join(key)] = quantiles(part)
+    return out
+
+
+def quantiles(part: pd.DataFrame) -> list[float]:
+    logs = -np.log(part.ratio.to_numpy())
+    group = part.groupby(["source", "chip", "engine", "model"])["value"].transform("size").to_numpy(float)
+    weight = group**-0.5
+    order = np.argsort(logs)
+    cumulated = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
+    return [float(np.interp(q, cumulated, logs[order])) for q in QUANTILES]
+
+
+def _band(made: dict[str, list[float]], metric: str, evidence: str) -> list[float]:
+    """The quantiles for a metric and evidence; where too few rows gave any, those of TPOT."""
+    found = made.get(f"{metric} | {evidence}") or made.get(f"{metric} | known")
+    return found or [-v for v in reversed(made[f"tpot | {evidence}"])]
+
+
+def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
+    """With `low` and `high` of the 90 % interval over predicted; the rows of a fold never make its own interval."""
+    low, high = QUANTILES.index(0.05), QUANTILES.index(0.95)
+    parts = []
+    for (split, _), part in frame.groupby(["split", "fold"]):
+        others = frame.drop(part.index) if split in ("model", "source", "chip", "engine") else frame[frame.split != split]
+        made = bands(others)
+        found = [_band(made, m, e) for m, e in zip(part.metric, part.evidence, strict=True)]
+        parts.append(part.assign(low=np.exp([f[low] for f in found]), high=np.exp([f[high] for f in found])))
+    return pd.concat(parts).sort_index()
+
+
+def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Rows, median APE in % of the surrogate, the constant and the roofline, share inside, median upper/lower."""
+    truth = 1 / frame.ratio
+    frame = frame.assign(
+        ape=100 * abs(frame.ratio - 1), roof=100 * abs(frame.roofline - 1), const=100 * abs(frame.constant - 1),
+        inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)), width=frame.high / frame.low,
+    )  # fmt: skip
+    return frame.groupby(by).agg(
+        rows=("ape", "size"), median_ape=("ape", "median"), mean_ape=("ape", "mean"), constant=("const", "median"),
+        roofline=("roof", "median"), inside=("inside", "mean"), width=("width", "median"),
+    ).round(1)  # fmt: skip

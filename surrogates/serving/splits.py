@@ -1,0 +1,82 @@
+"""Hold-outs of serving rows: what a fold tests on, and what it may train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from hetbench.catalog.chips import chip as chip_named
+from hetbench.serving.effects import ENOUGH
+from hetbench.serving.names import named
+
+SPLITS = ("model", "chip", "version", "source", "plan", "engine")
+_MODEL_FOLDS = 8
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows of one hold-out."""
+
+    split: str
+    name: str
+    train: np.ndarray
+    """[rows] of bool."""
+    test: np.ndarray
+
+
+def folds(frame: pd.DataFrame, split: str) -> Iterator[Fold]:
+    """The folds of a split.
+
+    model: networks that share a size go together, in eight folds. chip: near twins (one die) go together, so that a
+    chip never seen has no twin in training. version: of each engine on each chip with several versions, the one with
+    most rows. plan: every deployment of one number of chips and kind of parallelism. engine: every row of an engine.
+    """
+    if split == "model":
+        shapes = pd.Series([named(name).shape for name in frame.model])
+        order = {shape: n % _MODEL_FOLDS for n, shape in enumerate(shapes.value_counts().index)}
+        groups = shapes.map(order).astype(str)
+    elif split == "chip":
+        groups = pd.Series([chip_named(name).die for name in frame.chip])
+    elif split == "plan":
+        groups = _plan(frame)
+    elif split == "version":
+        yield from _versions(frame)
+        return
+    else:
+        groups = frame[split]
+    for name in sorted(groups.unique()):
+        test = (groups == name).to_numpy()
+        if 0 < test.sum() < len(frame):
+            yield Fold(split, str(name), ~test, test)
+
+
+def _plan(frame: pd.DataFrame) -> pd.Series:
+    kind = np.select([frame.pp > 1, frame.ep > 1, frame.dp > 1], ["pp", "ep", "dp"], "tp")
+    return pd.Series(kind, index=frame.index) + (frame.tp * frame.dp * frame.pp).astype(int).astype(str)
+
+
+def _versions(frame: pd.DataFrame) -> Iterator[Fold]:
+    """One fold a rank: the n-th most frequent version of every engine on every chip that has at least n + 1."""
+    pair = frame.engine + " | " + frame.chip
+    for rank in range(3):
+        test = np.zeros(len(frame), bool)
+        for _, part in frame.groupby(pair):
+            counts = part.version.value_counts()
+            if len(counts) > max(rank, 1):
+                test[part.index[part.version == counts.index[rank]]] = True
+        if test.any():
+            yield Fold("version", f"version of rank {rank + 1}", ~test, test)
+
+
+def evidence(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """What the training rows say of each test row, as `hetbench.serving.effects.Effects.evidence` has it; [tested]."""
+    pair, family = frame.engine + " | " + frame.chip, pd.Series([chip_named(name).family for name in frame.chip])
+    near = frame.engine + " | " + family
+    counts, nears = pair[train].value_counts(), set(near[train])
+    tested = zip(pair[test], near[test], strict=True)
+    return np.array([
+        "known" if counts.get(p, 0) >= ENOUGH else "engine" if n in nears else "none" for p, n in tested
+    ])  # fmt: skip
