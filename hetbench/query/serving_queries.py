@@ -8,10 +8,10 @@ from typing import Any
 
 from hetbench import serving
 from hetbench.answers import Answer, Answers
-from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.query.question import check_confidence
 from hetbench.query.session import Session
+from hetbench.serving.published import published
 
 __all__ = ["SERVING", "ServingQueries", "check_phase", "serving_answer"]
 
@@ -39,11 +39,16 @@ def serving_answer(
         raise InvalidInputError("no chip to serve on: name one with target= or device=. `hetbench chips` lists them.")
     facts = serving.language_of(session.graph(model))
     if metric is not None:
-        found = _one(session, facts, session.chip(target), metric, options)
+        here = _deployment(session, facts, target, options)
         if source is None:
-            return found
-        there = _one(session, facts, session.chip(source), metric, options)
-        return replace(found, source=there, ratio=found.value / there.value)
+            return published(here, metric) or _predicted(session, here, metric, options)
+        there = _deployment(session, facts, source, options)
+        rows = published(here, metric), published(there, metric)
+        if rows[0] is not None and rows[1] is not None:  # like with like: both published, or both predicted
+            found, origin = rows
+        else:
+            found, origin = (_predicted(session, each, metric, options) for each in (here, there))
+        return replace(found, source=origin, ratio=found.value / origin.value)
     answers, refused = {}, {}
     for name in serving.METRICS:
         try:
@@ -53,14 +58,17 @@ def serving_answer(
     return Answers(answers, refused)
 
 
-def _one(
-    session: Session, facts: serving.LanguageModel, meant: tuple[Chip, tuple[str, ...]], metric: str,
-    options: Mapping[str, Any],
-) -> Answer:  # fmt: skip
-    known, (chip, notes) = serving.load(session.artifacts), meant
-    deployment = serving.build(facts, chip, options, known)
-    deployment = replace(deployment, notes=(*notes, *deployment.notes))
-    return serving.answer(deployment, metric, known, check_confidence(options.get("confidence")))
+def _deployment(
+    session: Session, facts: serving.LanguageModel, chip: str, options: Mapping[str, Any]
+) -> serving.Deployment:
+    meant, notes = session.chip(chip)
+    made = serving.build(facts, meant, options, serving.load(session.artifacts))
+    return replace(made, notes=(*notes, *made.notes))
+
+
+def _predicted(session: Session, deployment: serving.Deployment, metric: str, options: Mapping[str, Any]) -> Answer:
+    confidence = check_confidence(options.get("confidence"))
+    return serving.answer(deployment, metric, serving.load(session.artifacts), confidence)
 
 
 class ServingQueries:

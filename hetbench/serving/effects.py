@@ -135,5 +135,5 @@ def check_engine(name: str, known: Effects) -> str:
     return words
 
 
-_UNMEASURED = ("tgi", "lmdeploy", "llama.cpp", "transformers", "vllm-mlu")
+_UNMEASURED = ("tgi", "lmdeploy", "mindie", "llama.cpp", "transformers", "vllm-mlu")
 """Engines that can be asked although no row of theirs states its batch and lengths."""

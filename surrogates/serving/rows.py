@@ -52,8 +52,8 @@ class Terms:
 def read(path: Path) -> pd.DataFrame:
     """The rows that no rule dropped and whose metric the fit uses, one a setting."""
     frame = pd.read_parquet(path)
-    gates = (frame.source == "vllm_ascend_ci") & (frame.metric == "throughput")  # that table states nothing else
-    frame = frame[(frame["drop"] == "") & (frame.metric.isin(["ttft", "tpot", "latency", "power"]) | gates)]
+    rates = (frame.metric == "throughput") & (frame.kind == "serving")
+    frame = frame[(frame["drop"] == "") & (frame.metric.isin(["ttft", "tpot", "latency", "power"]) | rates)]
     frame = frame[~((frame.kind == "serving") & (frame.metric == "latency"))]  # TTFT and TPOT say the same
     frame = frame[~((frame.kind == "batch") & (frame.metric == "ttft"))]
     first = {name: "first" for name in ("source", "ref", "chips")}
