@@ -187,6 +187,8 @@ def _row(table: str, raw: Raw, extra: Raw, model: str) -> Row:
     if row["precision"] == "unstated" and kept is not None:  # engines run a checkpoint in its own format by default
         row["precision"] = kept.precision or "bf16"
     row["weights"] = rules.FORMATS.get(str(row["precision"]), "")
+    if row["weights"] in rules.EIGHT_BIT_CACHE and row["kind"] != "batch":
+        row["kv"] = "fp8"
     for name in ("tp", "dp", "ep", "pp", "input_len", "output_len", "concurrency"):
         row[name] = _number(row.get(name))
     return row

@@ -19,6 +19,9 @@ FORMATS = {
     "w8a8c8": "w8a8", "w4a8c8": "w4a8", "w:int8": "w8a16", "int8": "w8a8",
     "bf16 runtime (native int4 checkpoint)": "w4a16",
 }  # fmt: skip
+EIGHT_BIT_CACHE = ("fp8", "nvfp4", "mxfp4")
+"""Weight formats whose published deployments keep an 8-bit KV cache. No table states it; their times to first token
+jump to minutes where requests exceed what memory holds of an fp8 cache, and not where they exceed a bf16 one."""
 MODELS = {
     "deepseek-ai/deepseek-r1-0528": "deepseek-ai/DeepSeek-R1", "deepseek-r1": "deepseek-ai/DeepSeek-R1",
     "nvidia/deepseek-r1-nvfp4": "deepseek-ai/DeepSeek-R1", "deepseek-ai/deepseek-v3.1": "deepseek-ai/DeepSeek-V3",

@@ -15,7 +15,7 @@ from hetbench.serving.language import LanguageModel
 from hetbench.serving.plan import Plan
 from hetbench.serving.settings import Settings, Stage
 
-__all__ = ["OPTIONS", "Deployment", "build", "default_engine"]
+__all__ = ["OPTIONS", "Deployment", "build", "default_engine", "usual_kv"]
 
 OPTIONS = ("input_len", "output_len", "concurrency", "request_rate", "chips", "parallel", "kv", "speculative")
 """Options of a query that only `phase="serving"` takes."""
@@ -61,6 +61,11 @@ def default_engine(chip: Chip) -> str:
     return _ENGINES.get(chip.family, "vllm")
 
 
+def usual_kv(form: str) -> str:
+    """The format of the KV cache where a query states none: 8-bit beside 8-bit and 4-bit floating point weights."""
+    return "fp8" if form in ("fp8", "nvfp4", "mxfp4") else "bf16"
+
+
 def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: Effects) -> Deployment:
     """Fill in the defaults of the options and check every entry.
 
@@ -85,7 +90,10 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: E
     form = weight_format(given)
     if options.get("precision") is None:
         notes += (f"weights in {form.name}, the format of the checkpoint",)
-    stage = Stage(model, chip, form, kv_format(options.get("kv") or "bf16"))
+    kv = kv_format(options.get("kv") or usual_kv(form.name))
+    stage = Stage(model, chip, form, kv)
+    if options.get("kv") is None and kv != "bf16":
+        notes += (f"KV cache in {kv}, as in published deployments in {form.name}; kv= says otherwise",)
     compute = compute_flops(chip, form)[1]
     if compute != form.compute[0]:
         notes += (f"{chip.name} states no peak in {form.compute[0]}: products in {compute}",)

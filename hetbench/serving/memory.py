@@ -27,8 +27,10 @@ class Memory:
     weights: Floats
     request: Floats
     """KV cache of one request of full length, on each chip that holds a part of it."""
+    halfway: Floats
+    """KV cache of one request that has generated half of its tokens: what requests take on average."""
     cache: Floats
-    """KV cache of all requests in flight."""
+    """KV cache of all requests in flight at full length."""
     activations: Floats
     capacity: float
     """Bytes of a chip that an engine may use; NaN where the datasheet does not state its memory."""
@@ -46,10 +48,19 @@ class Memory:
         return ~(self.total > self.capacity)
 
     @property
+    def running(self) -> Floats:
+        """Requests of one copy that run at a time where more are in flight, at least one: those whose cache fits on
+        average. NaN where the memory is not known."""
+        return np.maximum(np.floor(self._room / self.halfway), 1.0)
+
+    @property
+    def _room(self) -> Floats:
+        return np.maximum(self.capacity - self.weights - self.activations, 0)
+
+    @property
     def most(self) -> Floats:
         """Requests of full length whose cache fits, over all copies; below 1 where not even the weights do."""
-        room = self.capacity - self.weights - self.activations
-        return np.floor(np.maximum(room, 0) / self.request) * self.copies
+        return np.floor(self._room / self.request) * self.copies
 
 
 def memory(stage: Stage, s: Settings) -> Memory:
@@ -67,15 +78,21 @@ def memory(stage: Stage, s: Settings) -> Memory:
     dense = model.dense_weights * stage.dense_bytes / split
     embedding = model.head * 2.0 * (1 if model.tied else 2) / split
     experts = model.expert_weights * stage.form.weight_bytes / (s.spread * s.pp)
-    length = s.input_len + s.output_len
-    request = np.zeros_like(length)
-    for m in model.mixings:
-        kept = np.minimum(length, m.window) if m.windowed_cache else length
-        request = request + m.times * m.cached * kept * stage.kv_bytes / np.minimum(s.tp, m.shards) / s.pp
+    request = _cache(stage, s, s.input_len + s.output_len)
+    halfway = _cache(stage, s, s.input_len + s.output_len / 2)
     chip_bytes = stage.chip.mem_gb * 2**30 * USABLE if stage.chip.mem_gb else float("nan")
     return Memory(
-        dense + embedding + experts, request, request * s.share, _activations(stage, s), chip_bytes, s.dp
+        dense + embedding + experts, request, halfway, request * s.share, _activations(stage, s), chip_bytes, s.dp
     )  # fmt: skip
+
+
+def _cache(stage: Stage, s: Settings, length: Floats) -> Floats:
+    """Bytes of the cache of one request of `length` tokens on a chip, [points]."""
+    total = np.zeros_like(length)
+    for m in stage.model.mixings:
+        kept = np.minimum(length, m.window) if m.windowed_cache else length
+        total = total + m.times * m.cached * kept * stage.kv_bytes / np.minimum(s.tp, m.shards) / s.pp
+    return total
 
 
 def _activations(stage: Stage, s: Settings) -> Floats:

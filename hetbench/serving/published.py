@@ -1,7 +1,7 @@
 """Published deployments as answers: a row answers only a question of exactly its setting.
 
 Model by its layers, chip, engine, weight format, plan, lengths and requests in flight all equal. Publishers do not
-state the format of the KV cache, so a question that names one is predicted. Of several versions of an engine the newest
+state the format of the KV cache, so a question about another than the usual one is predicted. Of several versions of an engine the newest
 answers, and the notes name it.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from hetbench.answers import Answer
 from hetbench.errors import ArtifactError
-from hetbench.serving.deployment import Deployment
+from hetbench.serving.deployment import Deployment, usual_kv
 
 __all__ = ["FORMAT", "SETTING", "published"]
 
@@ -27,7 +27,9 @@ _UNITS = {"ttft": "ms", "tpot": "ms", "latency": "ms", "throughput": "1/s", "tot
 
 def published(deployment: Deployment, metric: str) -> Answer | None:
     """The published figure of exactly this deployment, or None."""
-    if metric not in _UNITS or deployment.request_rate is not None or deployment.stage.kv != "bf16":
+    if metric not in _UNITS or deployment.request_rate is not None or deployment.stage.kv != usual_kv(
+        deployment.stage.form.name
+    ):
         return None
     stage, plan = deployment.stage, deployment.plan
     setting = (

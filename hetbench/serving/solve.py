@@ -100,8 +100,9 @@ def _notes(deployment: Deployment, held: Memory, known: Effects) -> tuple[str, .
         notes += (f"{stage.model.name} was never measured: its configuration alone",)
     if not known.knows_format(stage):
         notes += (f"{stage.form.name} was never measured on {stage.chip.family}: its bytes and the datasheet's peak",)
-    if not bool(held.fits[0]):
-        notes += (f"the KV cache holds {held.most[0]:,.0f} of {deployment.concurrency} requests: the others wait",)
+    share = float(deployment.settings().share[0])
+    if held.running[0] < share:
+        notes += (f"the KV cache holds {held.running[0]:,.0f} of {share:,.0f} requests of a copy: the others wait",)
     return notes
 
 

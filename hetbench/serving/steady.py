@@ -49,7 +49,7 @@ class Load:
 def steady_state(stage: Stage, s: Settings, factors: Factors, held: Memory | None = None) -> Load:
     """The steady state of deployments; `held` says how many requests the cache holds, left out, all."""
     one = np.ones_like(s.concurrency)
-    running = s.share if held is None else np.minimum(s.share, np.maximum(held.most / s.dp, 1.0))
+    running = s.share if held is None else np.fmin(s.share, held.running)
     excess = s.share / running
     prompt_terms = prefill_terms(stage, s, s.input_len, one)
     packed_terms = prefill_terms(stage, s, s.input_len, running) / running[:, None]

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.serving.formats import weight_format
-from hetbench.serving.memory import memory
+from hetbench.serving.memory import USABLE, memory
 from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS, decode_terms, prefill_terms
 from hetbench.serving.plan import Plan
@@ -74,7 +74,9 @@ def usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, Counter[str]]:
             continue
         for plan, rows in part.groupby(["tp", "dp", "ep", "pp"]):
             try:
-                settings(stage, rows)
+                held = memory(stage, settings(stage, rows))
+                if (held.weights > held.capacity / USABLE).any():
+                    raise InvalidInputError("weights that do not fit: another format than stated")
             except HetBenchError as error:
                 why[f"{plan}: {error}"[:90]] += len(rows)
                 continue
@@ -100,7 +102,7 @@ def terms(frame: pd.DataFrame, busy: Floats | None = None) -> Terms:
         s = settings(stage, part)
         one = np.ones(len(at))
         made.prompt[at] = prefill_terms(stage, s, s.input_len, one)
-        running = np.minimum(s.share, np.maximum(memory(stage, s).most / s.dp, 1.0))
+        running = np.fmin(s.share, memory(stage, s).running)
         running = np.where(part.kind == "batch", s.share, running)
         made.step[at] = decode_terms(stage, s, np.maximum(running * busy[at], 1.0), s.input_len + s.output_len / 2)
         made.packed[at] = prefill_terms(stage, s, s.input_len, running) / running[:, None]
