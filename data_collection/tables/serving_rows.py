@@ -23,8 +23,8 @@ Raw = dict[str, Any]
 Row = dict[str, Any]
 TABLES = ("inferencex", "rocm_atom", "aiconfigurator_silicon", "dstack", "serving_cookbooks", "vllm_ascend_ci",
           "vllm_ascend_commits", "ascend_vllm", "ascend_threads", "llm_inference_bench", "mlenergy")  # fmt: skip
-COLUMNS = ("source", "ref", "model", "upstream", "chip", "engine", "version", "weights", "kv", "chips", "tp", "dp", "ep",
-           "pp", "input_len", "output_len", "concurrency", "kind", "metric", "value", "drop")  # fmt: skip
+COLUMNS = ("source", "ref", "model", "upstream", "chip", "engine", "version", "weights", "kv", "chips", "tp", "dp",
+           "ep", "pp", "input_len", "output_len", "concurrency", "kind", "metric", "value", "drop")  # fmt: skip
 _CHAT_PROMPT = 200  # tokens of ML.ENERGY's prompts, which it does not state
 
 
@@ -177,8 +177,8 @@ def _row(table: str, raw: Raw, extra: Raw, model: str) -> Row:
     if metric == "throughput" and ("input+output" in raw["unit"] or "in+out" in raw["unit"]):
         metric = "total_throughput"
     row = {
-        "source": table, "ref": raw["ref"], "model": model, "upstream": raw["model"], "metric": metric, "value": raw["value"],
-        "engine": rules.engine(raw["software"]), "version": raw["software"], "chips": raw["n_chips"], "kind": "serving",
+        "source": table, "ref": raw["ref"], "model": model, "upstream": raw["model"], "metric": metric,
+        "value": raw["value"], "engine": rules.engine(raw["software"]), "version": raw["software"], "chips": raw["n_chips"], "kind": "serving",
         "kv": "fp8" if raw["precision"].endswith("c8") else "bf16", "precision": raw["precision"],
     }  # fmt: skip
     own = READERS[table](raw, extra)

@@ -1,4 +1,4 @@
-"""Names in published serving rows: models to checkpoints, software to engine and version, precision to weight format."""
+"""Names in published serving rows: models to checkpoints, software to engine and version, precision to format."""
 
 from __future__ import annotations
 
@@ -33,14 +33,16 @@ MODELS = {
     "meta-llama/llama-3.1-405b-fp8": "meta-llama/Meta-Llama-3.1-405B",
     "amd/llama-3.1-405b-instruct-fp8-kv": "meta-llama/Meta-Llama-3.1-405B",
     "qwen/qwen3-coder-480b-a35b-instruct-fp8": "Qwen/Qwen3-Coder-480B-A35B-Instruct",
-    "llama2-70b": "meta-llama/Llama-2-70b-hf", "qwen3-235b-int8": "Qwen/Qwen3-235B-A22B", "glm-5.1": "zai-org/GLM-5.1", "glm-5": "zai-org/GLM-5",
+    "llama2-70b": "meta-llama/Llama-2-70b-hf", "qwen3-235b-int8": "Qwen/Qwen3-235B-A22B",
+    "glm-5.1": "zai-org/GLM-5.1", "glm-5": "zai-org/GLM-5",
     "deepseek-r1-0528": "deepseek-ai/DeepSeek-R1", "llama-3.3-70b-instruct": "meta-llama/Llama-3.3-70B-Instruct",
     "deepseek-v3.1-terminus": "deepseek-ai/DeepSeek-V3",
     "llama-3.3-70b-instruct-mxfp4-preview": "meta-llama/Llama-3.3-70B-Instruct",
 }  # fmt: skip
 """Published name, folded -> checkpoint whose layers are the same."""
 _SUFFIX = re.compile(
-    r"([-_ ](tp\d|dp\d|ep\d|aw|mxfp4|fp8|mtp\d?|w8a8|w4a8|w8a8c8|w4a8c8|quarot|preview|moefp4|nvfp4|instruct|hf|w4a16))+$"
+    r"([-_ ](tp\d|dp\d|ep\d|aw|mxfp4|fp8|mtp\d?|w8a8|w4a8|w8a8c8|w4a8c8|quarot|preview|moefp4|nvfp4|instruct|hf|"
+    r"w4a16))+$"
 )  # fmt: skip
 
 

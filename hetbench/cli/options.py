@@ -13,9 +13,9 @@ import typer
 from hetbench.errors import InvalidInputError
 from hetbench.schema import PHASES, PRECISIONS
 
-__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model", "Operator", "OutputLen", "Phase",
-           "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack", "Target", "Targets", "parse_dims",
-           "parse_milliseconds"]  # fmt: skip
+__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model",
+           "Operator", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack",
+           "Target", "Targets", "parse_dims", "parse_milliseconds"]  # fmt: skip
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ChipFile = Annotated[

@@ -65,7 +65,7 @@ def query(
         float | None, typer.Option(help="Serving: requests per second, instead of --concurrency.")
     ] = None,
     chips: Annotated[int | None, typer.Option(help="Serving: chips of the deployment. Default: 1.")] = None,
-    parallel: Annotated[str | None, typer.Option(help="Serving: tp8, tp4dp2, ep8, pp2. Default: tp of --chips.")] = None,
+    parallel: Annotated[str | None, typer.Option(help="Serving: tp8, tp4dp2, ep8, pp2. Default: tp.")] = None,
     kv: KvFormat = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the evidence for the costliest operators.")] = False,
     as_json: Json = False,

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_STACK", "PREDICTORS", "PROTOCOL", "WHOLE", "ArchitectureQueries", "ModelQueries", "OperatorQueries",
-    "Options", "Question", "ServingQueries", "Session", "Signature", "Split", "answer_metric", "answer_with_source", "check_predictor",
-    "energy_of", "predict_metric", "signature", "split", "trained_stack", "with_usable_stack",
+    "Options", "Question", "ServingQueries", "Session", "Signature", "Split", "answer_metric", "answer_with_source",
+    "check_predictor", "energy_of", "predict_metric", "signature", "split", "trained_stack", "with_usable_stack",
 ]  # fmt: skip
 
 __getattr__ = lazy_exports(

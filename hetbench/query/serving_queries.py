@@ -43,12 +43,10 @@ def serving_answer(
         if source is None:
             return published(here, metric) or _predicted(session, here, metric, options)
         there = _deployment(session, facts, source, options)
-        rows = published(here, metric), published(there, metric)
-        if rows[0] is not None and rows[1] is not None:  # like with like: both published, or both predicted
-            found, origin = rows
-        else:
-            found, origin = (_predicted(session, each, metric, options) for each in (here, there))
-        return replace(found, source=origin, ratio=found.value / origin.value)
+        answer, origin = published(here, metric), published(there, metric)
+        if answer is None or origin is None:  # like with like: both published, or both predicted
+            answer, origin = (_predicted(session, each, metric, options) for each in (here, there))
+        return replace(answer, source=origin, ratio=answer.value / origin.value)
     answers, refused = {}, {}
     for name in serving.METRICS:
         try:
@@ -78,8 +76,8 @@ class ServingQueries:
 
     def serve_plan(
         self, model: Any = None, target: str | None = None, *, slo: str | Mapping[str, float] | None = None,
-        input_len: int | None = None, output_len: int | None = None, chips: int | None = None, precision: str | None = None,
-        kv: str | None = None, stack: str | None = None,
+        input_len: int | None = None, output_len: int | None = None, chips: int | None = None,
+        precision: str | None = None, kv: str | None = None, stack: str | None = None,
     ) -> serving.ServePlan:  # fmt: skip
         """Compare every parallel plan on a node at every load, and find the cheapest deployment within an objective.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench import schema, serving
+from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
 from hetbench.operators import OperatorType, operator_type
@@ -19,13 +19,15 @@ from hetbench.predict.operators import OperatorSurrogate, load
 from hetbench.query.columns import AnswerColumns, Rows, group_rows, read_columns
 from hetbench.query.operator_dims import read_dims
 from hetbench.query.question import check_precision
+from hetbench.serving.deployment import OPTIONS
 
 __all__ = ["answer_models", "answer_operators", "check_cells", "split_decode"]
 
 _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
 _MODEL_COLUMNS = ("model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
-                  "metric", *serving.OPTIONS)
+                  "metric", *OPTIONS)
+_WHOLE = ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips")
 
 
 def answer_operators(
@@ -123,7 +125,7 @@ def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any])
     for at, cells in enumerate(zip(*given.values(), strict=True)):
         row = dict(zip(given, cells, strict=True))
         row = {name: cell for name, cell in row.items() if cell is not None and cell != ""}
-        for name in ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips"):  # a column with gaps holds floats
+        for name in _WHOLE:  # a column with gaps holds floats
             if isinstance(row.get(name), float) and row[name].is_integer():
                 row[name] = int(row[name])
         try:

@@ -73,8 +73,10 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: E
     `RefusedError` for what no rows teach: speculative decoding, disaggregation, an engine on chips it does not run on.
     """
     if options.get("speculative"):
-        raise RefusedError("speculative decoding is not predicted: its gain is the acceptance rate of the drafts, "
-                           "which depends on the prompts and which few rows state. Leave speculative= out.")  # fmt: skip
+        raise RefusedError(
+            "speculative decoding is not predicted: its gain is the acceptance rate of the drafts, which depends on "
+            "the prompts and which few rows state. Leave speculative= out."
+        )
     if "disagg" in str(options.get("parallel") or "").lower():
         raise RefusedError("prefill and decode on separate chips (disaggregated serving) are not predicted: no rows "
                            "of the link between them were fitted.")  # fmt: skip

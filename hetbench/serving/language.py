@@ -31,6 +31,12 @@ class Mixing:
     """Elements of keys and values that one token adds to the cache of one layer."""
     shards: int
     """How many chips can each keep a different part of the cache: the heads of keys and values; 1 for latent."""
+    latent: bool = False
+    """The cache holds one latent vector a token (DeepSeek)."""
+    indexed: int = 0
+    """Of `cached`, the elements that an indexer reads of every token to choose those that a query sees."""
+    index_width: int = 0
+    """Heads x width of the indexer: its flops for a pair, as `query_width` counts them."""
     window: int = 0
     """Tokens that a query sees at most; 0: all."""
     windowed_cache: bool = False
@@ -133,7 +139,8 @@ def language_model(decoder: Decoder, name: str, kept_format: str = "") -> Langua
 def _mixing(a: Attention | Latent, hidden: int, times: int) -> Mixing:
     if isinstance(a, Attention):
         weights = hidden * (2 * a.wide + 2 * a.narrow)
-        return Mixing(times, weights, 2 * a.wide, 2 * a.wide, 2 * a.narrow, a.kv_heads, a.window, a.window > 0)
+        return Mixing(times, weights, 2 * a.wide, 2 * a.wide, 2 * a.narrow, a.kv_heads, window=a.window,
+                      windowed_cache=a.window > 0)  # fmt: skip
     queries = hidden * a.heads * a.wide if not a.query_rank else a.query_rank * (hidden + a.heads * a.wide)
     keys = hidden * (a.rank + a.rope) + a.rank * a.heads * (a.plain + a.value)
     index = 0
@@ -141,7 +148,8 @@ def _mixing(a: Attention | Latent, hidden: int, times: int) -> Mixing:
         index = (a.query_rank or hidden) * a.index_heads * a.index_dim + hidden * (a.index_dim + a.index_heads)
     return Mixing(
         times, queries + keys + a.heads * a.value * hidden + index, a.heads * (a.wide + a.value),
-        a.heads * (2 * a.rank + a.rope), a.rank + a.rope + a.index_dim, 1, a.index_best,
+        a.heads * (2 * a.rank + a.rope), a.rank + a.rope + a.index_dim, 1, True, a.index_dim,
+        a.index_heads * a.index_dim, a.index_best,
     )  # fmt: skip
 
 

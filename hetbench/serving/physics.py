@@ -16,8 +16,8 @@ from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
 __all__ = ["TERMS", "decode_terms", "prefill_terms"]
 
 TERMS = ("weights", "kv", "flops", "attention", "layers", "experts", "links", "exchange", "requests", "iteration",
-         "prompt_flops", "prompt_attention")  # fmt: skip
-"""Columns of the arrays [points, terms]. `layers`, `experts`, `links` are counts x 1 us; `requests` x 1 us;
+         "prompt_flops", "prompt_attention", "expert_weights", "latent")  # fmt: skip
+"""Columns of the arrays [points, terms]. `layers`, `experts`, `links`, `latent` are counts x 1 us; `requests` x 1 us;
 `iteration` 1 ms; `exchange` bytes over the link."""
 _US = 1e-6
 
@@ -39,8 +39,9 @@ def decode_terms(stage: Stage, s: Settings, batch: Floats, context: Floats) -> F
     kv = attended = np.zeros_like(batch)
     for m in stage.model.mixings:
         seen = np.minimum(context, m.window) if m.window else context
-        kv = kv + m.times * m.cached * seen / np.minimum(s.tp, m.shards)
-        attended = attended + m.times * m.decode_width * seen / s.tp
+        read = (m.cached - m.indexed) * seen + m.indexed * context
+        kv = kv + m.times * read / np.minimum(s.tp, m.shards)
+        attended = attended + m.times * (m.decode_width * seen + m.index_width * context) / s.tp
     out[:, 1] = micro * kv * stage.kv_bytes / stage.bandwidth
     out[:, 3] = micro * 2 * attended / stage.plain_flops
     return out
@@ -57,6 +58,7 @@ def prefill_terms(stage: Stage, s: Settings, tokens: Floats, prompts: Floats) ->
     for m in stage.model.mixings:
         width = np.minimum(tokens, m.window) if m.window else tokens
         pairs = pairs + m.times * m.query_width * (width * tokens - width**2 / 2) / s.tp
+        pairs = pairs + m.times * m.index_width * tokens**2 / 2 / s.tp
     out[:, 10], out[:, 2] = out[:, 2], 0.0
     out[:, 11] = 2 * prompts * pairs / stage.plain_flops
     return out
@@ -68,13 +70,16 @@ def _passes(stage: Stage, s: Settings, tokens: Floats, scored: Floats) -> Floats
     everywhere = tokens * np.where(s.ep > 1, s.dp, 1.0)  # tokens that the experts of one layer see
     read = model.dense_weights * stage.dense_bytes / s.tp + model.head * 2.0 / s.tp
     flops = 2 * (model.dense_weights * tokens + model.head * scored) / s.tp / stage.dense_flops
+    routed_bytes = np.zeros_like(tokens)
     for f in model.feeds:
         if f.experts:
             busy = f.experts * (1 - (1 - f.chosen / f.experts) ** np.maximum(everywhere, 1.0))
             busy = np.maximum(busy, np.minimum(f.chosen * everywhere, f.chosen))
-            read = read + f.times * busy * f.expert * stage.form.weight_bytes / s.spread
+            routed_bytes = routed_bytes + f.times * busy * f.expert * stage.form.weight_bytes / s.spread
             flops = flops + 2 * f.times * f.chosen * f.expert * everywhere / s.spread / stage.flops
     out[:, 0] = read / stage.bandwidth
+    out[:, 12] = routed_bytes / stage.bandwidth
+    out[:, 13] = sum(m.times for m in model.mixings if m.latent) * _US
     out[:, 2] = flops
     out[:, 4] = model.layers * _US
     out[:, 5] = model.expert_layers * _US

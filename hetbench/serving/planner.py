@@ -76,7 +76,8 @@ class ServePlan:
             lines.append(f"none is predicted to meet {asked}")
         elif self.cheapest is not None:
             c = self.cheapest
-            lines.append(f"most tokens a chip{' within ' + asked if asked else ''}: {c.plan}, {c.concurrency} in flight")
+            within = f" within {asked}" if asked else ""
+            lines.append(f"most tokens a chip{within}: {c.plan}, {c.concurrency} in flight")
         lines.append("plan        chips  in flight  TTFT ms   TPOT ms   tokens/s  tokens/s/chip  GB/chip")
         for p in self.pareto:
             mark = "*" if p == self.cheapest else " "
@@ -136,8 +137,10 @@ def serve_plan(
     load = steady_state(deployment.stage, s, known.factors(deployment.engine, deployment.stage), held)
     fits = np.flatnonzero(held.fits)
     if not len(fits):
-        raise RefusedError(f"{model.name} in {deployment.stage.form.name} fits on no plan of up to {max(p.chips for p in plans)} "
-                           f"x {chip.name}. Take a smaller weight format (precision=).")  # fmt: skip
+        raise RefusedError(
+            f"{model.name} in {deployment.stage.form.name} fits on no plan of up to {max(p.chips for p in plans)} x "
+            f"{chip.name}. Take a smaller weight format (precision=)."
+        )
     times = {"ttft": 1e3 * load.ttft, "tpot": 1e3 * load.tpot, "latency": 1e3 * load.latency}
     meets = np.all([times[name] <= value for name, value in slo.items()], axis=0) if slo else np.ones(n, bool)
     per_chip = load.throughput / s.chips
@@ -145,8 +148,8 @@ def serve_plan(
     def point(at: int) -> Point:
         plan, requests = pairs[at]
         return Point(
-            str(plan), plan.chips, requests, *(round(float(t[at]), 3) for t in times.values()),
-            round(float(load.throughput[at]), 1), round(float(per_chip[at]), 1),
+            str(plan), plan.chips, requests, round(float(times["ttft"][at]), 3), round(float(times["tpot"][at]), 3),
+            round(float(times["latency"][at]), 3), round(float(load.throughput[at]), 1), round(float(per_chip[at]), 1),
             round(float(held.total[at]) / 1e9, 2), bool(meets[at]),
         )  # fmt: skip
 

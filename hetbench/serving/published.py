@@ -1,8 +1,8 @@
 """Published deployments as answers: a row answers only a question of exactly its setting.
 
 Model by its layers, chip, engine, weight format, plan, lengths and requests in flight all equal. Publishers do not
-state the format of the KV cache, so a question about another than the usual one is predicted. Of several versions of an engine the newest
-answers, and the notes name it.
+state the format of the KV cache, so a question about another than the usual one is predicted. Of several versions of
+an engine the newest answers, and the notes name it.
 """
 
 from __future__ import annotations
@@ -62,5 +62,7 @@ def _table() -> Mapping[str, Any]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"serving_evidence.json.gz cannot be read: {error}. Reinstall hetbench.") from None
     if table.get("format") != FORMAT:
-        raise ArtifactError(f"serving_evidence.json.gz has format {table.get('format')!r}; this hetbench reads {FORMAT}.")
+        raise ArtifactError(
+            f"serving_evidence.json.gz has format {table.get('format')!r}; this hetbench reads {FORMAT}."
+        )
     return dict(table)

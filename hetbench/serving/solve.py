@@ -115,7 +115,8 @@ def _shares(load: Load) -> dict[str, float]:
 def _memory(deployment: Deployment, held: Memory) -> Answer:
     stage = deployment.stage
     parts = {"weights": held.weights[0], "KV cache": held.cache[0], "activations": held.activations[0]}
-    notes = (", ".join(f"{name} {value / 1e9:,.2f} GB" for name, value in parts.items()) + " on each chip",)
+    made = ", ".join(f"{name} {value / 1e9:,.2f} GB" for name, value in parts.items())
+    notes: tuple[str, ...] = (f"{made} on each chip",)
     if np.isnan(held.capacity):
         notes += (f"the memory of {stage.chip.name} is not known",)
     elif bool(held.fits[0]):

@@ -68,6 +68,6 @@ def steady_state(stage: Stage, s: Settings, factors: Factors, held: Memory | Non
     work = terms + packed_terms * (running / np.maximum(s.output_len, 1) / s.pp)[:, None]
     return Load(
         ttft + latency * (1 - 1 / excess), tpot, latency, rate, rate * (s.input_len + s.output_len) / s.output_len,
-        (work[:, 0] + work[:, 1]) / tpot, (work[:, 2] + work[:, 3] + work[:, 10] + work[:, 11]) / tpot,
+        (work[:, 0] + work[:, 1] + work[:, 12]) / tpot, (work[:, 2] + work[:, 3] + work[:, 10] + work[:, 11]) / tpot,
         terms * factors.terms * factors.step,
     )  # fmt: skip

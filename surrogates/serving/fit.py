@@ -19,7 +19,9 @@ from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS
 from surrogates.serving.rows import Terms, terms
 
-START = dict(zip(COLUMNS, (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 5.0, 1.5, 5.0, 0.5, 1.8, 2.0, 1.0, 0.3, 1.0, 20.0), strict=True))
+_USUAL = (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 5.0, 1.5, 5.0, 0.5, 1.8, 2.0, 1.5, 5.0, 1.0, 0.3, 1.0, 20.0)
+START = dict(zip(COLUMNS, _USUAL, strict=True))
+"""Centre of the priors of the global factors, wide enough (`GLOBAL_SD`) that the rows decide."""
 LEVELS = {"engine": 0.5, "die": 0.3, "engine_chip": 0.4, "format": 0.3, "model": 0.2, "version": 0.15}
 """Prior standard deviation of the deviations, in log units."""
 GLOBAL_SD = 1.0
@@ -33,7 +35,8 @@ def keys(frame: pd.DataFrame) -> pd.DataFrame:
     family = [chip_named(name).family for name in frame.chip]
     return pd.DataFrame({
         "engine": frame.engine, "die": die, "engine_chip": frame.engine + " | " + frame.chip,
-        "format": frame.weights + " | " + pd.Series(family, index=frame.index), "model": [named(name).shape for name in frame.model],
+        "format": frame.weights + " | " + pd.Series(family, index=frame.index), 
+        "model": [named(name).shape for name in frame.model],
         "version": frame.engine + " | " + frame.chip + " | " + frame.version,
     })  # fmt: skip
 
@@ -107,13 +110,17 @@ def fit(frame: pd.DataFrame, made: Terms, steps: int = 150) -> Effects:
         sizes[level] = 2 if level in ("model", "version") else len(COLUMNS)
     start = torch.log(torch.tensor([START[name] for name in COLUMNS], dtype=torch.float64))
     base = start.clone().requires_grad_()
-    devs = {level: torch.zeros(len(names[level]), sizes[level], dtype=torch.float64, requires_grad=True) for level in names}
+    devs = {
+        level: torch.zeros(len(names[level]), sizes[level], dtype=torch.float64, requires_grad=True) for level in names
+    }
     weight = torch.as_tensor(weights(frame))
     weight = weight * (len(weight) / weight.sum()) ** 0.5  # groups count, rows do not
     target = torch.as_tensor(np.log(measured(frame)))
     metric = frame.metric.to_numpy()
     at = {name: torch.as_tensor(np.flatnonzero(metric == name)) for name in METRICS}
-    optimiser = torch.optim.LBFGS([base, *devs.values()], max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [base, *devs.values()], max_iter=steps, history_size=20, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         logs = base + sum(devs[level][index[level]] for level in devs if sizes[level] > 2)

@@ -31,7 +31,7 @@ def busy(frame: pd.DataFrame) -> pd.DataFrame:
     seconds, work = paired.tpot.to_numpy() / 1e3, made.step + packed
     limit = np.array([chip_named(name).tdp_w or np.nan for name in paired.chip])
     return paired.assign(
-        memory=np.minimum((work[:, 0] + work[:, 1]) / seconds, 1),
+        memory=np.minimum(work[:, [0, 1, 12]].sum(1) / seconds, 1),
         compute=np.minimum(work[:, [2, 3, 10, 11]].sum(1) / seconds, 1), share=paired.value / limit, limit=limit,
     ).dropna(subset=["share"]).reset_index(drop=True)  # fmt: skip
 

@@ -56,7 +56,7 @@ def read(path: Path) -> pd.DataFrame:
     frame = frame[(frame["drop"] == "") & (frame.metric.isin(["ttft", "tpot", "latency", "power"]) | rates)]
     frame = frame[~((frame.kind == "serving") & (frame.metric == "latency"))]  # TTFT and TPOT say the same
     frame = frame[~((frame.kind == "batch") & (frame.metric == "ttft"))]
-    first = {name: "first" for name in ("source", "ref", "chips")}
+    first = dict.fromkeys(("source", "ref", "chips"), "first")
     out = frame.groupby(SETTING, dropna=False, as_index=False).agg({"value": "median", **first})
     return out.reset_index(drop=True)
 
@@ -68,7 +68,7 @@ def usable(frame: pd.DataFrame) -> tuple[pd.DataFrame, Counter[str]]:
     for key, part in frame.groupby(STAGE):
         try:
             stage = stage_of(*key)
-            stage.bandwidth, stage.flops, stage.plain_flops
+            _ = stage.bandwidth, stage.flops, stage.plain_flops  # raise where the datasheet is silent
         except HetBenchError as error:
             why[str(error)[:90]] += len(part)
             continue
@@ -112,7 +112,7 @@ def terms(frame: pd.DataFrame, busy: Floats | None = None) -> Terms:
 
 def physical(frame: pd.DataFrame, made: Terms) -> Floats:
     """Which rows are slower than the datasheet's bandwidth allows."""
-    floor = made.step[:, 0] + made.step[:, 1]
+    floor = made.step[:, [0, 1, 12]].sum(1)
     steps = np.where(frame.kind == "batch", frame.output_len - 1, 1)
     timed = frame.metric.isin(["tpot", "latency"]).to_numpy()
     return ~timed | (frame.value.to_numpy() / 1e3 >= _FASTEST * floor * steps)

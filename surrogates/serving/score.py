@@ -11,7 +11,8 @@ from surrogates.serving.splits import SPLITS, Fold, evidence, folds
 
 CALIBRATING = ("model", "chip", "version", "source", "engine")
 """Hold-outs that the exported intervals are made of."""
-QUANTILES = (0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.96, 0.97, 0.975, 0.98)
+QUANTILES = (0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.96, 0.97, 0.975,
+             0.98)  # fmt: skip
 
 
 def chosen(found: dict[str, np.ndarray], frame: pd.DataFrame) -> np.ndarray:
@@ -21,9 +22,9 @@ def chosen(found: dict[str, np.ndarray], frame: pd.DataFrame) -> np.ndarray:
 
 def roofline(frame: pd.DataFrame, made: Terms) -> np.ndarray:
     """Seconds at the datasheet's peaks: the slower of memory and compute, and the link."""
-    step = np.maximum(made.step[:, 0] + made.step[:, 1], made.step[:, 2] + made.step[:, 3]) + made.step[:, 7]
-    one = np.maximum(made.prompt[:, 0], made.prompt[:, 10] + made.prompt[:, 11]) + made.prompt[:, 7]
-    packed = np.maximum(made.packed[:, 0], made.packed[:, 10] + made.packed[:, 11]) + made.packed[:, 7]
+    step = np.maximum(made.step[:, [0, 1, 12]].sum(1), made.step[:, 2] + made.step[:, 3]) + made.step[:, 7]
+    one = np.maximum(made.prompt[:, [0, 12]].sum(1), made.prompt[:, 10] + made.prompt[:, 11]) + made.prompt[:, 7]
+    packed = np.maximum(made.packed[:, [0, 12]].sum(1), made.packed[:, 10] + made.packed[:, 11]) + made.packed[:, 7]
     steady = np.where(frame.kind == "batch", 0, np.maximum(made.share - 1, 0)) * packed / frame.output_len
     batch = packed * made.share + (frame.output_len - 1) * step
     rate = frame.concurrency * frame.output_len / (one + (frame.output_len - 1) * (step + steady))
@@ -86,7 +87,8 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
     low, high = QUANTILES.index(0.05), QUANTILES.index(0.95)
     parts = []
     for (split, _), part in frame.groupby(["split", "fold"]):
-        others = frame.drop(part.index) if split in ("model", "source", "chip", "engine") else frame[frame.split != split]
+        alone = split in ("model", "source", "chip", "engine")  # folds of a split that share no rows
+        others = frame.drop(part.index) if alone else frame[frame.split != split]
         made = bands(others)
         found = [_band(made, m, e) for m, e in zip(part.metric, part.evidence, strict=True)]
         parts.append(part.assign(low=np.exp([f[low] for f in found]), high=np.exp([f[high] for f in found])))

@@ -26,7 +26,9 @@ OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates
 EXPORTED = ("engine", "die", "engine_chip", "format", "model")
 
 
-def exported(effects: Effects, frame: pd.DataFrame, made: dict[str, list[float]], watts: dict[str, Any]) -> dict[str, Any]:
+def exported(
+    effects: Effects, frame: pd.DataFrame, made: dict[str, list[float]], watts: dict[str, Any]
+) -> dict[str, Any]:
     """What `hetbench.serving.effects` reads."""
     pairs = (frame.engine + " | " + frame.chip).value_counts()
     levels = {

@@ -25,12 +25,14 @@ HEAVY = (
 )  # fmt: skip
 FLOORS = (
     "version", "errors", "schema", "metrics", "answers", "plugins", "artifacts", "operators", "catalog", "graphs",
-    "spaces", "tracing", "predict", "serving", "query", "knowledge", "attribution", "migration", "plans", "api", "pages", "cli",
-    "__main__",
+    "spaces", "tracing", "predict", "serving", "query", "knowledge", "attribution", "migration", "plans", "api",
+    "pages", "cli", "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {
-    "surrogates": ("shared", "operators", "whole", "rgat", "power", "serving", "knowledge", "peers", "publish", "commands"),
+    "surrogates": (
+        "shared", "operators", "whole", "rgat", "power", "serving", "knowledge", "peers", "publish", "commands",
+    ),
 }
 COMMANDS = {"surrogates": ("train", "add", "rebuild")}
 """Modules at the top of a folder that stand above its packages; the other modules there are shared by all of them."""
