@@ -1,7 +1,8 @@
 """`HetBench`, the public class: queries about models, operators and architectures, and the analyses built on them.
 
-The query methods are in `hetbench.query`: `ModelQueries`, `OperatorQueries`, `ArchitectureQueries`,
-`ServingQueries`. Everything is read on first use and kept, so constructing costs nothing and a repeated question costs one dictionary look-up.
+The query methods are in `hetbench.query`: `ModelQueries`, `OperatorQueries`, `ArchitectureQueries`, `ServingQueries`.
+Everything is read on first use and kept, so constructing costs nothing and a repeated question costs one dictionary
+look-up.
 """
 
 from __future__ import annotations

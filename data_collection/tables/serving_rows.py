@@ -178,8 +178,9 @@ def _row(table: str, raw: Raw, extra: Raw, model: str) -> Row:
         metric = "total_throughput"
     row = {
         "source": table, "ref": raw["ref"], "model": model, "upstream": raw["model"], "metric": metric,
-        "value": raw["value"], "engine": rules.engine(raw["software"]), "version": raw["software"], "chips": raw["n_chips"], "kind": "serving",
-        "kv": "fp8" if raw["precision"].endswith("c8") else "bf16", "precision": raw["precision"],
+        "value": raw["value"], "engine": rules.engine(raw["software"]), "version": raw["software"],
+        "chips": raw["n_chips"], "kind": "serving", "kv": "fp8" if raw["precision"].endswith("c8") else "bf16",
+        "precision": raw["precision"],
     }  # fmt: skip
     own = READERS[table](raw, extra)
     row |= {name: value for name, value in own.items() if value is not None}

@@ -24,13 +24,15 @@ from hetbench.errors import ArtifactError, UnknownNameError
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Floats, Stage
 
-__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FORMAT", "Effects", "Factors", "load"]
+__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FORMAT", "NEAR", "Effects", "Factors", "check_engine", "load"]
 
 FORMAT = 1
 EXTRA = ("interleaved", "queued", "waited", "fixed")
 """Prompts of other requests that a step waits for; prompts that a prompt waits for; steps that it waits for; ms that
 every request costs beside."""
 COLUMNS = (*TERMS, *EXTRA)
+NEAR = 4
+"""Rows of a model under an engine on a chip in a weight format from which that setting counts as measured."""
 ENOUGH = 20
 """Rows of an engine on a chip from which the pair counts as known: with fewer its intervals are those of a new chip."""
 
@@ -62,8 +64,16 @@ class Effects:
         """Rows of an engine on a chip."""
         return int(self.table["rows"].get(f"{engine} | {chip}", 0))
 
-    def evidence(self, engine: str, chip: Chip) -> str:
-        """`known`: the engine was measured on this chip; `engine`: on another chip of its family; `none`."""
+    def near(self, engine: str, stage: Stage) -> int:
+        """Rows of this model under this engine on this chip in this weight format."""
+        key = f"{engine} | {stage.chip.name} | {stage.model.shape} | {stage.form.name}"
+        return int(self.table["near"].get(key, 0))
+
+    def evidence(self, engine: str, chip: Chip, stage: Stage | None = None) -> str:
+        """`model`: this model was measured under the engine on this chip; `known`: other models were; `engine`: the
+        engine was on another chip of the family; `none`."""
+        if stage is not None and self.near(engine, stage):
+            return "model"
         if self.rows(engine, chip.name) >= ENOUGH:
             return "known"
         if any(self._is_of(key, engine, chip.family) for key in self.table["rows"]):

@@ -17,7 +17,7 @@ from hetbench.serving.language import LanguageModel
 from hetbench.serving.links import link_of
 from hetbench.serving.memory import memory
 from hetbench.serving.plan import Plan, plans_for
-from hetbench.serving.settings import Settings
+from hetbench.serving.settings import Settings, Stage
 from hetbench.serving.steady import steady_state
 
 __all__ = ["Point", "ServePlan", "parse_slo", "serve_plan"]
@@ -158,7 +158,7 @@ def serve_plan(
     front = tuple(point(at) for at in _front(times["tpot"], per_chip, fits))
     return ServePlan(
         model.name, chip.name, deployment.engine, deployment.stage.form.name, dict(slo), len(fits), front, cheapest,
-        (*deployment.notes, _evidence_note(known, deployment.engine, chip)),
+        (*deployment.notes, _evidence_note(known, deployment.engine, deployment.stage)),
     )  # fmt: skip
 
 
@@ -173,8 +173,8 @@ def _front(tpot: np.ndarray[Any, Any], rate: np.ndarray[Any, Any], among: np.nda
     return front
 
 
-def _evidence_note(known: Effects, engine: str, chip: Chip) -> str:
-    evidence = known.evidence(engine, chip)
+def _evidence_note(known: Effects, engine: str, stage: Stage) -> str:
+    evidence, chip = known.evidence(engine, stage.chip, stage), stage.chip
     low, high = known.band("tpot", evidence, 0.9)
     return (f"point predictions; TPOT holds within x {low:.2f} to x {high:.2f} in 90 % of hold-outs like this one "
             f"({known.rows(engine, chip.name)} rows of {engine} on {chip.name})")  # fmt: skip

@@ -23,8 +23,9 @@ UNITS = {
     "power": "W", "memory": "MB",
 }  # fmt: skip
 METRICS = tuple(UNITS)
-_LEVELS = {"known": "C", "engine": "D", "none": "D"}
+_LEVELS = {"model": "C", "known": "C", "engine": "D", "none": "D"}
 _SAID = {
+    "model": "{near} rows of this model under {engine} on {chip}",
     "known": "{rows} rows of {engine} on {chip}",
     "engine": "no rows, or too few, of {engine} on {chip}: the effects of {engine} on {others}, and the datasheet of "
     "{chip}",
@@ -57,9 +58,9 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         "ttft": 1e3 * load.ttft, "tpot": 1e3 * load.tpot, "latency": 1e3 * load.latency, "throughput": load.throughput,
         "total_throughput": load.total_throughput,
     }[metric]  # fmt: skip
-    evidence = known.evidence(deployment.engine, deployment.stage.chip)
+    evidence = known.evidence(deployment.engine, deployment.stage.chip, deployment.stage)
     low, high = known.band(_banded(metric), evidence, confidence)
-    if metric in ("throughput", "total_throughput"):
+    if metric == "latency":
         low, high = 1 / high, 1 / low
     fields = _fields(deployment, metric, _notes(deployment, held, known))
     return Answer(
@@ -70,8 +71,8 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
 
 
 def _banded(metric: str) -> str:
-    """Latency and rates are nearly all decode: the interval of TPOT."""
-    return metric if metric in ("ttft", "tpot") else "tpot"
+    """Whose interval: that of throughput for all that Little's law binds to it."""
+    return metric if metric in ("ttft", "tpot") else "throughput"
 
 
 def _fields(deployment: Deployment, metric: str, notes: tuple[str, ...]) -> dict[str, Any]:
@@ -85,14 +86,15 @@ def _fields(deployment: Deployment, metric: str, notes: tuple[str, ...]) -> dict
 
 def _notes(deployment: Deployment, held: Memory, known: Effects) -> tuple[str, ...]:
     stage, engine = deployment.stage, deployment.engine
-    evidence = known.evidence(engine, stage.chip)
+    evidence = known.evidence(engine, stage.chip, stage)
     setting = (
         f"{deployment.plan} on {deployment.plan.chips} x {stage.chip.name}, {deployment.concurrency} requests in "
         f"flight, {deployment.input_len} tokens in, {deployment.output_len} out, weights {stage.form.name}, KV cache "
         f"{stage.kv}"
     )
     said = _SAID[evidence].format(
-        rows=known.rows(engine, stage.chip.name), engine=engine, chip=stage.chip.name, family=stage.chip.family,
+        rows=known.rows(engine, stage.chip.name), near=known.near(engine, stage), engine=engine, chip=stage.chip.name,
+        family=stage.chip.family,
         others=", ".join(name for name in known.measured_on(engine)[:3] if name != stage.chip.name) or "other chips",
     )  # fmt: skip
     notes = (setting, *deployment.notes, said)
@@ -154,9 +156,9 @@ def _power(deployment: Deployment, metric: str, load: Load, known: Effects, conf
     value = watts if metric == "power" else watts * deployment.plan.chips / float(load.throughput[0])
     unit = UNITS[metric]
     if metric == "energy":
-        evidence = known.evidence(deployment.engine, stage.chip)
-        slow, fast = known.band("tpot", evidence, confidence)
-        low, high = min(low, slow), max(high, fast)
+        evidence = known.evidence(deployment.engine, stage.chip, stage)
+        few, many = known.band("throughput", evidence, confidence)
+        low, high = min(low, 1 / many), max(high, 1 / few)
     held = memory(stage, deployment.settings())
     what = "of one chip" if metric == "power" else "per output token, all chips, host left out"
     notes = (*_notes(deployment, held, known), f"{unit} {what}; {said}")

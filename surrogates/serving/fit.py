@@ -24,6 +24,7 @@ START = dict(zip(COLUMNS, _USUAL, strict=True))
 """Centre of the priors of the global factors, wide enough (`GLOBAL_SD`) that the rows decide."""
 LEVELS = {"engine": 0.5, "die": 0.3, "engine_chip": 0.4, "format": 0.3, "model": 0.2, "version": 0.15}
 """Prior standard deviation of the deviations, in log units."""
+TWO = ("model", "version")  # levels with one factor for decode and one for prompts
 GLOBAL_SD = 1.0
 METRICS = ("tpot", "ttft", "latency", "throughput")
 NOISE, TAIL = 0.12, 4.0  # scale and degrees of freedom of the errors
@@ -35,7 +36,7 @@ def keys(frame: pd.DataFrame) -> pd.DataFrame:
     family = [chip_named(name).family for name in frame.chip]
     return pd.DataFrame({
         "engine": frame.engine, "die": die, "engine_chip": frame.engine + " | " + frame.chip,
-        "format": frame.weights + " | " + pd.Series(family, index=frame.index), 
+        "format": frame.weights + " | " + pd.Series(family, index=frame.index),
         "model": [named(name).shape for name in frame.model],
         "version": frame.engine + " | " + frame.chip + " | " + frame.version,
     })  # fmt: skip
@@ -53,7 +54,7 @@ class Effects:
         made, two = np.tile(self.base, (len(frame), 1)), np.zeros((len(frame), 2))
         for level, names in keys(frame).items():
             known = self.levels.get(str(level), {})
-            width = 2 if level in ("model", "version") else len(COLUMNS)
+            width = 2 if level in TWO else len(COLUMNS)
             zero = np.zeros(width)
             found = np.array([known.get(name, zero) for name in names]).reshape(len(frame), width)
             if width == 2:
@@ -102,48 +103,59 @@ def weights(frame: pd.DataFrame) -> np.ndarray:
 
 def fit(frame: pd.DataFrame, made: Terms, steps: int = 150) -> Effects:
     """The effects of largest posterior."""
-    torch.manual_seed(0)
-    index, sizes, names = {}, {}, {}
-    for level, column in keys(frame).items():
-        codes, uniques = pd.factorize(column)
-        index[level], names[level] = torch.as_tensor(codes), list(uniques)
-        sizes[level] = 2 if level in ("model", "version") else len(COLUMNS)
-    start = torch.log(torch.tensor([START[name] for name in COLUMNS], dtype=torch.float64))
-    base = start.clone().requires_grad_()
-    devs = {
-        level: torch.zeros(len(names[level]), sizes[level], dtype=torch.float64, requires_grad=True) for level in names
-    }
-    weight = torch.as_tensor(weights(frame))
-    weight = weight * (len(weight) / weight.sum()) ** 0.5  # groups count, rows do not
-    target = torch.as_tensor(np.log(measured(frame)))
-    metric = frame.metric.to_numpy()
-    at = {name: torch.as_tensor(np.flatnonzero(metric == name)) for name in METRICS}
-    optimiser = torch.optim.LBFGS(
-        [base, *devs.values()], max_iter=steps, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def loss() -> torch.Tensor:
-        logs = base + sum(devs[level][index[level]] for level in devs if sizes[level] > 2)
-        two = sum(devs[level][index[level]] for level in devs if sizes[level] == 2)
-        found = predict(made, frame, logs, two)
-        total = torch.zeros((), dtype=torch.float64)
-        for name, rows in at.items():
-            error = (torch.log(found[name][rows]) - target[rows]) / NOISE
-            total = total + (weight[rows] * (TAIL + 1) / 2 * torch.log1p(error**2 / TAIL)).sum()
-        total = total + (((base - start) / GLOBAL_SD) ** 2).sum() / 2
-        for level, values in devs.items():
-            total = total + ((values / LEVELS[level]) ** 2).sum() / 2
-        return total
+    posterior = _Posterior(frame, made)
+    free = [posterior.base, *posterior.devs.values()]
+    optimiser = torch.optim.LBFGS(free, max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        value = loss()
+        value = posterior.loss()
         value.backward()
         return value
 
     optimiser.step(closure)
-    levels = {level: {name: devs[level][n].detach().numpy() for n, name in enumerate(names[level])} for level in devs}
-    return Effects(base.detach().numpy(), levels)
+    return posterior.effects()
+
+
+class _Posterior:
+    """Minus the log posterior of the effects, given the rows."""
+
+    def __init__(self, frame: pd.DataFrame, made: Terms) -> None:
+        self.frame, self.made = frame, made
+        self.index, self.names = {}, {}
+        for level, column in keys(frame).items():
+            codes, uniques = pd.factorize(column)
+            self.index[level], self.names[level] = torch.as_tensor(codes), list(uniques)
+        self.start = torch.log(torch.tensor([START[name] for name in COLUMNS], dtype=torch.float64))
+        self.base = self.start.clone().requires_grad_()
+        self.devs = {
+            level: torch.zeros(len(names), 2 if level in TWO else len(COLUMNS), dtype=torch.float64, requires_grad=True)
+            for level, names in self.names.items()
+        }  # fmt: skip
+        weight = torch.as_tensor(weights(frame))
+        self.weight = weight * (len(weight) / weight.sum()) ** 0.5  # groups count, rows do not
+        self.target = torch.as_tensor(np.log(measured(frame)))
+        metric = frame.metric.to_numpy()
+        self.at = {name: torch.as_tensor(np.flatnonzero(metric == name)) for name in METRICS}
+
+    def loss(self) -> torch.Tensor:
+        logs = self.base + sum(dev[self.index[level]] for level, dev in self.devs.items() if level not in TWO)
+        two = sum(dev[self.index[level]] for level, dev in self.devs.items() if level in TWO)
+        found = predict(self.made, self.frame, logs, two)
+        total = (((self.base - self.start) / GLOBAL_SD) ** 2).sum() / 2
+        for name, rows in self.at.items():
+            error = (torch.log(found[name][rows]) - self.target[rows]) / NOISE
+            total = total + (self.weight[rows] * (TAIL + 1) / 2 * torch.log1p(error**2 / TAIL)).sum()
+        for level, values in self.devs.items():
+            total = total + ((values / LEVELS[level]) ** 2).sum() / 2
+        return total
+
+    def effects(self) -> Effects:
+        levels = {
+            level: {name: self.devs[level][n].detach().numpy() for n, name in enumerate(names)}
+            for level, names in self.names.items()
+        }  # fmt: skip
+        return Effects(self.base.detach().numpy(), levels)
 
 
 def settled(frame: pd.DataFrame, rounds: int = 2) -> tuple[Effects, Terms]:

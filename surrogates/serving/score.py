@@ -9,7 +9,7 @@ from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
 from surrogates.serving.rows import Terms
 from surrogates.serving.splits import SPLITS, Fold, evidence, folds
 
-CALIBRATING = ("model", "chip", "version", "source", "engine")
+CALIBRATING = ("setting", "plan", "version", "model", "source", "chip", "engine")
 """Hold-outs that the exported intervals are made of."""
 QUANTILES = (0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.96, 0.97, 0.975,
              0.98)  # fmt: skip
@@ -67,6 +67,20 @@ def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
     return out
 
 
+def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
+    """The bands of every metric and evidence, none narrower than where more is known."""
+    out: dict[str, list[float]] = {}
+    middle = QUANTILES.index(0.5)
+    for metric in METRICS:
+        before = [0.0] * len(QUANTILES)
+        for level in ("model", "known", "engine", "none"):
+            own = made.get(f"{metric} | {level}", before)
+            low = [min(pair) for pair in zip(own[:middle], before[:middle], strict=True)]
+            high = [max(pair) for pair in zip(own[middle + 1 :], before[middle + 1 :], strict=True)]
+            before = out[f"{metric} | {level}"] = [*low, own[middle], *high]
+    return out
+
+
 def quantiles(part: pd.DataFrame) -> list[float]:
     logs = -np.log(part.ratio.to_numpy())
     group = part.groupby(["source", "chip", "engine", "model"])["value"].transform("size").to_numpy(float)
@@ -87,7 +101,7 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
     low, high = QUANTILES.index(0.05), QUANTILES.index(0.95)
     parts = []
     for (split, _), part in frame.groupby(["split", "fold"]):
-        alone = split in ("model", "source", "chip", "engine")  # folds of a split that share no rows
+        alone = split in ("setting", "model", "source", "chip", "engine")  # folds of a split that share no rows
         others = frame.drop(part.index) if alone else frame[frame.split != split]
         made = bands(others)
         found = [_band(made, m, e) for m, e in zip(part.metric, part.evidence, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
-from hetbench.serving.effects import ENOUGH
+from hetbench.serving.effects import ENOUGH, NEAR
 from hetbench.serving.names import named
 
-SPLITS = ("model", "chip", "version", "source", "plan", "engine")
-_MODEL_FOLDS = 8
+SPLITS = ("setting", "plan", "version", "model", "source", "chip", "engine")
+_MODEL_FOLDS, _SETTING_FOLDS = 8, 5
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Fold:
 def folds(frame: pd.DataFrame, split: str) -> Iterator[Fold]:
     """The folds of a split.
 
-    model: networks that share a size go together, in eight folds. chip: near twins (one die) go together, so that a
+    setting: five folds of settings, those of the same plan and lengths at other loads may be in training. model:
+    networks that share a size go together, in eight folds. chip: near twins (one die) go together, so that a
     chip never seen has no twin in training. version: of each engine on each chip with several versions, the one with
     most rows. plan: every deployment of one number of chips and kind of parallelism. engine: every row of an engine.
     """
@@ -40,6 +42,10 @@ def folds(frame: pd.DataFrame, split: str) -> Iterator[Fold]:
         groups = shapes.map(order).astype(str)
     elif split == "chip":
         groups = pd.Series([chip_named(name).die for name in frame.chip])
+    elif split == "setting":
+        keys = frame[["model", "chip", "engine", "weights", "tp", "dp", "ep", "pp", "input_len", "output_len",
+                      "concurrency"]].astype(str).agg(" ".join, axis=1)  # fmt: skip
+        groups = keys.map(lambda key: str(zlib.crc32(key.encode()) % _SETTING_FOLDS))
     elif split == "plan":
         groups = _plan(frame)
     elif split == "version":
@@ -74,9 +80,16 @@ def _versions(frame: pd.DataFrame) -> Iterator[Fold]:
 def evidence(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """What the training rows say of each test row, as `hetbench.serving.effects.Effects.evidence` has it; [tested]."""
     pair, family = frame.engine + " | " + frame.chip, pd.Series([chip_named(name).family for name in frame.chip])
-    near = frame.engine + " | " + family
-    counts, nears = pair[train].value_counts(), set(near[train])
-    tested = zip(pair[test], near[test], strict=True)
+    near, own = frame.engine + " | " + family, nearest(frame)
+    counts, nears, owns = pair[train].value_counts(), set(near[train]), own[train].value_counts()
+    tested = zip(own[test], pair[test], near[test], strict=True)
     return np.array([
-        "known" if counts.get(p, 0) >= ENOUGH else "engine" if n in nears else "none" for p, n in tested
+        "model" if owns.get(o, 0) >= NEAR else "known" if counts.get(p, 0) >= ENOUGH else "engine" if n in nears
+        else "none" for o, p, n in tested
     ])  # fmt: skip
+
+
+def nearest(frame: pd.DataFrame) -> pd.Series:
+    """Engine, chip, network and weight format of each row: the key of `Effects.measured`."""
+    shapes = pd.Series([named(name).shape for name in frame.model], index=frame.index)
+    return frame.engine + " | " + frame.chip + " | " + shapes + " | " + frame.weights

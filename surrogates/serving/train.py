@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.serving.effects import COLUMNS, FORMAT
+from hetbench.serving.effects import COLUMNS, FORMAT, NEAR
 from surrogates.serving import power, rows, score
 from surrogates.serving.fit import Effects, settled
+from surrogates.serving.splits import nearest
 
 OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates"
 EXPORTED = ("engine", "die", "engine_chip", "format", "model")
@@ -31,6 +32,7 @@ def exported(
 ) -> dict[str, Any]:
     """What `hetbench.serving.effects` reads."""
     pairs = (frame.engine + " | " + frame.chip).value_counts()
+    near = nearest(frame).value_counts()
     levels = {
         level: {name: [round(float(v), 4) for v in values] for name, values in sorted(effects.levels[level].items())}
         for level in EXPORTED
@@ -38,8 +40,8 @@ def exported(
     return {
         "format": FORMAT, "columns": list(COLUMNS), "base": [round(float(v), 4) for v in effects.base],
         "levels": levels, "rows": {name: int(n) for name, n in pairs.items()},
-        "quantiles": list(score.QUANTILES), "bands": {k: [round(v, 4) for v in b] for k, b in made.items()},
-        "power": watts,
+        "near": {name: int(n) for name, n in near.items() if n >= NEAR}, "quantiles": list(score.QUANTILES),
+        "bands": {k: [round(v, 4) for v in b] for k, b in made.items()}, "power": watts,
     }  # fmt: skip
 
 
@@ -76,7 +78,7 @@ def _export(
         "chips": {name: np.round(own, 4).tolist() for name, own in law["chips"].items()},
         "rows": {name: int(n) for name, n in watted.chip.value_counts().items()},
     }  # fmt: skip
-    bands = score.bands(held[held.split.isin(score.CALIBRATING)]) | power.bands(powered)
+    bands = score.nested(score.bands(held[held.split.isin(score.CALIBRATING)])) | power.bands(powered)
     table = exported(effects, frame, bands, watts)
     (arguments.out / "serving.json").write_text(json.dumps(table, separators=(",", ":")) + "\n")
     card = {
