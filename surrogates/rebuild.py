@@ -26,6 +26,7 @@ Step = tuple[str, list[str]]
 def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
     """Modules and their words, in order; `fetch` are words for the build of the corpus, None where it is there."""
     rows = ["--rows", str(work / "models" / "rows.parquet")]
+    served = ["--rows", str(work / "serving" / "rows.parquet")]
     operators, models = ["--work", str(work / "operators")], ["--work", str(work / "models")]
     own = [str(path) for path in sorted(OWN.glob("*.parquet"))]
     built = [] if fetch is None else [("data_collection.sources", ["build", "--out", str(corpus), *fetch])]
@@ -40,6 +41,9 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
         ("surrogates.whole.sums", rows),
         *(("surrogates.whole.end_to_end", [path]) for path in own),
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
+        ("data_collection.tables.serving_rows", ["--corpus", str(corpus), "--out", served[1]]),
+        ("data_collection.tables.serving_evidence", served),
+        ("surrogates.serving", served),
         ("surrogates.whole.memory", []),
         ("surrogates.knowledge", ["--corpus", str(corpus)]),
         ("surrogates.publish.report", []),

@@ -25,6 +25,7 @@ TABLES = ("inferencex", "rocm_atom", "aiconfigurator_silicon", "dstack", "servin
           "vllm_ascend_commits", "ascend_vllm", "ascend_threads", "llm_inference_bench", "mlenergy")  # fmt: skip
 COLUMNS = ("source", "ref", "model", "upstream", "chip", "engine", "version", "weights", "kv", "chips", "tp", "dp",
            "ep", "pp", "input_len", "output_len", "concurrency", "kind", "metric", "value", "drop")  # fmt: skip
+OFF = 1.4  # factor by which a rate may differ from what its own times make
 _CHAT_PROMPT = 200  # tokens of ML.ENERGY's prompts, which it does not state
 
 
@@ -209,6 +210,24 @@ def _missing(row: Row) -> str:
     return ""
 
 
+def check_rates(frame: Any) -> Any:
+    """Drop rates that Little's law contradicts: requests in flight x tokens / seconds of a request, from the same run.
+
+    InferenceX states some rates of a whole deployment as those of one chip: exactly chips times too high.
+    """
+    keys = ["source", "ref", "model", "chip", "version", "weights", "tp", "dp", "ep", "pp", "input_len", "output_len",
+            "concurrency", "kind"]  # fmt: skip
+    kept = frame[(frame["drop"] == "") & (frame.kind == "serving")]
+    wide = kept.pivot_table(index=keys, columns="metric", values="value", aggfunc="median").reset_index()
+    seconds = (wide.ttft + (wide.output_len - 1) * wide.tpot) / 1e3
+    wide["off"] = wide.throughput * seconds / (wide.concurrency * wide.output_len)
+    wrong = wide[(wide.off > OFF) | (wide.off < 1 / OFF)][keys].assign(wrong=True)
+    marked = frame.merge(wrong, on=keys, how="left")
+    at = marked.wrong.notna().to_numpy() & marked.metric.isin(["throughput", "total_throughput"]).to_numpy()
+    frame.loc[at & (frame["drop"] == "").to_numpy(), "drop"] = "the rate contradicts its own times"
+    return frame
+
+
 def _whole(value: Any) -> int | None:
     number = _number(value)
     return int(number) if number else None
@@ -229,7 +248,7 @@ def main() -> int:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/serving/rows.parquet"))
     arguments = parser.parse_args()
-    frame = pd.DataFrame(collect(arguments.corpus), columns=list(COLUMNS))
+    frame = check_rates(pd.DataFrame(collect(arguments.corpus), columns=list(COLUMNS)))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(arguments.out)
     kept = frame[frame["drop"] == ""]

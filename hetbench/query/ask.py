@@ -48,7 +48,7 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
         return {name: query(replace(request, metric=name)) for name in request.metric}
     if isinstance(request.device, list | tuple | set):
         return {name: query(replace(request, device=name)) for name in request.device}
-    check_phase(request.options)
+    check_phase(request.options, request.metric)
     unknown = request.options.keys() - Options.__optional_keys__
     if unknown:
         raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")

@@ -16,16 +16,19 @@ from hetbench.serving.published import published
 __all__ = ["SERVING", "ServingQueries", "check_phase", "serving_answer"]
 
 SERVING = "serving"
+_ONLY_SERVING = ("ttft", "tpot", "total_throughput")
 
 
-def check_phase(options: Mapping[str, Any]) -> None:
-    """Raise `InvalidInputError` where an option of the serving phase is given in another phase, or the reverse."""
+def check_phase(options: Mapping[str, Any], metric: str | None) -> None:
+    """Raise `InvalidInputError` where an option or metric of one phase is given in another."""
     if options.get("phase") == SERVING:
         for name, instead in (("batch", "concurrency"), ("seq_len", "input_len")):
             if options.get(name) is not None:
                 raise InvalidInputError(f"{name}= is not asked in the serving phase; give {instead}= instead.")
         return
     given = [name for name in serving.OPTIONS if options.get(name) is not None]
+    if metric in _ONLY_SERVING:
+        raise InvalidInputError(f'{metric} is a metric of deployments: add phase="serving".')
     if given:
         raise InvalidInputError(f'{given[0]}= belongs to deployments: add phase="serving".')
 

@@ -60,11 +60,12 @@ def main() -> int:
     effects, made = settled(frame)
     if arguments.held is not None and arguments.held.is_file():
         held = pd.read_parquet(arguments.held)
+        held = held.merge(frame[rows.SETTING].drop_duplicates(), on=rows.SETTING)  # rows that a rule dropped since
     else:
-        held = score.with_bands(score.held_out(frame, made))
+        held = score.held_out(frame, made)
         if arguments.held is not None:
             held.to_parquet(arguments.held)
-    _export(arguments, frame, effects, held, watted, int((~kept).sum()))
+    _export(arguments, frame, effects, score.with_bands(held), watted, int((~kept).sum()))
     return 0
 
 

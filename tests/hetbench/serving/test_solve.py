@@ -107,6 +107,8 @@ def test_an_image_network_is_not_served(api: HetBench):
 def test_a_serving_option_without_the_phase_says_so(api: HetBench):
     with pytest.raises(InvalidInputError, match='phase="serving"'):
         api.query("gpt2", target="cuda", metric="latency", concurrency=4)
+    with pytest.raises(InvalidInputError, match="metric of deployments"):
+        api.query("gpt2", target="cuda", metric="ttft")
 
 
 def test_an_arrival_rate_becomes_requests_in_flight_by_littles_law(api: HetBench):
