@@ -18,6 +18,7 @@ from typing import Any
 from data_collection.tables import serving_rules as rules
 from data_collection.tables.evidence import chip_aliases
 from hetbench.graphs.huggingface.shipped import checkpoints
+from hetbench.serving.engines import engine_of
 
 Raw = dict[str, Any]
 Row = dict[str, Any]
@@ -179,7 +180,7 @@ def _row(table: str, raw: Raw, extra: Raw, model: str) -> Row:
         metric = "total_throughput"
     row = {
         "source": table, "ref": raw["ref"], "model": model, "upstream": raw["model"], "metric": metric,
-        "value": raw["value"], "engine": rules.engine(raw["software"]), "version": raw["software"],
+        "value": raw["value"], "engine": engine_of(raw["software"]), "version": raw["software"],
         "chips": raw["n_chips"], "kind": "serving", "kv": "fp8" if raw["precision"].endswith("c8") else "bf16",
         "precision": raw["precision"],
     }  # fmt: skip

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 import re
 
-ENGINES = (
-    ("atom-vllm", "atom"), ("atom-sglang", "atom"), ("atom", "atom"), ("mori-sglang", "sglang"),
-    ("dynamo-trt", "tensorrt-llm"), ("dynamo-sglang", "sglang"), ("dynamo-vllm", "vllm"), ("trt", "tensorrt-llm"),
-    ("tensorrt", "tensorrt-llm"), ("vllm-ascend", "vllm-ascend"), ("vllm", "vllm"), ("sglang", "sglang"),
-    ("tgi", "tgi"), ("llama.cpp", "llama.cpp"), ("deepspeed-mii", "deepspeed-mii"), ("deepspeed", "deepspeed"),
-    ("mindie", "mindie"), ("lmdeploy", "lmdeploy"), ("transformers", "transformers"),
-)  # fmt: skip
-"""Beginning of the name of the software, folded -> engine."""
 FORMATS = {
     "fp8": "fp8", "fp8 (native checkpoint)": "fp8", "mxfp4": "mxfp4", "mxfp4 (native checkpoint)": "mxfp4",
     "fp4": "nvfp4", "int4": "w4a16", "bf16": "bf16", "fp16": "fp16", "w:fp16": "fp16", "w:fp8": "fp8",
@@ -44,12 +36,6 @@ _SUFFIX = re.compile(
     r"([-_ ](tp\d|dp\d|ep\d|aw|mxfp4|fp8|mtp\d?|w8a8|w4a8|w8a8c8|w4a8c8|quarot|preview|moefp4|nvfp4|instruct|hf|"
     r"w4a16))+$"
 )  # fmt: skip
-
-
-def engine(software: str) -> str:
-    """The engine that a text names, or an empty string."""
-    folded = software.strip().lower()
-    return next((name for start, name in ENGINES if folded.startswith(start)), "")
 
 
 def checkpoint(name: str, known: dict[str, str]) -> str:

@@ -63,7 +63,7 @@ def _deployment(
     session: Session, facts: serving.LanguageModel, chip: str, options: Mapping[str, Any]
 ) -> serving.Deployment:
     meant, notes = session.chip(chip)
-    made = serving.build(facts, meant, options, serving.load(session.artifacts))
+    made = serving.build(facts, meant, options)
     return replace(made, notes=(*notes, *made.notes))
 
 

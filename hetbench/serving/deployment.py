@@ -9,24 +9,18 @@ from typing import Any
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.serving.effects import Effects, check_engine
+from hetbench.serving.engines import check_engine
 from hetbench.serving.formats import compute_flops, kv_format, weight_format
 from hetbench.serving.language import LanguageModel
 from hetbench.serving.plan import Plan
 from hetbench.serving.settings import Settings, Stage
 
-__all__ = ["OPTIONS", "Deployment", "build", "default_engine", "usual_kv"]
+__all__ = ["OPTIONS", "Deployment", "build", "usual_kv"]
 
 OPTIONS = ("input_len", "output_len", "concurrency", "request_rate", "chips", "parallel", "kv", "speculative")
 """Options of a query that only `phase="serving"` takes."""
 _DEFAULTS = {"input_len": 1024, "output_len": 1024, "concurrency": 1}
 _MOST = {"input_len": 2**21, "output_len": 2**21, "concurrency": 2**16, "chips": 1024}
-_ENGINES = {"cuda": "vllm", "rocm": "vllm", "oneapi": "vllm", "cann": "vllm-ascend", "mlu": "vllm-mlu"}
-_RUNS_ON = {
-    "tensorrt-llm": ("cuda",), "atom": ("rocm",), "vllm-ascend": ("cann",), "mindie": ("cann",), "vllm-mlu": ("mlu",),
-    "deepspeed-mii": ("cuda", "rocm"),
-}  # fmt: skip
-"""Families of the engines that run on some only: by their own documentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +30,8 @@ class Deployment:
     stage: Stage
     plan: Plan
     engine: str
+    software: str
+    """What the query named, perhaps with a version; empty where it named nothing."""
     input_len: int
     output_len: int
     concurrency: int
@@ -51,22 +47,12 @@ class Deployment:
         )  # fmt: skip
 
 
-def default_engine(chip: Chip) -> str:
-    """The engine of a query that names none.
-
-    >>> from hetbench.catalog.chips import chip
-    >>> default_engine(chip("cann"))
-    'vllm-ascend'
-    """
-    return _ENGINES.get(chip.family, "vllm")
-
-
 def usual_kv(form: str) -> str:
     """The format of the KV cache where a query states none: 8-bit beside 8-bit and 4-bit floating point weights."""
     return "fp8" if form in ("fp8", "nvfp4", "mxfp4") else "bf16"
 
 
-def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: Effects) -> Deployment:
+def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deployment:
     """Fill in the defaults of the options and check every entry.
 
     Raises `InvalidInputError` for an impossible size or plan, `UnknownNameError` for an unknown engine or format,
@@ -100,20 +86,10 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: E
     if compute != form.compute[0]:
         notes += (f"{chip.name} states no peak in {form.compute[0]}: products in {compute}",)
     _check_plan(plan, model)
+    stack = str(options.get("stack") or "")
     return Deployment(
-        stage, plan, _engine(chip, options.get("stack"), known), **sizes, request_rate=rate, notes=notes
+        stage, plan, check_engine(stack, chip), stack, **sizes, request_rate=rate, notes=notes
     )  # fmt: skip
-
-
-def _engine(chip: Chip, given: Any, known: Effects) -> str:
-    name = check_engine(str(given), known) if given else default_engine(chip)
-    if name == "vllm" and chip.family in ("cann", "mlu"):
-        name = default_engine(chip)
-    families = _RUNS_ON.get(name)
-    if families and chip.family not in families:
-        raise RefusedError(f"{name} runs on {' and '.join(families)}, and {chip.name} is {chip.family}. "
-                           f"The usual engine there is {default_engine(chip)}.")  # fmt: skip
-    return name
 
 
 def _check_plan(plan: Plan, model: LanguageModel) -> None:

@@ -20,17 +20,21 @@ import numpy as np
 
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
-from hetbench.errors import ArtifactError, UnknownNameError
+from hetbench.errors import ArtifactError
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Floats, Stage
 
-__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FORMAT", "NEAR", "Effects", "Factors", "check_engine", "load"]
+__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "Effects", "Factors", "load"]
 
 FORMAT = 1
 EXTRA = ("interleaved", "queued", "waited", "fixed")
 """Prompts of other requests that a step waits for; prompts that a prompt waits for; steps that it waits for; ms that
 every request costs beside."""
 COLUMNS = (*TERMS, *EXTRA)
+FLOORS = tuple(float(name in ("weights", "expert_weights", "kv", "prompt_flops")) for name in COLUMNS)
+"""Least factor of each column: no weight or key is read faster than the datasheet's bandwidth, and no prompt is worked
+faster than its peak; what a step computes meanwhile may overlap, and may cost nothing. The fitted logarithms are those
+of the factor above this."""
 NEAR = 4
 """Rows of a model under an engine on a chip in a weight format from which that setting counts as measured."""
 ENOUGH = 20
@@ -45,7 +49,7 @@ class Factors:
     """[terms]"""
     extra: Mapping[str, float]
     step: float
-    """Of the model in decode; 1 where it was never measured."""
+    """Of the model, and of the version of the engine, in decode; 1 where they were never measured."""
     prompt: float
 
 
@@ -97,8 +101,12 @@ class Effects:
         """Whether a model of these layers was measured."""
         return stage.model.shape in self.table["levels"]["model"]
 
-    def factors(self, engine: str, stage: Stage) -> Factors:
-        """The factors of a deployment."""
+    def knows_version(self, engine: str, stage: Stage, software: str) -> bool:
+        """Whether this very version of an engine was measured on this chip."""
+        return f"{engine} | {stage.chip.name} | {software}" in self.table["levels"]["version"]
+
+    def factors(self, engine: str, stage: Stage, software: str = "") -> Factors:
+        """The factors of a deployment; `software` is the engine with its version as published, where it is known."""
         levels, logs = self.table["levels"], np.array(self.table["base"], float)
         for level, key in (
             ("engine", engine), ("die", stage.chip.die), ("engine_chip", f"{engine} | {stage.chip.name}"),
@@ -106,8 +114,10 @@ class Effects:
         ):  # fmt: skip
             if key in levels[level]:
                 logs += np.array(levels[level][key], float)
-        found, n = np.exp(logs), len(TERMS)
-        own = np.exp(levels["model"].get(stage.model.shape, (0.0, 0.0)))
+        found, n = np.exp(logs) + np.array(FLOORS), len(TERMS)
+        zero = (0.0, 0.0)
+        version = levels["version"].get(f"{engine} | {stage.chip.name} | {software}", zero)
+        own = np.exp(np.add(levels["model"].get(stage.model.shape, zero), version))
         return Factors(found[:n], dict(zip(EXTRA, found[n:].tolist(), strict=True)), float(own[0]), float(own[1]))
 
     def band(self, metric: str, evidence: str, confidence: float) -> tuple[float, float]:
@@ -134,16 +144,3 @@ def _load(folder: Path | None) -> Effects:
     if table.get("format") != FORMAT or tuple(table["columns"]) != COLUMNS:
         raise ArtifactError(f"{path.name} has format {table.get('format')!r}; this hetbench reads {FORMAT}.")
     return Effects(table)
-
-
-def check_engine(name: str, known: Effects) -> str:
-    """The engine called `name`, with or without a version; `UnknownNameError` lists the known ones."""
-    words = name.strip().lower().replace("_", "-").split(" ")[0]
-    words = {"trt-llm": "tensorrt-llm", "trtllm": "tensorrt-llm", "tensorrtllm": "tensorrt-llm"}.get(words, words)
-    if words not in (*known.engines, *_UNMEASURED):
-        raise UnknownNameError("serving stack", name, (*known.engines, *_UNMEASURED))
-    return words
-
-
-_UNMEASURED = ("tgi", "lmdeploy", "mindie", "llama.cpp", "transformers", "vllm-mlu")
-"""Engines that can be asked although no row of theirs states its batch and lengths."""

@@ -125,7 +125,7 @@ def serve_plan(
     """
     most = options.get("chips")
     asked = {name: value for name, value in options.items() if name not in ("chips", "parallel", "concurrency")}
-    deployment = build(model, chip, asked | {"concurrency": 1}, known)
+    deployment = build(model, chip, asked | {"concurrency": 1})
     node = link_of(chip, 1).chips if chip.interconnect_gbs else 1
     plans = tuple(plans) or plans_for(min(most or node, node), bool(model.expert_layers))
     plans = tuple(plan for plan in plans if plan.pp <= model.layers)
@@ -134,7 +134,8 @@ def serve_plan(
     s = Settings.of(chip, [plan for plan, _ in pairs], [deployment.input_len] * n, [deployment.output_len] * n,
                     [load for _, load in pairs])  # fmt: skip
     held = memory(deployment.stage, s)
-    load = steady_state(deployment.stage, s, known.factors(deployment.engine, deployment.stage), held)
+    factors = known.factors(deployment.engine, deployment.stage, deployment.software)
+    load = steady_state(deployment.stage, s, factors, held)
     fits = np.flatnonzero(held.fits)
     if not len(fits):
         raise RefusedError(

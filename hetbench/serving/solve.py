@@ -51,7 +51,8 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         deployment = _loaded(deployment, known)
         s = deployment.settings()
         held = memory(deployment.stage, s)
-    load = steady_state(deployment.stage, s, known.factors(deployment.engine, deployment.stage), held)
+    factors = known.factors(deployment.engine, deployment.stage, deployment.software)
+    load = steady_state(deployment.stage, s, factors, held)
     if metric in ("energy", "power"):
         return _power(deployment, metric, load, known, confidence)
     value = {
@@ -102,6 +103,8 @@ def _notes(deployment: Deployment, held: Memory, known: Effects) -> tuple[str, .
         notes += (f"{stage.model.name} was never measured: its configuration alone",)
     if not known.knows_format(stage):
         notes += (f"{stage.form.name} was never measured on {stage.chip.family}: its bytes and the datasheet's peak",)
+    if known.rows(engine, stage.chip.name) and not known.knows_version(engine, stage, deployment.software):
+        notes += (f"no measured version of {engine} was named: the mean of those measured",)
     share = float(deployment.settings().share[0])
     if held.running[0] < share:
         notes += (f"the KV cache holds {held.running[0]:,.0f} of {share:,.0f} requests of a copy: the others wait",)
@@ -139,7 +142,8 @@ def _loaded(deployment: Deployment, known: Effects) -> Deployment:
     loads = np.unique(np.geomspace(1, max(most, 2) if most == most else 1024, _RATES).round())
     n = len(loads)
     s = Settings.of(stage.chip, [plan] * n, [deployment.input_len] * n, [deployment.output_len] * n, list(loads))
-    done = steady_state(stage, s, known.factors(deployment.engine, stage)).throughput / deployment.output_len
+    factors = known.factors(deployment.engine, stage, deployment.software)
+    done = steady_state(stage, s, factors).throughput / deployment.output_len
     if rate > done.max():
         raise RefusedError(f"{rate:g} requests a second are more than this deployment completes: about "
                            f"{done.max():.3g} with {loads[done.argmax()]:,.0f} in flight, all that its KV cache "

@@ -14,14 +14,14 @@ import pandas as pd
 import torch
 
 from hetbench.catalog.chips import chip as chip_named
-from hetbench.serving.effects import COLUMNS
+from hetbench.serving.effects import COLUMNS, FLOORS
 from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS
 from surrogates.serving.rows import Terms, terms
 
 _USUAL = (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 5.0, 1.5, 5.0, 0.5, 1.8, 2.0, 1.5, 5.0, 1.0, 0.3, 1.0, 20.0)
-START = dict(zip(COLUMNS, _USUAL, strict=True))
-"""Centre of the priors of the global factors, wide enough (`GLOBAL_SD`) that the rows decide."""
+START = {name: usual - floor for name, usual, floor in zip(COLUMNS, _USUAL, FLOORS, strict=True)}
+"""Centre of the priors of the global factors above their floors, wide enough (`GLOBAL_SD`) that the rows decide."""
 LEVELS = {"engine": 0.5, "die": 0.3, "engine_chip": 0.4, "format": 0.3, "model": 0.2, "version": 0.15}
 """Prior standard deviation of the deviations, in log units."""
 TWO = ("model", "version")  # levels with one factor for decode and one for prompts
@@ -66,7 +66,7 @@ class Effects:
 
 def predict(made: Terms, frame: pd.DataFrame, logs: torch.Tensor, two: torch.Tensor) -> dict[str, torch.Tensor]:
     """TTFT, TPOT and the latency of a batch in seconds, output tokens per second; each [rows]."""
-    factor, n = torch.exp(logs), len(TERMS)
+    factor, n = torch.exp(logs) + torch.tensor(FLOORS, dtype=torch.float64), len(TERMS)
     scale_step, scale_prompt = torch.exp(two[:, 0]), torch.exp(two[:, 1])
 
     def total(array: np.ndarray, scale: torch.Tensor) -> torch.Tensor:
@@ -101,7 +101,7 @@ def weights(frame: pd.DataFrame) -> np.ndarray:
     return group.to_numpy(float) ** -0.5 * taught.to_numpy()
 
 
-def fit(frame: pd.DataFrame, made: Terms, steps: int = 150) -> Effects:
+def fit(frame: pd.DataFrame, made: Terms, steps: int = 100) -> Effects:
     """The effects of largest posterior."""
     posterior = _Posterior(frame, made)
     free = [posterior.base, *posterior.devs.values()]

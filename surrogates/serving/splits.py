@@ -15,6 +15,7 @@ from hetbench.serving.names import named
 
 SPLITS = ("setting", "plan", "version", "model", "source", "chip", "engine")
 _MODEL_FOLDS, _SETTING_FOLDS = 8, 5
+_LEAST = 50  # rows of a fold: fewer score nothing
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ def folds(frame: pd.DataFrame, split: str) -> Iterator[Fold]:
     setting: five folds of settings, those of the same plan and lengths at other loads may be in training. model:
     networks that share a size go together, in eight folds. chip: near twins (one die) go together, so that a
     chip never seen has no twin in training. version: of each engine on each chip with several versions, the one with
-    most rows. plan: every deployment of one number of chips and kind of parallelism. engine: every row of an engine.
+    most rows. plan: tensor parallel over 1, 2, 4 and 8 chips, and
+    every other plan. engine: every row of an engine.
     """
     if split == "model":
         shapes = pd.Series([named(name).shape for name in frame.model])
@@ -55,13 +57,13 @@ def folds(frame: pd.DataFrame, split: str) -> Iterator[Fold]:
         groups = frame[split]
     for name in sorted(groups.unique()):
         test = (groups == name).to_numpy()
-        if 0 < test.sum() < len(frame):
+        if min(_LEAST, len(frame) // 4) < test.sum() < len(frame):
             yield Fold(split, str(name), ~test, test)
 
 
 def _plan(frame: pd.DataFrame) -> pd.Series:
-    kind = np.select([frame.pp > 1, frame.ep > 1, frame.dp > 1], ["pp", "ep", "dp"], "tp")
-    return pd.Series(kind, index=frame.index) + (frame.tp * frame.dp * frame.pp).astype(int).astype(str)
+    other = (frame.pp > 1) | (frame.ep > 1) | (frame.dp > 1)
+    return ("tp" + frame.tp.astype(int).astype(str)).where(~other, "experts or copies spread, or stages")
 
 
 def _versions(frame: pd.DataFrame) -> Iterator[Fold]:

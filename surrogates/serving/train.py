@@ -24,7 +24,7 @@ from surrogates.serving.fit import Effects, settled
 from surrogates.serving.splits import nearest
 
 OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates"
-EXPORTED = ("engine", "die", "engine_chip", "format", "model")
+EXPORTED = ("engine", "die", "engine_chip", "format", "model", "version")
 
 
 def exported(

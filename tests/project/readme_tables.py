@@ -110,11 +110,32 @@ def support_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def serving_table() -> str:
+    """Hold-outs of deployments: error of the surrogate, of a constant efficiency and of the roofline; intervals."""
+    card = json.loads((Path(str(files("hetbench"))) / "catalog" / "surrogates" / "serving_card.json").read_text())
+    titles = {
+        "setting": "a load and plan", "plan": "a parallel plan", "version": "a version of an engine",
+        "model": "a model", "source": "a source of data", "chip": "a generation of chips", "engine": "an engine",
+    }  # fmt: skip
+    metrics = {"ttft": "TTFT", "tpot": "TPOT", "throughput": "throughput", "latency": "latency of a batch"}
+    rows = {(row["split"], row["metric"]): row for row in card["splits"]}
+    head = "| never seen | metric | rows | surrogate | constant | roofline | inside | upper / lower |"
+    lines = [head, "|---" * 8 + "|"]
+    for split, title in titles.items():
+        for metric, name in metrics.items():
+            row = rows.get((split, metric))
+            if row is not None:
+                cells = (row[key] for key in ("median_ape", "constant", "roofline", "inside", "width"))
+                lines.append(f"| {title} | {name} | {row['rows']:,} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "coverage": coverage_table,
     "accuracy": accuracy_table,
     "knowledge": knowledge_table,
     "observed": observed_table,
+    "serving": serving_table,
     "support": support_table,
 }
 """Every table by the name that stands in the document."""

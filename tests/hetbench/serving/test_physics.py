@@ -72,7 +72,8 @@ def test_a_step_of_one_token_reads_its_chosen_experts_and_a_large_batch_reads_al
     stage, model = _stage("openai/gpt-oss-120b", form="mxfp4"), named("openai/gpt-oss-120b")
     batches = np.array([1.0, 10_000.0])
     terms = decode_terms(stage, _settings(H100, "tp1", [1, 10_000]), batches, np.array([1.0, 1.0]))
-    read = _term(terms, "weights") * 3.35e12 - (model.dense_weights + model.head) * 2
+    assert _term(terms, "weights") * 3.35e12 == pytest.approx([(model.dense_weights + model.head) * 2] * 2)
+    read = _term(terms, "expert_weights") * 3.35e12
     assert read[0] == pytest.approx(model.chosen_weights * 4.25 / 8)
     assert read[1] == pytest.approx(model.expert_weights * 4.25 / 8)
 

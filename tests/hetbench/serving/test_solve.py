@@ -153,7 +153,16 @@ def test_ten_thousand_points_take_less_than_a_second():
     assert time.perf_counter() - start < 1.0
 
 
+def test_a_published_version_of_an_engine_has_its_own_speed(api: HetBench):
+    question = {"model": "openai/gpt-oss-120b", "target": "amd-mi355x", "metric": "tpot", "phase": "serving",
+                "concurrency": 24, "input_len": 900}  # fmt: skip
+    mean, one = (api.query(**question, stack=name) for name in ("atom", "ATOM 2026-05, ROCm 7.2.3"))
+    assert one.stack == mean.stack == "atom"
+    assert one.value != mean.value
+    assert any("no measured version" in note for note in mean.notes)
+
+
 def test_a_deployment_notes_the_defaults_it_took():
-    made = build(named("deepseek-ai/DeepSeek-R1"), chip("amd-mi300x"), {"chips": 8}, load())
+    made = build(named("deepseek-ai/DeepSeek-R1"), chip("amd-mi300x"), {"chips": 8})
     assert made.stage.form.name == "fp8"
     assert any("1024" in note for note in made.notes)

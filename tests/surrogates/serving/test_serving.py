@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from data_collection.tables import serving_rules as rules
+from hetbench.serving.engines import engine_of
 from surrogates.serving import fit, score, splits
 from surrogates.serving.rows import physical, terms, usable
 
@@ -76,7 +77,7 @@ def test_intervals_are_never_narrower_where_less_is_known():
     ("vLLM 0.6.3 (Nov 2024)", "vllm"), ("something", ""),
 ])  # fmt: skip
 def test_software_names_its_engine(text: str, engine: str):
-    assert rules.engine(text) == engine
+    assert engine_of(text) == engine
 
 
 def test_a_published_name_means_a_checkpoint_without_its_suffixes_only_where_that_is_known():
