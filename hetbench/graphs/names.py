@@ -49,9 +49,15 @@ def find(name: str) -> ModelGraph:
     >>> graph.params, graph.precision
     (8030261248, 'fp8')
     """
-    return _of_file(name, Path(name).stat().st_mtime_ns) if _is_file(name) else _find(name)
+    if _is_file(name):
+        return _of_file(name, Path(name).stat().st_mtime_ns)
+    graph = _find(name)
+    if graph is None:
+        raise _unknown(name).with_traceback(None)
+    return graph
 
 
+@lru_cache(maxsize=1)
 def every_name() -> tuple[str, ...]:
     """Every name that `find` knows as it stands: catalogue, auxiliary networks, checkpoints; sorted.
 
@@ -73,7 +79,8 @@ def _of_file(name: str, changed: int) -> ModelGraph:
 
 
 @lru_cache(maxsize=4096)
-def _find(name: str) -> ModelGraph:
+def _find(name: str) -> ModelGraph | None:
+    """The graph, or None; kept, since tables repeat their names."""
     for candidate, precision, notes in _readings(name):
         target = _index().get(_fold(candidate)) or _squeezed().get(_squeeze(candidate))
         graph = _load(target) if target else _published(candidate)
@@ -81,7 +88,13 @@ def _find(name: str) -> ModelGraph:
             asked = graph.precision or precision
             said = (f"{name} is answered as {graph.name}",) if notes else ()
             return graph.read_as(asked, graph.exact, (*said, *notes, *graph.notes, *_format_note(asked)))
-    raise UnknownNameError("model", name, (*every_name(), *_published_names()))
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _unknown(name: str) -> UnknownNameError:
+    """The error that names the nearest names; kept, since looking for them takes long."""
+    return UnknownNameError("model", name, (*every_name(), *_published_names()))
 
 
 def _format_note(precision: str | None) -> tuple[str, ...]:
@@ -203,5 +216,6 @@ def _published(name: str) -> ModelGraph | None:
     return networks.load(graph).read_as(None, False, (note,))
 
 
+@lru_cache(maxsize=1)
 def _published_names() -> tuple[str, ...]:
-    return tuple({name for _, name in networks.upstream()})
+    return tuple(sorted({name for _, name in networks.upstream()}))
