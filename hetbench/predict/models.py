@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.predict.model_features import Composition, composition, summaries
@@ -34,7 +35,7 @@ __all__ = [
     "load",
 ]  # fmt: skip
 
-FORMAT = sets.FORMATS["whole.json"]
+FORMAT = FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
 CLIP = 5.0  # standard deviations: features further out count as this far
 FACTOR = 6.0  # |log factor| of an operator at most
@@ -283,7 +284,7 @@ class Whole:
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> Whole:
     """The surrogates of a folder, by default those shipped with hetbench."""
-    path = folder or sets.EMBEDDED
+    path = folder or EMBEDDED
     if not (path / "whole.json").exists():
         raise ArtifactError(f"{path} holds no whole.json; train one with `python -m surrogates.whole --out {path}`")
     return Whole(path)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError, RefusedError
 from hetbench.predict import rgat
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 
 FLOOR_QUANTILE = 0.02
-FORMAT = sets.FORMATS["operators.json"]
+FORMAT = FORMATS["operators.json"]
 DEVICE_PROTOCOLS = ("kernel", "graph")
 USUAL_MHZ = 1500.0  # of chips whose clock is not stated
 COVERED = 0.9  # share of the predicted time that a model's level must cover
@@ -393,7 +394,7 @@ def _first(table: Mapping[str, float], names: Sequence[str], default: float) -> 
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> OperatorSurrogate:
     """The surrogates of a folder, by default those shipped with hetbench."""
-    path = folder or sets.EMBEDDED
+    path = folder or EMBEDDED
     if not (path / "operators.json").exists():
         raise ArtifactError(f"{path} holds no operators.json; train one with `python -m surrogates.train --out {path}`")
     return OperatorSurrogate(path)

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.predict.features import chip_facts
@@ -31,7 +32,7 @@ __all__ = [
     "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
 ]  # fmt: skip
 
-FORMAT = sets.FORMATS["power.json"]
+FORMAT = FORMATS["power.json"]
 HIGHEST = 1.05
 """No board draws more of its TDP for long: of 542 thousand measured operators none exceeds 1.03."""
 
@@ -105,7 +106,7 @@ def load(folder: Path | None = None) -> PowerSurrogate:
     >>> bool(load().law.share(0.5, 0.5) > load().law.share(0.1, 0.1))
     True
     """
-    path = (folder or sets.EMBEDDED) / "power.json"
+    path = (folder or EMBEDDED) / "power.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

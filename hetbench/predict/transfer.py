@@ -13,13 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 
 __all__ = ["Transfer", "carried", "transfer"]
 
-FORMAT = sets.FORMATS["transfer.json"]
+FORMAT = FORMATS["transfer.json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer
     """
     if source.name == target.name:
         return Transfer(1.0, "the same chip")
-    table = _table(folder or sets.EMBEDDED)
+    table = _table(folder or EMBEDDED)
     relation = "same family" if source.family == target.family else "other family"
     pair = f"{source.family}>{target.family}"
     name = pair if pair in table["exponents"] else relation
