@@ -328,7 +328,7 @@ class HetBench(ArchitectureQueries):
         try:
             return graphs.load(name)
         except UnknownNameError:
-            found = networks.named(name)
+            found = networks.find(name)
             if found is None:
                 raise
             return found

@@ -27,7 +27,7 @@ from hetbench.attribution.rooflines import benches, together
 from hetbench.attribution.shapley import PAIRS, shapley
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import GraphNode, ModelGraph
+from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
 from hetbench.predict.operators import launch_floor
 from hetbench.query.breakdown import Signature, signature, split

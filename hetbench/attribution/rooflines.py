@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import OperatorTable
+from hetbench.graphs import OperatorTable
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.predict import operators
 from hetbench.predict.features import canonical, chip_facts

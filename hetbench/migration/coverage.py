@@ -15,8 +15,7 @@ from hetbench.answers import digits
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph, operator_coverage
 from hetbench.query.breakdown import Signature, rows, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
@@ -138,7 +137,7 @@ def report(graph: ModelGraph, question: Question) -> CoverageReport:
     batch, seq_len, image_size, precision, phase = question.sizes
     setting: dict[str, Any] = {"precision": precision, "phase": phase, "batch": batch, "seq_len": seq_len,
                                "image_size": image_size}  # fmt: skip
-    known = graph_coverage.coverage(graph, chip, **setting)
+    known = operator_coverage(graph, chip, **setting)
     each, note = _times(graph, question, chip)
     ms: dict[str, float] = {}
     serves: dict[str, dict[str, None]] = {}

@@ -19,7 +19,7 @@ from hetbench.answers import Answer
 from hetbench.attribution.placement import Flow, flow
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import GraphNode, ModelGraph
+from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
 from hetbench.predict import operators
 from hetbench.query.breakdown import signature, split

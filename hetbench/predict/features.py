@@ -22,7 +22,7 @@ from hetbench.operators.conv import conv_out
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorGroup, OperatorTable
+    from hetbench.graphs import OperatorGroup, OperatorTable
 
 __all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts", "class_of", "features"]
 
@@ -108,7 +108,7 @@ def class_of(op: str, dims: Mapping[str, Any]) -> str:
 def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
     """The groups of a table by surrogate class; attention is parted into decode and prefill rows.
 
-    >>> from hetbench.graphs.model_graph import load
+    >>> from hetbench.graphs import load
     >>> sorted(by_class(load("gpt2").operators(1, 8)))
     ['gemm', 'prefill', 'vector']
     """

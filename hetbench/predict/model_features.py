@@ -20,7 +20,7 @@ from hetbench.predict.features import by_class, canonical, chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorTable
+    from hetbench.graphs import OperatorTable
 
 __all__ = ["COLUMNS", "SUMMARY", "Composition", "composition", "summaries"]
 
@@ -105,7 +105,7 @@ def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Com
     """Every operator of the calls, each a table and how often it runs.
 
     >>> from hetbench.catalog.chips import chip
-    >>> from hetbench.graphs.model_graph import load
+    >>> from hetbench.graphs import load
     >>> made = composition([(1.0, load("resnet-50").operators(8, precision="fp16"))], chip("cuda"))
     >>> made.matrix.shape == (len(made.count), len(COLUMNS))
     True

@@ -28,7 +28,7 @@ from hetbench.predict.perceptron import silu
 from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorTable
+    from hetbench.graphs import OperatorTable
 
 __all__ = [
     "CALL", "CLIP", "FACTOR", "GENERATION", "LAUNCH", "Network", "Whole", "WholePrediction", "forest_rows", "group_of",

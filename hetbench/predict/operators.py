@@ -30,7 +30,7 @@ from hetbench.predict.heads import Choice, Head, added
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorGroup, OperatorTable
+    from hetbench.graphs import OperatorGroup, OperatorTable
 
 __all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", "Prediction", "launch_floor", "load"]
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
+from hetbench.graphs import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import models, operators, power
 from hetbench.predict.intervals import of_sum
 from hetbench.predict.model_features import composition

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict import models
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import RefusedError
+from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.graphs.memory import MemoryBreakdown
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.schema import itemsize
 from hetbench.spaces._space import BlockSpace, tabulate
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graphs.model_graph import OperatorGroup, OperatorTable, Setting, resolve_dtype
+from hetbench.graphs import OperatorGroup, OperatorTable, Setting, resolve_dtype
 from hetbench.operators import operator_type
 from hetbench.spaces._registry import space
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.graphs.model_graph import Setting
+from hetbench.graphs import Setting
 from hetbench.spaces._space import Block, BlockSpace, Parameter, Step
 
 __all__ = ["SPACES", "Transformer"]

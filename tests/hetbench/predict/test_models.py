@@ -10,7 +10,7 @@ import pytest
 from hetbench import HetBench
 from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load
 from hetbench.predict import models
 from hetbench.predict.model_features import COLUMNS, SUMMARY, composition
 
