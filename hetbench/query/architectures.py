@@ -28,8 +28,7 @@ from hetbench.predict.model_features import composition
 from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, settled, taught
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.schema import itemsize
-from hetbench.spaces import BlockSpace, ComposedGraph
-from hetbench.spaces._space import tabulate
+from hetbench.spaces import BlockSpace, ComposedGraph, operator_table
 from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer
@@ -69,7 +68,7 @@ class _Tables:
         blocks = [space.block(index, setting) for index in range(space.vocabulary)]
         self.setting = setting
         self.operators: list[OperatorTable] = [
-            tabulate(((step, 1) for step in block.steps), setting.precision) for block in blocks
+            operator_table(((step, 1) for step in block.steps), setting.precision) for block in blocks
         ]
         work = [(block.params, table.flops, table.bytes) for block, table in zip(blocks, self.operators, strict=True)]
         self.work = np.array(work, dtype=np.float64)  # [blocks, 3]: params, flops, bytes
