@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog.chips import Chip
-from hetbench.catalog.support import SUPPORT, Support, platform_of, platforms, resolved
+from hetbench.catalog.support import SUPPORT, Support, platform_of, platforms, resolve_support
 from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
 
@@ -109,5 +109,5 @@ def operator_coverage(graph: ModelGraph, chip: Chip, **setting: Any) -> Coverage
     if not calls:
         raise RefusedError(f"{graph.name} calls no operator that runs anything, so there is nothing to cover.")
     names = sorted(calls, key=lambda name: (-calls[name], name))
-    found = tuple(resolved(name, platform) for name in names)
+    found = tuple(resolve_support(name, platform) for name in names)
     return Coverage(graph.name, platform, platforms()[platform], MappingProxyType(calls), found)

@@ -165,7 +165,7 @@ def _times(graph: ModelGraph, question: Question, chip: Chip) -> tuple[Mapping[S
     """ms of one eager run of each distinct operator, or why there is none."""
     surrogate, table = question.surrogate, graph.operators(*question.sizes)
     try:
-        parts = surrogate.parts(table, chip, PROTOCOL, "auto")
+        parts = surrogate.predict_by_class(table, chip, PROTOCOL, "auto")
     except RefusedError as why:
         return {}, (f"no share of the time: {why}",)
     ms = [float(value) for *_, bounds in parts for value in bounds[0]]

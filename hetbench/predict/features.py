@@ -24,7 +24,7 @@ from hetbench.schema import STORAGE_BYTES
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorGroup, OperatorTable
 
-__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts", "class_of", "features"]
+__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical_dims", "chip_facts", "class_of", "features"]
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
@@ -126,10 +126,10 @@ def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
     return found
 
 
-def canonical(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
+def canonical_dims(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
     """Dims of one operator type in the terms that its whole class shares, with its flops and bytes; each [rows].
 
-    >>> sorted(canonical("Linear", {"m": 8, "n": 4, "k": 2}, 2))
+    >>> sorted(canonical_dims("Linear", {"m": 8, "n": 4, "k": 2}, 2))
     ['b', 'bytes', 'flops', 'k', 'm', 'n']
     """
     kind = operator_type(op)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.predict.features import by_class, canonical, chip_facts
+from hetbench.predict.features import by_class, canonical_dims, chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Com
 
 def _block(cls: str, groups: Sequence[Any], chip: Chip, times: float) -> tuple[Array, Array, Array, Array, list[str]]:
     """Matrix, counts, base ms, compute ms and types of the operators of one class."""
-    shared = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+    shared = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
     names = [name for name in shared[0] if all(name in each for each in shared)]
     d = {name: np.concatenate([each[name] for each in shared]) for name in names}
     sizes = [len(g.count) for g in groups]

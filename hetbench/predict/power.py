@@ -29,7 +29,8 @@ from hetbench.predict.features import chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 __all__ = [
-    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
+    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "PowerSurrogate", "board_watts", "joules", "load", "utilisation",
+    "watts",
 ]  # fmt: skip
 
 FORMAT = FORMATS["power.json"]
@@ -174,13 +175,14 @@ def _at_joules(drawn: float, latency_ms: float) -> float:
     return drawn * latency_ms / 1e3
 
 
-def drawn(
+def board_watts(
     flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str, surrogate: PowerSurrogate | None = None
 ) -> NDArray[np.float64]:
     """Watts of many passes at once, without intervals; arrays of one shape.
 
     >>> from hetbench.catalog.chips import chip
-    >>> float(drawn(156e9, 0.5e9, 1.0, chip("cuda"), "fp16")) == watts(156e9, 0.5e9, 1.0, chip("cuda"), "fp16").value
+    >>> work = 156e9, 0.5e9, 1.0, chip("cuda"), "fp16"
+    >>> float(board_watts(*work)) == watts(*work).value
     True
     """
     tdp = _tdp(Pass(0.0, 0.0, 1.0), chip, precision)

@@ -18,7 +18,7 @@ from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 
-__all__ = ["Transfer", "carried", "transfer"]
+__all__ = ["Transfer", "transfer_between", "transfer_factor"]
 
 FORMAT = FORMATS["transfer.json"]
 
@@ -32,13 +32,14 @@ class Transfer:
     why: str
 
 
-def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
+def transfer_between(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
     """The exponent between two chips, and where it comes from; `folder` holds another artefact set.
 
     >>> from hetbench.catalog.chips import chip
-    >>> transfer(chip("cuda"), chip("cuda")).exponent
+    >>> transfer_between(chip("cuda"), chip("cuda")).exponent
     1.0
-    >>> transfer(chip("cuda"), chip("cann")).exponent < transfer(chip("cuda"), chip("nvidia-l4")).exponent
+    >>> other_vendor, same_vendor = (transfer_between(chip("cuda"), chip(name)) for name in ("cann", "nvidia-l4"))
+    >>> other_vendor.exponent < same_vendor.exponent
     True
     """
     if source.name == target.name:
@@ -55,16 +56,16 @@ def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer
     return Transfer(float(table["exponents"][name]), why)
 
 
-def carried(
+def transfer_factor(
     measured: float, predicted: float, source: Chip, target: Chip, folder: Path | None = None
 ) -> tuple[float, str]:
     """The factor on a prediction for the target where the source measured one figure and another was predicted.
 
     >>> from hetbench.catalog.chips import chip
-    >>> carried(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
+    >>> transfer_factor(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
     1.5
     """
-    known = transfer(source, target, folder)
+    known = transfer_between(source, target, folder)
     factor = (measured / predicted) ** known.exponent
     return factor, (
         f"{measured:g} measured by the caller on {source.name} / {predicted:.4g} predicted there, to the power "

@@ -22,7 +22,7 @@ from hetbench.errors import RefusedError
 from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.metrics import metric as metric_named
 from hetbench.predict import power
-from hetbench.predict.intervals import at_confidence
+from hetbench.predict.intervals import rescaled_bound
 from hetbench.query.latency import latency, settled
 from hetbench.query.question import DEFAULT_STACK, Question
 
@@ -110,7 +110,7 @@ def _of_pass(
         table.flops, table.bytes, passed.value, chip, question.precision, between_ms=between, surrogate=known
     )  # fmt: skip
     lower, upper = (
-        at_confidence(found.value, bound, known.interval_level, question.confidence)
+        rescaled_bound(found.value, bound, known.interval_level, question.confidence)
         for bound in (found.lower, found.upper)
     )
     return replace(
