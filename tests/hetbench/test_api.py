@@ -78,7 +78,7 @@ def test_without_a_metric_every_answer_comes_and_the_refused_say_why(api: HetBen
     assert {"latency", "throughput", "energy", "power", "flops", "params", "memory"} <= set(answers)
     without_tdp = HetBench()
     without_tdp.add_chip({"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800})
-    assert "state none" in without_tdp.query("gpt2", target="my-npu").refused["energy"]
+    assert "TDP, and that of my-npu is unknown" in without_tdp.query("gpt2", target="my-npu").refused["energy"]
 
 
 def test_the_set_model_is_the_one_meant():
