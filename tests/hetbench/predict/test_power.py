@@ -106,7 +106,7 @@ def test_a_chip_without_tdp_is_refused():
 @pytest.mark.parametrize("fact", ["mem_bw_gbs", "fp16_tflops"])
 def test_a_chip_without_peak_or_bandwidth_is_refused(fact):
     bare = replace(A100, **{fact: None}, bf16_tflops=None, fp32_tflops=None, fp32_vector_tflops=None)
-    with pytest.raises(RefusedError, match="peak or bandwidth of .* is unknown"):
+    with pytest.raises(RefusedError, match="and the peak or bandwidth of"):
         joules(1e12, 2e9, 10.0, bare, "fp16")
 
 

@@ -116,7 +116,7 @@ def test_a_missing_and_an_unknown_parameter_are_named():
 
 def test_texts_and_codes_that_cannot_be_meant_are_explained():
     each = space("gpt-s")
-    with pytest.raises(InvalidInputError, match="start with 'gpt-s:'"):
+    with pytest.raises(InvalidInputError, match="does not start with 'gpt-s:'"):
         each.parse("gpt-m:embed=256")
     with pytest.raises(InvalidInputError, match="is not name=value"):
         each.parse("gpt-s:embed")
