@@ -1,9 +1,8 @@
-"""The `rgat` surrogate at query time: cached vectors of operator types, and a decoder of plain arrays.
+"""The RGAT surrogate at query time: stored embeddings of operator types, and a decoder in numpy.
 
-Training (`surrogates.rgat`) runs relational attention over the knowledge graph and stores what it gives to every
-operator type. The decoder adds an operator's physics features and returns the mean, the noise and the kernel
-coordinates of log(latency / base); `hetbench.predict.conditioning` turns the last two and observed operators into
-corrections.
+Training (`surrogates.rgat`) runs relational graph attention over the knowledge graph and stores the resulting embedding
+of every operator type. The decoder combines it with the features of an operator and returns mean and noise of
+log(latency / base), and the coordinates that `hetbench.predict.gaussian_process` uses.
 """
 
 from __future__ import annotations
