@@ -31,17 +31,8 @@ if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "CALL",
-    "CLIP",
-    "FACTOR",
-    "GENERATION",
-    "LAUNCH",
-    "Network",
-    "WholeModelPrediction",
-    "WholeModelSurrogate",
-    "forest_rows",
-    "group_of",
-    "load",
+    "CALL", "CLIP", "FACTOR", "GENERATION", "LAUNCH", "Network", "WholeModelPrediction", "WholeModelSurrogate",
+    "forest_rows", "group_of", "load",
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]

@@ -70,9 +70,8 @@ class SumPrediction:
     support: int
     """Number of measured rows in all the cells behind the prediction."""
     by_operator: Mapping[str, float]
-    """Predicted ms of each operator type."""
     by_level: Mapping[str, float]
-    """Predicted ms by evidence level."""
+    """Predicted ms by operator type, and by evidence level."""
     launch_ms: float
     """Sum of the launch floors of all operators, in ms."""
 
@@ -155,8 +154,8 @@ class OperatorSurrogate:
         source = choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
-        head = choice.head.partition("/")[0]
-        head = head if not choice.rgat else "rgat" if choice.rgat == 1 else f"{head}+rgat"
+        plain = choice.head.partition("/")[0]
+        head = plain if not choice.rgat else "rgat" if choice.rgat == 1 else f"{plain}+rgat"
         return Prediction(value, lower, upper, self._level(cls, choice, chip), choice.support, source, head)
 
     def predict_model(
@@ -208,10 +207,7 @@ class OperatorSurrogate:
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-        """Latency, lower and upper bound in ms, each [rows], of operators of one class.
-
-        `shared` are canonical dims (see `features.canonical_dims`); `which` is the index of each row's choice, [rows].
-        """
+        """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice."""
         head = self.class_surrogate(cls)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
