@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["OPERATORS", "statistics"]
 

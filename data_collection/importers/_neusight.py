@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any, NamedTuple
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["CHIPS", "FASTEST", "LABELS", "Label", "label", "trace"]
 

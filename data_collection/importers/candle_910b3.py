@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._tables import tables
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

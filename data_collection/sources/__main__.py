@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 from data_collection.sources import build, check, tables
-from data_collection.sources.pins import Pin, not_imported, pin, pins
-from data_collection.sources.upstream import Tree, UpstreamError, open_trees
+from data_collection.upstream.files import Tree, UpstreamError, open_trees
+from data_collection.upstream.pins import Pin, not_imported, pin, pins
 from hetbench.errors import exit_code
 
 _FAILED = 2

@@ -16,10 +16,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from data_collection.sources import download
-from data_collection.sources.pins import Pin, pin
 from data_collection.sources.tables import imported, importer_files, write
-from data_collection.sources.upstream import Tree, UpstreamError, open_trees
+from data_collection.upstream import download
+from data_collection.upstream.files import Tree, UpstreamError, open_trees
+from data_collection.upstream.pins import Pin, pin
 from hetbench.artifacts.sets import sha256_of
 from hetbench.errors import HetBenchError, InvalidInputError
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import data_collection.importers
-from data_collection.sources.pins import Pin
+from data_collection.upstream.differences import Known
+from data_collection.upstream.pins import Pin
 from hetbench import plugins
 
-__all__ = ["Comparison", "Known", "compare", "prepared", "report"]
+__all__ = ["Comparison", "compare", "prepared", "report"]
 
 TOLERANCE = 1e-6
 _KEY = {
@@ -31,15 +32,6 @@ _KEY = {
 }  # fmt: skip
 _FIGURE = {"op": "latency_ms", "model": "value"}
 _NUMBERS = ("batch", "seq_len", "image_size", "n_chips")
-
-
-class Known(NamedTuple):
-    """A difference that is understood: on which side, why, and of which rows."""
-
-    side: str
-    """here or corpus."""
-    why: str
-    holds: Callable[[dict[str, Any]], bool]
 
 
 @dataclass

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import data_collection.importers
-from data_collection.sources.pins import Pin
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
+from data_collection.upstream.pins import Pin
 from hetbench import plugins
 from hetbench.errors import InvalidInputError
 

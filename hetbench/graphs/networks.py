@@ -1,7 +1,7 @@
 """Operator graphs of measured models beyond the catalogue: surrogates learn from their published latencies.
 
 `catalog/auxiliary-*.zip` holds one compact graph a model (see `ModelGraph.compact`), made by `python -m
-data_collection.auxiliary` from library definitions. `catalog/upstream_names_*.csv` says which graph a published
+data_collection.networks` from library definitions. `catalog/upstream_names_*.csv` says which graph a published
 name means: `exact` (the measured network), `same-arch` (same operators and sizes, built or trained elsewhere) or
 `near` (differs in a part that costs little). A name that leaves its variant open is not in it.
 """

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 import data_collection.importers
-from data_collection.sources import build, check, download, tables
+from data_collection.sources import build, check, tables
 from data_collection.sources.__main__ import main
-from data_collection.sources.pins import PINS, Commit, Pin, pin, pins
-from data_collection.sources.upstream import UpstreamError, open_trees, selected
+from data_collection.upstream import download
+from data_collection.upstream.files import UpstreamError, open_trees, selected
+from data_collection.upstream.pins import PINS, Commit, Pin, pin, pins
 from hetbench import plugins
 from hetbench.artifacts.sets import sha256_of
 from hetbench.errors import InvalidInputError, UnknownNameError

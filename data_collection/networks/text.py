@@ -19,8 +19,8 @@ from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
-from data_collection.auxiliary.pack import compact
 from data_collection.extract.assemble import extract
+from data_collection.networks.archive import compact
 from hetbench.catalog.models import Model, models
 from hetbench.errors import HetBenchError
 

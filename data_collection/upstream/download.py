@@ -14,8 +14,8 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_collection.sources.pins import Commit, Pin
-from data_collection.sources.upstream import Tree, UpstreamError, open_trees, selected
+from data_collection.upstream.files import Tree, UpstreamError, open_trees, selected
+from data_collection.upstream.pins import Commit, Pin
 from hetbench.artifacts.sets import sha256_of
 
 __all__ = ["ARCHIVES", "HOST", "by_archive", "by_git", "found"]

@@ -17,7 +17,7 @@ from re import compile as compiled
 from re import escape, split
 from typing import NoReturn, TypeVar
 
-from data_collection.sources.pins import Commit, Pin
+from data_collection.upstream.pins import Commit, Pin
 from hetbench.errors import InvalidInputError
 
 __all__ = ["Tree", "UpstreamError", "open_trees", "selected"]

@@ -1,4 +1,4 @@
-"""Graphs of the image models that published tables measure, built by timm, torchvision and `networks`.
+"""Graphs of the image models that published tables measure, built by timm, torchvision and `torch_modules`.
 
 A graph holds the image sizes that were measured, one structure each (batch 1 is another structure where a reshape
 then copies nothing). Sizes are affine in the batch: fitted at two batches; `batch_three` checks them at a third.
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from data_collection.auxiliary import networks
-from data_collection.auxiliary.pack import compact
+from data_collection.networks import torch_modules
+from data_collection.networks.archive import compact
 from hetbench.errors import HetBenchError
 from hetbench.graphs.model_graph import FORMAT, ModelGraph
 from hetbench.graphs.networks import upstream
@@ -41,7 +41,7 @@ FUSED_UNDER = "2.9.1"
 
 
 def wanted(corpus: Path) -> dict[str, list[int]]:
-    """Graph -> image sizes, the most measured first: timm's architectures in the corpus, and those of `networks`.
+    """Graph -> image sizes, the most measured first: timm's architectures in the corpus, and those of `torch_modules`.
 
     Where timm also measured the network with branches and norms folded into convolutions, that is `<name>-fused`.
     """
@@ -57,7 +57,7 @@ def wanted(corpus: Path) -> dict[str, list[int]]:
                 sizes = rows.setdefault(graph_name, {})
                 sizes[size] = sizes.get(size, 0) + 1
     found = {name: sorted(sizes, key=lambda size: (-sizes[size], size)) for name, sizes in sorted(rows.items())}
-    for name, more in [*networks.SIZES.items(), *networks.TIMM_SIZES.items()]:
+    for name, more in [*torch_modules.SIZES.items(), *torch_modules.TIMM_SIZES.items()]:
         found[name] = [*found.get(name, []), *(size for size in more if size not in found.get(name, []))]
     return found
 
@@ -148,8 +148,8 @@ def build(name: str, size: int) -> Any:
     logging.getLogger("timm").setLevel(logging.ERROR)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name in networks.SIZES:
-            return networks.build(name).eval()
+        if name in torch_modules.SIZES:
+            return torch_modules.build(name).eval()
         network = _timm(name.removeprefix("timm-").removesuffix("-fused"), size).eval()
         return reparameterized(network) if name.endswith("-fused") else network
 
