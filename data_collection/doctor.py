@@ -15,11 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_collection.backends import Backend, backends
-from data_collection.backends._base import installed
+from data_collection.backends import Backend, backends, installed
 from data_collection.profile.quiet import OTHERS, Meter
 from data_collection.profile.stacks import STACKS, missing
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from hetbench.errors import HetBenchError
 
 PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
@@ -28,7 +27,7 @@ PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.doctor", description=__doc__, formatter_class=raw)
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
     chosen = parser.parse_args(argv)
     absent = [name for name in PACKAGES if not installed(name)]
     print("packages: " + ", ".join(f"{name} {installed(name) or 'MISSING'}" for name in PACKAGES))

@@ -5,9 +5,9 @@ Everything common is in `_base`, on PyTorch's device-generic interfaces; a file 
 
 from __future__ import annotations
 
-from data_collection.backends._base import Backend, Identity
+from data_collection.backends._base import Backend, Identity, installed
 
-__all__ = ["Backend", "Identity", "backend", "backends", "first_available", "picked"]
+__all__ = ["Backend", "Identity", "backend", "backends", "first_available", "installed", "picked"]
 
 
 def backends() -> dict[str, Backend]:

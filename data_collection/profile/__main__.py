@@ -26,8 +26,7 @@ from data_collection.profile.stacks import STACKS, missing
 from data_collection.profile.tasks import Grid, Task, model_tasks, operator_tasks
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
-from data_collection.store import open_run
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE, open_run
 from data_collection.store.rows import CACHES, LAYOUTS
 from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, exit_code
@@ -59,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
         add("--chip", help="catalogue chip, where the device is not known by its name")
         add("--limit", type=int, help="at most so many configurations")
-        add("--store", "--out", type=Path, default=DEFAULT)
+        add("--store", "--out", type=Path, default=DEFAULT_STORE)
         add("--again", action="store_true", help="measure also what the store has")
         add("--timeout", type=float, default=300.0, help="seconds for one row")
         add("--seconds", type=float, default=1.0, help="at most, repeating one row")

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends import Backend
-from data_collection.backends._base import installed
+from data_collection.backends import Backend, installed
 from data_collection.profile.stacks import EXPORTED
 from data_collection.profile.tasks import Task
 from hetbench.catalog.chips import Chip

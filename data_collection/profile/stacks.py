@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends._base import installed
+from data_collection.backends import installed
 from data_collection.profile.tasks import Task
 from hetbench.errors import RefusedError
 

@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_collection.backends._base import installed
+from data_collection.backends import installed
 from data_collection.pages import Heading, Part, Table, Text, html, markdown
 from data_collection.profile.stacks import STACKS
 from data_collection.report import charts
 from data_collection.report.compatibility import RULE, matrix
 from data_collection.report.tables import Tables
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from data_collection.store.read import connect, read
 from hetbench.artifacts.atomic import staged
 from hetbench.catalog.chips import chip, default_chip
@@ -33,7 +33,7 @@ TITLE = "hetbench: measured on this machine"
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.report", description=__doc__, formatter_class=raw)
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("runs") / "report", help="default: %(default)s")
     parser.add_argument("--reference", default="eager/fp32", help="stack/precision of the speed-ups; %(default)s")
     parser.add_argument("--models", nargs="+", default=["all"], help="of the compatibility matrix; default: all")

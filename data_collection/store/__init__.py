@@ -11,10 +11,11 @@ a part of it. A part that is not what its manifest says is named and skipped; th
 
 from __future__ import annotations
 
-from data_collection.store.read import Contents, connect, read
+from data_collection.store.read import DEFAULT_STORE, Contents, connect, read
 from data_collection.store.rows import FORMAT, KINDS, STATUSES, Row, check, key
 from data_collection.store.write import Run, open_run, recover
 
 __all__ = [
-    "FORMAT", "KINDS", "STATUSES", "Contents", "Row", "Run", "check", "connect", "key", "open_run", "read", "recover",
+    "DEFAULT_STORE", "FORMAT", "KINDS", "STATUSES", "Contents", "Row", "Run", "check", "connect", "key", "open_run",
+    "read", "recover",
 ]  # fmt: skip

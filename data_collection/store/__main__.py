@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_collection.store.publish import publish
-from data_collection.store.read import VIEWS, Contents, connect, read
+from data_collection.store.read import DEFAULT_STORE, VIEWS, Contents, connect, read
 from data_collection.store.write import recover
 from hetbench.errors import HetBenchError, InvalidInputError
-
-DEFAULT = Path("runs") / "measurements"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
              "publish": "write one file of figures"}  # fmt: skip
     for name, text in texts.items():
         command = commands.add_parser(name, help=text)
-        command.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+        command.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
         if name == "sql":
             command.add_argument("query")
             command.add_argument("--json", action="store_true", help="one JSON object a row")

@@ -13,7 +13,10 @@ from data_collection.store.rows import FORMAT, IDENTITY, schema
 from data_collection.store.write import journal_rows
 from hetbench.errors import InvalidInputError
 
-__all__ = ["Contents", "connect", "read"]
+__all__ = ["DEFAULT_STORE", "Contents", "connect", "read"]
+
+DEFAULT_STORE = Path("runs") / "measurements"
+"""Where the commands keep measurements unless `--store` names another folder."""
 
 _CORPUS = """'hetbench' AS dataset, 'hetbench:' || run AS ref, 'MIT' AS licence, family AS platform, chip, software"""
 _SETTING = "stack, layout, cache, protocol, threads, library, cpu_fallback"

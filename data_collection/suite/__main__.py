@@ -26,7 +26,7 @@ from pathlib import Path
 
 from data_collection.backends import Backend, backends, picked
 from data_collection.profile.environment import ROOT, describe
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from data_collection.suite.compare import compare
 from data_collection.suite.engine import Measured, Order, alone, carry_out, local
 from data_collection.suite.plan import Device, load
@@ -53,12 +53,12 @@ def parser() -> argparse.ArgumentParser:
     add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
     add("--chip", help="catalogue chip, where the device is not known by its name")
     add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
-    add("--store", type=Path, default=DEFAULT)
+    add("--store", type=Path, default=DEFAULT_STORE)
     add = commands.add_parser("compare", help="what became slower").add_argument
     add("first", metavar="RUN_A")
     add("second", metavar="RUN_B")
     add("--threshold", type=float, default=1.05, help="ratio of medians that counts as a change; default: %(default)s")
-    add("--store", type=Path, default=DEFAULT)
+    add("--store", type=Path, default=DEFAULT_STORE)
     return made
 
 

@@ -23,7 +23,7 @@ from data_collection.backends.oneapi import OneApi
 from data_collection.pages import html
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--weights", type=Path, help="trained weights, .safetensors, for accuracy")
     add("--data", type=Path, help="data set, .npz of the model's inputs and `labels`, for accuracy")
     add("--chip", help="catalogue chip, where the device is not known by its name")
-    add("--store", type=Path, default=DEFAULT, help="where the measured rows go")
+    add("--store", type=Path, default=DEFAULT_STORE, help="where the measured rows go")
     add("--timeout", type=float, default=600.0, help="seconds for one part")
     add("--seconds", type=float, default=60.0, help="at most, repeating one batch size")
     add("--retries", type=int, default=4, help="of a disturbed row")

@@ -26,8 +26,7 @@ from data_collection.profile.session import Policy, Session
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
-from data_collection.store import Row, Run, open_run
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE, Row, Run, open_run
 from data_collection.tune.report import Report
 from data_collection.tune.search import METHODS, check
 from data_collection.tune.space import AXES, Subject, space_for
@@ -63,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=1.0, help="at most, repeating one row")
     add("--timeout", type=float, default=300.0, help="seconds for one row")
     add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
-    add("--store", type=Path, default=DEFAULT)
+    add("--store", type=Path, default=DEFAULT_STORE)
     add("--out", type=Path, help="default: runs/tune/NAME")
     return made
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from data_collection.backends._base import installed
+from data_collection.backends import installed
 from data_collection.tune.space import Setting, Space
 from hetbench.errors import RefusedError, UnknownNameError
 

@@ -1,6 +1,6 @@
 """python -m data_collection.validate.attribution [MODEL ...] [--out DIR]
 
-Takes each group of operators out of a model on this CPU (`data_collection.profile.ablation`) and sets what the pass
+Takes each group of operators out of a model on this CPU (`data_collection.validate.ablation`) and sets what the pass
 saves beside the group's share in `hetbench.knowledge.explain`. Writes attribution.json and attribution.md after each
 model.
 
@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from data_collection.profile.ablation import FUNCTIONS, saved
 from data_collection.profile.environment import describe
 from data_collection.profile.measure import Outcome
 from data_collection.profile.worker import Worker
 from data_collection.tune.trials import figure
+from data_collection.validate.ablation import FUNCTIONS, saved
 from data_collection.validate.plan import MODELS, cpu, plain
 from hetbench.attribution.copa import attribute
 from hetbench.catalog.chips import Chip

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.backends import Backend, picked
-from data_collection.profile.changes import ChangedWorker
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import missing
 from data_collection.profile.tasks import Grid, Task, model_tasks
 from data_collection.profile.timing import Budget
 from data_collection.tune.trials import Figure, figure
+from data_collection.validate.changes import ChangedWorker
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
@@ -53,7 +53,7 @@ class Variant:
     setting: Mapping[str, Any]
     """Fields of the task that differ."""
     change: str | None = None
-    """A name of `data_collection.profile.changes.CHANGES`."""
+    """A name of `data_collection.validate.changes.CHANGES`."""
     options: tuple[Option, ...] = ()
     """What it is in a plan; empty: nothing that hetbench predicts."""
     inverse: bool = False
