@@ -6,8 +6,8 @@ operators of the catalogue models' graphs, `models` whole networks with random w
     python -m data_collection.profile operators --models resnet-50 gpt2 --precision fp32 bf16 --batch 1 8 --limit 200
     python -m data_collection.profile models bert-base --seq-len 32 128 --stack eager onnxruntime
 
-Run the same command again and it goes on where it stopped: rows that the store has for this chip, setting and software
-are skipped (`--again` measures them anew). A machine that is not quiet makes it wait, then mark the row `disturbed`.
+The same command resumes where it stopped: rows that the store has for this chip, setting and software are skipped
+(`--again` measures them once more). If the machine is not quiet, it waits, and finally marks the row `disturbed`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
-    """Measure what the command line asks for; 1 if any row failed or was disturbed."""
+    """Measure what the command line asks for; exit code 1 if any row failed or was disturbed."""
     device = picked(chosen.backend)
     tasks = _tasks(chosen, device)
     environment = describe(device, chosen.chip)
@@ -98,7 +98,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:
-    """What to measure, in order; says what the models refuse."""
+    """What to measure, in order; prints the settings that a model does not support."""
     for stack in chosen.stack:
         reason = missing(stack)
         if reason:

@@ -1,8 +1,8 @@
 """python -m data_collection.report [--store DIR] --output DIR [--reference eager/fp32] [--chips NAME ...]
 
-Writes report.md and report.html, one file that loads nothing: the machine, latency and throughput, batch scaling,
-speed-up against a reference, memory, operators, what failed, and a compatibility matrix of models and chips with the
-rule of its rating. Figures are rows of the store, or answers of hetbench with their level; a dash is not known.
+Writes report.md and report.html (self-contained): machines, latency and throughput, batch scaling, speed-up over a
+reference, memory, operators, failures, and a compatibility matrix of models and chips with its rating rule. Values are
+rows of the store, or answers of hetbench with their level; a dash means unknown.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _parts(tables: Tables, reference: tuple[str, str], skipped: Sequence[str]) -> list[Part]:
-    """Everything that comes from the store."""
+    """The parts that come from the store."""
     rows, groups = tables.models, tables.scaling()
     parts: list[Part] = [Heading("System"), *tables.system()]
     if skipped:

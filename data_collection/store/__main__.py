@@ -2,8 +2,8 @@
 
 Read this project's own measurements with SQL (DuckDB). Views: `rows` (everything, with its status), `operators` and
 `models` (figures of rows that are ok, columns named as in the corpus), `runs` (manifests: command, environment).
-`check` reads every byte, names what is damaged, and makes parts of the journals that killed runs left. `publish`
-writes the newest figure of every setting to one compact Parquet file with its environments.
+`check` verifies every file, reports damaged ones, and recovers the journals of killed runs. `publish` writes the newest
+latency of every setting, with its environments, to one compact Parquet file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _answer(contents: Contents, query: str, *, as_json: bool) -> str:
-    """The result as JSON lines or as a tab-separated table with a header; empty cells are unknown."""
+    """The result as JSON lines, or as a tab-separated table with a header in which unknown values are empty."""
     import duckdb
 
     try:

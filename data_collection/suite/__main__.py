@@ -1,15 +1,16 @@
 """python -m data_collection.suite run SUITE.toml [--check] [--older-than 30d] | compare RUN_A RUN_B   [--store DIR]
 
-`run` measures what a suite file lists and the store does not have yet; stop it, kill it, run it again: it goes on.
-`--check` says what it would measure. `--engine ray` spreads the tasks over a Ray cluster, whose nodes name their chips:
+`run` measures what a suite file lists and the store does not have yet; after an interruption the same command resumes.
+`--check` prints what would be measured. `--engine ray` distributes the tasks over a Ray cluster whose nodes announce
+their chips:
 
     ray start --address=HEAD:6379 --resources='{"amd-mi210": 2}'
     python -m data_collection.suite run configs/suites/default.toml --engine ray --address HEAD:6379
 
-`compare` tells what became slower from one run to another: `previous`, `latest`, or (the beginning of) a run's name.
+`compare` lists what became slower between two runs: `previous`, `latest`, or a run's name or a prefix of it.
 
 Exit codes: 0 done; 1 `run`: rows failed or were disturbed, or tasks are left; 1 `compare`: something became slower or
-broke; 2 wrong usage or an unknown name; 3 refused; 130 stopped by hand.
+fails; 2 wrong usage or an unknown name; 3 refused; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _listed_and_run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
-    """Evaluate and write the report; 1 if a part of it failed or was disturbed."""
+    """Evaluate and write the report; exit code 1 if a part failed or was disturbed."""
     workload = named(chosen.task)
     workload = replace(workload, compile_only=workload.compile_only or chosen.compile_only)
     device, files = _device(chosen.hardware), Files(chosen.weights, chosen.data)
@@ -93,7 +93,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _said(report: dict) -> list[str]:
-    """One word or two about each part."""
+    """The status of each part in a word or two."""
     said = [f"{name} {report[name]['status']}" for name in ("numeric", "accuracy") if name in report]
     for name in ("compile", "perf", "clients"):
         statuses = {part["status"] for part in report.get(name, ())}
@@ -102,7 +102,7 @@ def _said(report: dict) -> list[str]:
 
 
 def _hardware() -> dict[str, Backend]:
-    """The families, and the CPU by its own name."""
+    """Backends by family, and the CPU as `cpu`."""
     return {"cpu": OneApi("cpu"), **backends()}
 
 

@@ -1,14 +1,15 @@
 """python -m data_collection.tune --model NAME | --operator NAME dim=size ...  [--method ...] [--trials N] [settings]
 
-Searches the execution settings of this machine: threads, layout, precision, mode (`--stack`) and batch, for the least
-time of one sample. The best setting is then measured in turns with the default. Writes report.json, report.md and
-space.json to --out, and every row to the store. `--saturate` doubles the batch until throughput gains less than 5 %.
+Searches threads, layout, precision, execution mode (`--stack`) and batch for the lowest time per sample. The best
+setting is then measured in alternation with the default. Writes report.json, report.md and space.json to --out, and
+every row to the store. `--saturate` doubles the batch until throughput gains less than 5 %.
 
     python -m data_collection.tune --model mobilenet-v2 --method ga --trials 30 --saturate
     python -m data_collection.tune --operator Linear m=128 n=3072 k=768 --batch-dim m --method grid
 
-Naming values replaces those of an axis (`--precision fp32` keeps the numerics). Exit codes: 0 a best setting was found
-and confirmed; 1 no trial was quiet and worked, or the confirmation was not quiet; 2 wrong usage; 3 refused.
+Values on the command line replace those of an axis (`--precision fp32` keeps the numerics unchanged). Exit codes: 0 a
+best setting was found and confirmed; 1 no trial succeeded undisturbed, or the confirmation was disturbed; 2 wrong
+usage; 3 refused.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
-    """Search, confirm, report; 1 if there is no confirmed best setting."""
+    """Search, confirm, report; exit code 1 if there is no confirmed best setting."""
     check(chosen.method)
     for name in ("trials", "rounds", "batch_limit"):
         if getattr(chosen, name) < 1:
@@ -86,7 +87,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     environment = describe(device, chosen.chip)
     asked = {axis: getattr(chosen, axis) for axis in AXES if getattr(chosen, axis)}
     space = space_for(subject, device, environment.chip, asked)
-    subject.task(space.default, device.protocols[0])  # what cannot be meant is said before anything is measured
+    subject.task(space.default, device.protocols[0])  # reject invalid arguments before anything is measured
     least = min(0.05, chosen.seconds)
     policy = Policy(budget=Budget(min_seconds=least, max_seconds=chosen.seconds), timeout_s=chosen.timeout,
                     patience_s=chosen.patience)  # fmt: skip
