@@ -1,1 +1,1 @@
-"""Operator graphs of measured models beyond the catalogue, built from library definitions."""
+"""Build operator graphs of measured networks outside the catalogue, from timm, torchvision and transformers."""

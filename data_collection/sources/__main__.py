@@ -1,13 +1,13 @@
-"""Published data sets -> tables of the corpus, each from the commit that configs/sources.toml pins.
+"""Import published data sets as tables of the corpus, each from the commits that configs/sources.toml pins.
 
     python -m data_collection.sources list
     python -m data_collection.sources import NAME --out FILE.parquet [--from DIR]
     python -m data_collection.sources check NAME --corpus ../shared/corpus [--from DIR]
     python -m data_collection.sources build --out corpus/ [--from-root DIR] [--only NAME ...] [--include-restricted]
 
-Without --from, the files are fetched by git (or, with --via archive, as an archive) into --cache. `check` compares
-with a prepared table and names the reasons of differences. Sources with no stated or a restricting licence are built
-only with --include-restricted.
+Without --from, the files are fetched by git (with --via archive: as a tar archive) into --cache. `check` compares with
+a prepared table and prints the reasons of differences. Sources without a stated licence, or with a restrictive one, are
+built only with --include-restricted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What both tables read of the corpus: the catalogue's names of its chips, and numbers out of cells of text."""
+"""Read the corpus for both tables: catalogue names of chips, and numbers in text cells."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["chip_aliases", "number", "whole"]
 
 
 def chip_aliases(corpus: Path) -> dict[tuple[str, str], Mapping[str, str]]:
-    """(platform, chip as in the data) -> `canonical` and `certainty`, of `chip_aliases.csv`.
+    """(platform, chip as in the data) -> `canonical` and `certainty`, from `chip_aliases.csv`.
 
-    A corpus built from its upstreams has no such table: there the names that the catalogue knows count.
+    A corpus built by `data_collection.sources` has no such file: then the catalogue's names and aliases are used.
     """
     path = corpus / "chip_aliases.csv"
     if not path.exists():
@@ -29,20 +29,20 @@ def chip_aliases(corpus: Path) -> dict[tuple[str, str], Mapping[str, str]]:
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             key = (row["platform"], row["chip_as_in_data"])
-            if key not in aliases or row["certainty"] == "exact":  # MI250: its own name before that of its die
+            if key not in aliases or row["certainty"] == "exact":  # MI250: prefer its own name to that of its die
                 aliases[key] = row
     return aliases
 
 
 def number(value: Any) -> float | None:
-    """A number out of a cell; None where there is none."""
+    """The number at the start of a cell; None if there is none."""
     match = re.match(r"\s*([\d,]*\.?\d+)", str(value)) if value is not None else None
     found = float(match[1].replace(",", "")) if match else None
     return None if found is None or math.isnan(found) else found
 
 
 def whole(value: Any) -> int | None:
-    """A positive whole number; None where upstream states none. `224x224` is 224."""
+    """A positive integer; None if upstream states none. `224x224` is 224."""
     if isinstance(value, float) and math.isnan(value):
         return None
     found = number(value)

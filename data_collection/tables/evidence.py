@@ -30,12 +30,12 @@ from hetbench.catalog.models import models
 from hetbench.schema import PHASES, PRECISIONS
 
 OUTPUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "evidence.json.gz"
-UNCERTAIN = ("unspecified", "inferred")  # grades of chip_aliases.csv that the note must mention
+UNCERTAIN = ("unspecified", "inferred")  # grades of chip_aliases.csv that are mentioned in the note
 MODELS = {record.title: record for record in models().values()}
 
 
 def read(corpus: Path) -> list[Raw]:
-    """Every corpus row that the map ties to a catalogue model, as dicts with the map's and aliases' columns added."""
+    """Every corpus row that `model_map.csv` maps to a catalogue model, with the columns of map and aliases added."""
     import pyarrow.parquet as pq
 
     with (corpus / "model_map.csv").open(encoding="utf-8") as file:
@@ -56,11 +56,11 @@ def read(corpus: Path) -> list[Raw]:
 
 
 def normalise(raw: Raw) -> Row:
-    """One row in the table's columns; what is not known is None."""
+    """One row in the table's columns; unknown values are None."""
     extra, record = raw["extra"], MODELS[raw["our"]]
     metric, unit = fields.METRICS[raw["metric"]]
     if metric in ("time_to_first_token", "time_per_token") and raw["phase"] in ("prefill", "decode"):
-        metric = "latency"  # of the phase: a full prefill, or one decoding step
+        metric = "latency"  # latency of the phase: a full prefill, or one decoding step
     given = raw["precision"]
     use, why = fields.limit(raw, extra)
     notes = [why] if why else []
@@ -83,7 +83,7 @@ def normalise(raw: Raw) -> Row:
 
 
 def _use(row: Row) -> str:
-    """`answer` only where every setting is stated and means what a query means; see `evidence_fields`."""
+    """`answer` only if every setting is stated and means the same as in a query; see `evidence_fields`."""
     record = models()[row["model"]]
     sizes = (row["seq_len"] if record.seq_len else 1, row["image_size"] if record.image_size else 1)
     stated = None not in (row["batch"], row["stack"], *sizes) and row["n_chips"] == 1
@@ -99,9 +99,9 @@ def _use(row: Row) -> str:
 
 
 def own_measurements(folder: Path) -> list[Row]:
-    """What this project measured itself: the models of `data_collection.store publish` files, in the table's columns.
+    """This project's own measurements of models, from `data_collection.store publish` files, in the table's columns.
 
-    A row is of one run on one machine; `ref` names the run and the file, whose metadata hold the environment.
+    A row is from one run on one machine; `ref` names the run and the file, whose metadata has the environment.
     """
     import pyarrow.parquet as pq
 
@@ -123,7 +123,7 @@ def own_measurements(folder: Path) -> list[Row]:
 
 
 def table(raws: Iterable[Raw], say: Callable[[str], None] = print) -> list[Row]:
-    """The cleaned rows in table order; `say` gets a line for each rule."""
+    """The cleaned rows in table order; `say` is called with a line per rule."""
     kept = list(raws)
     say(f"{len(kept):6d} rows of the map's models")
     for name, why, drop in RAW_RULES:
@@ -150,7 +150,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 def encode(rows: list[Row]) -> bytes:
-    """The table as gzip of JSON: each column a list of its values and, where values repeat, codes into it."""
+    """The table as gzipped JSON: each column is a list of values or, if values repeat, distinct values and codes."""
     columns: dict[str, Any] = {}
     for name in COLUMNS:
         values = [row[name] for row in rows]

@@ -23,8 +23,8 @@ COLUMNS = (
     "software", "metric", "value", "unit", "n_chips", "stat", "match", "use", "ref", "note",
 )  # fmt: skip
 KINDS = ("exact", "same-arch")
-PAIR = (0.97, 1.06)  # throughput x latency / samples of figures that one run gave
-CEILING = 1.05  # no row may be faster than the datasheet allows by more than this
+PAIR = (0.97, 1.06)  # throughput x latency / samples if both figures are of the same run
+CEILING = 1.05  # factor by which a row may be faster than the datasheet allows
 Raw = dict[str, Any]
 Row = dict[str, Any]
 
@@ -76,7 +76,7 @@ def repeated(rows: list[Row]) -> set[int]:
 
 
 def paired(rows: list[Row]) -> set[int]:
-    """Positions of throughput rows that only say batch / latency of a latency row beside them."""
+    """Positions of throughput rows that equal batch / latency of a latency row of the same setting."""
     figures = ("metric", "value", "unit", "note", "stat", "use", "new_tokens")
     names = tuple(name for name in COLUMNS if name not in figures)
     latencies: dict[tuple[Any, ...], list[float]] = {}
@@ -87,7 +87,7 @@ def paired(rows: list[Row]) -> set[int]:
     for index, row in enumerate(rows):
         if row["metric"] != "throughput":
             continue
-        tokens = 2 * (row["seq_len"] or 0)  # LLM-Inference-Bench counts tokens in and out
+        tokens = 2 * (row["seq_len"] or 0)  # LLM-Inference-Bench counts input and output tokens
         batch = row["batch"] or 1
         shares = [
             row["value"] * ms / 1e3 / samples
@@ -100,7 +100,7 @@ def paired(rows: list[Row]) -> set[int]:
 
 
 def impossible(rows: list[Row]) -> set[int]:
-    """Positions of rows faster than peak or bandwidth allow; CPUs, whose clock varies, are left out."""
+    """Positions of rows faster than peak or bandwidth allow; CPUs are not judged, since their clock varies."""
     found = set()
     for index, row in enumerate(rows):
         if row["metric"] not in ("latency", "throughput") or "unpadded" in (row["stack"] or ""):
@@ -114,9 +114,9 @@ def impossible(rows: list[Row]) -> set[int]:
 
 
 def _least_seconds(row: Row) -> float | None:
-    """Chip-seconds that one call takes at full peak; of generation, reading the prompt, then the weights once a token.
+    """Least chip-seconds of one call at peak; generation: the prompt's operations, then reading all weights per token.
 
-    None where a size, the precision or the datasheet does not tell.
+    None if a size, the precision or a datasheet value is unknown.
     """
     record, chip = models()[row["model"]], chips()[row["chip"]]
     phase = "prefill" if row["phase"] == "serving" else row["phase"]
@@ -127,7 +127,7 @@ def _least_seconds(row: Row) -> float | None:
     if (row["seq_len"] or 0) > (record.max_seq_len or math.inf):
         return None
     least = _flops(row["model"], row["batch"], row["seq_len"], row["image_size"], row["precision"], phase) / peak
-    if row["phase"] == "serving" and chip.bandwidth:  # as many tokens out as in
+    if row["phase"] == "serving" and chip.bandwidth:  # as many output as input tokens
         least += row["seq_len"] * record.params * itemsize(row["precision"]) / chip.bandwidth
     return least
 

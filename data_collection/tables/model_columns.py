@@ -16,5 +16,8 @@ COLUMNS: dict[str, str] = {
     "note": "string",
 }  # fmt: skip
 FIGURES = ("ref", "value", "gmacs", "macts", "mparams", "repeats", "spread", "match_use", "note", "date", "shapes")
+"""Columns that do not make up the setting."""
 SETTING = tuple(name for name in (*COLUMNS, "own") if name not in FIGURES)
+"""Columns that make up one setting; rows that agree in them are repeats."""
 SERIES = tuple(name for name in SETTING if name not in ("batch", "variant"))
+"""Columns in which the rows of one curve over batch sizes agree."""

@@ -1,4 +1,4 @@
-"""Whole-model rows over batch sizes: series and single cells that no latency curve can have.
+"""Find whole-model rows that do not fit a curve of latency over batch size: whole series and single rows.
 
 Each rule takes the rows and returns the positions of those to exclude; `CURVE_RULES` is the order.
 """
@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from data_collection.tables.model_columns import SERIES, Row
 
-OFF = 3.0  # how far a cell may lie from where its neighbours' batches leave room (trap 4)
-FALLS = 0.15  # share of its best rate that a series must keep at its largest batch (trap 1)
+OFF = 3.0  # allowed factor outside the range that the neighbouring batches allow
+FALLS = 0.15  # least throughput at the largest batch, as a share of the series' best
 
 
 def falling(rows: list[Row]) -> set[int]:
-    """Series whose rate drops like 1 / batch: the rate printed was calls, not samples (trap 1)."""
+    """Series whose throughput falls like 1 / batch: upstream printed calls per second, not samples."""
     gone = set()
     for series in _series(rows):
         rate = {index: rows[index]["batch"] / rows[index]["value"] for index in series}
@@ -27,7 +27,7 @@ def falling(rows: list[Row]) -> set[int]:
 
 
 def off_curve(rows: list[Row]) -> set[int]:
-    """Single cells off the batch curve of their series (trap 4); the worst goes first and the rest is judged again."""
+    """Single rows off the batch curve of their series; the worst is removed and the rest judged again."""
     gone = set()
     for series in _series(rows):
         left = sorted(series, key=lambda index: rows[index]["batch"])
@@ -41,23 +41,23 @@ def off_curve(rows: list[Row]) -> set[int]:
 
 
 def excess(points: list[tuple[int, float]], place: int) -> float:
-    """Factor by which a time lies outside what its neighbours allow, 1 inside.
+    """Factor by which a latency is outside the range that its neighbours allow; 1 inside.
 
-    More samples take no less time, and no more than in proportion: the rate does not fall.
+    More samples take no less time, and no more than in proportion: throughput does not fall.
 
     >>> excess([(1, 1.0), (2, 80.0), (4, 4.0)], 1)
     20.0
     """
     batch, ms = points[place]
-    beside = slice(max(min(place - 1, len(points) - 3), 0), None)  # one on each side, or two where a side is empty
+    beside = slice(max(min(place - 1, len(points) - 3), 0), None)  # one neighbour on each side, or two at an end
     others = [point for point in points[beside][:3] if point[0] != batch]
     bounds = [sorted((time, time * batch / other)) for other, time in others]
-    low, high = min(bound[0] for bound in bounds), max(bound[1] for bound in bounds)  # generous: one may be wrong
+    low, high = min(bound[0] for bound in bounds), max(bound[1] for bound in bounds)  # the wider one
     return max(low / ms, ms / high, 1.0)
 
 
 def _series(rows: list[Row]) -> list[list[int]]:
-    """Latency rows of one network in one setting over three batches or more."""
+    """Positions of latency rows of one network and setting with three or more batches."""
     groups = defaultdict(list)
     for index, row in enumerate(rows):
         if row["metric"] == "latency" and row["batch"]:
@@ -66,7 +66,7 @@ def _series(rows: list[Row]) -> list[list[int]]:
 
 
 def _sized(row: Row) -> str:
-    """The upstream name without the batch that ModelZoo writes into it; the variant where that is a setting."""
+    """The upstream name without the batch size that ModelZoo includes; elsewhere with the variant."""
     name = re.sub(r"\W*bs\d+\W*", "", row["upstream"])
     return name if row["file"] == "ascend_modelzoo" else f"{name}; {row['variant']}"
 

@@ -13,8 +13,8 @@ from hetbench.schema import PRECISIONS
 Raw = Mapping[str, Any]
 TIMES = ("latency", "e2e", "throughput")
 SAMPLES = r"(samples|images|imgs?|sequences|sentences)/s|fps$"
-DIES = 4  # an Atlas 300I card carries four Ascend 310, and its published rate is the card's
-# software names that `evidence_fields.STACKS`, made for the catalogue's models, does not tell or tells otherwise
+DIES = 4  # an Atlas 300I card has four Ascend 310; published throughput is that of the card
+# software names that `evidence_fields.STACKS` lacks or maps differently
 STACKS: tuple[tuple[str, str | None], ...] = (
     (r"^unstated", None), (r"^tensorflow2-magicmind", "tensorflow-magicmind"), (r"magicmind", "magicmind"),
     (r"mindspore lite", "mindspore-lite"), (r"^ascend$", "acl"), (r"^pplnn", "pplnn"), (r"armnn", "armnn"),
@@ -25,7 +25,7 @@ SPELLED = {
     "amp_fp16": "fp16", "fp16-amp": "fp16", "uint8": "int8", "w:fp16": "fp16", **{name: name for name in PRECISIONS},
 }  # fmt: skip
 UNKNOWN = ("unstated", "unspecified", "bf16/fp16 (upstream default)")
-# words of an upstream name that do not name the network
+# parts of an upstream name that do not identify the network
 TAGS = (
     r"\(.*?\)", r"\bbs\d+\b", r"\.om\b", r"[_ -](for_)?pytorch(_infer)?\b", r"_inference\b", r"^hf ",
     r" dynamic\b", r" qat\b", r"precision_\w+?(?=-)", r"-(non-)?quantized",
@@ -33,13 +33,13 @@ TAGS = (
 
 
 def stack(raw: Raw) -> str | None:
-    """The software stack; `evidence_fields.stack` with the names that occur beyond the catalogue's models.
+    """The software stack: `evidence_fields.stack`, plus names that occur only outside the catalogue's models.
 
     >>> stack({"software": "1.7.0 + neural-compressor", "extra": {"heading": "MXNet Models"}, "precision": "int8"})
     'mxnet+neural-compressor'
     """
     software = raw["software"] or ""
-    if re.match(r"[\d.]+ \+ neural-compressor", software):  # the framework is named in the heading alone
+    if re.match(r"[\d.]+ \+ neural-compressor", software):  # the framework is stated in the heading only
         return f"{raw['extra']['heading'].split()[0].lower()}+neural-compressor"
     for pattern, name in STACKS:
         if re.search(pattern, software, re.IGNORECASE):
@@ -48,9 +48,9 @@ def stack(raw: Raw) -> str | None:
 
 
 def precision(raw: Raw) -> str:
-    """A hetbench precision, or "" where it is not stated; other upstream names stay, to be excluded.
+    """A hetbench precision, or "" if it is not stated; other upstream names are kept and excluded later.
 
-    ATC compiles to fp16 unless told otherwise, and the corpus marks the rows that nothing tells otherwise.
+    ATC compiles to fp16 by default; the corpus marks rows without any other statement as `fp16 likely`.
     """
     given = str(raw["precision"] or "")
     if given in UNKNOWN:
@@ -59,14 +59,14 @@ def precision(raw: Raw) -> str:
 
 
 def upstream(raw: Raw) -> str:
-    """The network's name as upstream writes it; in one table of NVIDIA's the size stands only above the rows."""
+    """The network's name as upstream writes it; in one NVIDIA table the size is only in the heading."""
     if raw["file"] == "nvidia_dle" and str(raw["extra"].get("ctx", "")).startswith("BERT-Base"):
         return "bert-base"
     return str(raw["model"])
 
 
 def network(raw: Raw) -> str:
-    """The name that tells the network: MMDeploy writes `ResNet`, and its configuration file resnet50."""
+    """The name that identifies the network; MMDeploy writes `ResNet` and names resnet50 in the configuration file."""
     stem = str(raw["extra"].get("config", "")).split("/")[-1].removesuffix(".py")
     if raw["file"] == "mmdeploy" and stem:
         return re.split(r"_\d+xb|_in1k|_1x_|_4xb", stem)[0]
@@ -74,7 +74,7 @@ def network(raw: Raw) -> str:
 
 
 def canonical_key(file: str, name: str) -> str:
-    """One spelling for copies of a network: no folder, tag or separator; a `_` stays where digits would meet.
+    """One spelling for all names of a network: without folder, tags and separators, except `_` between digits.
 
     >>> canonical_key("timm", "vit_base_patch16_224.augreg_in21k"), canonical_key("co2_inference", "google/ViT-Base")
     ('vitbasepatch16_224', 'vitbase')
@@ -101,7 +101,7 @@ def _squeeze(name: str) -> str:
 
 
 def instances(raw: Raw) -> tuple[int | None, int | None, int | None]:
-    """Neural Compressor: instances that ran side by side, cores of each, and batch; the column wins over `config`.
+    """Neural Compressor: concurrent instances, cores per instance, and batch; the column overrides `config`.
 
     >>> instances({"extra": {"column": "Throughput 1s 10ins 4c/ins bs=64 | INT8", "config": ""}})
     (10, 4, 64)
@@ -119,7 +119,7 @@ def instances(raw: Raw) -> tuple[int | None, int | None, int | None]:
 
 
 def new_tokens(raw: Raw) -> int | None:
-    """Tokens that one request generates; None where none or not stated."""
+    """Tokens that one request generates; None if none or not stated."""
     extra = raw["extra"]
     if raw["file"] == "co2_inference":
         return 10 if extra["task"].startswith("textgen") else None
@@ -130,12 +130,12 @@ def new_tokens(raw: Raw) -> int | None:
 
 
 def figure(raw: Raw, row: Row) -> tuple[str, float, str]:
-    """What one call of the whole batch took: metric, value and unit, by exact arithmetic on the printed figure."""
+    """Metric, value and unit per call of the whole batch, by exact arithmetic on the published figure."""
     metric, unit = published.METRICS[raw["metric"]]
     value, batch, phase = raw["value"], row["batch"], raw["phase"]
     if metric == "latency" and phase == "serving":
         return "e2e", value, "ms"
-    if metric == "latency" and raw["unit"] == "ms (all new tokens)":  # the first of them came with the prompt
+    if metric == "latency" and raw["unit"] == "ms (all new tokens)":  # the first token is part of the prefill
         return "latency", value / (row["new_tokens"] - 1), "ms"
     if metric in ("time_to_first_token", "time_per_token"):
         name = {"time_to_first_token": "ttft", "time_per_token": "tpot"}[metric]
@@ -155,12 +155,12 @@ def _card_of_310(raw: Raw) -> bool:
 
 
 def chip_count(raw: Raw) -> int | None:
-    """Chips behind one call; a four-die card of Ascend 310 counts as one, its rate having been shared out."""
+    """Chips per call; a card of four Ascend 310 counts as one, since `figure` divides its throughput by four."""
     return 1 if _card_of_310(raw) else raw["n_chips"]
 
 
 def variant(raw: Raw) -> str:
-    """Settings that the other columns lack and that keep two rows apart."""
+    """Settings that are in no other column and distinguish rows."""
     extra = raw["extra"]
     names = ("variant", "task", "option", "quant_mode", "experiment", "Parallelism Type", "KV Cache Block_size", "mode",
              "config", "upstream_precision", "decoding", "decoding_value", "system")  # fmt: skip
@@ -170,7 +170,7 @@ def variant(raw: Raw) -> str:
 
 
 def note(raw: Raw) -> str:
-    """What a reader of the figure must know."""
+    """Remarks that a reader of the figure needs."""
     extra, notes = raw["extra"], []
     if raw["file"] == "ascend_modelzoo" and "fp16 likely" in str(extra.get("precision_hint")):
         notes.append("fp16 is the compiler's default, not stated")

@@ -1,7 +1,7 @@
 """Which whole-model rows must not be trained on, judged row by row.
 
 `RULES` are read in order; the first that holds gives a row its `exclude:<rule>`. Rules that compare rows are in
-`model_repeats` and `model_curves`; `too_fast` needs a network's graph and is called by whoever has it.
+`model_repeats` and `model_curves`. `too_fast` is for callers that have the network's operator graph.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hetbench.catalog.chips import Chip, chips
 from hetbench.schema import PRECISIONS, itemsize
 
 SPOKEN = ("serving", "decode")
-# networks that come in sizes, named without one; never told apart by how fast they ran
+# networks that exist in several sizes, named without one
 UNSIZED = {
     "mobilenetv3", "ssd", "efficientnet", "efficientnetv2", "swintransformer", "swin", "volo", "t2tvit", "vit",
     "convnext", "xcit", "densenet", "hrnet",
@@ -26,9 +26,9 @@ UNSIZED = {
 
 
 def too_fast(ms: float, flops: float, moved: float, chip: Chip, precision: str, ceiling: float = 1.05) -> bool:
-    """Whether a call is faster than the datasheet allows: traps 2, 9 and 11, for whoever has the graph.
+    """Whether a call of `flops` operations and `moved` bytes is faster than the datasheet allows.
 
-    CPUs are never too fast: their peaks are those of the base clock.
+    CPUs are never too fast: their peaks are stated for the base clock.
     """
     peak = chip.peak_flops(precision) if precision else None
     least = max(flops / peak if peak else 0.0, moved / chip.bandwidth if chip.bandwidth else 0.0)
@@ -46,12 +46,12 @@ def _unsized(row: Row, raw: Raw) -> bool:
 
 
 def _unnumbered(row: Row, raw: Raw) -> bool:
-    """Whole requests whose generated tokens upstream does not state."""
+    """Whole requests without a stated number of generated tokens."""
     return row["phase"] == "serving" and row["metric"] in ("e2e", "energy") and row["new_tokens"] is None
 
 
 def _outruns_its_weights(row: Row, raw: Raw) -> bool:
-    """Language models whose tokens come faster than the weights can be read once each (trap 11); size by the name."""
+    """Language models with less time per token than reading the weights takes; their size is taken from the name."""
     named = re.search(r"(?<![\dx.])(\d+(\.\d+)?)b\b", row["upstream"].split("/")[-1].lower())
     bandwidth = chips()[row["chip"]].bandwidth
     tokens = {"e2e": row["new_tokens"], "latency": 1}.get(row["metric"]) if row["phase"] in SPOKEN else None
@@ -132,7 +132,7 @@ RULES: tuple[tuple[str, str, Callable[[Row, Raw], bool]], ...] = (
 
 
 def use(row: Row, raw: Raw) -> str:
-    """`train`, or `exclude:` and the first rule that speaks against it."""
+    """`train`, or `exclude:` and the first rule that holds."""
     if not math.isfinite(row["value"]) or row["value"] <= 0:
         return "exclude:no figure"
     return next((f"exclude:{name}" for name, _, holds in RULES if holds(row, raw)), "train")

@@ -13,13 +13,13 @@ from typing import Any
 from data_collection.tables.model_columns import SETTING, Row
 
 COMPRESSOR = "intel_neural_compressor"  # its tables are measured again every few months
-DISAGREE = 1.5  # largest over smallest figure of one setting (trap 7, and READMEs that time an encoder and a decoder)
+DISAGREE = 1.5  # largest over smallest figure of one setting; above it one name means two networks
 
 
 def copies(rows: list[Row]) -> set[int]:
-    """ModelZoo keeps some networks in up to three folders (trap 5): the same rates at the same batches.
+    """Networks that ModelZoo lists in up to three folders, with the same throughput at the same batches.
 
-    Two different networks may meet in one figure by chance; copies share their name, or two figures or more.
+    Two networks may have one figure in common by chance; copies share their name or at least two figures.
     """
     cells = defaultdict(list)
     for index, row in enumerate(rows):
@@ -45,7 +45,7 @@ def repeated(rows: list[Row]) -> set[int]:
     gone = set()
     for index, row in enumerate(rows):
         key = (row["ref"].split("@")[0], row["value"], *(row[name] for name in SETTING))
-        if key in seen and row["file"] != "co2_inference":  # whose repeats are runs of their own
+        if key in seen and row["file"] != "co2_inference":  # its repeats are separate runs
             gone.add(index)
         seen.add(key)
     return gone
@@ -61,7 +61,7 @@ def _settings(rows: list[Row], *without: str, file: str | None = None) -> list[l
 
 
 def disagreeing(rows: list[Row]) -> set[int]:
-    """Settings whose figures differ by more than repeats or versions explain: one name hides two networks."""
+    """Settings whose figures differ by more than repeats or versions explain: one name means two networks."""
     versions = _settings(rows, "software", file=COMPRESSOR)
     gone = set()
     for group in versions + _settings(rows):
@@ -81,7 +81,7 @@ def older(rows: list[Row]) -> set[int]:
 
 
 def paired(rows: list[Row]) -> set[int]:
-    """Rates beside a printed latency of the same setting: batch / latency, or a mean that a copy loop limits."""
+    """Throughput rows of a setting that also has a published latency."""
     gone = set()
     for group in _settings(rows, "printed", "stat"):
         rates = [index for index in group if rows[index]["printed"].startswith("throughput")]
@@ -91,7 +91,7 @@ def paired(rows: list[Row]) -> set[int]:
 
 
 def merged(rows: list[Row]) -> list[Row]:
-    """Repeats of one setting as their median, with the reference of the repeat nearest to it."""
+    """Replace the repeats of one setting by their median, with the reference of the repeat nearest to it."""
     found = []
     for group in _settings(rows):
         members = [rows[index] for index in group]

@@ -32,14 +32,14 @@ Say = Callable[[str], None]
 
 
 def read(corpus: Path) -> Iterable[Raw]:
-    """Every model row of the corpus as a dict, `extra` parsed, chips named as the catalogue does."""
+    """Every model row of the corpus as a dict, with `extra` parsed and the catalogue's chip name added."""
     import pyarrow.parquet as pq
 
     aliases = chip_aliases(corpus)
     for path in sorted((corpus / "model").glob("*.parquet")):
         for raw in pq.read_table(path).to_pylist():
             alias = aliases.get((raw["platform"], raw["chip"]), {})
-            die = path.stem == "neusight" and raw["chip"] == "amd-mi250"  # NeuSight runs one die: an MI210's
+            die = path.stem == "neusight" and raw["chip"] == "amd-mi250"  # NeuSight runs one die, which equals an MI210
             yield raw | {
                 "file": path.stem, "extra": json.loads(raw["extra"]) if raw["extra"] else {},
                 "chip_name": "amd-mi210" if die else alias.get("canonical", ""),
@@ -48,7 +48,7 @@ def read(corpus: Path) -> Iterable[Raw]:
 
 
 def _whole(value: Any) -> int | None:
-    """A positive whole number; None where upstream states none, or a size per side."""
+    """A positive integer; None if upstream states none, or a size per side."""
     try:
         found = float(value)
     except (TypeError, ValueError):
@@ -74,7 +74,7 @@ DROPS: tuple[tuple[str, str, Callable[[Raw], bool]], ...] = (
 
 
 def normalise(raw: Raw) -> Row:
-    """One row in the table's columns; what is not stated is None."""
+    """One row in the table's columns; values that are not stated are None."""
     raw = raw | {"metric": raw["metric"].removesuffix("_allocated")}
     extra, file = raw["extra"], raw["file"]
     compressor = file == COMPRESSOR
@@ -101,7 +101,7 @@ def normalise(raw: Raw) -> Row:
 
 
 def _image(raw: Raw) -> tuple[int | None, str | None]:
-    """Side of a square image, or the text of another; ModelZoo's language models carry other networks' sizes."""
+    """Side of a square image, or the text of another size; ModelZoo's sizes of language models are dropped."""
     text = str(raw["image_size"] or raw["extra"].get("spatial") or "")
     text = "" if text == "nan" else text
     if raw["file"] == "ascend_modelzoo" and re.search("/nlp/|tinybert", raw["model"], re.I) and "x" in text:
@@ -113,7 +113,7 @@ def _image(raw: Raw) -> tuple[int | None, str | None]:
 
 
 def table(raws: Iterable[Raw], say: Say = print) -> tuple[list[Row], list[Row]]:
-    """Rows that may train, and those that may not with their rule; `say` gets a line for each rule."""
+    """Rows for training, and excluded rows with their rule; `say` is called with a line per rule."""
     kept, dropped = [], {name: Counter() for name, _, _ in DROPS}  # type: ignore[var-annotated]
     total = 0
     for raw in raws:
@@ -152,7 +152,7 @@ def _tell(say: Say, verb: str, name: str, why: str, counts: Counter[str]) -> Non
 
 
 def write(rows: list[Row], path: Path) -> None:
-    """The rows in order of file, chip, network and setting as Parquet."""
+    """Write the rows as Parquet, sorted by file, chip, network and setting."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -164,7 +164,7 @@ def write(rows: list[Row], path: Path) -> None:
 
 
 def summary(rows: list[Row], say: Say = print) -> None:
-    """How many rows there are by family, file, phase, stack, precision and metric."""
+    """Print the number of rows by family, file, phase, metric, stack and precision."""
     names = ("family", "file", "phase", "metric", "stack", "precision")
     counts = Counter(tuple(str(row[name]) for name in names) for row in rows)
     models: dict[tuple[str, ...], set[str]] = defaultdict(set)

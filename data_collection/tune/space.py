@@ -1,4 +1,4 @@
-"""The settings to choose from: threads, layout, precision, mode and batch, as machine and subject support them.
+"""The settings to choose from: threads, layout, precision, mode and batch, as machine and subject support them."""
 
 from __future__ import annotations
 

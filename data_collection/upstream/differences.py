@@ -12,9 +12,9 @@ __all__ = ["Known"]
 
 
 class Known(NamedTuple):
-    """A difference that is understood: on which side, why, and of which rows."""
+    """An explained difference: on which side, for which rows, and why."""
 
     side: str
-    """here or corpus."""
+    """`here` (only the importer has the row) or `corpus` (only the prepared table has it)."""
     why: str
     holds: Callable[[dict[str, Any]], bool]

@@ -1,8 +1,8 @@
 """python -m data_collection.validate.attribution [MODEL ...] [--out DIR]
 
-Takes each group of operators out of a model on this CPU (`data_collection.validate.ablation`) and sets what the pass
-saves beside the group's share in `hetbench.knowledge.explain`. Writes attribution.json and attribution.md after each
-model.
+Skips each group of operators of a model on this CPU (`data_collection.validate.ablation`) and writes the time saved
+beside the share that `hetbench explain` attributes to the group. Writes attribution.json and attribution.md after
+each model.
 
     python -m data_collection.validate.attribution bert-tiny --seconds 2
 """
@@ -38,23 +38,23 @@ __all__ = ["Group", "main", "rank_agreement", "report"]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group of operators of one model: predicted beside measured."""
+    """One group of operators of one model: predicted and measured share."""
 
     model: str
     group: str
     predicted: float
-    """Its share of the latency as `explain` attributes it, measured passes left aside, percent."""
+    """Its share of the latency as `explain` attributes it without measured passes, percent."""
     summed: float
-    """Its share of the sum of its operators, each as the chip's own rows predict it, percent."""
+    """Its share of the sum of all operators, each predicted by the chip's own operator rows, percent."""
     measured: float
-    """What a pass without it saves, percent: median over pairs of passes."""
+    """Time saved by a pass without it, percent: median over pairs of passes."""
     lower: float
     upper: float
-    """Order statistics that hold the median with 95 %."""
+    """Bounds of the median's 95 % interval from order statistics."""
 
 
 def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
-    """By operator type that can be left out: percent of the attribution, and of the sum over operators."""
+    """For each operator type that can be skipped: percent by attribution, and of the sum over operators."""
     graph = load(name)
     question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
     found = attribute(graph, (question, predict(question, graph, "latency", "auto")))
@@ -66,7 +66,7 @@ def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
 
 
 def compared(worker: Worker, name: str, chip: Chip, protocol: str, seconds: float) -> tuple[float, list[Group]]:
-    """ms of a whole pass, and every group of a model, largest predicted share first."""
+    """Milliseconds of a complete pass, and every group of a model, largest predicted share first."""
     predicted = shares(name, chip)
     outcome = worker.ask(saved, (plain(name, protocol), list(predicted), seconds), 600 + 60 * seconds)
     worker.close()
@@ -112,7 +112,7 @@ def report(rows: Sequence[Group], chip: str, software: str) -> str:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Measure, write after each model, and say."""
+    """Measure each model, write both files after it, and print its result."""
     device = cpu("attribution is")
     environment = describe(device, chosen.chip)
     worker, rows, text = Worker.on(device, environment.chip), list[Group](), ""
@@ -133,7 +133,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command line."""
     made = argparse.ArgumentParser(prog="python -m data_collection.validate.attribution", description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     made.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")

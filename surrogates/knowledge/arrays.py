@@ -1,4 +1,4 @@
-"""The arrays of `knowledge.npz`: operator instances in order, and edges as columns of small integers."""
+"""Encode the graph as the arrays of `knowledge.npz`: operator instances in order, and edges as integer columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from surrogates.knowledge.models import Signature
 
 @dataclass(frozen=True)
 class Table:
-    """The operator instances in their order: by type, dtype and dims; and the chips that measured each."""
+    """The operator instances, sorted by type, dtype and dims, and the chips on which each was measured."""
 
     index: Mapping[Signature, int]
     operators: list[tuple[str, int]]
@@ -27,7 +27,7 @@ class Table:
 
     @classmethod
     def of(cls, instances: set[Signature], kept: Sequence[tuple[str, pd.DataFrame]], datasets: Sequence[str]) -> Table:
-        """`kept` are the rows of `representatives` with their operator type."""
+        """Build the table; `kept` has the rows of `representatives` with their operator type."""
         names = sorted({chip for _, table in kept for chip in table.chip})
         pairs: dict[Signature, list[tuple[int, int]]] = {signature: [] for signature in instances}
         for op, table in kept:
@@ -50,14 +50,14 @@ class Table:
         start = 0
         for op, rows in operators:
             dims = _small([dims for _, _, dims in order[start : start + rows]])
-            arrays[f"dims/{op}"] = np.asfortranarray(dims)  # a dim at a time packs better
+            arrays[f"dims/{op}"] = np.asfortranarray(dims)  # one dim after the other compresses better
             start += rows
         return cls({signature: at for at, signature in enumerate(order)}, operators, dtypes, names, arrays)
 
 
 @dataclass
 class Relations:
-    """Writes edges as columns; numbers are those of the file: names first, then the instances."""
+    """Writes edges as columns of node numbers: names first, then the operator instances."""
 
     arrays: dict[str, np.ndarray]
     tables: dict[str, Any]

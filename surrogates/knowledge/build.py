@@ -31,7 +31,7 @@ from surrogates.knowledge.models import Signature, catalogue
 from surrogates.knowledge.parquet import write_full
 from surrogates.knowledge.relations import performance, platforms, supports
 
-SIMILAR = 5  # similarity edges of each of the catalogue's instances
+SIMILAR = 5  # similarity edges per operator instance of the catalogue's models
 
 
 def build(
@@ -40,8 +40,8 @@ def build(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The arrays of the graph of these models.
 
-    `measured` are clean cells by operator type (`cells`), `timed` the single rows of the catalogue's operators
-    (`timed_rows`); `upstreams` says of each data set the repository@commit that its rows are from.
+    `measured` has the clean cells by operator type (`cells`), `timed` the single rows of the models' own operators
+    (`timed_rows`); `upstreams` maps a data set to the repository@commit of its rows.
     """
     known = catalogue(names)
     kept = [(op, representatives(op, part, known.instances)) for op, part in measured]
@@ -78,7 +78,7 @@ def build(
 
 
 def scales(store: Store) -> dict[str, tuple[list[float], list[float]]]:
-    """Mean and standard deviation of each feature over the measured operators of each class; 1 where all are equal."""
+    """Mean and standard deviation of each feature over the measured operators of each class; 1 if all are equal."""
     found = {}
     for cls in CLASSES:
         parts = [made for op in store.spans for _, made in store.raw(cls, op, store.measured(op))]

@@ -1,4 +1,4 @@
-"""Clean operator rows of the corpus, and those that stand for many: which chips measured which operators."""
+"""Read the clean operator rows of the corpus, and choose the operators that represent their neighbours."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from surrogates.knowledge.models import Signature
 
 
 def cells(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(operator type, its clean cells: dtype, dims of the signature, chip and how it was timed, one row a median).
+    """(operator type, clean cells): dtype, dims of the signature, chip and timing protocol, one row per median.
 
-    `chip` is the one that the data set names, never one that stands in for it. Rows that lack a required dim are left
-    out.
+    `chip` is the chip that the data set names, never a substitute. Rows without a required dim are left out.
     """
     _name_chips(db)
     for (op,) in db.execute("select distinct op from staged order by op").fetchall():
@@ -40,7 +39,7 @@ def cells(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def timed_rows(db: duckdb.DuckDBPyConnection, instances: set[Signature]) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(operator type, the clean rows of exactly these operators, one by one); dims as of the signature."""
+    """(operator type, clean rows of exactly these operators), without aggregation; dims as in the signature."""
     _name_chips(db)
     for op in sorted({op for op, _, _ in instances}):
         names = dim_names(op)
@@ -58,13 +57,13 @@ def timed_rows(db: duckdb.DuckDBPyConnection, instances: set[Signature]) -> Iter
 
 
 def _name_chips(db: duckdb.DuckDBPyConnection) -> None:
-    """Table `catalogue`: the chip that each name in the data means."""
+    """Register the table `catalogue`: name of a chip in the data -> catalogue name."""
     known = {alias: name for name, chip in chips().items() for alias in chip.aliases} | {name: name for name in chips()}
     db.register("catalogue", pd.DataFrame(sorted(known.items()), columns=["alias", "name"]))
 
 
 def _canonical(name: str) -> str:
-    """A dim of a row as `sizes` has it."""
+    """SQL for a dim of a row in the canonical form of `sizes`."""
     return {
         "causal": "if(s.q_len = 1, 0, s.causal)", "window": 'if(s."window" < s.kv_len, s."window", 0)',
     }.get(name, f's."{name}"')  # fmt: skip
@@ -81,9 +80,9 @@ def upstreams(root: Path) -> dict[str, list[str]]:
 
 
 def representatives(op: str, table: pd.DataFrame, instances: set[Signature]) -> pd.DataFrame:
-    """Of each grid cell and chip the operator that most chips measured, the first of equals; the catalogue's own too.
+    """Rows of the operator that most chips measured, for each grid cell and chip, and of the catalogue's own operators.
 
-    A cell is operator type, dtype and the whole part of log2 of each dim.
+    A cell is operator type, dtype and the integer part of log2 of each dim; of equals the first operator is taken.
     """
     names = list(dim_names(op))
     key = ["dtype", *names]

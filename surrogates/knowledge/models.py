@@ -1,4 +1,4 @@
-"""Operator instances of the catalogue's models and the data flow between them, from the models' operator graphs."""
+"""Read the operator instances of the catalogue's models, and the data flow between them, from their operator graphs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Signature = tuple[str, str, tuple[int, ...]]
 
 @dataclass
 class Catalogue:
-    """What the models' graphs say."""
+    """Operator calls and data flow of the models' graphs."""
 
     contains: Counter[tuple[str, str, str, Signature]] = field(default_factory=Counter)
-    """(model, phase, precision, instance) -> calls."""
+    """(model, phase, precision, instance) -> number of calls."""
     sequence: Counter[tuple[str, str, str, Signature, Signature]] = field(default_factory=Counter)
-    """(model, phase, precision, instance, instance that reads its result) -> times."""
+    """(model, phase, precision, instance, instance that reads its result) -> number of times."""
     aten: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Operator type -> ATen operators that the graphs call for it."""
 

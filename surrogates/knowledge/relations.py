@@ -1,4 +1,4 @@
-"""Edges of the graph that need more than a lookup: operators that a back end supports, and measured latencies."""
+"""Compute the edges of operator support (from registration lists) and of performance (medians of measured rows)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from hetbench.knowledge.signature import dim_names
 from surrogates.knowledge.models import Signature
 
 OPEN = ("Apache-2.0", "BSD-3-Clause", "MIT")
-"""Licences under which values are copied."""
-_SHOWN_REFS = 3  # an edge with more names the repositories alone
+"""Licences of data sets whose values are copied into the graph."""
+_SHOWN_REFS = 3  # with more references an edge names only the repositories
 
 
 def supports(aten: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Family -> operator type, one edge for each ATen operator that the graphs call for it and each platform."""
+    """Edges from family to operator type, one per platform and ATen operator that the models' graphs call."""
     for op in sorted(aten):
         for name in sorted(aten[op]):
             for platform, (family, _) in platforms().items():
                 try:
                     found = support.support(platform, name)
-                except UnknownNameError:  # no registration list names it
+                except UnknownNameError:  # in no registration list
                     found = support.Support(name, platform, "unknown")
                 known = {"operator": name, "platform": platform, "status": found.status, "via": ", ".join(found.via)}
                 yield f"family:{family}", f"type:{op}", {**known, "refs": found.refs}
 
 
 def platforms() -> dict[str, tuple[str, list[str]]]:
-    """Platform of operator registrations -> its family and the kinds of chip that it is for."""
+    """Platform of operator registrations -> its family and the kinds of chip that it covers."""
     found: dict[str, tuple[str, list[str]]] = {}
     for chip in chips().values():
         try:
@@ -46,7 +46,7 @@ def platforms() -> dict[str, tuple[str, list[str]]]:
 
 
 def performance(timed: Iterable[tuple[str, pd.DataFrame]]) -> Iterator[tuple[Signature, str, dict[str, Any]]]:
-    """Operator instance -> chip: one median for each protocol and library, of rows under an open licence."""
+    """Edges from operator instance to chip: a median per protocol and library, over rows under an open licence."""
     found: dict[tuple[Any, ...], tuple[list[float], set[str]]] = {}
     for op, table in timed:
         for row in table[table.licence.isin(OPEN)].to_dict("records"):

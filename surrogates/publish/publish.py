@@ -1,11 +1,11 @@
-"""Put a set of surrogates where `hetbench download` finds it: files, model card and manifest, all of them or none.
+"""Publish a set of surrogates for `hetbench download`: files, model card and manifest, atomically.
 
     python -m surrogates.publish --repo ORG/NAME [--private] [--revision BRANCH]   # pip install "hetbench[download]"
     python -m surrogates.publish --to DIR          # a folder for a web server or a shared disk
     python -m surrogates.publish --to FILE.tar     # or FILE.zip: one file, such as Google Drive shares
 
-The set is the one in the package, or the folder of `--from`. Before anything leaves this machine it is whole, with its
-cards, and holds no file that can run code. The hub gets one commit, tagged with the version of the set; its token is
+The set is the one in the package, or the folder of `--from`. Before the upload it is checked to be complete, with its
+cards, and to have no file that can run code. The hub gets one commit, tagged with the version of the set; the token is
 that of `hf auth login` or HF_TOKEN.
 """
 
@@ -31,11 +31,11 @@ from surrogates.publish.model_card import model_card
 from surrogates.publish.report import NAMES
 
 CARD = "README.md"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same files give the same archive
 
 
 def build(origin: Path, out: Path, name: str, source: str = "SOURCE  # the https:// address of this set") -> Manifest:
-    """Write the set of a folder to an empty one, with model card and manifest; `ArtifactError` for what is amiss."""
+    """Copy a set to an empty folder, with model card and manifest; `ArtifactError` if it is incomplete or unsafe."""
     sets.complete(origin)
     for card in NAMES:
         if not (origin / f"{card}.json").exists():
@@ -52,14 +52,14 @@ def build(origin: Path, out: Path, name: str, source: str = "SOURCE  # the https
 
 
 def to_folder(origin: Path, target: Path, name: str) -> Manifest:
-    """Write the set to a folder; an earlier set there is replaced."""
+    """Write the set to a folder, replacing an earlier set."""
     earlier = Manifest.read(target / MANIFEST).files if (target / MANIFEST).exists() else {}
     with staged(target, [MANIFEST, *earlier], option="--to") as folder:
         return build(origin, folder, name)
 
 
 def to_archive(origin: Path, target: Path, name: str) -> Manifest:
-    """Write the set to a .tar or .zip file; the same files make the same bytes."""
+    """Write the set to a .tar or .zip file; the same files give the same bytes."""
     partial = target.with_name(f".{target.name}.new")
     try:
         with tempfile.TemporaryDirectory() as beside:
@@ -113,7 +113,7 @@ def to_hub(origin: Path, repository: str, *, private: bool, revision: str | None
 
 
 def publish(options: argparse.Namespace) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     folder = Path(options.origin)
     origin = folder if folder.is_dir() else sets.folder_of(options.origin)
     if options.repo is not None:
