@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.inputs", description=__doc__, formatter_class=raw)
     parser.add_argument("command", choices=("list", "write", "check"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="specifications or categories; none means all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="specifications or categories; default: all")
     parser.add_argument("--out", type=Path, default=Path("runs") / "inputs")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(argv)

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.peaks", description=__doc__, formatter_class=raw)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds per figure; default: %(default)s")
     chosen = parser.parse_args(argv)
     import torch
 

@@ -1,5 +1,5 @@
-"""Importers of published data sets: one file a data set, found by its name, that turns upstream files into rows.
+"""Importers of published data sets: one file per data set, found by its name, turns upstream files into rows.
 
-`rows(tree)` yields the rows; `KNOWN` and `once`, where a file has them, explain differences and drop repeats. Files
-that begin with `_` hold what several importers share.
+`rows(tree)` yields the rows. Optional: `KNOWN` explains differences from a prepared table, `once` identifies repeats.
+Files that begin with `_` are shared by several importers.
 """

@@ -1,4 +1,4 @@
-"""The columns that the Vidur profiler writes for a collective, shared by the sources that use it."""
+"""Columns of a collective in tables of the Vidur profiler, which several sources use."""
 
 from __future__ import annotations
 

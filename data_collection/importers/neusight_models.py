@@ -1,6 +1,6 @@
-"""Whole-model times of NeuSight: one JSON a measurement, fp32, a batch of whole sequences, random weights.
+"""Whole-model times of NeuSight: one JSON per measurement, fp32, a batch of full sequences, random weights.
 
-Training is forward and backward without an optimiser step, the parts are rows of their own. Options are torch.compile
+Training is forward and backward without an optimiser step; both parts are also separate rows. Options: torch.compile
 (`fusion`) and Megatron on four GPUs (data, tensor or pipeline parallel).
 """
 

@@ -1,7 +1,7 @@
 """fp8 GEMM and collective timings of pipeweave.
 
-GEMM times are averages in microseconds, one row a chip and shape. Collective times are medians in milliseconds, one
-row a rank; the unit of their `size` is not stated upstream.
+GEMM times are averages in microseconds, one row per chip and shape. Collective times are medians in milliseconds, one
+row per rank; the unit of their `size` is not stated upstream.
 """
 
 from __future__ import annotations

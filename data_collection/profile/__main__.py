@@ -33,15 +33,22 @@ from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, e
 from hetbench.schema import PHASES, precision
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that states the default of every option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, []) else action.help
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m data_collection.profile", description=__doc__, formatter_class=raw)
     commands = made.add_subparsers(dest="kind", required=True)
     for kind, text in (("operators", "distinct operators of models"), ("models", "whole models")):
-        add = commands.add_parser(kind, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter).add_argument
+        add = commands.add_parser(kind, help=text, formatter_class=_Help).add_argument
         if kind == "operators":
-            add("--models", nargs="+", default=["all"], metavar="NAME", help="whose operators")
+            add("--models", nargs="+", default=["all"], metavar="NAME", help="models whose operators are measured")
             add("--types", nargs="+", default=[], metavar="OP", help="only these operator types")
         else:
             add("models", nargs="+", metavar="NAME", help="catalogue models, or all")
@@ -49,24 +56,24 @@ def parser() -> argparse.ArgumentParser:
         add("--batch", nargs="+", type=int, default=[1])
         add("--seq-len", nargs="+", type=int, default=[None])
         add("--image-size", nargs="+", type=int, default=[None])
-        add("--phase", nargs="+", default=[], choices=PHASES, help="the model's first phase if none is named")
+        add("--phase", nargs="+", default=[], choices=PHASES, help="default: the model's first phase")
         add("--stack", nargs="+", default=["eager"], choices=STACKS)
         add("--layout", nargs="+", default=["contiguous"], choices=LAYOUTS)
         add("--cache", nargs="+", default=["hot"], choices=CACHES)
-        add("--threads", nargs="+", type=int, help="of the CPU; all cores if none is named")
-        add("--protocol", help="event or wall; the backend's own if none is named")
-        add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
-        add("--chip", help="catalogue chip, where the device is not known by its name")
-        add("--limit", type=int, help="at most so many configurations")
+        add("--threads", nargs="+", type=int, help="CPU threads; default: all cores")
+        add("--protocol", help="event or wall; default: that of the backend")
+        add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
+        add("--chip", help="catalogue name of the chip, if the device is not recognised")
+        add("--limit", type=int, help="largest number of operators or models")
         add("--store", "--out", type=Path, default=DEFAULT_STORE)
-        add("--again", action="store_true", help="measure also what the store has")
-        add("--timeout", type=float, default=300.0, help="seconds for one row")
-        add("--seconds", type=float, default=1.0, help="at most, repeating one row")
-        add("--min-seconds", type=float, default=0.05, help="at least; energy counters need 0.5")
-        add("--repeats", type=int, default=100, help="at least, unless --seconds are over")
-        add("--retries", type=int, default=4, help="of a disturbed row")
-        add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
-        add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
+        add("--again", action="store_true", help="also measure rows that the store has")
+        add("--timeout", type=float, default=300.0, help="time limit of one row in seconds")
+        add("--seconds", type=float, default=1.0, help="most seconds to repeat one row")
+        add("--min-seconds", type=float, default=0.05, help="least seconds to repeat one row; energy counters need 0.5")
+        add("--repeats", type=int, default=100, help="least number of repeats, within --seconds")
+        add("--retries", type=int, default=4, help="further attempts for a disturbed row")
+        add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
+        add("--memory-gb", type=float, help="memory limit of the child process; default: 0.9 of the free memory")
     return made
 
 

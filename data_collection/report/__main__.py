@@ -35,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_collection.report", description=__doc__, formatter_class=raw)
     parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("runs") / "report", help="default: %(default)s")
-    parser.add_argument("--reference", default="eager/fp32", help="stack/precision of the speed-ups; %(default)s")
-    parser.add_argument("--models", nargs="+", default=["all"], help="of the compatibility matrix; default: all")
-    parser.add_argument("--chips", nargs="+", help="default: each family's, and those of the store")
+    parser.add_argument("--reference", default="eager/fp32", help="baseline of speed-ups; default: %(default)s")
+    parser.add_argument("--models", nargs="+", default=["all"], help="models of the matrix; default: all")
+    parser.add_argument("--chips", nargs="+", help="chips of the matrix; default: each family's and the store's")
     chosen = parser.parse_args(argv)
     try:
         return run(chosen)

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=backends(), required=True)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--ref", required=True, help="repository@commit:path of the file")
-    parser.add_argument("--torch", default="", help="PyTorch version, where the file names several")
+    parser.add_argument("--torch", default="", help="PyTorch version, if the file covers several")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with (options.corpus / NAME).open(newline="") as stream:

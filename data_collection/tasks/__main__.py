@@ -38,21 +38,21 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m data_collection.tasks", description=__doc__, formatter_class=raw)
     made.add_argument("--show-tasks", action="store_true", help="list the tasks")
-    made.add_argument("--show-hardware", action="store_true", help="list the hardware, and why it is not available")
+    made.add_argument("--show-hardware", action="store_true", help="list the devices and why some are unavailable")
     commands = made.add_subparsers(dest="command")
     add = commands.add_parser("run", formatter_class=argparse.ArgumentDefaultsHelpFormatter).add_argument
-    add("--task", required=True, help="a task of --show-tasks, or a .toml or .json file")
-    add("--hardware", required=True, help="one of --show-hardware")
+    add("--task", required=True, help="name from --show-tasks, or a .toml or .json file")
+    add("--hardware", required=True, help="name from --show-hardware")
     add("--output", required=True, type=Path, help="directory for the report")
-    add("--compile-only", action="store_true", help="only build, compile or export, and call once")
-    add("--weights", type=Path, help="trained weights, .safetensors, for accuracy")
-    add("--data", type=Path, help="data set, .npz of the model's inputs and `labels`, for accuracy")
-    add("--chip", help="catalogue chip, where the device is not known by its name")
-    add("--store", type=Path, default=DEFAULT_STORE, help="where the measured rows go")
-    add("--timeout", type=float, default=600.0, help="seconds for one part")
-    add("--seconds", type=float, default=60.0, help="at most, repeating one batch size")
-    add("--retries", type=int, default=4, help="of a disturbed row")
-    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    add("--compile-only", action="store_true", help="only build, compile or export the model and call it once")
+    add("--weights", type=Path, help="trained weights (.safetensors) for the accuracy part")
+    add("--data", type=Path, help="data set (.npz with the model's inputs and `labels`) for the accuracy part")
+    add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--store", type=Path, default=DEFAULT_STORE, help="store for the measured rows; default: %(default)s")
+    add("--timeout", type=float, default=600.0, help="time limit of one part in seconds; default: %(default)s")
+    add("--seconds", type=float, default=60.0, help="most seconds to repeat one batch size; default: %(default)s")
+    add("--retries", type=int, default=4, help="further attempts for a disturbed row")
+    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
     return made
 
 

@@ -138,8 +138,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     made.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     made.add_argument("--out", type=Path, default=Path("runs/validate-attribution"))
-    made.add_argument("--chip", help="catalogue chip, where the CPU is not known by its name")
-    made.add_argument("--seconds", type=float, default=6.0, help="spent on each group")
+    made.add_argument("--chip", help="catalogue name of the chip, if the CPU is not recognised")
+    made.add_argument("--seconds", type=float, default=6.0, help="seconds per group of operators")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; the models that were finished are written.")
 

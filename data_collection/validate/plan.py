@@ -247,11 +247,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = made.add_argument
     add("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     add("--out", type=Path, default=Path("runs/validate-plan"))
-    add("--chip", help="catalogue chip, where the CPU is not known by its name")
+    add("--chip", help="catalogue name of the chip, if the CPU is not recognised")
     add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=1.0, help="at most, repeating one run")
-    add("--timeout", type=float, default=300.0, help="seconds for one run")
-    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    add("--seconds", type=float, default=1.0, help="most seconds to repeat one run")
+    add("--timeout", type=float, default=300.0, help="time limit of one run in seconds")
+    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; nothing was written.")
 

@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/knowledge.npz"))
-    parser.add_argument("--full", type=Path, help="instead write --out and every clean row as Parquet into this folder")
+    parser.add_argument("--full", type=Path, help="write --out with every clean row as Parquet to this folder")
     given = parser.parse_args()
     names, db = list(models()), corpus.clean(given.corpus)
     if given.full:

@@ -131,12 +131,12 @@ def publish(options: argparse.Namespace) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--repo", help="ORG/NAME on the hub; made where there is none")
+    where.add_argument("--repo", help="ORG/NAME on the hub; created if missing")
     where.add_argument("--to", type=Path, help="folder, or file that ends in .tar or .zip")
     parser.add_argument("--from", dest="origin", default=sets.PACKAGED, help="set or folder to publish")
-    parser.add_argument("--name", default="hetbench", help="name of the set; on the hub that of the repository")
-    parser.add_argument("--private", action="store_true", help="make the repository a private one")
-    parser.add_argument("--revision", help="branch to commit to; main if left out")
+    parser.add_argument("--name", default="hetbench", help="name of the set; on the hub: of the repository")
+    parser.add_argument("--private", action="store_true", help="create the repository as private")
+    parser.add_argument("--revision", help="branch to commit to; default: main")
     options = parser.parse_args()
     if options.to is not None and (options.private or options.revision):
         parser.error("--private and --revision go with --repo")
