@@ -120,7 +120,7 @@ def _graph(entry: Entry) -> dict[str, Any]:
         grown = {key: start + entry.period * (config[key] == depth) for key in entry.stack}
         repeats, rest = divmod(depth - start, entry.period)
         if rest:
-            raise DepthError(f"{entry.record.name}: {depth} layers are no whole number of periods of {entry.period}.")
+            raise DepthError(f"{entry.record.name}: {depth} layers are not a multiple of the period, {entry.period}.")
         steps.append((base, _traced(entry, grown), repeats))
     return extend(base, steps)
 
@@ -174,7 +174,7 @@ def extend(base: Mapping[str, Any], steps: Iterable[Step]) -> dict[str, Any]:
             phases[phase][precision] = made = []
             for place, (conditions, index) in enumerate(rules):
                 if any(len(each) != len(rules) or each[place][0] != conditions for each in others):
-                    raise DepthError(f"{base['name']}: {phase} in {precision} has other structures when deeper.")
+                    raise DepthError(f"{base['name']}: {phase} in {precision}: structures depend on the depth.")
                 indices = (index, *(each[place][1] for each in others))
                 if indices not in known:
                     known[indices] = len(variants)

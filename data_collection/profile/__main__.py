@@ -128,7 +128,7 @@ def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:
     for reason in refused:
         print(f"left out: {reason}", file=sys.stderr)
     if not tasks:
-        raise InvalidInputError("nothing to measure: the models take none of these settings.")
+        raise InvalidInputError("nothing to measure: the models support none of these settings.")
     return tasks
 
 

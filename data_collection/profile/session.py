@@ -105,7 +105,7 @@ class Session:
         if threads not in self.references:
             seen = self.worker.look(threads, seconds=1.0)
             if seen is None:
-                raise RefusedError("the measuring process dies on a small product of matrices.")
+                raise RefusedError("the child process dies on the canary, a small matrix product.")
             if self.floors is None:
                 self.floors = canaries(self.store, self.environment)
             self.references[threads] = min(seen.canary_ms, self.floors.get(threads, math.inf))

@@ -61,7 +61,7 @@ def exported(stack: str, network: Any, arguments: Mapping[str, Any], task: Task)
     if reason:
         raise RefusedError(reason)
     if arguments.get("use_cache"):
-        raise RefusedError(f"{stack} measures the phase inference; {task.phase} carries a cache of Python objects.")
+        raise RefusedError(f"{stack} measures the phase inference only; {task.phase} has a KV cache.")
     if task.precision not in _PRECISIONS[stack]:
         raise RefusedError(f"{stack} computes in {', '.join(_PRECISIONS[stack])} on a CPU, not in {task.precision}.")
     tensors = {name: value for name, value in arguments.items() if isinstance(value, torch.Tensor)}

@@ -46,7 +46,8 @@ class Place:
         if here is not None:
             return open_trees(source, here)
         if self.offline:
-            raise UpstreamError(f"{self.root} has no {source.name} ({source.repository}); --offline forbids to fetch.")
+            where = f"{self.root} has no {source.name} ({source.repository})"
+            raise UpstreamError(f"{where}; leave out --offline to fetch it.")
         if self.via == "archive":
             return download.by_archive(source, self.cache, self.host or download.ARCHIVES)
         return download.by_git(source, self.cache, self.host or download.HOST)
@@ -96,7 +97,7 @@ def manifest(out: Path) -> dict[str, dict[str, Any]]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InvalidInputError(f"{path} is not JSON: {error}; remove it to build anew.") from None
+        raise InvalidInputError(f"{path} is not JSON: {error}; remove it to rebuild.") from None
     if told.get("format") != FORMAT:
         raise InvalidInputError(f"{path} has format {told.get('format')!r}, this version reads {FORMAT}.")
     return dict(told["sources"])

@@ -111,7 +111,7 @@ class Driver:
         if not self.queues:
             raise RefusedError(f"no worker of the cluster could start. {_offer()}")
         if self.open:
-            self.order.say(f"{len(self.open)} tasks are left: no node that could measure them is there any more. "
+            self.order.say(f"{len(self.open)} tasks are left: no node of the cluster can measure them. "
                            "Run the same command again when it is back.")  # fmt: skip
 
     def _recruit(self) -> None:

@@ -87,7 +87,7 @@ def _runs(contents: Any, *asked: str) -> list[str]:
     for name in asked:
         fits = places[name] if name in places else [run for run in known if run.startswith(name)]
         if len(fits) > 1:
-            raise InvalidInputError(f"run {name!r} is not one run; it begins {', '.join(fits)}.")
+            raise InvalidInputError(f"run {name!r} is ambiguous: it is the beginning of {', '.join(fits)}.")
         if not fits:
             raise UnknownNameError("run", name, (*known, *places))
         found += fits

@@ -98,7 +98,7 @@ def _said(report: dict) -> list[str]:
     for name in ("compile", "perf", "clients"):
         statuses = {part["status"] for part in report.get(name, ())}
         said += [f"{name} {' and '.join(sorted(statuses))}"] if statuses else []
-    return said or ["nothing was asked"]
+    return said or ["no part was requested"]
 
 
 def _hardware() -> dict[str, Backend]:

@@ -43,7 +43,7 @@ def concurrent(backend: Backend, task: Task, clients: int, iterations: int) -> t
 
     Each thread calls it `iterations` times. Runs in the child process."""
     if task.stack == "openvino":
-        raise RefusedError("OpenVINO's request takes one call at a time; clients are measured on the other stacks.")
+        raise RefusedError("an OpenVINO request takes one call at a time; measure concurrent clients on another stack.")
     if task.threads:
         backend.set_threads(task.threads)
     canary = Canary(backend)

@@ -122,7 +122,7 @@ def _resumed(url: str, path: Path, sha256: str | None) -> None:
                 length = answer.headers.get("Content-Length")
                 if length and part.stat().st_size != int(length) + (have if going_on else 0):
                     have = part.stat().st_size
-                    raise UpstreamError(f"{url} broke off; the same command goes on from {have:,} bytes.")
+                    raise UpstreamError(f"{url} broke off; run the same command again to resume.")
         except urllib.error.HTTPError as error:
             raise UpstreamError(f"{url} answered {error.code} {error.reason}.") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:

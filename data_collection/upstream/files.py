@@ -157,7 +157,7 @@ class _Git(Tree):
             )
         into, out = self._reader.stdin, self._reader.stdout
         if into is None or out is None:
-            raise UpstreamError(f"{self.ref(path)}: git gave no pipe.")
+            raise UpstreamError(f"{self.ref(path)}: git cat-file could not be started.")
         into.write(blob.encode() + b"\n")
         into.flush()
         head = out.readline().split()

@@ -121,7 +121,7 @@ def run(chosen: argparse.Namespace) -> int:
         for given in chosen.models:
             name = model(given).name
             whole, found = compared(worker, name, environment.chip, device.protocols[0], chosen.seconds)
-            print(f"{name}: {len(found)} groups taken out of a pass of {whole:.4g} ms", flush=True)
+            print(f"{name}: {len(found)} groups left out in turn; a complete pass takes {whole:.4g} ms", flush=True)
             rows += found
             text = report(rows, environment.chip.name, environment.base_software)
             (chosen.out / "attribution.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))

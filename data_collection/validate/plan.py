@@ -170,7 +170,7 @@ def cpu(what: str) -> Backend:
     """The CPU of this machine; raises that `what` needs one if it has none."""
     device = picked("oneapi")
     if device.device != "cpu":
-        raise RefusedError(f"{what} validated on a CPU; this machine's oneapi device is an accelerator.")
+        raise RefusedError(f"{what} validated on a CPU only; the oneapi device of this machine is an accelerator.")
     return device
 
 

@@ -18,9 +18,6 @@ from hetbench.schema import FAMILIES
 
 DATA = Path(__file__).parents[2] / "data" / "importers"
 
-
-
-
 # source -> figures of its fixture, by hand: what (operator or model), chip, setting, dims, figure
 EXPECTED = {
     "pipeweave": [
