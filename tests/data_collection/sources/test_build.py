@@ -11,7 +11,7 @@ import pytest
 from data_collection.sources import build
 from data_collection.sources.__main__ import main
 from data_collection.upstream.pins import pin
-from hetbench.artifacts.sets import sha256_of
+from hetbench.artifacts import sha256_of
 from hetbench.errors import InvalidInputError
 
 
