@@ -21,8 +21,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from data_collection.auxiliary.text import entries
 from data_collection.checkpoints import collections, defaults, litgpt
+from data_collection.networks.text import entries
 from hetbench.catalog.models import models
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.graphs import huggingface

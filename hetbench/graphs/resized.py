@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import RefusedError
-from hetbench.graphs.model_graph import ModelGraph, OperatorGroup, OperatorTable
+from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs.operator_table import OperatorGroup, OperatorTable
 from hetbench.operators import operator_type
 from hetbench.operators.conv import conv_out
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hetbench.graphs.huggingface.config import Config
 from hetbench.graphs.huggingface.graph import Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes
-from hetbench.graphs.model_graph import Setting
+from hetbench.graphs.setting import Setting
 
 if TYPE_CHECKING:
     from hetbench.graphs.huggingface.decoder import Decoder

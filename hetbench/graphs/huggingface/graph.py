@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hetbench.errors import RefusedError
-from hetbench.graphs.blocks import tabulate
+from hetbench.graphs.blocks import operator_table
 from hetbench.graphs.huggingface.tape import Piece
 from hetbench.graphs.memory import MemoryBreakdown
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, GraphNode, ModelGraph, OperatorTable, Setting, resolve_dtype
+from hetbench.graphs.model_graph import FORMAT, ModelGraph
+from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, resolve_dtype
+from hetbench.graphs.setting import Setting
 from hetbench.operators import operator_type
 from hetbench.schema import itemsize
 
@@ -81,7 +83,7 @@ class ConfigGraph(ModelGraph):
             if len(self._tables) >= _KEPT:
                 self._tables.clear()
             steps = ((step, piece.times) for piece in self.pieces(setting) for step in piece.block.steps)
-            self._tables[setting] = tabulate(steps, setting.precision)
+            self._tables[setting] = operator_table(steps, setting.precision)
         return self._tables[setting]
 
     def nodes(
