@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from hetbench.catalog.short_names import advice, expand
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest
 from hetbench.schema import FAMILIES, PRECISIONS
 
@@ -233,9 +234,9 @@ def chip(name: str) -> Chip:
     """
     if not isinstance(name, str):
         raise InvalidInputError(f"the name of a chip must be a text; given: {name!r}.")
-    found = _spellings().get(normalised_name(name))
+    found = _spellings().get(normalised_name(name)) or _spellings().get(expand(name, chips()) or "")
     if found is None:
-        raise UnknownNameError("chip", name, (*chips(), *FAMILIES))
+        raise UnknownNameError("chip", name, (*chips(), *FAMILIES), advice(name))
     return chips()[found]
 
 

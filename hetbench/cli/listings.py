@@ -1,4 +1,4 @@
-"""`hetbench models`, `networks`, `stacks`, `chips`, `operators`, `metrics`, `spaces`, `sources`: what the catalogue holds."""
+"""`hetbench models`, `networks`, `stacks`, `chips`, `operators`, `metrics`, `spaces`, `sources`: the catalogue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from hetbench.api import HetBench
 from hetbench.catalog.chips import chips as all_chips
 from hetbench.catalog.chips import default_chip
 from hetbench.catalog.models import models as all_models
@@ -41,11 +40,13 @@ def networks(as_json: Json = False) -> None:
 @app.command(rich_help_panel=PANEL)
 def stacks(
     chip: Annotated[
-        str | None, typer.Option("--chip", help="What is answered on this chip, from rows of other chips too.")
+        str | None,
+        typer.Option("--chip", help="Chip: also lists what rows of other chips answer there. Default: all measured chips."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """List the software stacks that are answered, with chip, precision, phase, evidence level and measured rows."""
+    from hetbench.api import HetBench
     from hetbench.query.supported import SupportedStack, supported_stacks
 
     columns = SupportedStack.__match_args__
