@@ -41,7 +41,7 @@ def networks(as_json: Json = False) -> None:
 def stacks(
     chip: Annotated[
         str | None,
-        typer.Option("--chip", help="Chip: also lists what rows of other chips answer there. Default: all measured chips."),
+        typer.Option("--chip", help="Chip; lists what rows of other chips answer there too. Default: all measured."),
     ] = None,
     as_json: Json = False,
 ) -> None:
