@@ -44,7 +44,8 @@ def expand(name: str, known: Iterable[str]) -> str | None:
     if len(found) != 1:
         return None
     (only,) = found
-    return None if any(full.startswith(f"{only}-") for full in names) else only  # an A100 of which memory?
+    forms = re.compile(rf"{re.escape(only)}-.*\d+gb")  # an A100 of which memory?
+    return None if any(forms.fullmatch(full) for full in names) else only
 
 
 def advice(name: str) -> str:
