@@ -38,14 +38,9 @@ def expand(name: str, known: Iterable[str]) -> str | None:
     if bare in _DEVICES:
         return _DEVICES[bare]
     wanted = _squeezed(bare)
-    names = list(known)
-    found = {full for full in names for vendor in _VENDORS
+    found = {full for full in known for vendor in _VENDORS
              if full.startswith(vendor) and _squeezed(full.removeprefix(vendor)) == wanted}  # fmt: skip
-    if len(found) != 1:
-        return None
-    (only,) = found
-    forms = re.compile(rf"{re.escape(only)}-.*\d+gb")  # an A100 of which memory?
-    return None if any(forms.fullmatch(full) for full in names) else only
+    return found.pop() if len(found) == 1 else None
 
 
 def advice(name: str) -> str:
