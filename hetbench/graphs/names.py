@@ -192,7 +192,34 @@ def _load(target: Target) -> ModelGraph:
     kind, own = target
     if kind == "model":
         return model_graph.load(own)
-    return networks.load(own) if kind == "network" else _checkpoint(own)
+    return _network(own) if kind == "network" else _checkpoint(own)
+
+
+@lru_cache(maxsize=256)
+def _network(name: str) -> ModelGraph:
+    """An auxiliary network; of one that generates, the graph that its configuration composes, which knows memory too.
+
+    The two are the same network where they have as many parameters and launch as many operators.
+    """
+    graph = networks.load(name)
+    twin = _twins().get(_fold(name)) if graph.compact and "decode" in graph.phases else None
+    if twin is None:
+        return graph
+    composed = compose(checkpoints()[twin].config, name, checkpoints()[twin].ref)
+    same = composed.params == graph.params and all(
+        composed.operators(1, precision=precision).launches == graph.operators(1, precision=precision).launches
+        for precision in ("fp16", "fp32")
+    )
+    return composed if same else graph
+
+
+@lru_cache(maxsize=1)
+def _twins() -> Mapping[str, str]:
+    """Folded name without owner -> checkpoint."""
+    return MappingProxyType({
+        spelling.removesuffix("-hf").removesuffix("-base"): name
+        for name in checkpoints() for spelling in _spelled(name.rpartition("/")[2])
+    })  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

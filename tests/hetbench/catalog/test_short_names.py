@@ -25,7 +25,7 @@ def test_a_device_of_pytorch_is_the_default_chip_of_its_family(device: str, fami
     assert chip(device) == chip(family)
 
 
-RESOLVED = ("a40", "a6000")
+RESOLVED = ("a40", "rtx2080", "a6000", "v100", "P100")
 
 
 @pytest.mark.parametrize("name", sorted({*HW_GPT_BENCH} - {*RESOLVED}))
