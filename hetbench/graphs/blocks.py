@@ -30,6 +30,8 @@ class Step:
     """Indices of the steps whose outputs it reads; -1 is the output of the previous block."""
     dtype: str = "data"
     """`data` is the precision of the query; another name is fixed, such as fp32 of rotary tables."""
+    weights: int = 0
+    """Parameters that it owns, where the composer says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Tape:
         active: int | None = None, dtype: str = "data",
     ) -> int:  # fmt: skip
         """Any operator, with the elements of its result and the parameters it owns."""
-        self.steps.append(Step(op, dims, out, tuple(reads) or (self.last,), dtype))
+        self.steps.append(Step(op, dims, out, tuple(reads) or (self.last,), dtype, params))
         self.params += params
         self.active += params if active is None else active
         return self.last

@@ -104,6 +104,20 @@ def test_latent_attention_caches_one_narrow_vector_a_token():
     assert graph.memory(1, 999, precision="bf16", phase="decode").kv_cache_bytes == 61 * 1000 * (512 + 64) * 2
 
 
+def test_bytes_of_single_operators_add_up_to_those_of_the_network():
+    graph = compose(checkpoints()["Qwen/Qwen3-8B"].config)
+    sizes = (2, 128, None, "bf16", "decode")
+    parts, whole = graph.node_bytes(*sizes), graph.memory(*sizes)
+    assert len(parts.results) == len(graph.nodes(*sizes))
+    assert round(parts.weights.sum()) == whole.weights_bytes
+    assert parts.cache.sum() == whole.kv_cache_bytes
+
+
+def test_a_composed_network_is_explained_by_its_operators():
+    found = HetBench().explain("Qwen/Qwen3-8B", target="cuda", precision="fp16")
+    assert found.groups[0].name == "Linear"
+
+
 def test_of_a_network_that_also_sees_the_language_model_is_composed_and_a_note_says_so():
     graph = compose(checkpoints()["meta-llama/Llama-4-Scout-17B-16E-Instruct"].config)
     assert graph.notes == ("the language model of llama4 alone: what reads images or sound is left out",)
