@@ -16,12 +16,13 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from data_collection.auxiliary.text import entries
 from data_collection.checkpoints import collections, defaults, litgpt
+from data_collection.networks.text import entries
 from hetbench.catalog.models import models
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.graphs import huggingface
@@ -87,7 +88,7 @@ def build(clones: Path, say: Callable[[str], None]) -> dict[str, Any]:
 def read_names() -> frozenset[str]:
     """Every hyper-parameter that the composers read, found in their source."""
     names = {"num_labels"}
-    for module in (config, *registry.MODULES):
+    for module in (config, *(import_module(f"{huggingface.__name__}.{name}") for name in registry.MODULES)):
         source = inspect.getsource(module)
         names |= set(re.findall(r"\"(\w+)\"", source))
         for half in re.findall(r"f\"\{name\}(_\w+)\"", source):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.tables import serving_rules as rules
-from data_collection.tables.evidence import chip_aliases
+from data_collection.tables.corpus import chip_aliases
 from hetbench.graphs.huggingface.shipped import checkpoints
 from hetbench.serving.engines import engine_of
 

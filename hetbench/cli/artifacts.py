@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from hetbench.artifacts import integrity, manifest, sets
 from hetbench.artifacts.remote import SOURCES
 from hetbench.cli.options import Json
 from hetbench.cli.output import print_json
@@ -59,8 +60,6 @@ def download(
 @sets_app.command(name="list")
 def list_sets(as_json: Json = False) -> None:
     """List the set in the package and the installed sets; the selected one is marked."""
-    from hetbench.artifacts import sets
-
     rows = [_packaged(), *map(_row, sets.installed())]
     if as_json:
         print_json(rows)
@@ -74,10 +73,8 @@ def list_sets(as_json: Json = False) -> None:
 @sets_app.command()
 def use(label: Label) -> None:
     """Select the set that shell commands answer from; `embedded` is the one in the package."""
-    from hetbench.artifacts import sets
-
     folder = sets.select(label)
-    print(f"shell commands answer from {sets.selected() or sets.PACKAGED}, {folder}")
+    print(f"shell commands answer from {sets.selected() or manifest.PACKAGED}, {folder}")
 
 
 @sets_app.command()
@@ -85,18 +82,16 @@ def verify(
     label: Annotated[str | None, typer.Argument(help="NAME or NAME@VERSION. Default: all sets.")] = None
 ) -> None:  # fmt: skip
     """Read every file of a set and compare it with the manifest."""
-    from hetbench.artifacts import sets
-
     known = sets.installed()
-    if label not in (None, sets.PACKAGED):
+    if label not in (None, manifest.PACKAGED):
         known = [each for each in known if label == each.name] or [sets.find(str(label))]
     wrong = []
-    if label in (None, sets.PACKAGED):
-        sets.complete(sets.EMBEDDED)
-        print(f"{sets.PACKAGED}: complete, all formats readable")
-    for each in () if label == sets.PACKAGED else known:
+    if label in (None, manifest.PACKAGED):
+        integrity.check_complete(sets.EMBEDDED)
+        print(f"{manifest.PACKAGED}: complete, all formats readable")
+    for each in () if label == manifest.PACKAGED else known:
         try:
-            found = sets.verify(each.folder, sniff=True)
+            found = integrity.verify(each.folder, sniff=True)
             print(f"{each.label}: {len(found.files)} files, {found.bytes / 1e6:.1f} MB, match the manifest")
         except ArtifactError as error:
             wrong.append(f"{each.label}: {error}")
@@ -107,21 +102,17 @@ def verify(
 @sets_app.command()
 def remove(label: Label) -> None:
     """Delete an installed set: one version, or all versions of a name."""
-    from hetbench.artifacts import sets
-
-    if label == sets.PACKAGED:
-        raise InvalidInputError(f"{sets.PACKAGED!r} is the set in the package: it cannot be removed.")
+    if label == manifest.PACKAGED:
+        raise InvalidInputError(f"{manifest.PACKAGED!r} is the set in the package: it cannot be removed.")
     for each in sets.remove(label):
         print(f"removed {each.label}")
 
 
 def _packaged() -> dict[str, Any]:
     """The set in the package as a row of the list."""
-    from hetbench.artifacts import sets
-
     sizes = [path.stat().st_size for path in sets.EMBEDDED.iterdir()]
     return {
-        "name": sets.PACKAGED, "version": __version__, "in_use": sets.selected() is None, "current": True,
+        "name": manifest.PACKAGED, "version": __version__, "in_use": sets.selected() is None, "current": True,
         "files": len(sizes), "mb": round(sum(sizes) / 1e6, 1), "source": "the package", "revision": None,
         "installed": None, "folder": str(sets.EMBEDDED), "problem": None,
     }  # fmt: skip
@@ -129,17 +120,15 @@ def _packaged() -> dict[str, Any]:
 
 def _row(each: Installed) -> dict[str, Any]:
     """An installed set as a row of the list; `problem` states why its manifest cannot be read."""
-    from hetbench.artifacts import sets
-
     row: dict[str, Any] = {
         "name": each.name, "version": each.version, "in_use": sets.selected() == each.label,
         "current": each.current, "files": None, "mb": None, "source": None, "revision": None, "installed": None,
         "folder": str(each.folder), "problem": None,
     }  # fmt: skip
     try:
-        found = sets.Manifest.read(each.folder / sets.MANIFEST)
+        found = manifest.Manifest.read(each.folder / manifest.MANIFEST)
         row |= {"files": len(found.files), "mb": round(found.bytes / 1e6, 1)}
-        row |= sets.read_json(each.folder / sets.ORIGIN)
+        row |= manifest.read_json(each.folder / manifest.ORIGIN)
     except ArtifactError as error:
         row["problem"] = str(error)
     return row

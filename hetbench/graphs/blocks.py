@@ -1,4 +1,4 @@
-"""Pieces of a network as lists of operators: what architecture spaces and Hugging Face configurations compose.
+"""Parts of a network as lists of operators: what architecture spaces and Hugging Face configurations compose.
 
 A block is a fixed list of operators at one setting, with its parameters; a network is a multiset of blocks, so that
 whatever adds up over operators adds up over blocks.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbench.graphs.model_graph import TRACED_AS, OperatorGroup, OperatorTable, resolve_dtype
+from hetbench.graphs.operator_table import TRACED_AS, OperatorGroup, OperatorTable, resolve_dtype
 from hetbench.operators import operator_type
 
-__all__ = ["Block", "Step", "tabulate"]
+__all__ = ["Block", "Step", "operator_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,44 +25,46 @@ class Step:
     op: str
     dims: Mapping[str, int]
     out: int
-    """Elements of its result."""
+    """Number of elements of its output."""
     reads: tuple[int, ...]
-    """Which steps' results it reads; -1 is what the block before made."""
+    """Indices of the steps whose outputs it reads; -1 is the output of the previous block."""
     dtype: str = "data"
-    """`data` is the precision asked for; another name is fixed, such as fp32 of rotary tables."""
+    """`data` is the precision of the query; another name is fixed, such as fp32 of rotary tables."""
+    weights: int = 0
+    """Parameters that it owns, where the composer says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of a network: one tensor goes in, one comes out."""
+    """A part of a network with one input and one output tensor."""
 
     steps: tuple[Step, ...]
     params: int
-    carried: int
-    """Elements of what goes in; 0 for the first block, which reads the network's inputs."""
+    input_elements: int
+    """Number of elements of its input; 0 for the first block, which reads the inputs of the network."""
 
     def peak(self) -> int:
-        """Most elements of intermediate results alive at once while it runs.
+        """Peak of the number of elements of intermediate results that are live at the same time.
 
         >>> steps = Step("ReLU", {"numel": 8}, 8, (-1,)), Step("ReLU", {"numel": 8}, 8, (0,))
-        >>> Block(steps, params=0, carried=8).peak()
+        >>> Block(steps, params=0, input_elements=8).peak()
         16
         """
         last = {index: index for index in range(-1, len(self.steps))}
         for place, step in enumerate(self.steps):
             last |= dict.fromkeys(step.reads, place)
-        sizes = {-1: self.carried, **{index: step.out for index, step in enumerate(self.steps)}}
+        sizes = {-1: self.input_elements, **{index: step.out for index, step in enumerate(self.steps)}}
         return max(
             sum(size for made, size in sizes.items() if made <= place <= last[made]) for place in range(len(self.steps))
         )
 
 
-def tabulate(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:
-    """Steps, each with how often it runs, as the table that surrogates read.
+def operator_table(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:
+    """The operator table of steps, each with the number of times it runs; free operators are left out.
 
     In full precision a cast to fp32 does nothing, so it is left out there.
 
-    >>> tabulate([(Step("ReLU", {"numel": 8}, 8, (-1,)), 3)], "fp16").rows()
+    >>> operator_table([(Step("ReLU", {"numel": 8}, 8, (-1,)), 3)], "fp16").rows()
     [{'op': 'ReLU', 'dims': {'numel': 8}, 'dtype': 'fp16', 'count': 3}]
     """
     rows: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}

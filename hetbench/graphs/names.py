@@ -49,9 +49,15 @@ def find(name: str) -> ModelGraph:
     >>> graph.params, graph.precision
     (8030261248, 'fp8')
     """
-    return _of_file(name, Path(name).stat().st_mtime_ns) if _is_file(name) else _find(name)
+    if _is_file(name):
+        return _of_file(name, Path(name).stat().st_mtime_ns)
+    graph = _find(name)
+    if graph is None:
+        raise _unknown(name).with_traceback(None)
+    return graph
 
 
+@lru_cache(maxsize=1)
 def every_name() -> tuple[str, ...]:
     """Every name that `find` knows as it stands: catalogue, auxiliary networks, checkpoints; sorted.
 
@@ -73,7 +79,8 @@ def _of_file(name: str, changed: int) -> ModelGraph:
 
 
 @lru_cache(maxsize=4096)
-def _find(name: str) -> ModelGraph:
+def _find(name: str) -> ModelGraph | None:
+    """The graph, or None; kept, since tables repeat their names."""
     for candidate, precision, notes in _readings(name):
         target = _index().get(_fold(candidate)) or _squeezed().get(_squeeze(candidate))
         graph = _load(target) if target else _published(candidate)
@@ -81,7 +88,13 @@ def _find(name: str) -> ModelGraph:
             asked = graph.precision or precision
             said = (f"{name} is answered as {graph.name}",) if notes else ()
             return graph.read_as(asked, graph.exact, (*said, *notes, *graph.notes, *_format_note(asked)))
-    raise UnknownNameError("model", name, (*every_name(), *_published_names()))
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _unknown(name: str) -> UnknownNameError:
+    """The error that names the nearest names; kept, since looking for them takes long."""
+    return UnknownNameError("model", name, (*every_name(), *_published_names()))
 
 
 def _format_note(precision: str | None) -> tuple[str, ...]:
@@ -179,7 +192,34 @@ def _load(target: Target) -> ModelGraph:
     kind, own = target
     if kind == "model":
         return model_graph.load(own)
-    return networks.load(own) if kind == "network" else _checkpoint(own)
+    return _network(own) if kind == "network" else _checkpoint(own)
+
+
+@lru_cache(maxsize=256)
+def _network(name: str) -> ModelGraph:
+    """An auxiliary network; of one that generates, the graph that its configuration composes, which knows memory too.
+
+    The two are the same network where they have as many parameters and launch as many operators.
+    """
+    graph = networks.load(name)
+    twin = _twins().get(_fold(name)) if graph.compact and "decode" in graph.phases else None
+    if twin is None:
+        return graph
+    composed = compose(checkpoints()[twin].config, name, checkpoints()[twin].ref)
+    same = composed.params == graph.params and all(
+        composed.operators(1, precision=precision).launches == graph.operators(1, precision=precision).launches
+        for precision in ("fp16", "fp32")
+    )
+    return composed if same else graph
+
+
+@lru_cache(maxsize=1)
+def _twins() -> Mapping[str, str]:
+    """Folded name without owner -> checkpoint."""
+    return MappingProxyType({
+        spelling.removesuffix("-hf").removesuffix("-base"): name
+        for name in checkpoints() for spelling in _spelled(name.rpartition("/")[2])
+    })  # fmt: skip
 
 
 @lru_cache(maxsize=1024)
@@ -203,5 +243,6 @@ def _published(name: str) -> ModelGraph | None:
     return networks.load(graph).read_as(None, False, (note,))
 
 
+@lru_cache(maxsize=1)
 def _published_names() -> tuple[str, ...]:
-    return tuple({name for _, name in networks.upstream()})
+    return tuple(sorted({name for _, name in networks.upstream()}))

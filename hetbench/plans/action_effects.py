@@ -14,7 +14,7 @@ import numpy as np
 from hetbench.answers import Answer, digits
 from hetbench.attribution.copa import fuses
 from hetbench.errors import RefusedError
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph
 from hetbench.operators import operator_type
 from hetbench.plans.actions import ACTIONS, MODEL, Option
 from hetbench.plans.implementations import (
@@ -27,7 +27,7 @@ from hetbench.plans.implementations import (
 from hetbench.plans.operator_evidence import measured_operators, measured_operators_in, missing_registrations
 from hetbench.plans.plan_space import CastGroup, Estimate, MaskedOption, PlanSpace
 from hetbench.plans.precisions import Baseline, Floats, PrecisionTimes, baseline, times_in
-from hetbench.predict.operators import launch_floor
+from hetbench.predict.protocols import launch_floor
 from hetbench.query import PROTOCOL, Question
 from hetbench.schema import ITEMSIZE
 

@@ -15,7 +15,7 @@ from typing import Any
 from hetbench.answers import Answer, digits
 from hetbench.attribution import RooflinePoint, combined, roofline_points
 from hetbench.errors import InvalidInputError
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph
 from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import ACTIONS, MODEL, Option
 from hetbench.plans.plan_space import Estimate, MaskedOption, OptionSet, PlanSpace

@@ -23,7 +23,7 @@ from hetbench.plans.operator_evidence import missing_registrations
 from hetbench.plans.plan_space import Estimate
 from hetbench.plans.precisions import Baseline
 from hetbench.predict import models
-from hetbench.predict.heads import Cell
+from hetbench.predict.cells import Cell
 from hetbench.query import PROTOCOL
 
 __all__ = ["compiling_stack_factors", "fused_attention", "layout_factors", "library_factors", "model_layout_factors"]
@@ -159,7 +159,7 @@ def _paired(base: Baseline, precisions: Sequence[str], types: Sequence[str], pai
     for name in (each for each in types if each in base.groups):
         cls = "conv" if name.startswith("Conv") else "gemm"
         for precision in precisions:
-            cells = base.surrogate.head(cls).cells.by_name.get((base.chip.name, name, precision), [])
+            cells = base.surrogate.class_surrogate(cls).cells.by_name.get((base.chip.name, name, precision), [])
             ratios = [_cell_ratio(base, name, precision, *pair) for pair in (pairs(cells) if cells else ())]
             if ratios:
                 found.setdefault(name, {})[precision] = min(ratios), "B"
@@ -258,7 +258,7 @@ def _stack_level(base: Baseline, one: str, other: str, precision: str) -> str | 
     return "D" if any((each.family, each.kind) == alike for each in known) else None
 
 
-def _whole(base: Baseline, chip: Chip, stack: str, precision: str) -> models.WholePrediction:
+def _whole(base: Baseline, chip: Chip, stack: str, precision: str) -> models.WholeModelPrediction:
     question = base.question
     table = base.graph.operators(*question.sizes[:3], precision, question.phase)
     return question.whole.predict(

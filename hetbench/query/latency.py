@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph
 from hetbench.predict import models
-from hetbench.predict.intervals import of_sum
+from hetbench.predict.intervals import pass_interval
 from hetbench.query.question import DEFAULT_STACK, Question
 
 __all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "LatencyPrediction", "predict_latency", "trained_stack",
@@ -123,9 +123,9 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> LatencyPredicti
 
 @lru_cache(maxsize=4096)
 def _predicted(
-    surrogate: models.Whole, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str,
+    surrogate: models.WholeModelSurrogate, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str,
     confidence: float,
-) -> models.WholePrediction:
+) -> models.WholeModelPrediction:
     """One call of the model; cached, since a prediction for any batch needs that for batch 1 too."""
     batch, *_, precision, phase = sizes
     return surrogate.predict(
@@ -146,7 +146,7 @@ def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
         )
         if alone.value > found.value:
             found, notes = alone, (*notes, f"launch-bound: {_BATCH_1_NOTE}")
-    lower, upper = of_sum(surrogate, found.value, found.lower, found.upper, question.confidence)
+    lower, upper = pass_interval(surrogate, found.value, found.lower, found.upper, question.confidence)
     return LatencyPrediction(
         found.value, float(lower), float(upper), found.level, found.support, f"{surrogate.id}/{predictor}",
         question.stack, PROTOCOL, dict(found.by_operator), notes,

@@ -90,12 +90,14 @@ class ModelQueries:
 
         Args:
             table: columns of equal length [rows]: `model`, `chip`, and optionally `precision`, `batch`, `seq_len`,
-                `image_size`, `phase`, `stack` (or `software`) and `metric` (default latency). A missing cell (None,
-                NaN or "") takes the default. A data frame becomes such a table by `frame.to_dict("list")`.
+                `image_size`, `phase`, `stack` or `software`, and `metric` (default latency). A missing cell (None,
+                NaN or "") takes the default; cells may be as published tables write them ("vLLM 0.9.2", "amp_fp16",
+                "224x224"). A data frame becomes such a table by `frame.to_dict("list")`.
 
         Returns:
-            Columns [rows]: `value`, `lower`, `upper` in the unit of each row's metric, `level`, and `reason`. A row
-            that cannot be answered has NaN and a reason; the others have an empty reason.
+            Columns [rows]: `value`, `lower`, `upper` in the unit of each row's metric, `level`, `reason`, and `note`. A
+            row that cannot be answered has NaN and a reason; the others have an empty reason, and a note where the
+            answer is for another stack than the software of the row.
 
         Raises:
             InvalidInputError: the table lacks a column or its columns differ in length.

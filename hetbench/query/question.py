@@ -17,11 +17,11 @@ from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
-from hetbench.predict.models import Whole
+from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.schema import PHASES, PRECISIONS
@@ -124,7 +124,7 @@ class Question:
         return self.operators or predictors.load(self.artifacts)
 
     @property
-    def whole(self) -> Whole:
+    def whole(self) -> WholeModelSurrogate:
         """The whole-model surrogate."""
         return whole.load(self.artifacts)
 

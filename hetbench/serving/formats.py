@@ -54,7 +54,7 @@ def weight_format(name: str) -> WeightFormat:
     >>> weight_format("awq").name, weight_format("nvfp4").weight_bytes
     ('w4a16', 0.5625)
     """
-    key = str(name).lower()
+    key = str(name).lower().split(" (")[0].removeprefix("w:")  # "fp8 (native checkpoint)" in published tables
     try:
         return FORMATS[_SAME.get(key, key)]
     except KeyError:

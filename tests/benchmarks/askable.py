@@ -94,9 +94,10 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--code", type=Path, default=Path(__file__).resolve().parents[2])
     parser.add_argument("--scratch", type=Path, default=Path("/tmp"))
+    parser.add_argument("--every", type=int, default=1, help="ask every n-th distinct setting only")
     chosen = parser.parse_args()
     counted = rows(chosen.corpus)
-    keys = list(counted)
+    keys = list(counted)[:: chosen.every]
     table = {name: [key[place + 1] for key in keys] for place, name in enumerate(COLUMNS)}
     values, reasons = ask(chosen.code, table, chosen.scratch)
     _shares(counted, keys, values, reasons)

@@ -11,7 +11,7 @@ from hetbench.graphs.huggingface.config import Config
 from hetbench.graphs.huggingface.decoder import rotary_tables
 from hetbench.graphs.huggingface.graph import Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes, Tape
-from hetbench.graphs.model_graph import Setting
+from hetbench.graphs.setting import Setting
 
 __all__ = ["TYPES", "encoding", "post_norm_layer"]
 

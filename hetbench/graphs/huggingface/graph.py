@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from hetbench.errors import RefusedError
-from hetbench.graphs.blocks import tabulate
+from hetbench.graphs.blocks import operator_table
 from hetbench.graphs.huggingface.decoder import Decoder
 from hetbench.graphs.huggingface.tape import Piece
-from hetbench.graphs.memory import MemoryBreakdown
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, GraphNode, ModelGraph, OperatorTable, Setting, resolve_dtype
-from hetbench.operators import operator_type
+from hetbench.graphs.memory import MemoryBreakdown, NodeBytes
+from hetbench.graphs.model_graph import FORMAT, ModelGraph
+from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, resolve_dtype
+from hetbench.graphs.setting import Setting
 from hetbench.schema import itemsize
 
 __all__ = ["ConfigGraph", "Network"]
@@ -84,7 +87,7 @@ class ConfigGraph(ModelGraph):
             if len(self._tables) >= _KEPT:
                 self._tables.clear()
             steps = ((step, piece.times) for piece in self.pieces(setting) for step in piece.block.steps)
-            self._tables[setting] = tabulate(steps, setting.precision)
+            self._tables[setting] = operator_table(steps, setting.precision)
         return self._tables[setting]
 
     def nodes(
@@ -102,8 +105,27 @@ class ConfigGraph(ModelGraph):
                     sources = tuple(sorted({start + at if at >= 0 else before for at in step.reads} - {-1}))
                     dtype = resolve_dtype(step.op, step.dtype, setting.precision)
                     found.append(GraphNode(step.op, step.dims, dtype, f"{place}.{turn}", sources))
-                before = len(found) - 1
-        return [node for node in found if operator_type(node.op).cost_class != "free"]
+                before = len(found) - 1 if piece.block.steps else before
+        return found
+
+    def node_bytes(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> NodeBytes:
+        """Bytes of output, weights and KV cache of each instance of `nodes`."""
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        width = itemsize(TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64")
+        results, weights, cached = [], [], []
+        for piece in self.pieces(setting):
+            steps = piece.block.steps
+            attend = sum(step.op == "Attention" for step in steps) or 1
+            kept = piece.cached * width // attend if setting.phase != "inference" else 0
+            each = [step.out * (width if step.dtype == "data" else itemsize(step.dtype)) for step in steps]
+            results += each * piece.times
+            weights += [step.weights for step in steps] * piece.times
+            cached += [kept if step.op == "Attention" else 0 for step in steps] * piece.times
+        share = self.params * itemsize(setting.precision) / (sum(weights) or 1)
+        return NodeBytes(np.array(results, dtype=np.int64), np.array(weights) * share, np.array(cached, dtype=np.int64))
 
     def memory(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

@@ -4,32 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hetbench.errors import RefusedError, nearest
-from hetbench.graphs.huggingface import (
-    dense_types,
-    encoder_types,
-    expert_types,
-    older_types,
-    seq2seq_types,
-    speech_types,
-    swin_types,
-    vision_types,
-)
 from hetbench.graphs.huggingface.config import Config, read
-from hetbench.graphs.huggingface.decoder import Decoder
+from hetbench.graphs.huggingface.generation import generating
 from hetbench.graphs.huggingface.graph import ConfigGraph, Network
-from hetbench.graphs.huggingface.tape import Piece, Sizes
-from hetbench.graphs.model_graph import Setting
 
-__all__ = ["MODULES", "SAME", "WRAPPED", "compose", "model_types"]
+__all__ = ["GENERATING", "MODULES", "SAME", "WRAPPED", "compose", "model_types"]
 
 Build = Callable[[Config], Network]
-_LONGEST = 2**21
-_USUAL = 512
 WRAPPED = ("text_config", "language_config", "llm_config", "thinker_config")
 """Where a configuration of several networks keeps that of its language model."""
 _LIKE = {
@@ -38,39 +25,21 @@ _LIKE = {
 }  # fmt: skip
 """Types that transformers does not hold, and the one whose defaults and names they share."""
 SAME = {"RefinedWeb": "falcon", "RefinedWebModel": "falcon", "phi-msft": "phi", "mistral3_text": "mistral",
-         "gemma3": "gemma3_text", "llama4": "llama4_text", "glm4_moe_lite": "deepseek_v3",
+        "gemma3": "gemma3_text", "llama4": "llama4_text",
         "qwen3_vl_text": "qwen3", "qwen3_vl_moe_text": "qwen3_moe"}  # fmt: skip
 """Other names of the same type; those of several networks mean the language model."""
-MODULES = (dense_types, older_types, expert_types, encoder_types, seq2seq_types, vision_types, swin_types, speech_types)
-
-
-def _generating(plan: Callable[[Config], Decoder], c: Config) -> Network:
-    """A language model: scores of all positions, of the last after a prefill, or of one new token."""
-    decoder = plan(c)
-    longest = decoder.positions - (2 if decoder.position_rows else 0) or _LONGEST
-
-    def sizes(s: Setting) -> Sizes:
-        batch, length = s.batch or 0, s.seq_len or 0
-        if s.phase == "decode":
-            return Sizes(batch, 1, length, 1)
-        return Sizes(batch, length, 0, 1 if s.phase == "prefill" else length)
-
-    def pieces(s: Setting) -> list[Piece]:
-        return list(decoder.pieces(sizes(s)))
-
-    def inputs(s: Setting) -> list[tuple[int, str]]:
-        return [(sizes(s).rows, "int64")]
-
-    limits = {"batch": 1, "seq_len": [1, longest, 1, min(_USUAL, longest)]}
-    return Network(("inference", "prefill", "decode"), limits, pieces, inputs, decoder)
+GENERATING = ("dense_types", "older_types", "expert_types")
+"""Modules whose `TYPES` give a `Decoder`; the others give a `Network`."""
+MODULES = (*GENERATING, "encoder_types", "seq2seq_types", "vision_types", "swin_types", "speech_types")
+"""Modules of this package that each hold some model types; loaded when the first configuration is composed."""
 
 
 @lru_cache(maxsize=1)
 def _types() -> Mapping[str, Build]:
-    generating = {**dense_types.TYPES, **older_types.TYPES, **expert_types.TYPES}
-    found: dict[str, Build] = {name: partial(_generating, plan) for name, plan in generating.items()}
-    for module in MODULES[3:]:
-        found |= module.TYPES
+    found: dict[str, Build] = {}
+    for name in MODULES:
+        types = import_module(f"{__package__}.{name}").TYPES
+        found |= {kind: partial(generating, plan) for kind, plan in types.items()} if name in GENERATING else types
     return MappingProxyType(found)
 
 

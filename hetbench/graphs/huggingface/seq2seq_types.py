@@ -16,7 +16,7 @@ from hetbench.graphs.huggingface.config import Config
 from hetbench.graphs.huggingface.feedforward import Mlp, feed_forward
 from hetbench.graphs.huggingface.graph import Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes, Tape
-from hetbench.graphs.model_graph import Setting
+from hetbench.graphs.setting import Setting
 
 __all__ = ["TYPES"]
 

@@ -10,7 +10,7 @@ from hetbench.graphs.huggingface.attention import Attention, attend
 from hetbench.graphs.huggingface.config import Config
 from hetbench.graphs.huggingface.graph import Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes, Tape
-from hetbench.graphs.model_graph import Setting
+from hetbench.graphs.setting import Setting
 from hetbench.operators.conv import conv_out
 
 __all__ = ["TYPES"]

@@ -68,10 +68,10 @@ class Tape:
     15
     """
 
-    def __init__(self, carried: int = 0) -> None:
+    def __init__(self, input_elements: int = 0) -> None:
         self.steps: list[Step] = []
         self.params = self.active = self.cached = 0
-        self.carried = carried
+        self.input_elements = input_elements
 
     @property
     def last(self) -> int:
@@ -83,7 +83,7 @@ class Tape:
         active: int | None = None, dtype: str = "data",
     ) -> int:  # fmt: skip
         """Any operator, with the elements of its result and the parameters it owns."""
-        self.steps.append(Step(op, dims, out, tuple(reads) or (self.last,), dtype))
+        self.steps.append(Step(op, dims, out, tuple(reads) or (self.last,), dtype, params))
         self.params += params
         self.active += params if active is None else active
         return self.last
@@ -123,7 +123,7 @@ class Tape:
 
     def piece(self, times: int = 1) -> Piece:
         """What was written, as a block that the network has `times` times."""
-        return Piece(Block(tuple(self.steps), self.params, self.carried), times, self.active, self.cached)
+        return Piece(Block(tuple(self.steps), self.params, self.input_elements), times, self.active, self.cached)
 
 
 def _upcast(tape: Tape, rows: int, cols: int, reads: Sequence[int]) -> int:

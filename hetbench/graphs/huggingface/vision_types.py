@@ -15,7 +15,7 @@ from hetbench.graphs.huggingface.config import Config
 from hetbench.graphs.huggingface.encoder_types import encoding
 from hetbench.graphs.huggingface.graph import Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes, Tape
-from hetbench.graphs.model_graph import Setting
+from hetbench.graphs.setting import Setting
 
 __all__ = ["TYPES", "classes", "seeing"]
 

@@ -18,8 +18,8 @@ from hetbench.plans.operator_evidence import measured_operators, measured_operat
 from hetbench.plans.plan_space import CastGroup, PlanSpace
 from hetbench.plans.precisions import baseline, times_in
 from hetbench.plans.search import beam, build_order, exhaustive, greedy, random_search
-from hetbench.predict.operators import launch_floor
 from hetbench.predict.operators import load as surrogate
+from hetbench.predict.protocols import launch_floor
 from hetbench.query import PROTOCOL, Question
 from hetbench.query.metric_answers import answer_metric
 from hetbench.schema import FAMILIES

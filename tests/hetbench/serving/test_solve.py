@@ -128,6 +128,17 @@ def test_a_table_asks_deployments_beside_other_questions(api: HetBench):
     assert found["value"][0] == api.query(**LLAMA, target=H100, metric="tpot", concurrency=16).value
 
 
+def test_a_table_takes_engines_and_formats_as_published(api: HetBench):
+    table = {
+        "model": ["openai/gpt-oss-120b"] * 2, "chip": ["amd-mi355x"] * 2, "metric": ["tpot"] * 2,
+        "phase": ["serving"] * 2, "software": ["ATOM 2026-05, ROCm 7.2.3", "unstated"],
+        "precision": ["mxfp4 (native checkpoint)", "unstated"], "concurrency": [24, 24], "input_len": [900, 900],
+    }  # fmt: skip
+    found = api.query_models(table)
+    assert found["reason"].tolist() == ["", ""]
+    assert found["value"][0] != found["value"][1]
+
+
 def test_the_cheapest_plan_meets_the_objective_and_none_on_the_front_beats_another(api: HetBench):
     found = api.serve_plan(LLAMA["model"], H100, slo="ttft=2s,tpot=30ms", precision="fp8")
     assert found.cheapest is not None

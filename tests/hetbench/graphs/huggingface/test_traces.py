@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from hetbench.graphs import GraphNode
 from hetbench.graphs.huggingface import compose
-from hetbench.graphs.model_graph import GraphNode
 from hetbench.operators import operator_type
 
 torch = pytest.importorskip("torch")
