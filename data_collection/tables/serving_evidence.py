@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,21 @@ def table(rows: Any) -> dict[str, Any]:
             setting = (named(key[0]).shape, *key[1:4], *(int(each) for each in key[4:]))
         except HetBenchError:
             continue
-        newest = part[part.version == max(part.version)]
+        newest = part[part.version == max(part.version, key=recency)]
         figures = {m: round(float(p.value.median()), 3) for m, p in newest.groupby("metric")}
         at = [_index(refs, newest.ref.iloc[0]), _index(versions, newest.version.iloc[0])]
         found.setdefault(" ".join(map(str, setting)), [figures, *at, len(newest)])
     return {"format": FORMAT, "setting": list(SETTING), "refs": refs, "versions": versions, "rows": found}
+
+
+def recency(version: str) -> tuple[str, str]:
+    """A key that sorts versions by the month that they state, then by name.
+
+    >>> max("ATOM-vLLM 2026-04", "ATOM 2026-08, ROCm unknown", key=recency)
+    'ATOM 2026-08, ROCm unknown'
+    """
+    month = re.search(r"20\d\d-\d\d", version)
+    return (month[0] if month else "", version)
 
 
 def _index(known: list[str], text: str) -> int:

@@ -81,6 +81,8 @@ def query(
         request_rate=request_rate, chips=chips, parallel=parallel, kv=kv,
     )  # fmt: skip
     paths = None
+    if explain and phase == "serving":
+        raise InvalidInputError("--explain shows the operators of one pass, and a deployment has none: leave it out.")
     if explain:
         from hetbench.knowledge import explain_answer
 
