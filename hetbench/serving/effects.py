@@ -24,7 +24,7 @@ from hetbench.errors import ArtifactError
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Floats, Stage
 
-__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "Effects", "Factors", "load"]
+__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "Effects", "Factors", "band_keys", "load"]
 
 FORMAT = 1
 EXTRA = ("interleaved", "queued", "waited", "fixed")
@@ -120,12 +120,27 @@ class Effects:
         own = np.exp(np.add(levels["model"].get(stage.model.shape, zero), version))
         return Factors(found[:n], dict(zip(EXTRA, found[n:].tolist(), strict=True)), float(own[0]), float(own[1]))
 
-    def band(self, metric: str, evidence: str, confidence: float) -> tuple[float, float]:
-        """Lower and upper end of the interval as factors of the prediction."""
+    def band(
+        self, metric: str, evidence: str, confidence: float, engine: str = "", concurrency: float = 0
+    ) -> tuple[float, float]:
+        """Lower and upper end of the interval as factors of the prediction: of hold-outs under this engine at loads
+        like this one where there were enough, else of all."""
         at = (1 - confidence) / 2
-        found = self.table["bands"][f"{metric} | {evidence}"]
+        bands = self.table["bands"]
+        found = next(bands[key] for key in band_keys(metric, evidence, engine, concurrency) if key in bands)
         low, high = np.interp([at, 1 - at], self.table["quantiles"], found)
         return float(min(np.exp(low), 1.0)), float(max(np.exp(high), 1.0))
+
+
+def band_keys(metric: str, evidence: str, engine: str, concurrency: float) -> tuple[str, str, str]:
+    """Keys of the quantiles of residuals, the most particular first.
+
+    >>> band_keys("ttft", "model", "vllm", 8)
+    ('ttft | model | light | vllm', 'ttft | model | light', 'ttft | model')
+    """
+    own = f"{metric} | {evidence}"
+    loaded = f"{own} | {'light' if concurrency <= 16 else 'medium' if concurrency <= 64 else 'heavy'}"
+    return f"{loaded} | {engine}", loaded, own
 
 
 def load(folder: Path | None = None) -> Effects:

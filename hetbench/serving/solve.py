@@ -60,7 +60,9 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         "total_throughput": load.total_throughput,
     }[metric]  # fmt: skip
     evidence = known.evidence(deployment.engine, deployment.stage.chip, deployment.stage)
-    low, high = known.band(_banded(metric), evidence, confidence)
+    low, high = known.band(
+        _banded(metric), evidence, confidence, deployment.engine, deployment.concurrency
+    )
     if metric == "latency":
         low, high = 1 / high, 1 / low
     fields = _fields(deployment, metric, _notes(deployment, held, known))
@@ -161,7 +163,9 @@ def _power(deployment: Deployment, metric: str, load: Load, known: Effects, conf
     unit = UNITS[metric]
     if metric == "energy":
         evidence = known.evidence(deployment.engine, stage.chip, stage)
-        few, many = known.band("throughput", evidence, confidence)
+        few, many = known.band(
+            "throughput", evidence, confidence, deployment.engine, deployment.concurrency
+        )
         low, high = min(low, 1 / many), max(high, 1 / few)
     held = memory(stage, deployment.settings())
     what = "of one chip" if metric == "power" else "per output token, all chips, host left out"

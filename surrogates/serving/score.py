@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from hetbench.serving.effects import band_keys
 from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
 from surrogates.serving.rows import Terms
 from surrogates.serving.splits import SPLITS, Fold, evidence, folds
 
+ENOUGH_OF_A_KIND = 150
 CALIBRATING = ("setting", "plan", "version", "model", "source", "chip", "engine")
 """Hold-outs that the exported intervals are made of."""
 QUANTILES = (0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.96, 0.97, 0.975,
@@ -60,16 +62,20 @@ def _constant(train: pd.DataFrame, made: Terms, test: pd.DataFrame) -> np.ndarra
 
 
 def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
-    """Quantiles of log(measured / predicted) by metric and evidence, every group of rows weighing alike."""
+    """Quantiles of log(measured / predicted) by metric and evidence, every group of rows weighing alike; of single
+    loads and engines too, where `ENOUGH_OF_A_KIND` rows have them."""
+    keys = [band_keys(*row) for row in zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)]
     out = {}
-    for key, part in frame.groupby(["metric", "evidence"]):
-        out[" | ".join(key)] = quantiles(part)
+    for level, least in ((2, 1), (1, ENOUGH_OF_A_KIND), (0, ENOUGH_OF_A_KIND)):
+        for key, part in frame.groupby([each[level] for each in keys]):
+            if len(part) >= least:
+                out[str(key)] = quantiles(part)
     return out
 
 
 def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
     """The bands of every metric and evidence, none narrower than where more is known."""
-    out: dict[str, list[float]] = {}
+    out = {key: band for key, band in made.items() if key.count(" | ") > 1}
     middle = QUANTILES.index(0.5)
     for metric in METRICS:
         before = [0.0] * len(QUANTILES)
@@ -90,10 +96,10 @@ def quantiles(part: pd.DataFrame) -> list[float]:
     return [float(np.interp(q, cumulated, logs[order])) for q in QUANTILES]
 
 
-def _band(made: dict[str, list[float]], metric: str, evidence: str) -> list[float]:
-    """The quantiles for a metric and evidence; where too few rows gave any, those of TPOT."""
-    found = made.get(f"{metric} | {evidence}") or made.get(f"{metric} | known")
-    return found or [-v for v in reversed(made[f"tpot | {evidence}"])]
+def _band(made: dict[str, list[float]], keys: tuple[str, ...]) -> list[float]:
+    """The most particular quantiles that there are; where too few rows gave any, those of TPOT."""
+    found = next((made[key] for key in keys if key in made), None) or made.get(keys[-1].split(" | ")[0] + " | known")
+    return found or [-v for v in reversed(made["tpot | " + keys[-1].split(" | ")[1]])]
 
 
 def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +110,8 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
         alone = split in ("setting", "model", "source", "chip", "engine")  # folds of a split that share no rows
         others = frame.drop(part.index) if alone else frame[frame.split != split]
         made = bands(others)
-        found = [_band(made, m, e) for m, e in zip(part.metric, part.evidence, strict=True)]
+        asked = zip(part.metric, part.evidence, part.engine, part.concurrency, strict=True)
+        found = [_band(made, band_keys(*row)) for row in asked]
         parts.append(part.assign(low=np.exp([f[low] for f in found]), high=np.exp([f[high] for f in found])))
     return pd.concat(parts).sort_index()
 
