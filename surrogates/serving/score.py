@@ -62,13 +62,16 @@ def _constant(train: pd.DataFrame, made: Terms, test: pd.DataFrame) -> np.ndarra
 
 
 def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
-    """Quantiles of log(measured / predicted) by metric and evidence, every group of rows weighing alike; of single
-    loads and engines too, where `ENOUGH_OF_A_KIND` rows have them."""
+    """Quantiles of log(measured / predicted) by metric and evidence, every group of rows weighing alike.
+
+    Where the very model was measured there are bands of single loads and engines too, if `ENOUGH_OF_A_KIND` rows have
+    them; where it was not, the folds of one engine are too few to tell.
+    """
     keys = [band_keys(*row) for row in zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)]
     out = {}
     for level, least in ((2, 1), (1, ENOUGH_OF_A_KIND), (0, ENOUGH_OF_A_KIND)):
         for key, part in frame.groupby([each[level] for each in keys]):
-            if len(part) >= least:
+            if len(part) >= least and (level == 2 or part.evidence.iloc[0] == "model"):
                 out[str(key)] = quantiles(part)
     return out
 
