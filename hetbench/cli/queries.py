@@ -62,7 +62,7 @@ def query(
     output_len: OutputLen = None,
     concurrency: Annotated[int | None, typer.Option(help="Serving: requests in flight. Default: 1.")] = None,
     request_rate: Annotated[
-        float | None, typer.Option(help="Serving: requests per second, instead of --concurrency.")
+        float | None, typer.Option(help="Serving: requests per second, instead of --concurrency. Default: none.")
     ] = None,
     chips: Annotated[int | None, typer.Option(help="Serving: chips of the deployment. Default: 1.")] = None,
     parallel: Annotated[str | None, typer.Option(help="Serving: tp8, tp4dp2, ep8, pp2. Default: tp.")] = None,
