@@ -26,7 +26,7 @@ from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
 from hetbench.migration.coverage import CoverageReport, report
 from hetbench.migration.fleet import Fleet, fleet
-from hetbench.migration.ranking import Migration, chips_of, search
+from hetbench.migration.ranking import Migration, chips_of, on_chip, search, usual_kind
 from hetbench.operators import operator_type
 from hetbench.plans import advise as advice
 from hetbench.predict import operators
@@ -234,7 +234,9 @@ class HetBench(ArchitectureQueries):
     ) -> Migration | Fleet:  # fmt: skip
         """Rank chips for a model, or for a list of models (`Fleet`): see `hetbench.migration.ranking`. `targets` is
         `all`, families and chips; `source_value` is the latency in ms measured on the source; options as in `query`,
-        but that each chip, the source too, takes its own usual precision, so that all are set against one figure.
+        but that each chip, the source too, takes its own usual precision, so that all are set against one figure, and
+        that `stack` also takes a kind of stack (`eager`, `compiled`, `serving`), which is one chip's acl and another's
+        torch.compile.
 
         >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
         {'cann'}
@@ -245,16 +247,22 @@ class HetBench(ArchitectureQueries):
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return fleet([one for one in each if isinstance(one, Migration)])
         graph, predictor = self._graph(self._named(model)), check_predictor(options.get("predictor"))
-        origin = None if source is None else self._questions(graph, None, source, "latency", options)[0]
+        kind = str(options.get("stack") or usual_kind(graph, options.get("phase"))).lower()
+
+        def asked(name: str) -> Question:
+            own = on_chip(options, kind, self.chip(name)[0], graph)
+            return self._questions(graph, None, name, "latency", own)[0]
+
+        origin = None if source is None else asked(source)
 
         def ask(name: str) -> tuple[Question, Answer]:
-            there = self._questions(graph, None, name, "latency", options)[0]
+            there = asked(name)
             return there, answered(there, origin, graph, "latency", predictor, source_value)
 
         meant = chips_of(targets, [*chips().values(), *self._added.values()], lambda name: self.chip(name)[0])
         return search(
             graph, meant, ask, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,
-            predictor=predictor,
+            predictor=predictor, stack=kind,
         )  # fmt: skip
 
     def set_model(self, model: Any) -> None:

@@ -37,7 +37,7 @@ EMBEDDED = Path(str(files("hetbench") / "catalog" / "surrogates"))
 PACKAGED = "embedded"
 """What that set is called where a name is asked for."""
 FORMATS: Mapping[str, int] = MappingProxyType(
-    {"operators.json": 1, "sums.json": 1, "whole.json": 1, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
+    {"operators.json": 1, "sums.json": 1, "whole.json": 2, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
 )
 """What a set must hold, and the format of each that this hetbench reads."""
 SCHEMA = 1

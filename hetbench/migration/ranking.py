@@ -1,6 +1,7 @@
 """Where to move a model: every chip ranked, with the chance of meeting a deadline, and those that cannot run it named.
 
-A chip is left out where the model does not fit its memory, where its back end neither registers nor composes an
+All chips are set against one another under one kind of stack: compiled inference, eager launches or serving. A chip of
+which no stack of the kind is known is answered for eager launches, and its line says so. A chip is left out where the model does not fit its memory, where its back end neither registers nor composes an
 operator that the model calls, and where no evidence allows an answer; the reason is kept. What falls back to the CPU
 or is not known is named beside the chip. The chance of meeting a deadline (SLO) takes the predictive interval for that
 of a log-normal law whose median is the answer, with a spread of its own on either side: the half-width of the interval
@@ -9,7 +10,7 @@ there over the matching normal quantile. A measured answer meets it or does not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
 from statistics import NormalDist
@@ -21,10 +22,16 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graphs import coverage as graph_coverage
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.predict import models as whole
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.solve import energy_of, memory_bytes, per_call, solve
+from hetbench.query.stacks import KINDS, kind_of, of_kind
+from hetbench.schema import PHASES
 
-__all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "chance", "chips_of", "left_out", "pareto", "search"]
+__all__ = [
+    "OBJECTIVES", "Candidate", "Dropped", "Migration", "chance", "chips_of", "left_out", "on_chip", "pareto", "search",
+    "usual_kind",
+]  # fmt: skip
 
 OBJECTIVES = {"latency": ("ms", False), "energy": ("J", False), "throughput-per-watt": ("1/J", True)}
 """Objective -> its unit and whether more is better. Throughput per watt is samples (generating: tokens) per joule."""
@@ -88,6 +95,8 @@ class Migration:
     source: str | None
     candidates: tuple[Candidate, ...]
     dropped: tuple[Dropped, ...]
+    stack: str = DEFAULT_STACK
+    """The kind of stack that all chips are ranked under, or the very stack that was asked for."""
 
     @property
     def unit(self) -> str:
@@ -101,7 +110,7 @@ class Migration:
         """The readable form, at most `limit` chips."""
         deadline = "" if self.slo_ms is None else f", deadline {digits(self.slo_ms)} ms"
         counts = f"{len(self.candidates)} chips, {len(self.dropped)} left out"
-        lines = [f"{self.model} by {self.objective}{deadline}: {counts}"]
+        lines = [f"{self.model} by {self.objective} under stack {self.stack}{deadline}: {counts}"]
         lines += [f"{place:>4} {_line(each, self)}" for place, each in enumerate(self.candidates[:limit], start=1)]
         if limit is not None and len(self.candidates) > limit:
             lines.append(f"     and {len(self.candidates) - limit} more")
@@ -111,16 +120,17 @@ class Migration:
         """Plain values for JSON."""
         return {
             "model": self.model, "objective": self.objective, "unit": self.unit, "slo_ms": self.slo_ms,
-            "source": self.source, "candidates": [each.to_dict() for each in self.candidates],
+            "source": self.source, "stack": self.stack, "candidates": [each.to_dict() for each in self.candidates],
             "dropped": [each.to_dict() for each in self.dropped],
         }  # fmt: skip
 
 
 def search(
     graph: ModelGraph, chips: Sequence[Chip], ask: Ask, *, objective: str = "latency", slo_ms: float | None = None,
-    corrected: bool = False, predictor: str = "auto",
+    corrected: bool = False, predictor: str = "auto", stack: str = DEFAULT_STACK,
 ) -> Migration:  # fmt: skip
-    """Rank `chips` for a model; `corrected` says that the latencies hold a measurement of the caller's.
+    """Rank `chips` for a model; `corrected` says that the latencies hold a measurement of the caller's, `stack` which
+    kind of stack (`hetbench.query.stacks.KINDS`) or which very stack `ask` asks for.
 
     Raises `UnknownNameError` for another objective, `InvalidInputError` for a deadline that is not above 0,
     `RefusedError` where every chip is left out.
@@ -153,16 +163,42 @@ def search(
             need = f"needs {digits(share * (chip.memory_bytes or 0) / 1e11)} GB of {digits(chip.mem_gb or 0)} GB"
             dropped.append(Dropped(chip.name, "memory", need))
             continue
-        lacking, beside, more = _covered(graph, question, chip, coverage)
+        lacking, beside, more = _covered(graph, question, chip, coverage, stack)
         if lacking:
             dropped.append(Dropped(chip.name, "operators", f"does not register {', '.join(lacking)}"))
             continue
         meets = None if slo_ms is None else chance(answer, slo_ms)
         found.append(Candidate(chip.name, chip.family, score, answer, energy, meets, share, beside, None,
-                               (*notes, *more)))  # fmt: skip
+                               (*notes, *more, *_other_kind(answer, stack))))  # fmt: skip
     if not found:
         raise RefusedError(f"{graph.name} can go to none of the {len(chips)} chips.\n" + "\n".join(left_out(dropped)))
-    return Migration(graph.name, objective, slo_ms, source, _ranked(found, objective, slo_ms), tuple(dropped))
+    return Migration(graph.name, objective, slo_ms, source, _ranked(found, objective, slo_ms), tuple(dropped),
+                     stack)  # fmt: skip
+
+
+def usual_kind(graph: ModelGraph, phase: str | None) -> str:
+    """The kind of stack that a ranking means when it names none: eager for networks that generate, else compiled.
+
+    >>> from hetbench.graphs.model_graph import load
+    >>> usual_kind(load("resnet-50"), None), usual_kind(load("gpt2"), None)
+    ('compiled', 'eager')
+    """
+    return DEFAULT_STACK if "decode" in graph.phases or phase not in (None, PHASES[0]) else "compiled"
+
+
+def on_chip(options: Mapping[str, Any], kind: str, chip: Chip, graph: ModelGraph) -> dict[str, Any]:
+    """The options of a question about one chip, with the stack that speaks for a kind there.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs.model_graph import load
+    >>> [on_chip({}, "compiled", chip(name), load("resnet-50"))["stack"] for name in ("cann", "mlu")]
+    ['acl', 'magicmind']
+    """
+    if kind not in KINDS:
+        return dict(options) | {"stack": kind}
+    made = Question.build(graph, chip, options)
+    found = of_kind(kind, whole.load(made.artifacts), chip, made.phase, made.precision)
+    return dict(options) | {"stack": found or DEFAULT_STACK}
 
 
 def chips_of(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:
@@ -238,12 +274,12 @@ def _energy(
 
 
 def _covered(
-    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], graph_coverage.Coverage]
+    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], graph_coverage.Coverage], stack: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Operators that are absent, those that fall back or are unknown, and notes; coverage is kept by platform."""
     if graph.compact:
         return (), (), ("operators not checked: an auxiliary graph names no ATen operators",)
-    if question.stack != DEFAULT_STACK and not question.usual_stack:
+    if question.stack != DEFAULT_STACK and stack not in KINDS:
         return (), (), (f"operators not checked: registrations are of eager PyTorch, not of {question.stack}",)
     batch, seq_len, image_size, precision, phase = question.sizes
     try:
@@ -257,6 +293,13 @@ def _covered(
     found = known[key]
     beside = (*found.fallback, *found.unknown)
     return tuple(each.operator for each in found.absent), tuple(each.operator for each in beside), ()
+
+
+def _other_kind(answer: Answer, stack: str) -> tuple[str, ...]:
+    """A note where the answer is of another kind of stack than the ranking."""
+    if stack not in KINDS or answer.stack is None or kind_of(answer.stack) == stack:
+        return ()
+    return (f"stack {answer.stack}, since no {stack} one is known there",)
 
 
 def _ranked(found: Sequence[Candidate], objective: str, slo_ms: float | None) -> tuple[Candidate, ...]:
@@ -278,7 +321,8 @@ def _line(each: Candidate, found: Migration) -> str:
     latency = each.latency
     between = "" if latency.lower is None or latency.upper is None else (
         f" [{digits(latency.lower)}, {digits(latency.upper)}]")  # fmt: skip
-    parts = [f"{each.chip}: {number(latency.value, 'ms')}{between}, {latency.precision}, level {latency.level}"]
+    parts = [f"{each.chip}: {number(latency.value, 'ms')}{between}, {latency.precision}, {latency.stack}"
+             f"{'' if not _other_kind(latency, found.stack) else f' (not {found.stack})'}, level {latency.level}"]
     if each.meets is not None:
         parts.append(f"meets {100 * each.meets:.0f} %")
     if each.energy is not None:

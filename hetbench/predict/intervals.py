@@ -17,7 +17,7 @@ import numpy as np
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.operators import load as shipped
 
-__all__ = ["at_confidence", "of_sum"]
+__all__ = ["at_confidence", "blend_share", "of_sum"]
 
 
 def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
@@ -46,13 +46,29 @@ def of_sum(surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, con
     return np.minimum(low, value * least), np.maximum(high, value * most)
 
 
-@lru_cache(maxsize=64)
-def _ends(folder: Path, confidence: float) -> tuple[float, float]:
-    """Measured pass over predicted sum, at both ends; a folder of operator surrogates alone takes the shipped table."""
+def blend_share(surrogate: OperatorSurrogate, networks: int) -> float:
+    """Share of whole models beside the operator sum of an eager pass, by how many networks of the die teach them.
+
+    >>> 0 <= blend_share(shipped(), 0) <= blend_share(shipped(), 1000) <= 1
+    True
+    """
+    table = _table(surrogate.folder)["blend"]
+    return float(next(share for least, share in table if networks >= least))
+
+
+@lru_cache(maxsize=4)
+def _table(folder: Path) -> dict[str, Any]:
+    """sums.json; a folder of operator surrogates alone takes the shipped one."""
     path = folder / "sums.json"
     if not path.exists():
         path = shipped().folder / "sums.json"
-    table = json.loads(path.read_text())["log_ratio"]  # quantiles at 0, 1/(n-1) ... 1
+    return dict(json.loads(path.read_text()))
+
+
+@lru_cache(maxsize=64)
+def _ends(folder: Path, confidence: float) -> tuple[float, float]:
+    """Measured pass over predicted sum, at both ends."""
+    table = _table(folder)["log_ratio"]  # quantiles at 0, 1/(n-1) ... 1
     tail = (1 - confidence) / 2
     low, high = np.exp(np.interp((tail, 1 - tail), np.linspace(0, 1, len(table)), table))
     return float(low), float(high)

@@ -4,7 +4,8 @@ A sum over separately timed operators knows neither fusion nor overlap nor what 
 of the model gets a factor on its roofline time from a small network that was fitted on the *sums* alone, so that
 time = call overhead + sum of count x (base + launch) x factor; boosted trees on the summary of the graph answer
 beside it, and the two are blended with the weight that validated best for the family. A *cell* is what was measured
-together: chip, stack and precision. A chip that has none gets the stack's usual factors, at level D.
+together: chip, stack and precision. What a cell teaches counts by its evidence for the model's operators
+(`hetbench.predict.pooling`); the rest is that of its die, then of the stack. A chip without a cell is of level D.
 """
 
 from __future__ import annotations
@@ -23,24 +24,22 @@ from hetbench.artifacts import sets
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.predict.model_features import Composition, composition, summaries
-from hetbench.predict.perceptron import silu
+from hetbench.predict.network import LAUNCH, Network
+from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, label_of, weights_of
 from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
     from hetbench.graphs.model_graph import OperatorTable
 
-__all__ = [
-    "CALL", "CLIP", "FACTOR", "GENERATION", "LAUNCH", "Network", "Whole", "WholePrediction", "forest_rows", "group_of",
-    "load",
-]  # fmt: skip
+__all__ = ["GENERATION", "Calls", "Group", "Whole", "WholePrediction", "forest_rows", "group_of", "load"]
 
 FORMAT = sets.FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
-CLIP = 5.0  # standard deviations: features further out count as this far
-FACTOR = 6.0  # |log factor| of an operator at most
+COVERED = 0.9  # share of a model's roofline time in operator types that the cell has measured, for level C
+RICH = 30  # a cell of so many networks sets the band of its own kind; one of fewer takes that of thin cells
 _MARGIN = 0.7  # log of how far beyond the sizes that taught a stack an answer may still be of level C: twice
-LAUNCH, CALL = -5.3, -3.0  # log ms of a launch and of a call before anything is learned
 
+Labels = tuple[str, str, str]
 Array = NDArray[Any]
 
 
@@ -56,64 +55,17 @@ def group_of(family: str, phase: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """The fitted network of one seed; index 0 of stacks, cells and operators stands for one never seen."""
+class Calls:
+    """Predicted calls, [calls] each."""
 
-    mean: NDArray[np.float32]
-    scale: NDArray[np.float32]
-    operator: NDArray[np.float32]
-    """What an operator type adds to the first layer, [operators + 1, hidden]."""
-    context: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """The same of stacks and of cells, the bias in the first."""
-    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-    """[columns, hidden], [hidden, hidden], [hidden, 1]."""
-    biases: tuple[NDArray[np.float32], NDArray[np.float32]]
-    scalars: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Log launch, log call and offset of stacks and of cells, [labels + 1, 3]."""
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], prefix: str) -> Network:
-        """Read the arrays that `to_arrays` wrote under `prefix`."""
-        a = {name.removeprefix(f"{prefix}."): value for name, value in arrays.items() if name.startswith(f"{prefix}.")}
-        return cls(
-            a["mean"], a["scale"], a["operator"], (a["context0"], a["context1"]), (a["w0"], a["w1"], a["w2"]),
-            (a["b1"], a["b2"]), (a["scalars0"], a["scalars1"]),
-        )  # fmt: skip
-
-    def to_arrays(self, prefix: str) -> dict[str, Array]:
-        """Plain float32 arrays."""
-        named = {"mean": self.mean, "scale": self.scale, "operator": self.operator}
-        for name, values in (("context", self.context), ("w", self.weights), ("scalars", self.scalars)):
-            named |= {f"{name}{index}": value for index, value in enumerate(values)}
-        named |= {"b1": self.biases[0], "b2": self.biases[1]}
-        return {f"{prefix}.{name}": value.astype(np.float32) for name, value in named.items()}
-
-    def each(
-        self, made: Composition, batch: float, operators: NDArray[np.int64], stack: int, cell: int
-    ) -> NDArray[np.float64]:
-        """What each row of the composition takes in ms, before the offset of the cell."""
-        matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
-        x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)
-        hidden = silu(x @ self.weights[0] + self.operator[operators] + self.context[0][stack] + self.context[1][cell])
-        hidden += silu(hidden @ self.weights[1] + self.biases[0])
-        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], -FACTOR, FACTOR).astype(np.float64)
-        launch, *_ = self._scalars(stack, cell)
-        out: NDArray[np.float64] = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
-        return out
-
-    def log_ms(self, total: Any, stack: int, cell: int) -> Any:
-        """log ms of a call whose rows take so many ms together."""
-        _, call, offset = self._scalars(stack, cell)
-        return np.log(total + np.exp(CALL + call)) + offset
-
-    def offset(self, stack: int, cell: int) -> float:
-        """Factor on all of a call that belongs to stack and cell."""
-        return float(np.exp(self._scalars(stack, cell)[2]))
-
-    def _scalars(self, stack: int, cell: int) -> NDArray[np.float64]:
-        """Log launch, log call and offset."""
-        out: NDArray[np.float64] = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
-        return out
+    value: NDArray[np.float64]
+    """ms."""
+    floor: NDArray[np.float64]
+    """ms at the chip's peak and of the launches alone: no call is faster."""
+    seen: NDArray[np.bool_]
+    """Whether the cell has measured the operator types that take most of the roofline time."""
+    beyond: NDArray[np.bool_]
+    """Whether the call is far smaller or larger than any that taught the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,56 +97,83 @@ class Group:
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
 
-    def label(self, chip: str, stack: str, precision: str) -> tuple[str, str]:
-        """Labels of the stack and of the cell."""
-        return f"{stack}|{precision}", f"{chip}|{stack}|{precision}"
+    def pooled(self, operators: Sequence[str], labels: Labels) -> Pooled:
+        """How far each operator type is known, by itself and under the labels."""
+        known, evidence = self.spec["operators"], self.spec["evidence"]
+        weights = [
+            weights_of(evidence[level], label, operators, half)
+            for (level, half), label in zip(LEVELS.items(), labels, strict=True)
+        ]
+        found = np.array([known.get(name, (0, 0)) for name in operators], dtype=np.int64).reshape(-1, 2)
+        return Pooled.of(found[:, 0], found[:, 1], np.stack(weights))
 
-    def pieces(self, made: Composition, batch: float, labels: tuple[str, str]) -> NDArray[np.float64]:
-        """What each network makes of every row, ms, [networks, rows]."""
-        stack, cell = self._indices(labels)
-        known = self.spec["operators"]
-        operators = np.array([known.get(name, 0) for name in made.operators], dtype=np.int64)
-        return np.stack([network.each(made, batch, operators, stack, cell) for network in self.networks])
+    def believed(self, labels: Labels) -> tuple[float, ...]:
+        """Weight of each level's label on calls as a whole, by its networks."""
+        evidence = self.spec["evidence"]
+        many = (evidence[level].get(label, {}).get("", 0) for level, label in zip(LEVELS, labels, strict=True))
+        return tuple(n / (n + WHOLE_HALF * half) for n, half in zip(many, LEVELS.values(), strict=True))
 
-    def learned(self, made: Composition, batch: float, labels: tuple[str, str]) -> list[tuple[float, Array]]:
-        """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
-        stack, cell = self._indices(labels)
-        pieces = zip(self.networks, self.pieces(made, batch, labels), strict=True)
-        return [(float(net.log_ms(each.sum(), stack, cell)), each * net.offset(stack, cell)) for net, each in pieces]
+    def pieces(self, made: Composition, batch: float, labels: Labels) -> NDArray[np.float64]:
+        """What adds up over the parts of a network: ms by each network, what the evidence weighs, `Composition.sums`."""
+        pooled, base = self.pooled(made.operators, labels), made.base_ms * made.count
+        index = self._indices(labels)
+        each = [network.each(made, batch, pooled, index).sum() for network in self.networks]
+        seen = base @ (pooled.weights[-1] > 0)
+        return np.concatenate((each, [seen], made.sums()))
 
-    def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
-        """log ms of one call, and the share of each row in ms."""
-        stack, cell = self._indices(labels)
-        pieces = self.pieces(made, batch, labels)
-        value = float(self.log_ms(pieces.sum(axis=1)[:, None], made.sums()[None], batch, labels)[0])
-        offsets = [network.offset(stack, cell) for network in self.networks]
-        each: Array = np.mean(pieces * np.array(offsets)[:, None], axis=0)
-        return value, each * np.exp(value) / each.sum()
-
-    def log_ms(self, totals: Array, sums: Array, batch: float, labels: tuple[str, str]) -> Array:
-        """log ms of calls, [calls], from what each network's rows sum up to [networks, calls] and the compositions'
-        own sums [calls, sums]."""
-        stack, cell = self._indices(labels)
+    def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
+        """Predicted calls from their pieces, [calls, pieces]."""
+        totals, sums = pieces[:, : len(self.networks)].T, pieces[:, len(self.networks) + 1 :]
+        base, index, believed = sums[:, 1], self._indices(labels), self.believed(labels)
         learned = np.mean(
-            [net.log_ms(total, stack, cell) for net, total in zip(self.networks, totals, strict=True)], axis=0
+            [net.log_ms(total, index, believed) for net, total in zip(self.networks, totals, strict=True)], axis=0
         )
-        effects = self.spec["effects"]
-        effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
-        many = np.full(len(sums), float(batch))
-        rows = forest_rows(summaries(sums), many, np.full(len(sums), effect))
-        trees = self.forest(rows) + effect + np.log(sums[:, 1])
+        effect = effect_of(self.spec["effects"], labels, believed)
+        columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
+        trees = self.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
         share = self.spec["network_share"]
-        out: Array = share * learned + (1 - share) * trees
-        return out
+        log_ms = share * learned + (1 - share) * trees
+        least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
+        known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
+        floor = np.maximum(sums[:, 0], self.spec["launch_ms"].get(labels[0], 0.0) * sums[:, 2])
+        value = np.maximum(np.exp(known + np.clip(log_ms - known, least, most)), floor)
+        seen = pieces[:, len(self.networks)] / base
+        return Calls(value, floor, seen >= COVERED, self.beyond(base, labels[0]))
+
+    def learned(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
+        """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
+        pooled, index, believed = self.pooled(made.operators, labels), self._indices(labels), self.believed(labels)
+        found = []
+        for net in self.networks:
+            each = net.each(made, batch, pooled, index)
+            found.append((float(net.log_ms(each.sum(), index, believed)), each * net.offset(index, believed)))
+        return found
+
+    def predict(self, made: Composition, batch: float, labels: Labels) -> tuple[Calls, Array]:
+        """One call, and the share of each row in ms."""
+        found = self.calls(self.pieces(made, batch, labels)[None], batch, labels)
+        each: Array = np.mean([parts for _, parts in self.learned(made, batch, labels)], axis=0)
+        return found, each * found.value[0] / each.sum()
 
     def beyond(self, base_ms: Any, label: str) -> Any:
         """Whether calls of so much roofline time are far smaller or larger than any that taught the stack."""
-        least, most = self.spec["range"][label]
+        least, most = self.spec["range"].get(label, (-np.inf, np.inf))
         log_base = np.log(base_ms)
         return (log_base < least - _MARGIN) | (log_base > most + _MARGIN)
 
-    def _indices(self, labels: tuple[str, str]) -> tuple[int, int]:
-        return self.spec["stacks"].get(labels[0], [0])[0], self.spec["cells"].get(labels[1], [0])[0]
+    def rows_of(self, labels: Labels) -> tuple[str, int]:
+        """Where the rows behind the labels come from, and how many of the narrowest known label there are."""
+        stack, die, cell = labels
+        if cell in self.spec["cells"]:
+            return f"{self.spec['cells'][cell][1]} rows of {cell.split('|')[0]}", int(self.spec["cells"][cell][1])
+        if die in self.spec["dies"]:
+            rows = int(self.spec["dies"][die][1])
+            return f"{rows} rows of other chips with the die {die.split('|')[0]}", rows
+        rows = int(self.spec["stacks"].get(stack, (0, 0))[1])
+        return f"{rows} rows of other chips", rows
+
+    def _indices(self, labels: Labels) -> tuple[int, ...]:
+        return tuple(self.spec[level].get(label, [0])[0] for level, label in zip(LEVELS, labels, strict=True))
 
 
 class Whole:
@@ -243,35 +222,50 @@ class Whole:
         name, level = group_of(chip.family, phase), self.level(chip, phase, stack, precision)
         if level is None:
             raise ArtifactError(f"no row of stack {stack!r} in {precision} teaches {name}")
-        group = self.group(name)
-        labels = group.label(chip.name, stack, precision)
+        group, labels = self.group(name), label_of(chip.name, chip.die, stack, precision)
         made = composition(calls, chip)
-        log_ms, each = group.predict(made, batch, labels)
-        beyond = bool(group.beyond(made.base_ms @ made.count, labels[0]))
-        value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
-        level = "D" if beyond else level
-        low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
+        found, each = group.predict(made, batch, labels)
+        known = self.levels(level, found)[0]
+        low, high = self.band(group.spec, known, chip.family, phase if name == "generation" else stack, confidence,
+                              thin=self.thin(group.spec, labels))  # fmt: skip
         by_operator: dict[str, float] = {}
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
-        kind, label = ("cells", labels[1]) if labels[1] in group.spec["cells"] else ("stacks", labels[0])
+        value, floor = float(found.value[0]), float(found.floor[0])
+        where, support = group.rows_of(labels)
+        why = f", {where}"
+        if found.beyond[0]:
+            why += ": far smaller or larger than any of them"
+        elif level == "C" and known == "D":
+            why += ": few of its operators among them"
         return WholePrediction(
-            value, value * np.exp(low), value * np.exp(high), level, group.spec[kind][label][1],
-            f"whole models under {stack} in {precision}" + (f" on {chip.name}" if kind == "cells" else ", other chips")
-            + (": far smaller or larger than any of them" if beyond else ""),
-            by_operator,
-        )
+            value, max(value * np.exp(low), floor), max(value * np.exp(high), floor), known, support,
+            f"whole models under {stack} in {precision}{why}", by_operator,
+        )  # fmt: skip
 
     @staticmethod
-    def band(spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float) -> tuple[float, float]:
+    def levels(level: str, found: Calls) -> NDArray[np.str_]:
+        """Level of each call, [calls]: the setting's, D where its cell never saw such work."""
+        return np.where(found.beyond | ~found.seen, "D", level)
+
+    @staticmethod
+    def thin(spec: Mapping[str, Any], labels: Labels) -> bool:
+        """Whether the chip's cell holds too few networks for a band of their own residuals."""
+        return bool(spec["evidence"]["cells"].get(labels[-1], {}).get("", 0) < RICH)
+
+    @staticmethod
+    def band(
+        spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float, *, thin: bool = False
+    ) -> tuple[float, float]:
         """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
 
-        Where the family has too few of them, the wider of those of other families and all of the family. Level D is
-        never narrower than C.
+        Where the family has too few of them, the wider of those of other families and all of the family. A thin cell's
+        band is never narrower than a rich one's, that of level D never narrower than that of C.
         """
         table, tail = spec["residuals"], (1 - confidence) / 2
         ends = [0.0, 0.0]
-        for each in ("C", "D") if level == "D" else ("C",):
+        names = {"D": ("C", "T", "D"), "C": ("C", "T") if thin else ("C",)}[level]
+        for each in names:
             tries = ((f"{each}/{family}/{kind}",), (f"{each}//{kind}", f"{each}/{family}"), (each,))
             known = ([table[name] for name in names if name in table] for names in tries)
             for quantiles in next((found for found in known if found), ()):  # at 0, 1/(n-1) ... 1

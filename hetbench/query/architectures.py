@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -22,11 +22,12 @@ from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
-from hetbench.predict import models, operators, power
-from hetbench.predict.intervals import of_sum
-from hetbench.predict.model_features import composition
-from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, settled, taught
-from hetbench.query.question import DEFAULT_STACK, Question
+from hetbench.predict import power
+from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.latency import settled
+from hetbench.query.pieces import pieces_of
+from hetbench.query.question import Question
+from hetbench.query.stacks import DEFAULT_STACK, source
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph
 from hetbench.spaces._space import tabulate
@@ -40,7 +41,6 @@ Array = NDArray[np.float64]
 DERIVED = ("memory", "params", "flops")
 """What needs no chip; the space's quality needs none either."""
 _CHUNK = 8192  # architectures at a time: block counts stay in the cache
-_LEVELS = "BCD"
 _BOUNDS = ("value", "lower", "upper")
 
 
@@ -114,23 +114,15 @@ class Compiled:
 
     def __init__(self, space: BlockSpace, question: Question, chip: Chip, predictor: str = "auto") -> None:
         self.space, self.chip, self.predictor = space, chip, predictor
-        setting, question = Setting(*question.sizes), settled(question, chip, predictor)
-        self.stack = taught(question, chip) if predictor in WHOLE else None
-        """The stack whose rows teach whole models this question; None: the sum over operators answers."""
-        if self.stack is None and question.stack != DEFAULT_STACK:
+        setting, self.question = Setting(*question.sizes), settled(question, chip, predictor)
+        asked = self.question.stack, self.question.precision
+        known = predictor in WHOLE and source(self.question.whole, chip, self.question.phase, *asked) is not None
+        if not known and self.question.stack != DEFAULT_STACK:
             raise RefusedError(
-                f"stack {question.stack!r} in {question.precision} is answered only where somebody measured it."
+                f"stack {self.question.stack!r} in {self.question.precision} is answered only where somebody measured it."
             )
-        self.question = question
         self.tables = _tables(space, setting)
-        self._each = self._pieces(self.tables)
-
-    @cached_property
-    def _alone(self) -> Array | None:
-        """The table of blocks for one sample, which no batch may be faster than."""
-        if (self.question.batch or 1) == 1:
-            return None
-        return self._pieces(_tables(self.space, replace(self.tables.setting, batch=1)))
+        self._each: dict[Part, Array] = {}
 
     def answer(self, metric: str, codes: Any, intervals: bool, sample: int | None, seed: int) -> Any:
         """What `HetBench.query_batch` returns."""
@@ -164,66 +156,21 @@ class Compiled:
         watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
-    def _pieces(self, tables: _Tables) -> Array:
+    def _pieces(self, part: Part) -> Array:
         """What adds up of every block, [blocks, pieces]."""
-        return np.stack([self._whole_piece(tables, table) if self.stack else self._sum_piece(table)
-                         for table in tables.operators])  # fmt: skip
-
-    def _sum_piece(self, table: OperatorTable) -> Array:
-        """value, lower, upper, launches and ms at each level."""
-        surrogate = self.question.surrogate
-        found = surrogate.predict_model(table, self.chip, protocol=PROTOCOL, predictor=self.predictor)
-        levels = [found.by_level.get(level, 0.0) for level in _LEVELS]
-        return np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
-
-    def _whole_piece(self, tables: _Tables, table: OperatorTable) -> Array:
-        """What each network makes of it, and the sums of its composition."""
-        made = composition([(1.0, table)], self.chip)
-        pieces = self._group.pieces(made, tables.setting.batch or 1, self._labels)
-        return np.concatenate((pieces.sum(axis=1), made.sums()))
-
-    @cached_property
-    def _group(self) -> models.Group:
-        return self.question.whole.group(models.group_of(self.chip.family, self.question.phase))
-
-    @cached_property
-    def _labels(self) -> tuple[str, str]:
-        return self._group.label(self.chip.name, str(self.stack), self.question.precision)
+        if part not in self._each:
+            tables = _tables(self.space, replace(self.tables.setting, batch=part.batch, precision=part.precision))
+            params = tables.work[:, 0].tolist()
+            self._each[part] = np.stack([
+                pieces_of(part, table, own, self.question, self.chip, self.predictor)
+                for table, own in zip(tables.operators, params, strict=True)
+            ])  # fmt: skip
+        return self._each[part]
 
     def _latency(self, codes: Any) -> Columns:
         counts = self.space.counts(codes)
-        find = self._whole if self.stack else self._summed
-        found = find(counts @ self._each, self.question.batch or 1)
-        if self._alone is None:
-            return found
-        alone = find(counts @ self._alone, 1)
-        slower = alone.value > found.value
-        if not self.stack:
-            slower &= found.value < LAUNCH_BOUND * (counts @ self._each[:, 3])
-        both = ((getattr(alone, name), getattr(found, name)) for name in ("value", "lower", "upper", "level"))
-        return Columns(*(np.where(slower, *pair) for pair in both))
-
-    def _summed(self, totals: Array, batch: int) -> Columns:
-        value, lower, upper, _, *by_level = totals.T
-        covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
-        level = np.array(list(_LEVELS))[covered.argmax(axis=0)]
-        low, high = of_sum(self.question.surrogate, value, lower, upper, self.question.confidence)
-        return Columns(value, low, high, level)
-
-    def _whole(self, totals: Array, batch: int) -> Columns:
-        group, labels = self._group, self._labels
-        networks = len(group.networks)
-        pieces, sums = totals[:, :networks].T, totals[:, networks:]
-        value = np.maximum(np.exp(group.log_ms(pieces, sums, batch, labels)), sums[:, 0])
-        far = group.beyond(sums[:, 1], labels[0])
-        known = self.question.whole.level(self.chip, self.question.phase, str(self.stack), self.question.precision)
-        level = np.where(far, "D", str(known))
-        ends = np.empty((2, len(value)))
-        kind = self.question.phase if self.question.phase in models.GENERATION else str(self.stack)
-        for each in np.unique(level):
-            band = models.Whole.band(group.spec, str(each), self.chip.family, kind, self.question.confidence)
-            ends[:, level == each] = np.array(band)[:, None]
-        return Columns(value, value * np.exp(ends[0]), value * np.exp(ends[1]), level)
+        made = Estimator(self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part)).latency()
+        return Columns(made.value, made.lower, made.upper, made.level)
 
 
 def quality(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:

@@ -24,6 +24,7 @@ from hetbench.predict import power
 from hetbench.predict.models import Whole
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
+from hetbench.query.stacks import DEFAULT_STACK, default_stack
 from hetbench.schema import PHASES, PRECISIONS
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
@@ -31,10 +32,6 @@ __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "ch
 
 MAX_SIZE = 2**24
 """Largest batch, seq_len or image_size that is believed."""
-DEFAULT_STACK = "eager"
-_USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
-"""What runs a network that does not generate, by family or kind, where published rows are of compiled models; a chip
-without such rows is answered for eager launches."""
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 
@@ -98,7 +95,7 @@ class Question:
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None
         return cls(
-            graph.name, chip, *sized, precision, phase, str(stack or default_stack(chip, phase)).lower(), notes,
+            graph.name, chip, *sized, precision, phase, str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower(), notes,
             not stack, check_confidence(options.get("confidence")),
         )  # fmt: skip
 
@@ -148,18 +145,6 @@ def default_precision(*chips: Chip | None) -> str:
     ('fp16', 'fp32')
     """
     return "fp16" if all(chip is None or chip.supports("fp16") for chip in chips) else "fp32"
-
-
-def default_stack(chip: Chip | None, phase: str) -> str:
-    """The stack that a query means when it names none.
-
-    >>> from hetbench.catalog.chips import chip
-    >>> default_stack(chip("cann"), "inference"), default_stack(chip("cuda"), "decode")
-    ('acl', 'eager')
-    """
-    if chip is None or phase != PHASES[0]:
-        return DEFAULT_STACK
-    return _USUAL_STACKS.get("cpu" if chip.kind == "cpu" else chip.family, DEFAULT_STACK)
 
 
 def check_confidence(given: float | None) -> float:

@@ -37,6 +37,9 @@ def solve(question: Question, graph: ModelGraph, metric: str, predictor: str = "
         found = _measured(question, metric)
         if found is not None:
             return found
+        passed = _measured(question, "latency") if metric in _LAWS else None
+        if passed is not None:
+            return _of_pass(metric, _LAWS[metric], question, graph, passed)
     return _SOLVERS[metric](question, graph, predictor)
 
 
@@ -88,6 +91,10 @@ def _drawn(
     return _of_pass(metric, law, question, graph, _latency(question, graph, predictor))
 
 
+_LAWS: dict[str, Callable[..., power.Estimate]] = {"power": power.watts, "energy": power.joules}
+"""What follows from the latency of a pass, measured or predicted."""
+
+
 def energy_of(question: Question, graph: ModelGraph, passed: Answer) -> Answer:
     """Predicted energy of a call whose latency is known better than by the surrogates: corrected by a measurement.
 
@@ -116,8 +123,8 @@ def _of_pass(
     )
     return replace(
         passed, metric=metric, unit=metric_named(metric).unit, value=found.value, lower=lower, upper=upper,
-        level=max(passed.level or "D", found.level), support=found.support, protocol=None, shares={},
-        surrogate=f"{known.id} x {passed.surrogate}", notes=(*passed.notes, found.note, *_elsewhere(question, metric)),
+        kind="predicted", level=max(passed.level or "D", found.level), support=found.support, protocol=None, shares={},
+        surrogate=f"{known.id} x {passed.surrogate or 'measured latency'}", notes=(*passed.notes, found.note, *_elsewhere(question, metric)),
     )  # fmt: skip
 
 

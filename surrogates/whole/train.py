@@ -15,125 +15,30 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hetbench.predict.models import FORMAT, Network, forest_rows
-from hetbench.predict.trees import Forest
+from hetbench.predict.models import FORMAT
 from surrogates.evaluate import score
-from surrogates.export import forest
 from surrogates.splits import balanced_folds, die
 from surrogates.whole.bands import coverage, coverage_of_chips, of_one_more, residual_tables, variance_among
-from surrogates.whole.network import Size, fit
+from surrogates.whole.fitting import fit_group, labels_of, predict
+from surrogates.whole.network import Size
 from surrogates.whole.rows import WholeRows, add_rows, read
 
 SIZES = {
-    "pass-gpu": Size(64, 50, 128, 1500), "pass-oneapi": Size(64, 50, 64, 1500), "pass-cann": Size(32, 80, 32),
+    "pass-gpu": Size(64, 24, 384, 1000, 8e-3), "pass-oneapi": Size(64, 40, 64, 1500), "pass-cann": Size(32, 80, 32),
     "pass-mlu": Size(32, 80, 32), "generation": Size(64, 60, 64),
 }  # fmt: skip
-FOLDS = {"pass-gpu": 4}  # of the others 5
+FOLDS = {"pass-gpu": (3, 2), "pass-oneapi": (5, 3)}  # of models and of architectures; of the others 5
 SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
-_FEW_TREES, _MANY_ROWS = 600, 2000
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What one fit gives: networks, trees and the tables of labels."""
-
-    networks: list[Network]
-    trees: Forest
-    effects: dict[str, float]
-    operators: dict[str, int]
-    stacks: dict[str, int]
-    cells: dict[str, int]
-
-
-def labels_of(frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Labels of stack and cell, as `hetbench.predict.models.Group.label` writes them."""
-    stack = frame["stack"] + "|" + frame.precision
-    return stack, frame.chip + "|" + stack
-
-
-def cell_weight(cells: pd.Series) -> np.ndarray:
-    """1 / sqrt(rows of the cell), mean 1."""
-    weight = 1 / np.sqrt(cells.map(cells.value_counts()).to_numpy(float))
-    return weight / weight.mean()
-
-
-def fit_group(rows: WholeRows, train: np.ndarray, size: Size, seeds: int) -> Fitted:
-    """Networks and trees of the rows `train` (indices)."""
-    from catboost import CatBoostRegressor
-
-    stack, cell = labels_of(rows.frame)
-    tables = [{name: i for i, name in enumerate(sorted(set(each.iloc[train])), 1)} for each in (stack, cell)]
-    labels = np.stack([each.map(table).fillna(0) for each, table in zip((stack, cell), tables, strict=True)], axis=1)
-    operators = {name: i for i, name in enumerate(sorted(set(rows.operator)), 1)}
-    codes = pd.Series(rows.operator).map(operators).to_numpy(np.int64)
-    weight = cell_weight(cell)
-    networks = [fit(rows, train, codes, labels.astype(np.int64), weight, size, seed=seed) for seed in range(seeds)]
-    residual = pd.Series(np.log(rows.frame.ms.to_numpy()) - rows.base_log)[train]
-    effects = {"": float(residual.median())}
-    for each in (stack, cell):
-        effects |= residual.groupby(each.iloc[train].to_numpy()).median().to_dict()
-    effect, many = effects_of(rows.frame, effects), len(train) > _MANY_ROWS
-    booster = CatBoostRegressor(
-        iterations=size.trees if many else _FEW_TREES, depth=7 if many else 5, learning_rate=0.06, loss_function="RMSE",
-        rsm=0.4, border_count=120, thread_count=2, random_seed=0, verbose=0, allow_writing_files=False,
-    )  # fmt: skip
-    target = (residual - effect[train]).to_numpy()
-    booster.fit(tree_matrix(rows, effect)[train], target, sample_weight=weight[train])
-    return Fitted(networks, forest(booster), effects, operators, *tables)
-
-
-def effects_of(frame: pd.DataFrame, effects: dict[str, float]) -> np.ndarray:
-    """log(ms / base) that is usual in each row's cell, else under its stack, else of all."""
-    stack, cell = labels_of(frame)
-    known = stack.map(effects).fillna(effects[""])
-    return cell.map(effects).fillna(known).to_numpy(float)
-
-
-def tree_matrix(rows: WholeRows, effect: np.ndarray) -> np.ndarray:
-    """What the trees see of every row."""
-    return forest_rows(rows.summary, rows.frame.batch.to_numpy(float), effect)
-
-
-def predict(fitted: Fitted, rows: WholeRows, which: np.ndarray) -> pd.DataFrame:
-    """ms by every method, of the rows `which`; labels not trained on count as unseen."""
-    frame = rows.frame.iloc[which]
-    stack, cell = (each.map(table).fillna(0).astype(int).to_numpy() for each, table in
-                   zip(labels_of(frame), (fitted.stacks, fitted.cells), strict=True))  # fmt: skip
-    log_network = np.zeros(len(which))
-    for place, row in enumerate(which):
-        part = slice(rows.starts[row], rows.starts[row + 1])
-        made = _Row(rows.matrix[part, :-1], rows.count[part], rows.base_ms[part])
-        codes = np.array([fitted.operators.get(name, 0) for name in rows.operator[part]])
-        batch = frame.batch.iloc[place]
-        labels = stack[place], cell[place]
-        found = [n.log_ms(n.each(made, batch, codes, *labels).sum(), *labels) for n in fitted.networks]
-        log_network[place] = np.mean(found)
-    effect = effects_of(rows.frame, fitted.effects)
-    trees = fitted.trees(tree_matrix(rows, effect)[which]) + (effect + rows.base_log)[which]
-    out = frame[["family", "chip", "graph", "architecture", "file", "stack", "precision", "batch", "phase", "ms"]]
-    return out.assign(
-        network=np.exp(log_network), trees=np.exp(trees), constant=np.exp((effect + rows.base_log)[which]),
-        roofline=np.exp(rows.base_log[which]), row=which,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What a network reads of a composition."""
-
-    matrix: np.ndarray
-    count: np.ndarray
-    base_ms: np.ndarray
 
 
 def held_out(rows: WholeRows, groups: pd.Series, size: Size, most: int) -> pd.DataFrame:
@@ -190,10 +95,10 @@ def scores(frame: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
 
 def hold_outs(name: str, rows: WholeRows, work: Path) -> dict[str, pd.DataFrame]:
     """Predictions of unseen models, unseen families of architectures and unseen chips; kept in the work folder."""
-    size, folds = SIZES[name], FOLDS.get(name, 5)
+    size, (models, architectures) = SIZES[name], FOLDS.get(name, (5, 5))
     made: dict[str, Callable[[], pd.DataFrame]] = {
-        "models": lambda: held_out(rows, rows.frame.graph, size, folds),
-        "architectures": lambda: held_out(rows, rows.frame.architecture, size, folds),
+        "models": lambda: held_out(rows, rows.frame.graph, size, models),
+        "architectures": lambda: held_out(rows, rows.frame.architecture, size, architectures),
         "chips": lambda: chips_out(rows, size),
     }  # fmt: skip
     found = {}
@@ -210,24 +115,11 @@ def final_fit(name: str, rows: WholeRows, work: Path) -> dict[str, Any]:
     path = work / f"{name}.fit.json"
     if not path.exists():
         fitted = fit_group(rows, np.arange(len(rows)), SIZES[name], SEEDS)
-        arrays = fitted.trees.to_arrays(f"{name}.forest")
-        for seed, network in enumerate(fitted.networks):
-            arrays |= network.to_arrays(f"{name}.network{seed}")
+        arrays = {f"{name}.{key.removeprefix('fit.')}": value for key, value in fitted.arrays.items()}
         np.savez_compressed(work / f"whole-{name}.npz", **arrays)
-        counts = [each.value_counts() for each in labels_of(rows.frame)]
-        stacks, cells = (
-            {label: [i, int(count[label])] for label, i in table.items()}
-            for table, count in zip((fitted.stacks, fitted.cells), counts, strict=True)
-        )
-        spec = {"operators": fitted.operators, "effects": fitted.effects, "stacks": stacks, "cells": cells}
-        path.write_text(json.dumps({"seeds": SEEDS, **spec}))
-    return json.loads(path.read_text())
-
-
-def ranges(rows: WholeRows) -> dict[str, list[float]]:
-    """Least and largest log of the summed base that taught each stack: beyond, an answer is a guess of level D."""
-    table = pd.Series(rows.base_log).groupby(labels_of(rows.frame)[0].to_numpy()).agg(["min", "max"])
-    return {label: [round(float(low), 3), round(float(high), 3)] for label, low, high in table.itertuples()}
+        path.write_text(json.dumps(fitted.group.spec))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float) -> dict[str, Any]:
@@ -288,7 +180,7 @@ def main() -> None:
         share = best_share([out["models"], out["architectures"]])
         out = {kind: blended(frame, share) if len(frame) else frame for kind, frame in out.items()}
         cards[name] = scored(tables[name], out, share)
-        specs[name] = {**spec, "network_share": share, "range": ranges(tables[name])}
+        specs[name] = {**spec, "network_share": share}
         held[name] = out
         print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
     if set(options.groups) != set(SIZES):
