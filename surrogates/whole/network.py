@@ -33,6 +33,7 @@ class Size:
     trees: int = 600
     """Of the boosted trees beside the network, where more than 2,000 rows teach them."""
     learning_rate: float = 4e-3
+    tree_rate: float = 0.06
 
 
 def fit(
