@@ -23,7 +23,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.attribution.rooflines import BOUNDS, Bench, benches, together
+from hetbench.attribution import BOUNDS, RooflinePoint, combined, roofline_points
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError
@@ -34,8 +34,7 @@ from hetbench.plans.effects import effects
 from hetbench.plans.evidence import lacking
 from hetbench.plans.plan import Chosen, Plans
 from hetbench.predict.model_features import SUMMARY, composition
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.query import Question, answer_metric
 from hetbench.schema import ITEMSIZE
 
 __all__ = ["BUDGET", "GROUPS", "KINDS", "OBSERVATION", "MigrationEnv", "Scene", "scene"]
@@ -76,7 +75,7 @@ def scene(model: str, target: str) -> Scene:
     """The scene of a catalogue model in fp32 on a chip or a family's default chip."""
     graph, chip = load(model), chip_named(target)
     question = Question.build(graph, chip, {"precision": "fp32"})
-    plans = effects(graph, question, solve(question, graph, "latency"))
+    plans = effects(graph, question, answer_metric(question, graph, "latency"))
     parts = plans.group_ms(frozenset())
     order = tuple(sorted(plans.groups, key=lambda name: -parts[name])[:GROUPS])
     table = graph.operators(*question.sizes)
@@ -84,13 +83,13 @@ def scene(model: str, target: str) -> Scene:
     peaks = [(chip.peak_flops(name) or 0) / (chip.peak_flops("fp32") or np.inf) for name in _NARROW]
     seen = np.concatenate((summary / 10, np.log2(1 + np.array(peaks)))).astype(np.float32)
     counts = {(row["op"], row["dtype"], tuple(sorted(row["dims"].items()))): row["count"] for row in table.rows()}
-    by_group: dict[str, list[Bench]] = {}
-    for key, each in benches(table, chip).items():
+    by_group: dict[str, list[RooflinePoint]] = {}
+    for key, each in roofline_points(table, chip).items():
         by_group.setdefault(key[0], []).append(each.times(counts[key]))
     static = np.zeros((GROUPS, _STATIC), dtype=np.float32)
     for at, name in enumerate(order):
         share = parts[name] / sum(parts.values())
-        static[at] = _static(name, share, together(by_group[name]), chip, plans.measured[name])
+        static[at] = _static(name, share, combined(by_group[name]), chip, plans.measured[name])
     numbers = {name: at for at, name in enumerate((*order, *[""] * (GROUPS - len(order)), MODEL)) if name}
     kinds = {kind: at for at, kind in enumerate(KINDS)}
     option = {
@@ -100,7 +99,7 @@ def scene(model: str, target: str) -> Scene:
     return Scene(plans, order, seen, static, option)
 
 
-def _static(name: str, share: float, bench: Bench, chip: Chip, known: int) -> list[float]:
+def _static(name: str, share: float, bench: RooflinePoint, chip: Chip, known: int) -> list[float]:
     """Share of the time, distance to the roof, measured operators, support; bound and cost class as one-hots."""
     roofs = np.log2(max(bench.roofs, 1.0)) / 10 if bench.roof_ms else 1.0
     rows = np.log2(1 + known) / 16

@@ -37,8 +37,7 @@ from hetbench.plans.actions import MODEL, Option
 from hetbench.plans.effects import effects
 from hetbench.plans.plan import Chosen, Plans
 from hetbench.plans.search import beam
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.query import Question, answer_metric
 
 __all__ = ["MODELS", "Checked", "Variant", "main", "report", "variants"]
 
@@ -190,7 +189,7 @@ def _speedup(before: Figure, after: Figure) -> dict[str, float]:
 def _plans(name: str, chip: Chip) -> Plans:
     graph = load(name)
     question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
-    return effects(graph, question, solve(question, graph, "latency"))
+    return effects(graph, question, answer_metric(question, graph, "latency"))
 
 
 def report(rows: Sequence[Checked], chip: str, software: str) -> str:

@@ -13,7 +13,7 @@ from hetbench.api import HetBench
 from hetbench.attribution.copa import DEPTH, GROUPINGS
 from hetbench.cli.artifacts import api as shell_api
 from hetbench.errors import InvalidInputError
-from hetbench.migration.ranking import OBJECTIVES
+from hetbench.migration import OBJECTIVES
 from hetbench.plans.search import METHODS
 from hetbench.schema import PRECISIONS
 

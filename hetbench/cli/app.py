@@ -27,7 +27,7 @@ from hetbench.cli.artifacts import api as shell_api
 from hetbench.cli.graph import dim
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.graphs import networks as measured_networks
-from hetbench.knowledge.explain import explain as explained
+from hetbench.knowledge import explain_answer
 from hetbench.metrics import metrics as all_metrics
 from hetbench.operators import operator_types
 from hetbench.schema import FAMILIES, PRECISIONS
@@ -81,7 +81,7 @@ def query(
         model, source, target, metric, source_value=source_value, batch=batch, seq_len=seq_len, image_size=image_size,
         precision=precision, phase=phase, stack=stack, predictor=predictor, confidence=confidence,
     )  # fmt: skip
-    paths = explained(found, lambda name: api.chip(name)[0]) if explain else None
+    paths = explain_answer(found, lambda name: api.chip(name)[0]) if explain else None
     if as_json:
         _print_json(found.to_dict() | ({} if paths is None else {"explain": paths.to_dict()}))
         return

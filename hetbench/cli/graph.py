@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from hetbench.errors import InvalidInputError
+from hetbench.knowledge import RELATIONS, knowledge_graph
 from hetbench.knowledge.export import FORMATS
-from hetbench.knowledge.graph import RELATIONS, knowledge_graph
 
 __all__ = ["app", "dim"]
 

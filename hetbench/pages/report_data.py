@@ -20,7 +20,7 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import models
 from hetbench.catalog.sources import sources
 from hetbench.errors import RefusedError
-from hetbench.migration.ranking import Migration
+from hetbench.migration import Migration
 from hetbench.schema import FAMILIES
 from hetbench.version import __version__
 

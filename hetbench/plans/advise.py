@@ -14,14 +14,14 @@ from itertools import pairwise
 from typing import Any
 
 from hetbench.answers import Answer, digits
-from hetbench.attribution.rooflines import Bench, benches, together
+from hetbench.attribution import RooflinePoint, combined, roofline_points
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.plans.actions import ACTIONS, MODEL, Option
 from hetbench.plans.effects import effects
 from hetbench.plans.plan import Chosen, Ends, Mask, Plans
 from hetbench.plans.search import ordered, searched
-from hetbench.query.question import Question
+from hetbench.query import Question
 
 __all__ = ["Masked", "Plan", "Step", "advise"]
 
@@ -201,21 +201,21 @@ def _gain(before: Ends, after: Ends, level: str) -> Ends:
     return value, min(value, *both), max(value, *both)
 
 
-def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, Bench]:
+def _benches(plans: Plans, question: Question, graph: ModelGraph, predictor: str) -> Mapping[str, RooflinePoint]:
     """Each group, and the model, under the roof at the start: every operator launched by itself."""
     if question.chip is None:
         raise InvalidInputError("advice is for a chip: name one with target=.")
     table = graph.operators(*question.sizes)
     counts = {(row["op"], row["dtype"], tuple(sorted(row["dims"].items()))): row["count"] for row in table.rows()}
-    found = benches(table, question.chip, question.surrogate, predictor)
-    by_group: dict[str, list[Bench]] = {}
+    found = roofline_points(table, question.chip, question.surrogate, predictor)
+    by_group: dict[str, list[RooflinePoint]] = {}
     for key, each in found.items():
         by_group.setdefault(key[0], []).append(each.times(counts[key]))
     every = [each for those in by_group.values() for each in those]
-    return {name: together(those) for name, those in by_group.items()} | {MODEL: together(every)}
+    return {name: combined(those) for name, those in by_group.items()} | {MODEL: combined(every)}
 
 
-def _reason(plans: Plans, option: Option, groups: Mapping[str, Bench]) -> str:
+def _reason(plans: Plans, option: Option, groups: Mapping[str, RooflinePoint]) -> str:
     bench = groups.get(option.group)
     under = f"{bench.bound}-bound, {digits(bench.roofs)} x its roof; " if bench is not None else ""
     return under + plans.why[option]

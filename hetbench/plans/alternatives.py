@@ -43,9 +43,9 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
     >>> from hetbench.plans.precisions import asked
     >>> from hetbench.graphs.model_graph import load
     >>> from hetbench.query.question import Question
-    >>> from hetbench.query.solve import solve
+    >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
-    >>> str(attention(asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
+    >>> str(attention(asked(load("gpt2"), question, answer_metric(question, load("gpt2"), "latency"))))[:16]
     'already in place'
     """
     gone = lacking("Attention", base.chip)

@@ -63,9 +63,9 @@ def effects(graph: ModelGraph, question: Question, answer: Answer, predictor: st
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
-    >>> from hetbench.query.solve import solve
+    >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
-    >>> answer = solve(question, load("gpt2"), "latency")
+    >>> answer = answer_metric(question, load("gpt2"), "latency")
     >>> plans = effects(load("gpt2"), question, answer)
     >>> abs(plans(frozenset()) - answer.value) < 1e-9, len({each.option.action for each in plans.masked}) > 5
     (True, True)

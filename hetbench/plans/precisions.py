@@ -16,16 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.answers import Answer
-from hetbench.attribution.placement import Flow, flow
+from hetbench.attribution import Flow, flow
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs.model_graph import GraphNode, ModelGraph
 from hetbench.operators import operator_type
 from hetbench.predict import operators
-from hetbench.query.breakdown import signature, split
-from hetbench.query.latency import PROTOCOL, WHOLE, settled, taught
-from hetbench.query.question import Question
-from hetbench.query.solve import predict, solve
+from hetbench.query import (
+    PROTOCOL,
+    WHOLE,
+    Question,
+    answer_metric,
+    predict_metric,
+    signature,
+    split,
+    trained_stack,
+    with_usable_stack,
+)
 
 __all__ = ["Base", "Floats", "Row", "asked", "row"]
 
@@ -96,7 +103,7 @@ def asked(graph: ModelGraph, question: Question, answer: Answer, predictor: str 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> question = Question.build(load("gpt2"), chip("cann"), {"precision": "fp32"})
-    >>> base = asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))
+    >>> base = asked(load("gpt2"), question, answer_metric(question, load("gpt2"), "latency"))
     >>> base.groups[0], bool(np.isclose(base.ms.sum(), base.answer.value))
     ('Embedding', True)
     """
@@ -140,13 +147,14 @@ def row(base: Base, precision: str) -> Row:
 def _answers(base: Base, question: Question) -> tuple[Answer, float | None, bool]:
     """The answer in another precision; its ratio to that asked, None where the two are not alike; whether whole models
     taught it."""
-    known, own = solve(question, base.graph, "latency", base.predictor), base.answer
+    known, own = answer_metric(question, base.graph, "latency", base.predictor), base.answer
     if known.kind == own.kind == "measured":
         return known, known.value / own.value, True
-    there = predict(question, base.graph, "latency", base.predictor)
-    here = own if own.kind == "predicted" else predict(base.question, base.graph, "latency", base.predictor)
+    there = predict_metric(question, base.graph, "latency", base.predictor)
+    here = own if own.kind == "predicted" else predict_metric(base.question, base.graph, "latency", base.predictor)
     alike = (there.protocol, there.stack) == (here.protocol, here.stack)
-    whole = alike and base.predictor in WHOLE and taught(settled(question, base.chip, base.predictor), base.chip)
+    usable = with_usable_stack(question, base.chip, base.predictor)
+    whole = alike and base.predictor in WHOLE and trained_stack(usable, base.chip)
     return there, there.value / here.value if alike else None, bool(whole)
 
 

@@ -114,7 +114,7 @@ class Group:
         return tuple(n / (n + WHOLE_HALF * half) for n, half in zip(many, LEVELS.values(), strict=True))
 
     def pieces(self, made: Composition, batch: float, labels: Labels) -> NDArray[np.float64]:
-        """What adds up over the parts of a network: ms by each network, what the evidence weighs, `Composition.sums`."""
+        """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`."""
         pooled, base = self.pooled(made.operators, labels), made.base_ms * made.count
         index = self._indices(labels)
         each = [network.each(made, batch, pooled, index).sum() for network in self.networks]

@@ -20,8 +20,8 @@ __all__ = ["LEVELS", "OPERATORS_HALF", "WHOLE_HALF", "Pooled", "effect_of", "lab
 LEVELS = {"stacks": 1.0, "dies": 2.0, "cells": 6.0}
 """Level -> number of networks at which what its labels add counts half."""
 WHOLE_HALF = 0.25
-"""The same of what labels add to calls as a whole (overhead, usual ratio to the roofline), as a share of it: one network
-tells more of a whole call than of each of its operators."""
+"""Factor on these numbers for what labels add to whole calls (overhead, usual ratio to the roofline): one network tells
+more of a whole call than of each of its operators."""
 OPERATORS_HALF = 2.0
 """Number of networks at which what an operator type adds to operators in general counts half."""
 

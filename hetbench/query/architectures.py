@@ -1,9 +1,9 @@
-"""Many architectures of a space at once: what a query answers one by one, as products of matrices.
+"""Many architectures of a search space at once: products of matrices instead of one query each.
 
-Latency, work and parameters add up over the blocks that architectures are composed of. So every block of the space is
-predicted once for a setting and a chip, and thousands of architectures cost one product of their block counts with
-that table; what does not add up (the trees of the whole-model surrogate, which see summaries, and the memory's peak)
-follows from such sums. The figures are those of `HetBench.query` on the same architecture.
+Latency, FLOPs, bytes and parameters add up over the blocks of an architecture. Every block of the space is predicted
+once for a setting and a chip; then thousands of architectures cost one product of their block counts with that table.
+What does not add up (the trees of the whole-model surrogate, the peak of the activations) is computed from such sums.
+The figures equal those of `HetBench.query` on the same architecture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import power
 from hetbench.query.estimate import WHOLE, Estimator, Part
-from hetbench.query.latency import settled
+from hetbench.query.latency import with_usable_stack
 from hetbench.query.pieces import pieces_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import DEFAULT_STACK, source
@@ -35,17 +35,17 @@ from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer
 
-__all__ = ["DERIVED", "Columns", "Compiled", "deployed", "derived", "quality"]
+__all__ = ["DERIVED", "CompiledSpace", "Latencies", "exact_metrics", "quality_answer", "query_deployments"]
 
 Array = NDArray[np.float64]
 DERIVED = ("memory", "params", "flops")
-"""What needs no chip; the space's quality needs none either."""
+"""Metrics that need no chip; the quality measure of a space needs none either."""
 _CHUNK = 8192  # architectures at a time: block counts stay in the cache
 _BOUNDS = ("value", "lower", "upper")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class Latencies:
     """Predicted latency of many architectures, ms, [n] each."""
 
     value: Array
@@ -54,7 +54,10 @@ class Columns:
     level: NDArray[np.str_]
 
     def draws(self, count: int, seed: int, confidence: float) -> Array:
-        """Draws from the predictive distribution, [n, count]: log-normal, each side as wide as its own bound."""
+        """Draws from the predictive distribution, [n, count].
+
+        Log-normal with median `value`, and on either side the spread that puts the bound at its quantile.
+        """
         z = np.random.default_rng(seed).standard_normal((len(self.value), count))
         unit = NormalDist().inv_cdf((1 + confidence) / 2)
         below, above = np.log(self.value / self.lower)[:, None], np.log(self.upper / self.value)[:, None]
@@ -62,8 +65,8 @@ class Columns:
         return out
 
 
-class _Tables:
-    """What every block of a space is at one setting."""
+class _BlockTables:
+    """Operators, work and peak memory of every block of a space at one setting."""
 
     def __init__(self, space: BlockSpace, setting: Setting) -> None:
         blocks = [space.block(index, setting) for index in range(space.vocabulary)]
@@ -79,17 +82,19 @@ class _Tables:
 
 
 @lru_cache(maxsize=64)
-def _tables(space: BlockSpace, setting: Setting) -> _Tables:
-    return _Tables(space, setting)
+def _tables(space: BlockSpace, setting: Setting) -> _BlockTables:
+    return _BlockTables(space, setting)
 
 
-def derived(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]:
-    """Params, flops, bytes, memory in MB and the space's quality of architectures, [n] each.
+def exact_metrics(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]:
+    """Params, FLOPs, bytes moved, memory in MB and the quality measure of architectures, float64 [n] each.
+
+    `codes` are int codes of shape [n, parameters].
 
     >>> from hetbench.spaces import space
     >>> s = space("gpt-s")
     >>> codes = s.sample_codes(2, seed=0)
-    >>> sorted(derived(s, codes, Setting(1, 128, None, "fp16", "inference")))
+    >>> sorted(exact_metrics(s, codes, Setting(1, 128, None, "fp16", "inference")))
     ['bytes', 'flops', 'loss_proxy', 'memory', 'params']
     """
     tables, parts = _tables(space, setting), []
@@ -106,26 +111,27 @@ def derived(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, Array]
     return found
 
 
-class Compiled:
-    """A space on one chip at one setting, ready for many architectures.
+class CompiledSpace:
+    """A space with every block predicted on one chip at one setting, ready for many architectures.
 
     Raises `RefusedError` where `query` would.
     """
 
     def __init__(self, space: BlockSpace, question: Question, chip: Chip, predictor: str = "auto") -> None:
         self.space, self.chip, self.predictor = space, chip, predictor
-        setting, self.question = Setting(*question.sizes), settled(question, chip, predictor)
+        setting, self.question = Setting(*question.sizes), with_usable_stack(question, chip, predictor)
         asked = self.question.stack, self.question.precision
         known = predictor in WHOLE and source(self.question.whole, chip, self.question.phase, *asked) is not None
         if not known and self.question.stack != DEFAULT_STACK:
             raise RefusedError(
-                f"stack {self.question.stack!r} in {self.question.precision} is answered only where somebody measured it."
+                f"stack {self.question.stack!r} in {self.question.precision} cannot be predicted on {chip.name}: that "
+                f"needs measured rows of it on a chip of the kind, and predictor auto or autogluon. Leave stack= out."
             )
         self.tables = _tables(space, setting)
         self._each: dict[Part, Array] = {}
 
     def answer(self, metric: str, codes: Any, intervals: bool, sample: int | None, seed: int) -> Any:
-        """What `HetBench.query_batch` returns."""
+        """One metric of architectures, as `HetBench.query_batch` documents it: [n], [3, n] or [n, sample]."""
         if not intervals and sample is None:
             return self.metric(metric, codes)
         found = self.latency(codes)
@@ -135,56 +141,55 @@ class Compiled:
             return np.stack((found.value, found.lower, found.upper))
         return self.metric(metric, codes, found.draws(sample or 0, seed, self.question.confidence))
 
-    def latency(self, codes: Any) -> Columns:
-        """Latency of architectures, ms."""
+    def latency(self, codes: Any) -> Latencies:
+        """Predicted latency of architectures, [n]."""
         parts = [self._latency(codes[start : start + _CHUNK]) for start in range(0, max(len(codes), 1), _CHUNK)]
         value, lower, upper = (np.concatenate([getattr(part, name) for part in parts]) for name in _BOUNDS)
-        return Columns(value, lower, upper, np.concatenate([part.level for part in parts]))
+        return Latencies(value, lower, upper, np.concatenate([part.level for part in parts]))
 
     def metric(self, name: str, codes: Any, latency_ms: Array | None = None) -> Array:
-        """A metric or the space's quality, in its own unit, [n]; of these latencies where given."""
+        """A metric or the quality measure in its own unit, [n]; for given latencies [n, ...], of their shape."""
         if name in (*DERIVED, self.space.quality):
-            return derived(self.space, codes, self.tables.setting)[name]
+            return exact_metrics(self.space, codes, self.tables.setting)[name]
         ms = self.latency(codes).value if latency_ms is None else latency_ms
         if name == "latency":
             return ms
         if name == "throughput":
             return 1e3 * (self.question.batch or 1) / ms
-        work = derived(self.space, codes, self.tables.setting)
+        work = exact_metrics(self.space, codes, self.tables.setting)
         shape = (slice(None), *[None] * (ms.ndim - 1))
         flops, moved = work["flops"][shape], work["bytes"][shape]
         watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
     def _pieces(self, part: Part) -> Array:
-        """What adds up of every block, [blocks, pieces]."""
+        """The additive terms of every block, [blocks, terms]."""
         if part not in self._each:
             tables = _tables(self.space, replace(self.tables.setting, batch=part.batch, precision=part.precision))
-            params = tables.work[:, 0].tolist()
             self._each[part] = np.stack([
-                pieces_of(part, table, own, self.question, self.chip, self.predictor)
-                for table, own in zip(tables.operators, params, strict=True)
+                pieces_of(part, table, params, self.question, self.chip, self.predictor)
+                for table, params in zip(tables.operators, tables.work[:, 0].tolist(), strict=True)
             ])  # fmt: skip
         return self._each[part]
 
-    def _latency(self, codes: Any) -> Columns:
+    def _latency(self, codes: Any) -> Latencies:
         counts = self.space.counts(codes)
         made = Estimator(self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part)).latency()
-        return Columns(made.value, made.lower, made.upper, made.level)
+        return Latencies(made.value, made.lower, made.upper, made.level)
 
 
-def quality(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:
-    """What stands for the quality of one architecture, with its source."""
+def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:
+    """The quality measure of one architecture, a formula or fit whose source is in `refs`."""
     known = QUALITIES[str(graph.space.quality)]
-    found = derived(graph.space, graph.space.codes([graph.arch]), graph.setting_of(options))
+    found = exact_metrics(graph.space, graph.space.codes([graph.arch]), graph.setting_of(options))
     return Answer(
         float(found[known.name][0]), known.unit, kind="derived", metric=known.name, model=graph.name, refs=(known.ref,),
-        notes=(f"{known.meaning}; nobody trained this architecture",),
+        notes=(f"{known.meaning}; an estimate, this architecture was not trained",),
     )  # fmt: skip
 
 
-def deployed(space: Deployment, codes: Any, metric: str, query: Callable[..., Answer]) -> Array:
-    """A metric of entries of the deployment space, each asked once; NaN where it is refused, [n]."""
+def query_deployments(space: Deployment, codes: Any, metric: str, query: Callable[..., Answer]) -> Array:
+    """A metric of entries of the deployment space, [n]; each distinct entry is queried once, NaN where refused."""
     rows, back = np.unique(codes, axis=0, return_inverse=True)
     values = np.full(len(rows), np.nan)
     for index, arch in enumerate(space.archs(rows)):

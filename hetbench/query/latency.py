@@ -1,8 +1,8 @@
-"""Latency of a whole model: measured whole models and sums of operators, blended by their validated error.
+"""Predicted latency of a whole model: whole-model surrogate and operator sum, blended by their validated error.
 
-`hetbench.query.estimate` computes; here is what one question means for it: which stack speaks for the one asked for,
-which notes say so, and what share of the time each operator type takes. A stack that nobody measured on a chip of the
-kind is refused, unless it is only the usual stack of the chip's family and the caller named none: then eager answers.
+`hetbench.query.estimate` computes the figures. This module replaces a default stack that no measured row supports by
+eager execution, names the rows behind a prediction in its notes, and splits it by operator type. A stack that the
+caller named and that was never measured on a chip of the kind is refused.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from hetbench.query.pieces import PROTOCOL, pieces_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
 
-__all__ = ["PROTOCOL", "WHOLE", "Latency", "estimator", "latency", "settled", "taught"]
+__all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
+           "with_usable_stack"]
 
 
 @dataclass(frozen=True, slots=True)
-class Latency:
-    """Predicted ms of one call with its interval, and what it rests on."""
+class LatencyPrediction:
+    """Predicted latency of one call in ms, its interval, and the evidence behind it."""
 
     value: float
     lower: float
@@ -41,32 +42,38 @@ class Latency:
     stack: str
     protocol: str | None
     shares: Mapping[str, float]
-    """Operator type -> ms."""
+    """Operator type -> its part of `value`, in ms."""
     notes: tuple[str, ...]
 
 
-def settled(question: Question, chip: Chip, predictor: str) -> Question:
-    """The question with eager launches, and a note, for a usual stack that no row of the chip's kind teaches.
+def with_usable_stack(question: Question, chip: Chip, predictor: str) -> Question:
+    """The question itself; or, where its stack is a default that measured rows do not support, the question for eager.
 
-    The same where the chip itself was measured under eager launches and not under its family's usual stack.
+    That is also so where the chip itself was measured under eager execution and not under the usual stack of its
+    family. A stack that the caller named is never replaced. The replacement adds a note.
     """
     if not question.usual_stack or question.stack == DEFAULT_STACK:
         return question
-    if predictor in WHOLE and question.batch:
+    if predictor not in WHOLE:
+        why = f"predictor {predictor} does not model stacks"
+    elif not question.batch:
+        why = "the whole-model surrogate does not cover traced modules"
+    else:
         place = question.whole, chip, question.phase
         here, eager = (strong(*place, stack, question.precision) for stack in (question.stack, DEFAULT_STACK))
         if source(*place, question.stack, question.precision) is not None and (here or not eager):
             return question
-        why = f"no row of {chip.name} or its kind teaches its usual stack" if not eager else (
-            f"{chip.name} was measured under eager launches")  # fmt: skip
-    else:
-        why = f"predictor {predictor} knows no stack" if predictor not in WHOLE else "a traced module knows no stack"
-    note = f"{why}: eager launches instead of {question.stack}"
+        why = "the chip was measured under eager execution" if eager else (
+            f"no measured rows of it on {chip.name} or a chip of its kind")  # fmt: skip
+    note = f"predicted for eager execution instead of the usual stack {question.stack}: {why}"
     return replace(question, stack=DEFAULT_STACK, notes=(*question.notes, note))
 
 
-def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Latency | None:
-    """The prediction for a complete, settled question; None where nothing supports the stack that was asked for."""
+def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> LatencyPrediction | None:
+    """The predicted latency, or None where no measured row supports the stack of the question.
+
+    The question is complete and has passed `with_usable_stack`.
+    """
     made = estimator(question, chip, graph, predictor)
     found = made.source(question.stack, question.precision)
     if found is None and question.stack != DEFAULT_STACK:
@@ -88,8 +95,8 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
         names.append(question.surrogate.id)
         support = support or summed.support
     if 0 < share < 1:
-        notes.append(f"whole models count {share:.0%}, the operator sum {1 - share:.0%}, by their error on held-out rows")
-    return Latency(
+        notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
+    return LatencyPrediction(
         float(ms.value[0]), float(ms.lower[0]), float(ms.upper[0]), str(ms.level[0]), support,
         f"{' + '.join(names)}/{'whole' if share else predictor}", question.stack, "wall" if share else PROTOCOL,
         _mixed(parts, float(ms.value[0])), tuple(notes),
@@ -97,7 +104,7 @@ def latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
 
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Estimator:
-    """What estimates one question; its pieces are kept, since other batches and precisions ask for some of them."""
+    """The estimator of one question; its terms are cached, since other batches and precisions need some of them."""
     kept = question.operators is None
     plain = replace(question, notes=(), usual_stack=False, batch=None, precision="fp32", stack=DEFAULT_STACK) if (
         kept) else question  # fmt: skip
@@ -117,13 +124,15 @@ def _pieces(part: Part, graph: ModelGraph, question: Question, chip: Chip, predi
 _kept_pieces = lru_cache(maxsize=4096)(_pieces)
 
 
-def taught(question: Question, chip: Chip) -> str | None:
-    """The stack whose rows teach whole models this question, the asked one or its stand-in; None: the sum answers.
+def trained_stack(question: Question, chip: Chip) -> str | None:
+    """The stack whose training rows the whole-model surrogate answers from: that of the question, or one alike.
+
+    None where it has no such rows in the question's precision.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> where = chip("cuda")
-    >>> taught(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    >>> trained_stack(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
     'eager-amp'
     """
     if not question.batch:
@@ -152,9 +161,9 @@ def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list
     stack, precision = found
     notes = []
     if stack != question.stack:
-        notes.append(f"{stack} stands in for {question.stack}")
+        notes.append(f"predicted from rows of stack {stack}; {chip.name} has none of {question.stack}")
     if precision != question.precision:
-        notes.append(f"{question.precision} under {stack} follows from {precision}, by what the operators say of both")
+        notes.append(f"scaled from {precision} to {question.precision} by the ratio of both operator sums")
     group = question.whole.group(group_of(chip.family, question.phase))
     where = group.rows_of(label_of(chip.name, chip.die, stack, precision))[0]
     return [*notes, f"whole models under {stack} in {precision}, {where}"]
@@ -179,5 +188,5 @@ def _mixed(parts: list[tuple[float, Mapping[str, float]]], total: float) -> dict
 
 def _levels(by_level: Mapping[str, float]) -> str:
     total = sum(by_level.values()) or 1.0
-    parts = ", ".join(f"{ms / total:.0%} level {level}" for level, ms in sorted(by_level.items()))
-    return f"sum over the operators, each launched eagerly; of the time {parts}"
+    parts = ", ".join(f"{ms / total:.0%} at level {level}" for level, ms in sorted(by_level.items()))
+    return f"sum over eagerly launched operators; evidence by predicted time: {parts}"

@@ -32,7 +32,8 @@ def pieces_of(
     >>> from hetbench.graphs.model_graph import load
     >>> graph, where = load("gpt2"), chip("cuda")
     >>> table = graph.operators(1, 8, precision="fp16")
-    >>> found = pieces_of(Part("work", "", "fp16", 1), table, graph.params, Question.build(graph, where, {}), where, "auto")
+    >>> part, question = Part("work", "", "fp16", 1), Question.build(graph, where, {})
+    >>> found = pieces_of(part, table, graph.params, question, where, "auto")
     >>> int(found[1]) == 2 * graph.params, found[2] < found[1]
     (True, True)
     """

@@ -59,7 +59,8 @@ def fit_group(rows: WholeRows, train: np.ndarray, size: Size, seeds: int) -> Fit
     effect, many = np.array([effect_of(effects, *row) for row in each]), len(train) > _MANY_ROWS
     booster = CatBoostRegressor(
         iterations=size.trees if many else _FEW_TREES, depth=7 if many else 5, learning_rate=size.tree_rate,
-        loss_function="RMSE", rsm=0.4, border_count=120, thread_count=1, random_seed=0, verbose=0, allow_writing_files=False,
+        loss_function="RMSE", rsm=0.4, border_count=120, thread_count=1, random_seed=0, verbose=0,
+        allow_writing_files=False,
     )  # fmt: skip
     matrix = forest_rows(rows.summary, rows.frame.batch.to_numpy(float), effect)
     booster.fit(matrix[train], (residual - effect).to_numpy()[train], sample_weight=weight[train])

@@ -47,7 +47,8 @@ def main() -> None:
     held, found = coverage(passes), beside(passes, options.work)
     card = {
         "format": FORMAT, "made_by": "python -m surrogates.whole.sums", "operators": load().id,
-        "rows": len(passes), "dies": held, "blend": shares(found), "blend_errors": errors(found), "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
+        "rows": len(passes), "dies": held, "blend": shares(found), "blend_errors": errors(found),
+        "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
     }  # fmt: skip
     (options.out / "sums.json").write_text(json.dumps(card, separators=(",", ":")))
     print(pd.DataFrame(held).to_string(index=False))

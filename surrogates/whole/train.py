@@ -31,8 +31,8 @@ from surrogates.whole.network import Size
 from surrogates.whole.rows import WholeRows, add_rows, read
 
 SIZES = {
-    "pass-gpu": Size(64, 24, 384, 1000, 8e-3, 0.08), "pass-oneapi": Size(64, 40, 64, 1500), "pass-cann": Size(32, 80, 32),
-    "pass-mlu": Size(32, 80, 32), "generation": Size(64, 60, 64),
+    "pass-gpu": Size(64, 24, 384, 1000, 8e-3, 0.08), "pass-oneapi": Size(64, 40, 64, 1500),
+    "pass-cann": Size(32, 80, 32), "pass-mlu": Size(32, 80, 32), "generation": Size(64, 60, 64),
 }  # fmt: skip
 FOLDS = {"pass-gpu": (3, 2)}  # of models and of architectures; of the others 5
 SEEDS = 2

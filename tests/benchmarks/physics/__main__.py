@@ -13,17 +13,31 @@ import sys
 import time
 
 from tests.benchmarks.physics import (
-    consistency, derived, every_chip, relatives, settings, single_operators, sizes,
-)  # fmt: skip
+    consistency,
+    derived,
+    every_chip,
+    relatives,
+    settings,
+    single_operators,
+    sizes,
+)
 from tests.benchmarks.physics.asking import refused
 from tests.benchmarks.physics.record import Record
 
 SECTIONS = {
-    "chips": every_chip.scan, "sizes": sizes.scan, "precisions": settings.precisions, "stacks": settings.stacks,
-    "phases": settings.phases, "predictors": settings.predictors, "siblings": relatives.siblings,
-    "consistency": consistency.scan, "shares": relatives.shares, "measured": relatives.measured,
-    "operators": single_operators.scan, "derived": derived.scan,
-}  # fmt: skip
+    "chips": every_chip.scan,
+    "sizes": sizes.scan,
+    "precisions": settings.precisions,
+    "stacks": settings.stacks,
+    "phases": settings.phases,
+    "predictors": settings.predictors,
+    "siblings": relatives.siblings,
+    "consistency": consistency.scan,
+    "shares": relatives.shares,
+    "measured": relatives.measured,
+    "operators": single_operators.scan,
+    "derived": derived.scan,
+}
 
 
 def main() -> int:
@@ -42,8 +56,10 @@ def main() -> int:
         shown |= set(record.properties)
         print(f"  [{name}: {time.process_time() - started:.0f} s of processor time]", file=sys.stderr, flush=True)
     broken, every = len(record.broken), len(record.properties)
-    print(f"{every - broken} of {every} properties hold; {time.time() - began:.0f} s, {time.process_time():.0f} s of "
-          f"processor; refused {dict(refused)}")  # fmt: skip
+    print(
+        f"{every - broken} of {every} properties hold; {time.time() - began:.0f} s, {time.process_time():.0f} s of "
+        f"processor; refused {dict(refused)}"
+    )
     return int(broken > 0)
 
 

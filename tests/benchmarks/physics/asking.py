@@ -20,11 +20,24 @@ ITEM_BYTES = {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "
 GENERATING = [name for name in MODELS if "decode" in MODELS[name].phases]
 USABLE = [name for name in CHIPS if CHIPS[name].bandwidth]
 REPRESENTATIVE = [
-    "nvidia-a100-sxm4-80gb", "nvidia-a100-pcie-40gb", "nvidia-h100-sxm5-80gb", "nvidia-h200-sxm-141gb", "nvidia-t4",
-    "nvidia-rtx-4090", "nvidia-jetson-agx-orin-64gb", "amd-mi210", "amd-mi300x", "amd-rx-7900-xtx",
-    "intel-arc-pro-b60", "intel-core-i9-10940x", "intel-xeon-8480plus", "huawei-ascend-910b3", "huawei-ascend-310p",
-    "cambricon-mlu370-x4", "cambricon-mlu370-x8",
-]  # fmt: skip
+    "nvidia-a100-sxm4-80gb",
+    "nvidia-a100-pcie-40gb",
+    "nvidia-h100-sxm5-80gb",
+    "nvidia-h200-sxm-141gb",
+    "nvidia-t4",
+    "nvidia-rtx-4090",
+    "nvidia-jetson-agx-orin-64gb",
+    "amd-mi210",
+    "amd-mi300x",
+    "amd-rx-7900-xtx",
+    "intel-arc-pro-b60",
+    "intel-core-i9-10940x",
+    "intel-xeon-8480plus",
+    "huawei-ascend-910b3",
+    "huawei-ascend-310p",
+    "cambricon-mlu370-x4",
+    "cambricon-mlu370-x8",
+]
 FASTEST_LAUNCH_MS = 2.5e-3  # no framework launches faster than this, eagerly
 ROUNDING = 0.98
 refused: Counter[str] = Counter()
@@ -60,8 +73,9 @@ def told(answer: Answer) -> str:
 
 def work(answer: Answer) -> Work:
     """The work of the setting of an answer."""
-    return _work(str(answer.model), str(answer.precision), answer.batch, answer.seq_len, answer.image_size,
-                 str(answer.phase))  # fmt: skip
+    return _work(
+        str(answer.model), str(answer.precision), answer.batch, answer.seq_len, answer.image_size, str(answer.phase)
+    )
 
 
 @lru_cache(maxsize=20_000)
@@ -82,7 +96,9 @@ def _highest_peak(kind: str, precision: str) -> float:
     return max((chip.peak_flops(precision) or 0.0 for chip in CHIPS.values() if chip.kind == kind), default=0.0)
 
 
-HIGHEST = {(kind, precision): _highest_peak(kind, precision) for kind in ("gpu", "npu", "cpu") for precision in ITEM_BYTES}
+HIGHEST = {
+    (kind, precision): _highest_peak(kind, precision) for kind in ("gpu", "npu", "cpu") for precision in ITEM_BYTES
+}
 _FP32_BELIEVED = {"gpu": 40e12, "npu": 40e12, "cpu": 10e12}  # FLOP/s: twice the best vector units of their years
 
 
@@ -90,23 +106,52 @@ def check_floors(record: Record, answer: Answer, name: str, what: str) -> None:
     """A prediction against the peak, the bandwidth and the launches of its chip."""
     done, chip = work(answer), CHIPS[name]
     peak = chip.peak_flops(str(answer.precision))
-    key = (what, answer.model, name, answer.precision, answer.batch, answer.seq_len, answer.image_size, answer.phase,
-           told(answer))  # fmt: skip
+    key = (
+        what,
+        answer.model,
+        name,
+        answer.precision,
+        answer.batch,
+        answer.seq_len,
+        answer.image_size,
+        answer.phase,
+        told(answer),
+    )
     if peak:
         least = 1e3 * done.flops / peak
-        record.check(f"{what}: latency >= flops / stated peak", answer.value >= ROUNDING * least, least / answer.value,
-                     *key, f"{least:.4g} ms at peak")  # fmt: skip
+        record.check(
+            f"{what}: latency >= flops / stated peak",
+            answer.value >= ROUNDING * least,
+            least / answer.value,
+            *key,
+            f"{least:.4g} ms at peak",
+        )
     else:
         kind = chip.kind or "gpu"
         usual = HIGHEST[kind, str(answer.precision)] or HIGHEST[kind, "fp32"]
         usual = _FP32_BELIEVED[kind] if answer.precision == "fp32" else usual
         reached = 1e3 * done.flops / answer.value
-        record.check(f"{what}: chips without a stated peak do not compute beyond belief", reached <= usual,
-                     reached / usual, *key, f"{reached / 1e12:.0f} TFLOPS implied")  # fmt: skip
+        record.check(
+            f"{what}: chips without a stated peak do not compute beyond belief",
+            reached <= usual,
+            reached / usual,
+            *key,
+            f"{reached / 1e12:.0f} TFLOPS implied",
+        )
     least = 1e3 * max(0.0, done.weight_bytes - cache_bytes(chip)) / (chip.bandwidth or float("inf"))
-    record.check(f"{what}: latency >= (weights - cache) / bandwidth", answer.value >= ROUNDING * least,
-                 least / answer.value, *key, f"{least:.4g} ms")  # fmt: skip
+    record.check(
+        f"{what}: latency >= (weights - cache) / bandwidth",
+        answer.value >= ROUNDING * least,
+        least / answer.value,
+        *key,
+        f"{least:.4g} ms",
+    )
     if answer.stack == "eager" and chip.kind in ("gpu", "npu"):
         least = FASTEST_LAUNCH_MS * done.launches
-        record.check(f"{what}: eager latency >= 2.5 us a launch", answer.value >= least, least / answer.value, *key,
-                     f"{done.launches} launches, {least:.3g} ms")  # fmt: skip
+        record.check(
+            f"{what}: eager latency >= 2.5 us a launch",
+            answer.value >= least,
+            least / answer.value,
+            *key,
+            f"{done.launches} launches, {least:.3g} ms",
+        )

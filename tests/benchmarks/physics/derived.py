@@ -1,4 +1,4 @@
-"""What is exact arithmetic on the graph: flops beside torch's counter, weights, memory and the cache of keys and values."""
+"""Exact arithmetic on the graph: flops beside torch's counter, weights, memory and the cache of keys and values."""
 
 from __future__ import annotations
 
@@ -29,11 +29,29 @@ def _flops(record: Record) -> None:
             except HetBenchError:
                 continue
             own, where = _matrix_gflop(table), (model, batch, seq_len, image_size, phase)
-            record.check("derived: matrix flops are those of torch's FlopCounterMode (0.5 %)",
-                         abs(own / gflop - 1) < 0.005 + 0.0006 / gflop, 1, *where, own, gflop)  # fmt: skip
-            every = API.query(model, metric="flops", batch=batch, seq_len=seq_len, image_size=image_size, phase=phase,
-                              precision="fp32").value / 1e9  # fmt: skip
-            record.check("derived: the flops metric is within 15 % of it", 0.85 < every / gflop < 1.15, 1, *where, every)
+            record.check(
+                "derived: matrix flops are those of torch's FlopCounterMode (0.5 %)",
+                abs(own / gflop - 1) < 0.005 + 0.0006 / gflop,
+                1,
+                *where,
+                own,
+                gflop,
+            )
+            every = (
+                API.query(
+                    model,
+                    metric="flops",
+                    batch=batch,
+                    seq_len=seq_len,
+                    image_size=image_size,
+                    phase=phase,
+                    precision="fp32",
+                ).value
+                / 1e9
+            )
+            record.check(
+                "derived: the flops metric is within 15 % of it", 0.85 < every / gflop < 1.15, 1, *where, every
+            )
 
 
 def _matrix_gflop(table: OperatorTable) -> float:
@@ -52,11 +70,22 @@ def _memory(record: Record) -> None:
         params = API.query(model, metric="params").value
         for precision in ("fp32", "fp16", "bf16", "fp8", "int8", "tf32"):
             made = model_graph.load(model).memory(precision=precision)
-            record.check("derived: weights = params x bytes", made.weights_bytes == params * ITEM_BYTES[precision], 1, model,
-                         precision, made.weights_bytes)  # fmt: skip
+            record.check(
+                "derived: weights = params x bytes",
+                made.weights_bytes == params * ITEM_BYTES[precision],
+                1,
+                model,
+                precision,
+                made.weights_bytes,
+            )
             total = API.query(model, metric="memory", precision=precision).value
-            record.check("derived: memory = weights + activations + cache", abs(total * 1e6 / made.total_bytes - 1) < 1e-9,
-                         1, model, precision)  # fmt: skip
+            record.check(
+                "derived: memory = weights + activations + cache",
+                abs(total * 1e6 / made.total_bytes - 1) < 1e-9,
+                1,
+                model,
+                precision,
+            )
         grown = [API.query(model, metric="memory", batch=batch, precision="fp16").value for batch in (1, 2, 16, 64)]
         record.check("derived: memory grows with the batch", grown == sorted(grown), 1, model, grown)
 
@@ -73,9 +102,24 @@ def _cache(record: Record, model: str, config: Any) -> None:
     for batch, seq_len in ((1, 512), (3, 700), (16, 1000)):
         made = model_graph.load(model).memory(batch, seq_len, None, "fp16", "prefill")
         expected = 2 * 2 * layers * kv_heads * (hidden // heads) * batch * seq_len
-        record.check("derived: KV cache = 2 x layers x kv heads x head_dim x tokens x bytes",
-                     made.kv_cache_bytes == expected, 1, model, batch, seq_len, made.kv_cache_bytes, expected)  # fmt: skip
+        record.check(
+            "derived: KV cache = 2 x layers x kv heads x head_dim x tokens x bytes",
+            made.kv_cache_bytes == expected,
+            1,
+            model,
+            batch,
+            seq_len,
+            made.kv_cache_bytes,
+            expected,
+        )
         table = model_graph.load(model).operators(batch, seq_len, None, "fp16", "decode")
         weights = API.query(model, metric="params").value - 2 * config.get("vocab_size", 0) * hidden
-        record.check("derived: a decode step reads weights and cache", table.bytes >= expected + 0.8 * 2 * weights, 1, model,
-                     batch, seq_len, table.bytes)  # fmt: skip
+        record.check(
+            "derived: a decode step reads weights and cache",
+            table.bytes >= expected + 0.8 * 2 * weights,
+            1,
+            model,
+            batch,
+            seq_len,
+            table.bytes,
+        )

@@ -6,7 +6,17 @@ import itertools
 from collections.abc import Iterable
 
 from hetbench.answers import Answer
-from tests.benchmarks.physics.asking import CHIPS, GENERATING, MODELS, REPRESENTATIVE, ask, check_floors, predicted, told, work
+from tests.benchmarks.physics.asking import (
+    CHIPS,
+    GENERATING,
+    MODELS,
+    REPRESENTATIVE,
+    ask,
+    check_floors,
+    predicted,
+    told,
+    work,
+)
 from tests.benchmarks.physics.record import Record
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8", "fp8")
@@ -14,14 +24,19 @@ NARROWER = (("fp16", "fp32"), ("tf32", "fp32"), ("bf16", "fp32"), ("int8", "fp16
 STACKS = (
     ("nvidia-rtx-4090", "compiled-amp", "eager-amp", "fp16"),
     ("nvidia-a100-sxm4-80gb", "compiled-amp", "eager-amp", "fp16"),
-    ("nvidia-h100-sxm5-80gb", "compiled", "eager", "fp32"), ("huawei-ascend-310p", "acl", "eager", "fp16"),
-    ("huawei-ascend-910b3", "acl", "eager", "fp16"), ("cambricon-mlu370-x4", "magicmind", "eager", "fp16"),
-    ("cambricon-mlu370-x4", "magicmind", "eager", "fp32"), ("intel-core-i9-10940x", "compiled", "eager", "fp32"),
+    ("nvidia-h100-sxm5-80gb", "compiled", "eager", "fp32"),
+    ("huawei-ascend-310p", "acl", "eager", "fp16"),
+    ("huawei-ascend-910b3", "acl", "eager", "fp16"),
+    ("cambricon-mlu370-x4", "magicmind", "eager", "fp16"),
+    ("cambricon-mlu370-x4", "magicmind", "eager", "fp32"),
+    ("intel-core-i9-10940x", "compiled", "eager", "fp32"),
     ("intel-xeon-8480plus", "compiled", "eager", "fp32"),
-)  # fmt: skip
+)
 
 
-def precisions(record: Record, models: Iterable[str] = tuple(MODELS), chips: Iterable[str] = tuple(REPRESENTATIVE)) -> None:
+def precisions(
+    record: Record, models: Iterable[str] = tuple(MODELS), chips: Iterable[str] = tuple(REPRESENTATIVE)
+) -> None:
     """A narrower precision that the chip computes faster is not slower."""
     for model, chip, batch in itertools.product(models, chips, (1, 32)):
         found = {name: ask(model, chip, batch=batch, precision=name) for name in PRECISIONS}
@@ -44,8 +59,12 @@ def _narrower(record: Record, where: tuple[object, ...], low: str, x: Answer, hi
     if x.stack == y.stack and x.surrogate.rpartition("/")[2] == y.surrogate.rpartition("/")[2]:
         record.check(f"precision: {low} not slower than {high}, one surrogate and stack", ratio <= 1.02, ratio, *where)
     else:
-        record.check(f"precision: no jump beyond 2 x the other way where surrogate or stack changes ({low}, {high})",
-                     ratio <= 2.0, ratio, *where)  # fmt: skip
+        record.check(
+            f"precision: no jump beyond 2 x the other way where surrogate or stack changes ({low}, {high})",
+            ratio <= 2.0,
+            ratio,
+            *where,
+        )
 
 
 def stacks(record: Record, models: Iterable[str] = tuple(MODELS)) -> None:
@@ -53,12 +72,23 @@ def stacks(record: Record, models: Iterable[str] = tuple(MODELS)) -> None:
     for (chip, compiling, eager, precision), model, batch in itertools.product(STACKS, models, (1, 32)):
         x, y = (ask(model, chip, stack=stack, precision=precision, batch=batch) for stack in (compiling, eager))
         if predicted(x, y):
-            record.check("stacks: a compiling stack is not slower than eager by 10 %", x.value <= 1.1 * y.value,
-                         x.value / y.value, chip, model, batch, precision, told(x), told(y))  # fmt: skip
+            record.check(
+                "stacks: a compiling stack is not slower than eager by 10 %",
+                x.value <= 1.1 * y.value,
+                x.value / y.value,
+                chip,
+                model,
+                batch,
+                precision,
+                told(x),
+                told(y),
+            )
             check_floors(record, x, chip, "stacks")
 
 
-def phases(record: Record, models: Iterable[str] = tuple(GENERATING), chips: Iterable[str] = tuple(REPRESENTATIVE)) -> None:
+def phases(
+    record: Record, models: Iterable[str] = tuple(GENERATING), chips: Iterable[str] = tuple(REPRESENTATIVE)
+) -> None:
     """One forward pass costs alike whatever it is called, and one token less than many."""
     for chip, model, batch in itertools.product(chips, models, (1, 16)):
         whole, prefill, decode = (
@@ -67,10 +97,26 @@ def phases(record: Record, models: Iterable[str] = tuple(GENERATING), chips: Ite
         if not predicted(whole, prefill, decode):
             continue
         ratio = whole.value / prefill.value / (work(whole).flops / work(prefill).flops)
-        record.check("phases: one forward pass costs alike as inference and as prefill (1.5 x a flop)",
-                     1 / 1.5 <= ratio <= 1.5, max(ratio, 1 / ratio), model, chip, batch, told(whole), told(prefill))  # fmt: skip
-        record.check("phases: decoding one token is not slower than prefilling 512", decode.value <= prefill.value * 1.02,
-                     decode.value / prefill.value, model, chip, batch, told(decode), told(prefill))  # fmt: skip
+        record.check(
+            "phases: one forward pass costs alike as inference and as prefill (1.5 x a flop)",
+            1 / 1.5 <= ratio <= 1.5,
+            max(ratio, 1 / ratio),
+            model,
+            chip,
+            batch,
+            told(whole),
+            told(prefill),
+        )
+        record.check(
+            "phases: decoding one token is not slower than prefilling 512",
+            decode.value <= prefill.value * 1.02,
+            decode.value / prefill.value,
+            model,
+            chip,
+            batch,
+            told(decode),
+            told(prefill),
+        )
         for answer in (prefill, decode):
             check_floors(record, answer, chip, "phases")
 
@@ -85,9 +131,21 @@ def predictors(record: Record) -> None:
             if not predicted(answer):
                 continue
             check_floors(record, answer, chip, f"predictor {name}")
-            record.check(f"predictor {name}: lower <= value <= upper", 0 < answer.lower <= answer.value <= answer.upper,
-                         1, model, chip, batch)  # fmt: skip
+            record.check(
+                f"predictor {name}: lower <= value <= upper",
+                0 < answer.lower <= answer.value <= answer.upper,
+                1,
+                model,
+                chip,
+                batch,
+            )
             if last:
-                record.check(f"predictor {name}: more batch not faster", answer.value >= 0.98 * last,
-                             last / answer.value, model, chip, batch)  # fmt: skip
+                record.check(
+                    f"predictor {name}: more batch not faster",
+                    answer.value >= 0.98 * last,
+                    last / answer.value,
+                    model,
+                    chip,
+                    batch,
+                )
             last = answer.value

@@ -1,4 +1,4 @@
-"""Single operators of random sizes on random chips, drawn with a fixed seed: physics, doubling, and widths of levels."""
+"""Single operators of random sizes on random chips, drawn with a fixed seed: physics, doubling, widths of levels."""
 
 from __future__ import annotations
 
@@ -47,8 +47,11 @@ class Draw:
         names = TYPES[op].dims
         if names[:4] == ("n", "c", "h", "w"):
             side = self.size(7, 224)
-            window = {"oh": self.size(1, 14), "ow": 7} if "oh" in names else (
-                {"kh": 3, "kw": 3, "stride": 2, "pad": 1} if "kh" in names else {})  # fmt: skip
+            window = (
+                {"oh": self.size(1, 14), "ow": 7}
+                if "oh" in names
+                else ({"kh": 3, "kw": 3, "stride": 2, "pad": 1} if "kh" in names else {})
+            )
             return {"n": self.size(1, 64, False), "c": self.size(1, 1024), "h": side, "w": side, **window}, "n"
         if names == ("numel",):
             return {"numel": self.size(1, 2**28)}, "numel"
@@ -67,10 +70,14 @@ def _bmm(draw: Draw) -> tuple[dict[str, int], str]:
 def _attention(draw: Draw) -> tuple[dict[str, int], str]:
     kv_heads, group, queries = draw.size(1, 32, False), draw.one_of(1, 1, 2, 4, 8), draw.one_of(1, draw.size(2, 4096))
     return {
-        "batch": draw.size(1, 64, False), "q_len": queries, "kv_len": draw.size(1, 32768) if queries == 1 else queries,
-        "heads": kv_heads * group, "kv_heads": kv_heads, "head_dim": draw.one_of(64, 80, 96, 128),
+        "batch": draw.size(1, 64, False),
+        "q_len": queries,
+        "kv_len": draw.size(1, 32768) if queries == 1 else queries,
+        "heads": kv_heads * group,
+        "kv_heads": kv_heads,
+        "head_dim": draw.one_of(64, 80, 96, 128),
         "causal": draw.one_of(0, 1),
-    }, "batch"  # fmt: skip
+    }, "batch"
 
 
 def _conv2d(draw: Draw) -> tuple[dict[str, int], str]:
@@ -78,21 +85,39 @@ def _conv2d(draw: Draw) -> tuple[dict[str, int], str]:
     depthwise = draw.random.random() < 0.3
     out, groups = (channels, channels) if depthwise else (draw.size(1, 1024), 1)
     return {
-        "n": draw.size(1, 64, False), "c": channels, "h": side, "w": side, "oc": out, "kh": kernel, "kw": kernel,
-        "stride": draw.one_of(1, 2) if kernel > 1 else 1, "pad": kernel // 2, "groups": groups,
-    }, "n"  # fmt: skip
+        "n": draw.size(1, 64, False),
+        "c": channels,
+        "h": side,
+        "w": side,
+        "oc": out,
+        "kh": kernel,
+        "kw": kernel,
+        "stride": draw.one_of(1, 2) if kernel > 1 else 1,
+        "pad": kernel // 2,
+        "groups": groups,
+    }, "n"
 
 
 def _conv1d(draw: Draw) -> tuple[dict[str, int], str]:
     kernel = draw.one_of(1, 3, 10)
-    return {"n": draw.size(1, 64, False), "c": draw.size(1, 1024), "l": draw.size(16, 16000), "oc": draw.size(1, 1024),
-            "k": kernel, "pad": kernel // 2}, "n"  # fmt: skip
+    return {
+        "n": draw.size(1, 64, False),
+        "c": draw.size(1, 1024),
+        "l": draw.size(16, 16000),
+        "oc": draw.size(1, 1024),
+        "k": kernel,
+        "pad": kernel // 2,
+    }, "n"
 
 
 def _rope(draw: Draw) -> tuple[dict[str, int], str]:
     kv_heads = draw.size(1, 32, False)
-    return {"tokens": draw.size(1, 16384), "heads": kv_heads * draw.one_of(1, 4), "kv_heads": kv_heads,
-            "head_dim": draw.one_of(64, 128)}, "tokens"  # fmt: skip
+    return {
+        "tokens": draw.size(1, 16384),
+        "heads": kv_heads * draw.one_of(1, 4),
+        "kv_heads": kv_heads,
+        "head_dim": draw.one_of(64, 128),
+    }, "tokens"
 
 
 def _embedding(draw: Draw) -> tuple[dict[str, int], str]:
@@ -100,9 +125,15 @@ def _embedding(draw: Draw) -> tuple[dict[str, int], str]:
 
 
 _OWN = {
-    "Linear": _gemm, "MatMul": _gemm, "BMM": _bmm, "Attention": _attention, "Conv2d": _conv2d, "Conv1d": _conv1d,
-    "RoPE": _rope, "Embedding": _embedding,
-}  # fmt: skip
+    "Linear": _gemm,
+    "MatMul": _gemm,
+    "BMM": _bmm,
+    "Attention": _attention,
+    "Conv2d": _conv2d,
+    "Conv1d": _conv1d,
+    "RoPE": _rope,
+    "Embedding": _embedding,
+}
 
 
 def scan(record: Record) -> None:
@@ -122,14 +153,25 @@ def scan(record: Record) -> None:
 
 
 def _pairs(
-    record: Record, op: str, precision: str, protocol: str, names: list[str], single: list[dict[str, int]],
+    record: Record,
+    op: str,
+    precision: str,
+    protocol: str,
+    names: list[str],
+    single: list[dict[str, int]],
     double: list[dict[str, int]],
-) -> None:  # fmt: skip
+) -> None:
     rows = [(chip, dims) for chip in names for dims in (*single, *double)]
-    found = API.query_operators({
-        "op": [op] * len(rows), "dims": [dims for _, dims in rows], "dtype": [precision] * len(rows),
-        "phase": ["fwd"] * len(rows), "chip": [chip for chip, _ in rows], "protocol": [protocol] * len(rows),
-    })  # fmt: skip
+    found = API.query_operators(
+        {
+            "op": [op] * len(rows),
+            "dims": [dims for _, dims in rows],
+            "dtype": [precision] * len(rows),
+            "phase": ["fwd"] * len(rows),
+            "chip": [chip for chip, _ in rows],
+            "protocol": [protocol] * len(rows),
+        }
+    )
     for at, (chip, dims) in enumerate(rows):
         value, lower, upper, level = (found[name][at] for name in ("value", "lower", "upper", "level"))
         where = op, dims, chip, precision, protocol, level
@@ -140,14 +182,28 @@ def _pairs(
         _floors(record, value, TYPES[op], dims, chip, precision, where)
     value = found["value"].reshape(len(names), 2, len(single))  # [chips, once or twice the rows, shapes]
     for (chip, shape), ratio in np.ndenumerate(value[:, 1] / value[:, 0]):
-        record.check("operators: twice the rows not faster beyond 5 %", not ratio < 0.95, 1 / ratio, op, single[shape],
-                     names[chip], precision, protocol, f"{value[chip, 0, shape]:.4g} -> {value[chip, 1, shape]:.4g} ms")  # fmt: skip
+        record.check(
+            "operators: twice the rows not faster beyond 5 %",
+            not ratio < 0.95,
+            1 / ratio,
+            op,
+            single[shape],
+            names[chip],
+            precision,
+            protocol,
+            f"{value[chip, 0, shape]:.4g} -> {value[chip, 1, shape]:.4g} ms",
+        )
 
 
 def _floors(
-    record: Record, value: float, kind: OperatorType, dims: Mapping[str, int], name: str, precision: str,
+    record: Record,
+    value: float,
+    kind: OperatorType,
+    dims: Mapping[str, int],
+    name: str,
+    precision: str,
     where: tuple[Any, ...],
-) -> None:  # fmt: skip
+) -> None:
     chip, peak = CHIPS[name], _peak(kind, dims, name, precision)
     if peak:
         least = 1e3 * float(kind.flops(dims)) / peak
@@ -171,9 +227,11 @@ def _peak(kind: OperatorType, dims: Mapping[str, int], name: str, precision: str
 def _moved(kind: OperatorType, dims: Mapping[str, int], item: int) -> float:
     """Bytes that cannot be avoided: masks of one byte and half-width results count as what they are."""
     exact = {
-        "Where": lambda d: d["numel"] * (3 * item + 1), "Compare": lambda d: d["numel"] * (2 * item + 1),
-        "Cast": lambda d: d["numel"] * (item + 2), "Interpolate": lambda d: 2 * item * d["n"] * d["c"] * d["oh"] * d["ow"],
-    }  # fmt: skip
+        "Where": lambda d: d["numel"] * (3 * item + 1),
+        "Compare": lambda d: d["numel"] * (2 * item + 1),
+        "Cast": lambda d: d["numel"] * (item + 2),
+        "Interpolate": lambda d: 2 * item * d["n"] * d["c"] * d["oh"] * d["ow"],
+    }
     return float(exact[kind.name](dims) if kind.name in exact else kind.bytes_moved(dims, item))
 
 
@@ -183,10 +241,15 @@ def _widths(record: Record, draw: Draw) -> None:
     for op in ("Linear", "Add", "LayerNorm", "Conv2d"):
         made = [draw.dims(op)[0] for _ in range(SHAPES)]
         rows = [(name, dims) for name in USABLE if CHIPS[name].supports("fp16") is not False for dims in made]
-        found = API.query_operators({
-            "op": [op] * len(rows), "dims": [dims for _, dims in rows], "dtype": ["fp16"] * len(rows),
-            "phase": ["fwd"] * len(rows), "chip": [chip for chip, _ in rows],
-        })  # fmt: skip
+        found = API.query_operators(
+            {
+                "op": [op] * len(rows),
+                "dims": [dims for _, dims in rows],
+                "dtype": ["fp16"] * len(rows),
+                "phase": ["fwd"] * len(rows),
+                "chip": [chip for chip, _ in rows],
+            }
+        )
         for at, (name, _) in enumerate(rows):
             if not np.isnan(found["value"][at]):
                 key = op, CHIPS[name].family, CHIPS[name].kind, str(found["level"][at])
@@ -195,5 +258,10 @@ def _widths(record: Record, draw: Draw) -> None:
         known = {level: float(np.median(width[(*key, level)])) for level in "BCD" if (*key, level) in width}
         for one, other in (("B", "C"), ("C", "D"), ("B", "D")):
             if one in known and other in known:
-                record.check("operators: interval of level B <= C <= D", known[one] <= known[other] * 1.001,
-                             known[one] / known[other], *key, known)  # fmt: skip
+                record.check(
+                    "operators: interval of level B <= C <= D",
+                    known[one] <= known[other] * 1.001,
+                    known[one] / known[other],
+                    *key,
+                    known,
+                )

@@ -10,9 +10,39 @@ from tests.benchmarks.physics.record import Record
 
 BATCHES = (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 96, 127, 128, 129, 192, 255, 256)
 LENGTHS = (
-    1, 2, 4, 7, 8, 16, 17, 31, 32, 33, 48, 64, 96, 127, 128, 129, 192, 255, 256, 257, 384, 511, 512, 513, 768, 1024,
-    1025, 1536, 2048, 3072, 4095, 4096,
-)  # fmt: skip
+    1,
+    2,
+    4,
+    7,
+    8,
+    16,
+    17,
+    31,
+    32,
+    33,
+    48,
+    64,
+    96,
+    127,
+    128,
+    129,
+    192,
+    255,
+    256,
+    257,
+    384,
+    511,
+    512,
+    513,
+    768,
+    1024,
+    1025,
+    1536,
+    2048,
+    3072,
+    4095,
+    4096,
+)
 
 
 def scan(record: Record, chips: Iterable[str] = tuple(REPRESENTATIVE)) -> None:
@@ -28,14 +58,19 @@ def scan(record: Record, chips: Iterable[str] = tuple(REPRESENTATIVE)) -> None:
         along(record, context, "qwen2.5-7b", chip, "seq_len", LENGTHS, phase="decode")
         along(record, context, "opt-1.3b", chip, "seq_len", [x for x in LENGTHS if x <= 2048], phase="decode", batch=8)
         along(record, "prefill 1..4096", "qwen2.5-7b", chip, "seq_len", LENGTHS, phase="prefill")
-        along(record, "image_size", "resnet-50", chip, "image_size",
-              [128, 160, 192, 223, 224, 225, 256, 288, 320, 384, 448, 512], batch=8)  # fmt: skip
+        along(
+            record,
+            "image_size",
+            "resnet-50",
+            chip,
+            "image_size",
+            [128, 160, 192, 223, 224, 225, 256, 288, 320, 384, 448, 512],
+            batch=8,
+        )
         along(record, "image_size", "vit-base", chip, "image_size", [160, 192, 224, 256, 320, 384, 448, 512], batch=8)
 
 
-def along(
-    record: Record, what: str, model: str, chip: str, axis: str, sizes: Iterable[int], **options: Any
-) -> None:  # fmt: skip
+def along(record: Record, what: str, model: str, chip: str, axis: str, sizes: Iterable[int], **options: Any) -> None:
     """One model on one chip along one axis."""
     last, top = None, 0.0
     for size in sizes:
@@ -47,7 +82,13 @@ def along(
             ratio = answer.value / before
             where = model, chip, options, f"{last[0]} -> {size}: {before:.4g} -> {told(answer)}"
             record.check(f"{what}: never faster beyond 2 %", ratio >= 0.98, 1 / ratio, *where)
-            record.check(f"{what}: never 10 % below an earlier value", answer.value >= 0.9 * top, top / answer.value, *where)
-            record.check(f"{what}: no jump beyond 2 x and the growth in size", ratio <= max(2.0, (size / last[0]) ** 2.05),
-                         ratio, *where)  # fmt: skip
+            record.check(
+                f"{what}: never 10 % below an earlier value", answer.value >= 0.9 * top, top / answer.value, *where
+            )
+            record.check(
+                f"{what}: no jump beyond 2 x and the growth in size",
+                ratio <= max(2.0, (size / last[0]) ** 2.05),
+                ratio,
+                *where,
+            )
         last, top = (size, answer), max(top, answer.value)

@@ -13,15 +13,15 @@ from hetbench.graphs.model_graph import load
 from hetbench.plans.actions import MODEL, Option
 from hetbench.plans.effects import effects
 from hetbench.plans.plan import Plans
+from hetbench.query.metric_answers import answer_metric
 from hetbench.query.question import Question
-from hetbench.query.solve import solve
 
 OWN = "amd-epyc-zen4-2vcpu-kvm"
 
 
 def _plans(name: str) -> Plans:
     question = Question.build(load(name), chip(OWN), {"precision": "fp32", "stack": "eager"})
-    return effects(load(name), question, solve(question, load(name), "latency"))
+    return effects(load(name), question, answer_metric(question, load(name), "latency"))
 
 
 def test_a_model_is_measured_in_the_ways_that_it_takes():

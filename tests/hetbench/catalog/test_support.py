@@ -182,7 +182,7 @@ def test_a_query_names_what_is_absent():
 
 
 def test_coverage_of_a_compiled_stack_is_refused():
-    with pytest.raises(RefusedError, match="coverage is of eager PyTorch"):
+    with pytest.raises(RefusedError, match="coverage is known for eager PyTorch"):
         HetBench().query("gpt2", target="cuda", metric="coverage", stack="tensorrt")
 
 

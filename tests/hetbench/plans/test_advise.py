@@ -20,8 +20,8 @@ from hetbench.plans.search import beam, exhaustive, greedy, ordered, random_sear
 from hetbench.predict.operators import launch_floor
 from hetbench.predict.operators import load as surrogate
 from hetbench.query.latency import PROTOCOL
+from hetbench.query.metric_answers import answer_metric
 from hetbench.query.question import Question
-from hetbench.query.solve import solve
 from hetbench.schema import FAMILIES
 
 HALF, FUSED = Option("precision", "Linear", "fp16"), Option("operator-fusion", "GELU")
@@ -43,7 +43,7 @@ def api() -> HetBench:
 def _plans(name: str, target: str, **options: object) -> Plans:
     graph = load(name)
     question = Question.build(graph, chip(target), {"precision": "fp32", **options})
-    return effects(graph, question, solve(question, graph, "latency"))
+    return effects(graph, question, answer_metric(question, graph, "latency"))
 
 
 @pytest.mark.parametrize(("plan", "ends"), [
@@ -139,7 +139,7 @@ def test_measured_rows_on_both_sides_are_the_effect(api: HetBench):
 def test_fusion_saves_bytes_and_launches_by_hand():
     graph, where = load("bert-tiny"), chip("amd-mi210")
     question = Question.build(graph, where, {"precision": "fp32", "batch": 4, "seq_len": 128})
-    base = asked(graph, question, solve(question, graph, "latency"))
+    base = asked(graph, question, answer_metric(question, graph, "latency"))
     plans = _plans("bert-tiny", "amd-mi210", batch=4, seq_len=128)
     at = plans.groups.index("GELU")
     floor = launch_floor(surrogate().floors, where, "vector", PROTOCOL)
@@ -151,7 +151,7 @@ def test_fusion_saves_bytes_and_launches_by_hand():
 def test_a_row_of_another_precision_follows_the_operator_surrogate():
     graph, where = load("gpt2"), chip("cann")
     question = Question.build(graph, where, {"precision": "fp32"})
-    base = asked(graph, question, solve(question, graph, "latency"))
+    base = asked(graph, question, answer_metric(question, graph, "latency"))
     half = surrogate().predict_model(graph.operators(precision="fp16"), where, protocol=PROTOCOL)
     made = row(base, "fp16").ms
     assert dict(zip(base.groups, made[0], strict=True)) == pytest.approx(dict(half.by_operator))
@@ -221,7 +221,7 @@ def eager_attention() -> ModelGraph:
 
 def test_eager_attention_gains_by_one_operator_what_the_surrogate_says(eager_attention: ModelGraph):
     question = Question.build(eager_attention, chip("cuda"), {"precision": "fp32"})
-    answer = solve(question, eager_attention, "latency")
+    answer = answer_metric(question, eager_attention, "latency")
     plans = effects(eager_attention, question, answer)
     option = Option("flash-attention", "BMM")
     assert option in plans.options
