@@ -191,6 +191,8 @@ class ModelGraph:
         """Whether it counts operators only (see `hetbench.graphs.networks`): no nodes, buffers or ATen names."""
         self.phases: tuple[str, ...] = tuple(phase for phase in PHASES if phase in table["phases"])
         self._table = table
+        self.longest: int | None = (table["limits"].get("seq_len") or (None, None))[1]
+        """The longest sequence that it takes; None where it takes none or any."""
         self._variants: dict[int, Variant] = {}
 
     def operators(

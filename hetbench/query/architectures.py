@@ -165,7 +165,9 @@ class CompiledSpace:
     def _pieces(self, part: Part) -> Array:
         """The additive terms of every block, [blocks, terms]."""
         if part not in self._each:
-            tables = _tables(self.space, replace(self.tables.setting, batch=part.batch, precision=part.precision))
+            tables = _tables(self.space, replace(
+                self.tables.setting, batch=part.batch, seq_len=part.seq_len, precision=part.precision
+            ))  # fmt: skip
             self._each[part] = np.stack([
                 pieces_of(part, table, params, self.question, self.chip, self.predictor)
                 for table, params in zip(tables.operators, tables.work[:, 0].tolist(), strict=True)
@@ -174,7 +176,10 @@ class CompiledSpace:
 
     def _latency(self, codes: Any) -> Latencies:
         counts = self.space.counts(codes)
-        made = Estimator(self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part)).latency()
+        longest = (self.space.limits.get("seq_len") or (None, None))[1]
+        made = Estimator(
+            self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part), longest
+        ).latency()
         return Latencies(made.value, made.lower, made.upper, made.level)
 
 

@@ -41,6 +41,7 @@ class Part(NamedTuple):
     stack: str
     precision: str
     batch: int | None
+    seq_len: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,13 @@ class Estimate:
 class Estimator:
     """The estimate for a question; `pieces` gives those of a part, [calls, pieces]."""
 
-    def __init__(self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Array]) -> None:
+    def __init__(
+        self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Array],
+        longest: int | None = None,
+    ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
+        self.longest = longest
+        """The longest sequence that the model takes; None where nothing limits it."""
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def latency(self) -> Estimate:
@@ -171,9 +177,7 @@ class Estimator:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
         grid = [2**k for k in range((batch - 1).bit_length() + 1)]
-        group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
-        labels = label_of(self.chip.name, self.chip.die, stack, precision)
-        found = [group.calls(self._pieces(Part("whole", stack, precision, each)), each, labels) for each in grid]
+        found = [self._calls(stack, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
         value = risen[-1]
         if grid[-1] != batch:
@@ -181,14 +185,30 @@ class Estimator:
             value = np.exp((1 - at) * np.log(risen[-2]) + at * np.log(risen[-1]))
         return replace(found[-1], value=value)
 
+    def _calls(self, stack: str, precision: str, batch: int) -> Calls:
+        """Calls at one batch; a sequence length between two round ones lies between their latencies."""
+        group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
+        labels = label_of(self.chip.name, self.chip.die, stack, precision)
+        below, above = _round_lengths(self.question.seq_len, self.longest)
+        ends = [
+            group.calls(self._pieces(Part("whole", stack, precision, batch, length)), batch, labels)
+            for length in dict.fromkeys((below, above))
+        ]
+        if below is None or above is None or below == above:
+            return ends[0]
+        at = np.log((self.question.seq_len or 1) / below) / np.log(above / below)
+        value = np.exp((1 - at) * np.log(ends[0].value) + at * np.log(np.maximum(ends[0].value, ends[1].value)))
+        return replace(ends[1], value=value)
+
     def _summed(self, precision: str) -> Estimate:
         """The sum over the operator graph, each operator launched eagerly; launch-bound batches as slow as batch 1."""
         key = "sum", precision
         if key not in self._known:
             batch = self.question.batch
-            pieces = self._pieces(Part("sum", DEFAULT_STACK, precision, batch))
+            length = self.question.seq_len
+            pieces = self._pieces(Part("sum", DEFAULT_STACK, precision, batch, length))
             if (batch or 1) > 1 and (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3]).any():
-                alone = self._pieces(Part("sum", DEFAULT_STACK, precision, 1))
+                alone = self._pieces(Part("sum", DEFAULT_STACK, precision, 1, length))
                 slower = (alone[:, 0] > pieces[:, 0]) & (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3])
                 pieces = np.where(slower[:, None], alone, pieces)
             value, lower, upper, _, *by_level = pieces.T
@@ -202,7 +222,7 @@ class Estimator:
     def _floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
-        flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch)).T
+        flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch, self.question.seq_len)).T
         peak, chip = self.chip.peak_flops(precision), self.chip
         cache = max((size for size in (chip.l2_mb, chip.llc_mb) if size), default=0.0) * 2**20
         compute = 1e3 * flops / peak if peak else np.zeros(len(flops))
@@ -225,6 +245,21 @@ class Estimator:
     @staticmethod
     def _at_most(found: Estimate, other: Estimate) -> Estimate:
         return found.moved(np.minimum(found.value, other.value))
+
+
+def _round_lengths(length: int | None, longest: int | None) -> tuple[int | None, int | None]:
+    """The next sequence lengths 2^k or 3 x 2^k at or below and above; the longest that the model takes is one too.
+
+    >>> _round_lengths(128, None), _round_lengths(100, None), _round_lengths(77, 77), _round_lengths(None, None)
+    ((128, 128), (96, 128), (64, 77), (None, None))
+    """
+    if length is None:
+        return None, None
+    power = 1 << (length.bit_length() - 1)
+    steps = sorted({power, max(3 * power // 2, 1), 2 * power})
+    below = max(each for each in steps if each <= length)
+    above = min(each for each in steps if each >= length)
+    return below, above if longest is None else min(above, longest)
 
 
 def _width(precision: str) -> int:

@@ -106,18 +106,20 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Estimator:
     """The estimator of one question; its terms are cached, since other batches and precisions need some of them."""
     kept = question.operators is None
-    plain = replace(question, notes=(), usual_stack=False, batch=None, precision="fp32", stack=DEFAULT_STACK) if (
-        kept) else question  # fmt: skip
+    plain = question
+    if kept:  # what the terms of whole models do not depend on would only split the cache
+        plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
+                        confidence=0.9)  # fmt: skip
 
     def pieces(part: Part) -> NDArray[np.float64]:
         make = _kept_pieces if kept and part.kind == "whole" else _pieces
         return make(part, graph, plain, chip, predictor)
 
-    return Estimator(question, chip, predictor, pieces)
+    return Estimator(question, chip, predictor, pieces, graph.longest)
 
 
 def _pieces(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> NDArray[np.float64]:
-    table = graph.operators(part.batch, question.seq_len, question.image_size, part.precision, question.phase)
+    table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
     return pieces_of(part, table, graph.params, question, chip, predictor)[None]
 
 

@@ -32,7 +32,7 @@ def pieces_of(
     >>> from hetbench.graphs.model_graph import load
     >>> graph, where = load("gpt2"), chip("cuda")
     >>> table = graph.operators(1, 8, precision="fp16")
-    >>> part, question = Part("work", "", "fp16", 1), Question.build(graph, where, {})
+    >>> part, question = Part("work", "", "fp16", 1, 8), Question.build(graph, where, {})
     >>> found = pieces_of(part, table, graph.params, question, where, "auto")
     >>> int(found[1]) == 2 * graph.params, found[2] < found[1]
     (True, True)

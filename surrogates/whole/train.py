@@ -34,7 +34,7 @@ SIZES = {
     "pass-gpu": Size(64, 24, 384, 1000, 8e-3, 0.08), "pass-oneapi": Size(64, 40, 64, 1500),
     "pass-cann": Size(32, 80, 32), "pass-mlu": Size(32, 80, 32), "generation": Size(64, 60, 64),
 }  # fmt: skip
-FOLDS = {"pass-gpu": (3, 2)}  # of models and of architectures; of the others 5
+FOLDS = {"pass-gpu": (3, 2), "pass-oneapi": (5, 2)}  # of models and of architectures; of the others 5
 SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
 _CHIP_ROWS = 60  # a die with fewer rows is not left out

@@ -25,16 +25,21 @@ SHELL = (
 )
 
 
-def scan(record: Record, questions: int = 420) -> None:
-    """Random questions, drawn with a fixed seed, then the shell and the search spaces."""
+def scan(record: Record) -> None:
+    """Random questions, the shell and the search spaces."""
+    questions(record, 420)
+    _shell(record)
+    _spaces(record)
+
+
+def questions(record: Record, count: int) -> None:
+    """Random questions, drawn with a fixed seed."""
     draw = random.Random(7)
-    for _ in range(questions):
+    for _ in range(count):
         model, chip, options = _drawn(draw)
         answer = ask(model, chip, **options)
         if answer is not None:
             _one(record, answer, model, chip, options, draw.choice(USABLE))
-    _shell(record)
-    _spaces(record)
 
 
 def _drawn(draw: random.Random) -> tuple[str, str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hetbench.errors import HetBenchError
@@ -15,14 +16,15 @@ from tests.benchmarks.physics.record import Record
 
 def scan(record: Record) -> None:
     """All of it."""
-    _flops(record)
+    flops(record)
     _memory(record)
     for model in GENERATING:
         _cache(record, model, MODELS[model].config)
 
 
-def _flops(record: Record) -> None:
-    for model, rows in COUNTED.items():
+def flops(record: Record, names: Iterable[str] = tuple(COUNTED)) -> None:
+    """Flops beside those that torch counts."""
+    for model, rows in ((name, COUNTED[name]) for name in names):
         for batch, seq_len, image_size, phase, gflop in rows:
             try:
                 table = model_graph.load(model).operators(batch, seq_len, image_size, "fp32", phase)
