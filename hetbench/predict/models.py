@@ -61,7 +61,7 @@ class Calls:
     value: NDArray[np.float64]
     """ms."""
     floor: NDArray[np.float64]
-    """ms at the chip's peak and of the launches alone: no call is faster."""
+    """ms at the chip's peak: no call is faster."""
     seen: NDArray[np.bool_]
     """Whether the cell has measured the operator types that take most of the roofline time."""
     beyond: NDArray[np.bool_]
@@ -113,13 +113,16 @@ class Group:
         many = (evidence[level].get(label, {}).get("", 0) for level, label in zip(LEVELS, labels, strict=True))
         return tuple(n / (n + WHOLE_HALF * half) for n, half in zip(many, LEVELS.values(), strict=True))
 
-    def pieces(self, made: Composition, batch: float, labels: Labels) -> NDArray[np.float64]:
-        """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`."""
-        pooled, base = self.pooled(made.operators, labels), made.base_ms * made.count
-        index = self._indices(labels)
-        each = [network.each(made, batch, pooled, index).sum() for network in self.networks]
-        seen = base @ (pooled.weights[-1] > 0)
-        return np.concatenate((each, [seen], made.sums()))
+    def pieces(
+        self, made: Composition, batch: float, labels: Labels
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`; and
+        the share of each row of the composition in the networks' time."""
+        pooled, index = self.pooled(made.operators, labels), self._indices(labels)
+        each = np.stack([network.each(made, batch, pooled, index) for network in self.networks])
+        seen = made.base_ms * made.count @ (pooled.weights[-1] > 0)
+        mean = each.mean(axis=0)
+        return np.concatenate((each.sum(axis=1), [seen], made.sums())), mean / mean.sum()
 
     def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
         """Predicted calls from their pieces, [calls, pieces]."""
@@ -135,10 +138,9 @@ class Group:
         log_ms = share * learned + (1 - share) * trees
         least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
         known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
-        floor = np.maximum(sums[:, 0], self.spec["launch_ms"].get(labels[0], 0.0) * sums[:, 2])
-        value = np.maximum(np.exp(known + np.clip(log_ms - known, least, most)), floor)
+        value = np.maximum(np.exp(known + np.clip(log_ms - known, least, most)), sums[:, 0])
         seen = pieces[:, len(self.networks)] / base
-        return Calls(value, floor, seen >= COVERED, self.beyond(base, labels[0]))
+        return Calls(value, sums[:, 0], seen >= COVERED, self.beyond(base, labels[0]))
 
     def learned(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
         """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
@@ -151,9 +153,9 @@ class Group:
 
     def predict(self, made: Composition, batch: float, labels: Labels) -> tuple[Calls, Array]:
         """One call, and the share of each row in ms."""
-        found = self.calls(self.pieces(made, batch, labels)[None], batch, labels)
-        each: Array = np.mean([parts for _, parts in self.learned(made, batch, labels)], axis=0)
-        return found, each * found.value[0] / each.sum()
+        pieces, shares = self.pieces(made, batch, labels)
+        found = self.calls(pieces[None], batch, labels)
+        return found, shares * found.value[0]
 
     def beyond(self, base_ms: Any, label: str) -> Any:
         """Whether calls of so much roofline time are far smaller or larger than any that taught the stack."""

@@ -17,6 +17,7 @@ __all__ = ["CALL", "CLIP", "LAUNCH", "LEAST", "MOST", "Network"]
 
 CLIP = 5.0  # standard deviations: features further out count as this far
 LEAST, MOST = -6.0, 3.0  # log factor of an operator: a fused one may take next to nothing, none takes 20 x its roofline
+BELIEVED = 2.3  # log factor at most in an answer: in measured models no type that takes time needs 10 x its roofline
 LAUNCH, CALL = -5.3, -3.0  # log ms of a launch and of a call before anything is learned
 
 Array = NDArray[Any]
@@ -67,7 +68,7 @@ class Network:
             launch += _pooled(scalars[:, 0], index, weight)
         hidden = silu(hidden.astype(np.float32))
         hidden += silu(hidden @ self.weights[1] + self.biases[0])
-        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], LEAST, MOST).astype(np.float64)
+        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], LEAST, BELIEVED).astype(np.float64)
         out: NDArray[np.float64] = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
         return out
 

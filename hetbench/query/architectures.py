@@ -25,7 +25,7 @@ from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import power
 from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.latency import with_usable_stack
-from hetbench.query.pieces import pieces_of
+from hetbench.query.pieces import terms_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import DEFAULT_STACK, source
 from hetbench.schema import itemsize
@@ -169,7 +169,7 @@ class CompiledSpace:
                 self.tables.setting, batch=part.batch, seq_len=part.seq_len, precision=part.precision
             ))  # fmt: skip
             self._each[part] = np.stack([
-                pieces_of(part, table, params, self.question, self.chip, self.predictor)
+                terms_of(part, table, params, self.question, self.chip, self.predictor).values
                 for table, params in zip(tables.operators, tables.work[:, 0].tolist(), strict=True)
             ])  # fmt: skip
         return self._each[part]

@@ -86,6 +86,12 @@ class Estimator:
             return 0.0
         return 1.0 if stack != DEFAULT_STACK else self._weight(found)
 
+    @property
+    def upper_sizes(self) -> tuple[int, int | None]:
+        """Batch and sequence length at or next above those of the question at which whole models are evaluated."""
+        batch = self.question.batch or 1
+        return 1 << (batch - 1).bit_length(), _round_lengths(self.question.seq_len, self.longest)[1]
+
     def source(self, stack: str, precision: str) -> tuple[str, str] | None:
         """Stack and precision of the whole models that speak for a stack in a precision."""
         if self.predictor not in WHOLE or not self.question.batch:

@@ -7,21 +7,16 @@ caller named and that was never measured on a chip of the kind is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
+from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs.model_graph import ModelGraph
-from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
-from hetbench.predict.operators import ModelPrediction, OperatorSurrogate
 from hetbench.predict.pooling import label_of
 from hetbench.query.estimate import WHOLE, Estimator, Part
-from hetbench.query.pieces import PROTOCOL, pieces_of
+from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
 
@@ -84,16 +79,17 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     names: list[str] = []
     support = 0
     if found is not None and share:
-        by_type, support = _whole_shares(question, chip, graph, found)
-        parts.append((share, by_type))
+        terms = made.terms(Part("whole", *found, *made.upper_sizes))
+        parts.append((share, terms.by_operator))
         notes += _whole_notes(question, chip, found)
         names.append(question.whole.id)
+        support = terms.support
     if share < 1:
-        summed = _sum_of(question.surrogate, graph, question.sizes, chip, predictor)
-        parts.append((1 - share, summed.by_operator))
-        notes.append(_levels(summed.by_level))
+        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, question.batch, question.seq_len))
+        parts.append((1 - share, terms.by_operator))
+        notes.append(_levels(terms.by_level))
         names.append(question.surrogate.id)
-        support = support or summed.support
+        support = support or terms.support
     if 0 < share < 1:
         notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
     return LatencyPrediction(
@@ -103,27 +99,35 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     )  # fmt: skip
 
 
-def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> Estimator:
-    """The estimator of one question; its terms are cached, since other batches and precisions need some of them."""
-    kept = question.operators is None
-    plain = question
-    if kept:  # what the terms of whole models do not depend on would only split the cache
-        plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
-                        confidence=0.9)  # fmt: skip
+class SingleEstimator(Estimator):
+    """The estimator of one question, which remembers the terms that it asked for."""
 
-    def pieces(part: Part) -> NDArray[np.float64]:
-        make = _kept_pieces if kept and part.kind == "whole" else _pieces
-        return make(part, graph, plain, chip, predictor)
-
-    return Estimator(question, chip, predictor, pieces, graph.longest)
+    def __init__(
+        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], longest: int | None
+    ) -> None:
+        self.terms = cache(make)
+        super().__init__(question, chip, predictor, lambda part: self.terms(part).values[None], longest)
 
 
-def _pieces(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> NDArray[np.float64]:
+def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
+    """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
+    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
+                    confidence=0.9)  # fmt: skip
+
+    def make(part: Part) -> Terms:
+        if part.kind == "whole":
+            return _cached_terms(part, graph, plain, chip, predictor)
+        return _terms(part, graph, question, chip, predictor)
+
+    return SingleEstimator(question, chip, predictor, make, graph.longest)
+
+
+def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
     table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
-    return pieces_of(part, table, graph.params, question, chip, predictor)[None]
+    return terms_of(part, table, graph.params, question, chip, predictor)
 
 
-_kept_pieces = lru_cache(maxsize=4096)(_pieces)
+_cached_terms = lru_cache(maxsize=4096)(_terms)
 
 
 def trained_stack(question: Question, chip: Chip) -> str | None:
@@ -143,22 +147,6 @@ def trained_stack(question: Question, chip: Chip) -> str | None:
     return found[0] if found is not None and found[1] == question.precision else None
 
 
-def _whole_shares(
-    question: Question, chip: Chip, graph: ModelGraph, found: tuple[str, str]
-) -> tuple[dict[str, float], int]:
-    """Time of each operator type by the surrogate of whole models, and the rows behind it."""
-    stack, precision = found
-    group = question.whole.group(group_of(chip.family, question.phase))
-    labels = label_of(chip.name, chip.die, stack, precision)
-    table = graph.operators(question.batch, question.seq_len, question.image_size, precision, question.phase)
-    made = composition([(1.0, table)], chip)
-    each = np.mean([parts for _, parts in group.learned(made, question.batch or 1, labels)], axis=0)
-    by_type: dict[str, float] = {}
-    for operator, ms in zip(made.operators, each.tolist(), strict=True):
-        by_type[operator] = by_type.get(operator, 0.0) + ms
-    return by_type, group.rows_of(labels)[1]
-
-
 def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list[str]:
     stack, precision = found
     notes = []
@@ -169,13 +157,6 @@ def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list
     group = question.whole.group(group_of(chip.family, question.phase))
     where = group.rows_of(label_of(chip.name, chip.die, stack, precision))[0]
     return [*notes, f"whole models under {stack} in {precision}, {where}"]
-
-
-def _sum_of(
-    surrogate: OperatorSurrogate, graph: ModelGraph, sizes: tuple[int | None, int | None, int | None, str, str],
-    chip: Chip, predictor: str,
-) -> ModelPrediction:  # fmt: skip
-    return surrogate.predict_model(graph.operators(*sizes), chip, protocol=PROTOCOL, predictor=predictor)
 
 
 def _mixed(parts: list[tuple[float, Mapping[str, float]]], total: float) -> dict[str, float]:

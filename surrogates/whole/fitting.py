@@ -82,19 +82,15 @@ def _spec(made: Labels, rows: WholeRows, train: np.ndarray, effects: dict[str, f
 
 
 def bounds(rows: WholeRows, stack: pd.Series, train: np.ndarray) -> dict[str, Any]:
-    """What measured rows never left, by stack: the log of the roofline, of latency over roofline and launches, and ms
-    a launch under eager stacks."""
+    """What measured rows never left, by stack: the log of the roofline, and of latency over roofline and launches."""
     frame = pd.DataFrame({"stack": stack, "base": rows.base_log, "ms": rows.frame.ms}).iloc[train]
     launches = np.add.reduceat(rows.count, rows.starts[:-1])[train]
     frame["ratio"] = np.log(frame.ms / (np.exp(frame.base) + launches * np.exp(LAUNCH)))
-    frame["launch"] = frame.ms / launches
-    found: dict[str, Any] = {"range": {}, "ratio": {}, "launch_ms": {}}
+    found: dict[str, Any] = {"range": {}, "ratio": {}}
     for label, part in frame.groupby("stack"):
         found["range"][label] = [round(float(each), 3) for each in (part.base.min(), part.base.max())]
         least, most = part.ratio.min() - _RATIO_MARGIN, part.ratio.max() + _RATIO_MARGIN
         found["ratio"][label] = [round(float(least), 3), round(float(most), 3)]
-        if str(label).startswith("eager"):
-            found["launch_ms"][label] = round(float(part.launch.min()), 5)
     return found
 
 
@@ -120,7 +116,7 @@ def predict(fitted: Fitted, rows: WholeRows, which: np.ndarray) -> pd.DataFrame:
 
 def _members(group: Group, made: Composition, batch: float, names: Any) -> tuple[float, ...]:
     """ms by the network, the trees and the usual effect alone; whether the cell saw such work, and its networks."""
-    pieces = group.pieces(made, batch, names)[None]
+    pieces = group.pieces(made, batch, names)[0][None]
     out = []
     for share in (1.0, 0.0):
         group.spec["network_share"] = share
