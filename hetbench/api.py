@@ -25,7 +25,7 @@ from hetbench.migration import (
     rank_fleet,
     select_chips,
 )
-from hetbench.plans import advise as advice
+from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,
     ModelQueries,
@@ -73,7 +73,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         """Correct later predictions for a chip by operator timings of your own, without retraining.
 
         Predictions for the chips of the table are conditioned on its rows (a Gaussian process on the residuals, see
-        `hetbench.predict.conditioning`). With twenty rows of an operator class the error fell on every held-out
+        `hetbench.predict.gaussian_process`). With twenty rows of an operator class the error fell on every held-out
         family, with five rows on most. Sums over operators use the corrected predictions; the surrogate of whole
         models does not.
 

@@ -22,8 +22,7 @@ from hetbench.answers import Answer, digits
 from hetbench.catalog import support
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines, is_other_kind
 from hetbench.query.exact import memory_bytes
 from hetbench.query.metric_answers import answer_metric, energy_of
@@ -70,7 +69,7 @@ def rank_chips(
     found: list[Candidate] = []
     dropped: list[Dropped] = []
     source = None
-    coverage: dict[tuple[Any, ...], graph_coverage.Coverage] = {}
+    coverage: dict[tuple[Any, ...], Coverage] = {}
     for chip in chips:
         try:
             question, answer = ask(chip.name)
@@ -192,7 +191,7 @@ def _energy(
 
 
 def _operator_support(
-    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], graph_coverage.Coverage], stack: str
+    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], Coverage], stack: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Absent operators, operators that fall back or are unknown, and notes; `known` caches coverage by platform."""
     if graph.compact:
@@ -205,7 +204,7 @@ def _operator_support(
     except RefusedError as why:
         return (), (), (f"operator coverage not checked: {why}",)
     if key not in known:
-        known[key] = graph_coverage.coverage(
+        known[key] = operator_coverage(
             graph, chip, precision=precision, phase=phase, batch=batch, seq_len=seq_len, image_size=image_size
         )
     found = known[key]

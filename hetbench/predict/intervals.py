@@ -1,7 +1,7 @@
-"""Intervals at another confidence, and that of a sum over operators taken for a whole pass.
+"""Intervals at another confidence, and the interval of a pass that is predicted as a sum over its operators.
 
-A pass is not its operators timed alone: caches are cold, the host lags, the allocator works. What whole passes took
-over the sums predicted for them, on dies never seen, is a table of sums.json (`python -m surrogates.whole.sums`).
+A pass differs from the sum of its operators timed alone: cold caches, host delays, allocation. `sums.json` (made by
+`python -m surrogates.whole.sums`) holds the quantiles of log(measured pass / predicted sum) on held-out dies.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.operators import load as shipped
 
-__all__ = ["at_confidence", "blend_share", "of_sum"]
+__all__ = ["pass_interval", "rescaled_bound", "whole_model_weight"]
 
 
-def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
-    """A bound at another confidence: its log distance grows as that of a normal law would.
+def rescaled_bound(value: Any, bound: Any, known: float, wanted: float) -> Any:
+    """A bound at confidence `wanted`, given that at `known`: its log distance scales with the normal quantile.
 
-    >>> at_confidence(2.0, 4.0, 0.9, 0.9), round(at_confidence(2.0, 4.0, 0.9, 0.5), 2)
+    >>> rescaled_bound(2.0, 4.0, 0.9, 0.9), round(rescaled_bound(2.0, 4.0, 0.9, 0.5), 2)
     (4.0, 2.66)
     """
     if wanted == known:
@@ -32,33 +32,39 @@ def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
     return value * (bound / value) ** scale
 
 
-def of_sum(surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, confidence: float) -> tuple[Any, Any]:
-    """Bounds of a pass, ms: those of its operators' sum, or where wider what passes took over sums elsewhere.
+def pass_interval(
+    surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, confidence: float
+) -> tuple[Any, Any]:
+    """Lower and upper bound of a pass in ms, at `confidence`, for a predicted sum `value` over its operators.
 
-    `lower` and `upper` bound the sum at the surrogate's own confidence; floats, or arrays [n].
+    `lower` and `upper` bound the sum at the confidence of the surrogate; floats, or arrays [n]. The result is the wider
+    of these and of the errors of predicted sums on held-out dies.
 
-    >>> low, high = of_sum(shipped(), 1.0, 0.99, 1.01, 0.9)
+    >>> low, high = pass_interval(shipped(), 1.0, 0.99, 1.01, 0.9)
     >>> bool(low < 0.8 and high > 1.5)
     True
     """
-    low, high = (at_confidence(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
+    low, high = (rescaled_bound(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
     least, most = _ends(surrogate.folder, confidence)
     return np.minimum(low, value * least), np.maximum(high, value * most)
 
 
-def blend_share(surrogate: OperatorSurrogate, networks: int) -> float:
-    """Share of whole models beside the operator sum of an eager pass, by how many networks of the die teach them.
+def whole_model_weight(surrogate: OperatorSurrogate, networks: int) -> float:
+    """Weight of the whole-model surrogate beside the operator sum of an eager pass, in the logarithm.
 
-    >>> 0 <= blend_share(shipped(), 0) <= blend_share(shipped(), 1000) <= 1
+    `networks` is the number of networks measured on the die under the stack. Weights have the least error on held-out
+    rows: `python -m surrogates.whole.sums`.
+
+    >>> 0 <= whole_model_weight(shipped(), 0) <= whole_model_weight(shipped(), 1000) <= 1
     True
     """
     table = _table(surrogate.folder)["blend"]
-    return float(next(share for least, share in table if networks >= least))
+    return float(next(weight for least, weight in table if networks >= least))
 
 
 @lru_cache(maxsize=4)
 def _table(folder: Path) -> dict[str, Any]:
-    """sums.json; a folder of operator surrogates alone takes the shipped one."""
+    """`sums.json` of a folder; a folder without it takes the packaged one."""
     path = folder / "sums.json"
     if not path.exists():
         path = shipped().folder / "sums.json"
@@ -67,7 +73,7 @@ def _table(folder: Path) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def _ends(folder: Path, confidence: float) -> tuple[float, float]:
-    """Measured pass over predicted sum, at both ends."""
+    """Quantiles of measured pass / predicted sum."""
     table = _table(folder)["log_ratio"]  # quantiles at 0, 1/(n-1) ... 1
     tail = (1 - confidence) / 2
     low, high = np.exp(np.interp((tail, 1 - tail), np.linspace(0, 1, len(table)), table))

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.predict.model_features import Composition, composition, summaries
@@ -29,11 +30,13 @@ from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, labe
 from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorTable
+    from hetbench.graphs import OperatorTable
 
-__all__ = ["GENERATION", "Calls", "Group", "Whole", "WholePrediction", "forest_rows", "group_of", "load"]
+__all__ = [
+    "GENERATION", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of", "load",
+]  # fmt: skip
 
-FORMAT = sets.FORMATS["whole.json"]
+FORMAT = FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
 COVERED = 0.9  # share of a model's roofline time in operator types that the cell has measured, for level C
 RICH = 30  # a cell of so many networks sets the band of its own kind; one of fewer takes that of thin cells
@@ -69,7 +72,7 @@ class Calls:
 
 
 @dataclass(frozen=True, slots=True)
-class WholePrediction:
+class WholeModelPrediction:
     """Latency of a whole model in ms, and what it rests on."""
 
     value: float
@@ -119,7 +122,7 @@ class Group:
         """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`; and
         the share of each row of the composition in the networks' time."""
         pooled, index = self.pooled(made.operators, labels), self._indices(labels)
-        each = np.stack([network.each(made, batch, pooled, index) for network in self.networks])
+        each = np.stack([network.operator_ms(made, batch, pooled, index) for network in self.networks])
         seen = made.base_ms * made.count @ (pooled.weights[-1] > 0)
         mean = each.mean(axis=0)
         return np.concatenate((each.sum(axis=1), [seen], made.sums())), mean / mean.sum()
@@ -140,14 +143,14 @@ class Group:
         known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
         value = np.maximum(np.exp(known + np.clip(log_ms - known, least, most)), sums[:, 0])
         seen = pieces[:, len(self.networks)] / base
-        return Calls(value, sums[:, 0], seen >= COVERED, self.beyond(base, labels[0]))
+        return Calls(value, sums[:, 0], seen >= COVERED, self.out_of_range(base, labels[0]))
 
-    def learned(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
+    def by_network(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
         """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
         pooled, index, believed = self.pooled(made.operators, labels), self._indices(labels), self.believed(labels)
         found = []
         for net in self.networks:
-            each = net.each(made, batch, pooled, index)
+            each = net.operator_ms(made, batch, pooled, index)
             found.append((float(net.log_ms(each.sum(), index, believed)), each * net.offset(index, believed)))
         return found
 
@@ -157,7 +160,7 @@ class Group:
         found = self.calls(pieces[None], batch, labels)
         return found, shares * found.value[0]
 
-    def beyond(self, base_ms: Any, label: str) -> Any:
+    def out_of_range(self, base_ms: Any, label: str) -> Any:
         """Whether calls of so much roofline time are far smaller or larger than any that taught the stack."""
         least, most = self.spec["range"].get(label, (-np.inf, np.inf))
         log_base = np.log(base_ms)
@@ -178,7 +181,7 @@ class Group:
         return tuple(self.spec[level].get(label, [0])[0] for level, label in zip(LEVELS, labels, strict=True))
 
 
-class Whole:
+class WholeModelSurrogate:
     """The whole-model surrogates of one artefact folder.
 
     >>> sorted(load().groups)
@@ -219,7 +222,7 @@ class Whole:
     def predict(
         self, calls: Sequence[tuple[float, OperatorTable]], chip: Chip, *, phase: str, stack: str, precision: str,
         batch: int, confidence: float = 0.9,
-    ) -> WholePrediction:  # fmt: skip
+    ) -> WholeModelPrediction:  # fmt: skip
         """Latency of the calls, each a table and how often it runs; `level` must not be None for the setting."""
         name, level = group_of(chip.family, phase), self.level(chip, phase, stack, precision)
         if level is None:
@@ -240,7 +243,7 @@ class Whole:
             why += ": far smaller or larger than any of them"
         elif level == "C" and known == "D":
             why += ": few of its operators among them"
-        return WholePrediction(
+        return WholeModelPrediction(
             value, max(value * np.exp(low), floor), max(value * np.exp(high), floor), known, support,
             f"whole models under {stack} in {precision}{why}", by_operator,
         )  # fmt: skip
@@ -277,9 +280,9 @@ class Whole:
 
 
 @lru_cache(maxsize=4)
-def load(folder: Path | None = None) -> Whole:
+def load(folder: Path | None = None) -> WholeModelSurrogate:
     """The surrogates of a folder, by default those shipped with hetbench."""
-    path = folder or sets.EMBEDDED
+    path = folder or EMBEDDED
     if not (path / "whole.json").exists():
         raise ArtifactError(f"{path} holds no whole.json; train one with `python -m surrogates.whole --out {path}`")
-    return Whole(path)
+    return WholeModelSurrogate(path)

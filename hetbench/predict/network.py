@@ -57,7 +57,9 @@ class Network:
         named |= {"b1": self.biases[0], "b2": self.biases[1]}
         return {f"{prefix}.{name}": value.astype(np.float32) for name, value in named.items()}
 
-    def each(self, made: Composition, batch: float, pooled: Pooled, labels: Sequence[int]) -> NDArray[np.float64]:
+    def operator_ms(
+        self, made: Composition, batch: float, pooled: Pooled, labels: Sequence[int]
+    ) -> NDArray[np.float64]:
         """What each row of the composition takes in ms, before the offset of the labels; `labels` one a level."""
         matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
         x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
+from hetbench.graphs import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import power
 from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.latency import with_usable_stack
@@ -29,8 +29,7 @@ from hetbench.query.pieces import terms_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import DEFAULT_STACK, source
 from hetbench.schema import itemsize
-from hetbench.spaces import BlockSpace, ComposedGraph
-from hetbench.spaces._space import tabulate
+from hetbench.spaces import BlockSpace, ComposedGraph, operator_table
 from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer
@@ -72,7 +71,7 @@ class _BlockTables:
         blocks = [space.block(index, setting) for index in range(space.vocabulary)]
         self.setting = setting
         self.operators: list[OperatorTable] = [
-            tabulate(((step, 1) for step in block.steps), setting.precision) for block in blocks
+            operator_table(((step, 1) for step in block.steps), setting.precision) for block in blocks
         ]
         work = [(block.params, table.flops, table.bytes) for block, table in zip(blocks, self.operators, strict=True)]
         self.work = np.array(work, dtype=np.float64)  # [blocks, 3]: params, flops, bytes
@@ -159,7 +158,7 @@ class CompiledSpace:
         work = exact_metrics(self.space, codes, self.tables.setting)
         shape = (slice(None), *[None] * (ms.ndim - 1))
         flops, moved = work["flops"][shape], work["bytes"][shape]
-        watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
+        watts = power.board_watts(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
     def _pieces(self, part: Part) -> Array:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
@@ -75,7 +75,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     value, share, found = float(made.latency().value[0]), made.share(), made.source(question.stack, question.precision)
     call, ms = 0.0, np.zeros(len(list(rows(table))))
     if share < 1:
-        parts = question.surrogate.parts(table, chip, PROTOCOL, predictor)
+        parts = question.surrogate.predict_by_class(table, chip, PROTOCOL, predictor)
         summed = np.concatenate([bounds[0] for *_, bounds in parts])
         ms = ms + (1 - share) * summed / summed.sum()
     if share and found is not None:
@@ -93,7 +93,7 @@ def _learned(question: Question, chip: Chip, graph: ModelGraph, found: tuple[str
     group = question.whole.group(group_of(chip.family, question.phase))
     labels = label_of(chip.name, chip.die, stack, precision)
     table = graph.operators(question.batch, question.seq_len, question.image_size, precision, question.phase)
-    learned = group.learned(composition([(1.0, table)], chip), question.batch or 1, labels)
+    learned = group.by_network(composition([(1.0, table)], chip), question.batch or 1, labels)
     operators = np.mean([parts / np.exp(total) for total, parts in learned], axis=0)  # [rows], of the learned total
     overhead = max(1.0 - float(operators.sum()), 0.0)
     return overhead, operators / (operators.sum() + overhead)

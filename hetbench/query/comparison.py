@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from hetbench.answers import Answer
 from hetbench.errors import InvalidInputError
-from hetbench.graphs.model_graph import ModelGraph
-from hetbench.predict.transfer import carried
+from hetbench.graphs import ModelGraph
+from hetbench.predict.transfer import transfer_factor
 from hetbench.query.columns import positive_or_nan
 from hetbench.query.metric_answers import answer_metric, predict_metric
 from hetbench.query.question import Question
@@ -84,7 +84,7 @@ def _corrected(
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
     predicted, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
     chips = source.require_chip("source_value"), target.require_chip("source_value")
-    factor, why = carried(value, origin.value, *chips, target.artifacts)
+    factor, why = transfer_factor(value, origin.value, *chips, target.artifacts)
     notes = [why]
     for side in (target, source):
         row = answer_metric(side, graph, metric, predictor)

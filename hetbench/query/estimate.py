@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.predict import operators
-from hetbench.predict.intervals import blend_share, of_sum
-from hetbench.predict.models import GENERATION, Calls, Whole, group_of
+from hetbench.predict.intervals import pass_interval, whole_model_weight
+from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
 from hetbench.predict.pooling import label_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
@@ -155,14 +155,14 @@ class Estimator:
         """Validated share of whole models beside the operator sum, by the evidence of the die."""
         group = self.question.whole.groups[group_of(self.chip.family, self.question.phase)]
         evidence = group["evidence"]["dies"].get(f"{self.chip.die}|{found[0]}|{found[1]}", {}).get("", 0)
-        return blend_share(self.question.surrogate, evidence)
+        return whole_model_weight(self.question.surrogate, evidence)
 
     def _whole(self, found: tuple[str, str], precision: str) -> Estimate:
         """The whole-model surrogate of a stack; in another precision than its rows, by what operators say of both."""
         stack, taught = found
         calls = self._not_faster(stack, taught)
         value, phase, chip = calls.value, self.question.phase, self.chip
-        level = Whole.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
+        level = WholeModelSurrogate.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
         stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
         if taught != precision:
             ratio = self._summed(precision).value / self._summed(taught).value
@@ -171,10 +171,10 @@ class Estimator:
         if taught != precision or stands_in:
             level = np.full(len(value), "D")
         spec = self.question.whole.groups[group_of(chip.family, phase)]
-        thin = Whole.thin(spec, label_of(chip.name, chip.die, stack, taught))
+        thin = WholeModelSurrogate.thin(spec, label_of(chip.name, chip.die, stack, taught))
         ends = np.empty((2, len(value)))
         for each in np.unique(level):
-            band = Whole.band(spec, str(each), chip.family, phase if phase in GENERATION else stack,
+            band = WholeModelSurrogate.band(spec, str(each), chip.family, phase if phase in GENERATION else stack,
                               self.question.confidence, thin=thin)  # fmt: skip
             ends[:, level == each] = np.exp(np.array(band))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
@@ -220,7 +220,7 @@ class Estimator:
             value, lower, upper, _, *by_level = pieces.T
             covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
             level = np.array(list(LEVELS))[covered.argmax(axis=0)]
-            low, high = of_sum(self.question.surrogate, value, lower, upper, self.question.confidence)
+            low, high = pass_interval(self.question.surrogate, value, lower, upper, self.question.confidence)
             self._known[key] = Estimate(value, low, high, level)
         made: Estimate = self._known[key]
         return made

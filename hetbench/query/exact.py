@@ -12,8 +12,7 @@ from typing import Any
 from hetbench.answers import Answer, digits
 from hetbench.catalog.chips import Chip
 from hetbench.errors import RefusedError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.metrics import metric as metric_named
 from hetbench.query.question import DEFAULT_STACK, Question
 
@@ -49,13 +48,13 @@ def coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
             f"{question.stack!r}. Leave stack= out."
         )
     batch, seq_len, image_size, precision, phase = question.sizes
-    found = graph_coverage.coverage(
+    found = operator_coverage(
         graph, chip, precision=precision, phase=phase, batch=batch, seq_len=seq_len, image_size=image_size
     )  # fmt: skip
     return _derived("coverage", found.share, question, _coverage_notes(found), found.refs)
 
 
-def _coverage_notes(found: graph_coverage.Coverage) -> tuple[str, ...]:
+def _coverage_notes(found: Coverage) -> tuple[str, ...]:
     """Notes: how the share is counted, and the operators that are not native."""
     shares = ", ".join(f"{status} {digits(share)} %" for status, share in found.shares().items() if share)
     notes = [

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of
 from hetbench.query.estimate import WHOLE, Estimator, Part

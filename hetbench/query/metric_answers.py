@@ -12,10 +12,10 @@ from functools import lru_cache
 
 from hetbench.answers import Answer
 from hetbench.errors import RefusedError
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph
 from hetbench.metrics import metric as metric_named
 from hetbench.predict import power
-from hetbench.predict.intervals import at_confidence
+from hetbench.predict.intervals import rescaled_bound
 from hetbench.query import exact
 from hetbench.query.latency import predict_latency, with_usable_stack
 from hetbench.query.published import other_stacks, published_answer, unsupported_stack
@@ -122,7 +122,7 @@ def _from_latency(
         table.flops, table.bytes, latency.value, chip, question.precision, between_ms=between, surrogate=known
     )  # fmt: skip
     lower, upper = (
-        at_confidence(found.value, bound, known.interval_level, question.confidence)
+        rescaled_bound(found.value, bound, known.interval_level, question.confidence)
         for bound in (found.lower, found.upper)
     )
     notes = (*latency.notes, found.note, *other_stacks(question, metric))

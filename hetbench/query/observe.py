@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError
-from hetbench.predict.conditioning import Conditioned, Rows
-from hetbench.predict.features import canonical, class_of
+from hetbench.predict.features import canonical_dims, class_of
+from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.columns import AnswerColumns, group_rows, positive_or_nan, read_columns
 from hetbench.query.operator_dims import read_dims
@@ -34,7 +34,7 @@ class Observations:
     """Observed operators by chip: their coordinates for the Gaussian process, and their log residuals."""
 
     def __init__(self) -> None:
-        self._by_chip: dict[str, list[tuple[Rows, NDArray[np.float64]]]] = {}
+        self._by_chip: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
 
     def add(
         self, table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate
@@ -49,7 +49,7 @@ class Observations:
         out = AnswerColumns(rows)
         measured = np.array([positive_or_nan(value) for value in given["latency_ms"]], dtype=np.float64)
         out.reason[np.isnan(measured)] = "latency_ms must be a positive number"
-        taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]] = {}
+        taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
         for key, members in group_rows([given.get(name) for name in _CELLS], rows).items():
             cells = dict(zip(_CELLS, key, strict=True))
             try:
@@ -69,7 +69,7 @@ class Observations:
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
         out: AnswerColumns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
-        taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]],
+        taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]],
     ) -> None:  # fmt: skip
         """Add the rows `members`, which differ in their dims only."""
         kind, chip, dtype, protocol = check_cells(cells, chip_named)
@@ -77,22 +77,23 @@ class Observations:
             raise InvalidInputError(f"{kind.name} does nothing at inference: there is nothing to observe.")
         for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
             for own, rows in split_decode(sizes, len(good)):
-                cls, shared = class_of(kind.name, own), canonical(kind.name, own, STORAGE_BYTES[dtype])
+                cls, shared = class_of(kind.name, own), canonical_dims(kind.name, own, STORAGE_BYTES[dtype])
                 choices = [surrogate.choose(cls, kind.name, dtype, chip, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)
                 value = surrogate.evaluate(cls, shared, chip, protocol, choices, which)[0]
-                seen = surrogate.kernel_rows(cls, shared, chip, protocol, choices, which)
+                seen = surrogate.operator_rows(cls, shared, chip, protocol, choices, which)
                 at = good[rows]
                 out.value[at] = value
                 taken.setdefault(chip.name, []).append((seen, np.log(measured[at] / value)))
 
-    def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Conditioned]:
+    def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Posterior]:
         """The Gaussian process of each observed chip, conditioned on its rows."""
         scale = surrogate.network.scale
         found = {}
         for chip, parts in self._by_chip.items():
             columns = {
-                field.name: np.concatenate([getattr(rows, field.name) for rows, _ in parts]) for field in fields(Rows)
+                field.name: np.concatenate([getattr(rows, field.name) for rows, _ in parts])
+                for field in fields(OperatorRows)
             }
-            found[chip] = Conditioned(scale, Rows(**columns), np.concatenate([residual for _, residual in parts]))
+            found[chip] = Posterior(scale, OperatorRows(**columns), np.concatenate([residual for _, residual in parts]))
         return found

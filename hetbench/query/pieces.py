@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import OperatorTable
+from hetbench.graphs import OperatorTable
 from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of

@@ -18,11 +18,11 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
 from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import ModelGraph, load
+from hetbench.graphs import ModelGraph, load
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
-from hetbench.predict.models import Whole
+from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.query.stacks import DEFAULT_STACK, default_stack
@@ -110,7 +110,7 @@ class Question:
         return self.operators or predictors.load(self.artifacts)
 
     @property
-    def whole(self) -> Whole:
+    def whole(self) -> WholeModelSurrogate:
         """The whole-model surrogate."""
         return whole.load(self.artifacts)
 

@@ -13,11 +13,10 @@ from typing import Any
 
 from hetbench import schema
 from hetbench.artifacts.sets import folder_of
-from hetbench.catalog.chips import Chip, chips, default_chip, fold
+from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graphs import model_graph, networks
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph, model_graph, networks
 from hetbench.predict import operators
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.observe import Observations
@@ -46,7 +45,7 @@ class Session:
 
     def add_chip(self, chip: Chip) -> None:
         """Make a chip known by its name; `InvalidInputError` where the catalogue has that name already."""
-        name = fold(chip.name)
+        name = normalised_name(chip.name)
         if name in chips() or name in schema.FAMILIES:
             raise InvalidInputError(f"{chip.name!r} is a name of the catalogue; give the chip a name of its own.")
         self.added_chips[name] = chip
@@ -55,7 +54,7 @@ class Session:
         """Condition the operator surrogate on the rows of a table: see `hetbench.query.observe`."""
         shipped = operators.load(self.artifacts)
         found = self.observations.add(table, lambda name: self.chip(name)[0], shipped)
-        self._conditioned = shipped.given(self.observations.conditioned(shipped))
+        self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
         return found
 
     @property
@@ -66,7 +65,7 @@ class Session:
     def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:
         """The chip that a name means, and notes: see `HetBench.chip`."""
         if isinstance(name, str):
-            added = self.added_chips.get(fold(name))
+            added = self.added_chips.get(normalised_name(name))
             if added is not None:
                 return added, ("a chip added by the caller: only its datasheet is known",)
             if name in schema.FAMILIES:
@@ -91,7 +90,7 @@ class Session:
         try:
             return model_graph.load(name)
         except UnknownNameError:
-            found = networks.named(name)
+            found = networks.find(name)
             if found is None:
                 raise
             return found

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from hetbench.catalog.chips import Chip, chips
 from hetbench.errors import UnknownNameError
-from hetbench.predict.models import Whole, group_of
+from hetbench.predict.models import WholeModelSurrogate, group_of
 from hetbench.schema import PHASES
 
 __all__ = ["COMPILING", "DEFAULT_STACK", "KINDS", "default_stack", "kind_of", "of_kind", "source", "strong"]
@@ -57,7 +57,7 @@ def kind_of(stack: str) -> str:
     return "eager" if stack.startswith(DEFAULT_STACK) else "compiled"
 
 
-def of_kind(kind: str, whole: Whole, chip: Chip, phase: str, precision: str) -> str | None:
+def of_kind(kind: str, whole: WholeModelSurrogate, chip: Chip, phase: str, precision: str) -> str | None:
     """The stack of a kind that measurements support best on a chip: measured there, else on its family; None without.
 
     Raises `UnknownNameError` for a kind that is none of `KINDS`.
@@ -71,7 +71,7 @@ def of_kind(kind: str, whole: Whole, chip: Chip, phase: str, precision: str) -> 
     return next(iter((*own, *known)), None)
 
 
-def source(whole: Whole, chip: Chip, phase: str, stack: str, precision: str) -> tuple[str, str] | None:
+def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> tuple[str, str] | None:
     """The stack and precision whose measured rows speak for a stack in a precision on a chip; None where none do.
 
     Rows of the chip itself come first, then those of its family in the same precision, then other precisions.
@@ -83,13 +83,15 @@ def source(whole: Whole, chip: Chip, phase: str, stack: str, precision: str) -> 
     return next(iter((*exact, *own, *found)), None)
 
 
-def strong(whole: Whole, chip: Chip, phase: str, stack: str, precision: str) -> bool:
+def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
     """Whether rows of this very chip and precision speak for a stack."""
     found = source(whole, chip, phase, stack, precision)
     return found is not None and found[1] == precision and whole.level(chip, phase, *found) == "C"
 
 
-def _sources(whole: Whole, chip: Chip, phase: str, stack: str, precision: str) -> Iterator[tuple[str, str]]:
+def _sources(
+    whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str
+) -> Iterator[tuple[str, str]]:
     for near in (precision, *_NEAR.get(precision, ())):
         for name in _STAND_INS.get((stack, near), (stack,)):
             if whole.level(chip, phase, name, near) is None:
@@ -100,7 +102,7 @@ def _sources(whole: Whole, chip: Chip, phase: str, stack: str, precision: str) -
 
 
 @lru_cache(maxsize=1024)
-def _measured_on(whole: Whole, group: str, label: str) -> tuple[frozenset[str], frozenset[str | None]]:
+def _measured_on(whole: WholeModelSurrogate, group: str, label: str) -> tuple[frozenset[str], frozenset[str | None]]:
     """Families and kinds of the chips that a stack was measured on in a precision."""
     names = (cell.split("|", 1) for cell in whole.groups[group]["cells"])
     found = [chips()[name] for name, of in names if of == label and name in chips()]

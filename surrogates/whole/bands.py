@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from hetbench.predict.models import RICH, Whole
+from hetbench.predict.models import RICH, WholeModelSurrogate
 
 _ROWS = 30  # a table of its own takes at least this many held-out rows
 _DIES = 3  # and, of unseen chips, this many dies
@@ -131,7 +131,8 @@ def _calibration_half(names: pd.Series) -> np.ndarray:
 def _inside(tables: dict[str, list[float]], level: str, frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Of each row whether a query's 90 % band holds it, and the band's upper end over its lower end."""
     keys = list(zip(frame.family, frame[kind], frame.networks < RICH, strict=True))
-    ends = {key: Whole.band({"residuals": tables}, level, *key[:2], 0.9, thin=key[2]) for key in set(keys)}
+    band, spec = WholeModelSurrogate.band, {"residuals": tables}
+    ends = {key: band(spec, level, *key[:2], 0.9, thin=key[2]) for key in set(keys)}
     low, high = np.array([ends[key] for key in keys]).T
     inside = _log_ratio(frame).between(low, high)
     return frame[["family", "chip", "stack", "precision", "phase", "file"]].assign(

@@ -141,7 +141,7 @@ def test_the_exported_network_answers_as_torch_does():
     with torch.no_grad():
         expected, _ = net(x, torch.tensor(pooled.operators), known, weight, base, count, of, labels, whole)
     exported = _exported(net, mean, scale)
-    each = exported.each(made, 8, pooled, (2, 3, 1))
+    each = exported.operator_ms(made, 8, pooled, (2, 3, 1))
     assert exported.log_ms(each.sum(), (2, 3, 1), believed) == pytest.approx(float(expected[0]), abs=1e-4)
 
 

@@ -45,9 +45,9 @@ def test_a_label_without_evidence_answers_as_one_never_seen():
     net, n = _network(), len(made.count)
     nothing = Pooled.of(np.ones(n, dtype=np.int64), np.full(n, 3), np.zeros((3, n)))
     everything = Pooled.of(np.ones(n, dtype=np.int64), np.full(n, 3), np.ones((3, n)))
-    unseen = net.each(made, 1, nothing, (0, 0, 0))
-    assert net.each(made, 1, nothing, (2, 2, 2)) == pytest.approx(unseen)
-    assert net.each(made, 1, everything, (2, 2, 2)) != pytest.approx(unseen, rel=1e-3)
+    unseen = net.operator_ms(made, 1, nothing, (0, 0, 0))
+    assert net.operator_ms(made, 1, nothing, (2, 2, 2)) == pytest.approx(unseen)
+    assert net.operator_ms(made, 1, everything, (2, 2, 2)) != pytest.approx(unseen, rel=1e-3)
     assert net.log_ms(1.0, (1, 1, 1), (0, 0, 0)) == pytest.approx(net.log_ms(1.0, (0, 0, 0), (1, 1, 1)))
 
 

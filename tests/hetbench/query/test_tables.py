@@ -35,7 +35,7 @@ def test_a_table_answers_as_the_single_query_does(api: HetBench):
 @pytest.mark.parametrize(("changes", "reason"), [
     ({"op": "Linearr"}, "unknown operator 'Linearr'"), ({"op": None}, "unknown operator"),
     ({"op": ["x"]}, "unknown operator"),
-    ({"chip": "nvidia-h10"}, "unknown chip"), ({"chip": None}, "a chip is named by a text"),
+    ({"chip": "nvidia-h10"}, "unknown chip"), ({"chip": None}, "the name of a chip must be a text"),
     ({"dtype": "fp17"}, "unknown precision"), ({"dtype": "bf16", "chip": "nvidia-v100-sxm2-16gb"}, "no bf16 units"),
     ({"phase": "bwd"}, "use 'fwd'"), ({"protocol": "sundial"}, "unknown protocol"),
     ({"dims": "nope"}, "JSON of one"), ({"dims": None}, "JSON of one"), ({"dims": "[1]"}, "JSON of one"),
