@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "GENERATION", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of", "load",
+    "GENERATION", "RICH", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of", "load",
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]
@@ -100,6 +100,11 @@ class Group:
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
 
+    def thin(self, labels: Labels, level: str = "cells") -> bool:
+        """Whether fewer than `RICH` networks were measured under the label of a level."""
+        label = labels[tuple(LEVELS).index(level)]
+        return bool(self.spec["evidence"][level].get(label, {}).get("", 0) < RICH)
+
     def pooled(self, operators: Sequence[str], labels: Labels) -> Pooled:
         """How far each operator type is known, by itself and under the labels."""
         known, evidence = self.spec["operators"], self.spec["evidence"]
@@ -137,7 +142,8 @@ class Group:
         effect = effect_of(self.spec["effects"], labels, believed)
         columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
         trees = self.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
-        share = self.spec["network_share"]
+        rich, thin = self.spec["network_share"]
+        share = thin if self.thin(labels, "dies") else rich
         log_ms = share * learned + (1 - share) * trees
         least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
         known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
@@ -232,7 +238,7 @@ class WholeModelSurrogate:
         found, each = group.predict(made, batch, labels)
         known = self.levels(level, found)[0]
         low, high = self.band(group.spec, known, chip.family, phase if name == "generation" else stack, confidence,
-                              thin=self.thin(group.spec, labels))  # fmt: skip
+                              thin=group.thin(labels))  # fmt: skip
         by_operator: dict[str, float] = {}
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
@@ -252,11 +258,6 @@ class WholeModelSurrogate:
     def levels(level: str, found: Calls) -> NDArray[np.str_]:
         """Level of each call, [calls]: the setting's, D where its cell never saw such work."""
         return np.where(found.beyond | ~found.seen, "D", level)
-
-    @staticmethod
-    def thin(spec: Mapping[str, Any], labels: Labels) -> bool:
-        """Whether the chip's cell holds too few networks for a band of their own residuals."""
-        return bool(spec["evidence"]["cells"].get(labels[-1], {}).get("", 0) < RICH)
 
     @staticmethod
     def band(

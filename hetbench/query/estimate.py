@@ -168,13 +168,13 @@ class Estimator:
             ratio = self._summed(precision).value / self._summed(taught).value
             wider = _width(precision) > _width(taught)
             value = value * (np.maximum(ratio, 1.0) if wider else np.minimum(ratio, 1.0))
-        if taught != precision or stands_in:
+        if taught != precision:
             level = np.full(len(value), "D")
-        spec = self.question.whole.groups[group_of(chip.family, phase)]
-        thin = WholeModelSurrogate.thin(spec, label_of(chip.name, chip.die, stack, taught))
+        group = self.question.whole.group(group_of(chip.family, phase))
+        thin = stands_in or group.thin(label_of(chip.name, chip.die, stack, taught))
         ends = np.empty((2, len(value)))
         for each in np.unique(level):
-            band = WholeModelSurrogate.band(spec, str(each), chip.family, phase if phase in GENERATION else stack,
+            band = WholeModelSurrogate.band(group.spec, str(each), chip.family, phase if phase in GENERATION else stack,
                               self.question.confidence, thin=thin)  # fmt: skip
             ends[:, level == each] = np.exp(np.array(band))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
@@ -286,4 +286,4 @@ def _blend(whole: Estimate, summed: Estimate, share: float) -> Estimate:
         found: Array = np.exp(share * np.log(getattr(whole, name)) + (1 - share) * np.log(getattr(summed, name)))
         return found
 
-    return Estimate(mean("value"), mean("lower"), mean("upper"), whole.level if share >= 0.5 else summed.level)
+    return Estimate(mean("value"), mean("lower"), mean("upper"), whole.level if share > 0.5 else summed.level)

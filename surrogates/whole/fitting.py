@@ -72,7 +72,7 @@ def fit_group(rows: WholeRows, train: np.ndarray, size: Size, seeds: int) -> Fit
 
 def _spec(made: Labels, rows: WholeRows, train: np.ndarray, effects: dict[str, float], seeds: int) -> dict[str, Any]:
     """What whole.json says of a fit: labels with their rows, evidence, usual effects and bounds."""
-    spec: dict[str, Any] = {"seeds": seeds, "effects": effects, "network_share": 0.5}
+    spec: dict[str, Any] = {"seeds": seeds, "effects": effects, "network_share": [0.5, 0.5]}
     spec["operators"] = {name: [i, made.by_operator.get(name, 0)] for name, i in made.operators.items()}
     for level, table in zip(LEVELS, made.tables, strict=True):
         count = made.names[level].iloc[train].value_counts()
@@ -119,7 +119,7 @@ def _members(group: Group, made: Composition, batch: float, names: Any) -> tuple
     pieces = group.pieces(made, batch, names)[0][None]
     out = []
     for share in (1.0, 0.0):
-        group.spec["network_share"] = share
+        group.spec["network_share"] = [share, share]
         found = group.calls(pieces, batch, names)
         out.append(float(found.value[0]))
     base, effect = made.base_ms @ made.count, effect_of(group.spec["effects"], names, group.believed(names))

@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.predict.models import FORMAT
+from hetbench.predict.models import FORMAT, RICH
 from surrogates.evaluate import score
 from surrogates.splits import balanced_folds, die
 from surrogates.whole.bands import coverage, coverage_of_chips, of_one_more, residual_tables, variance_among
@@ -37,18 +37,41 @@ SIZES = {
 FOLDS = {"pass-gpu": (3, 2), "pass-oneapi": (5, 2)}  # of models and of architectures; of the others 5
 SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
+SAMPLE, _LARGE = 400, 10_000  # rows of a cell, rows of a group
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
 
 
 def held_out(rows: WholeRows, groups: pd.Series, size: Size, most: int) -> pd.DataFrame:
-    """Every fold of whole groups predicted by a fit of the others."""
+    """Every fold of whole groups predicted by a fit of the others; `most` folds."""
     fold = balanced_folds(groups, most)
+    return _folds(rows, fold, np.ones(len(rows), dtype=bool), size)
+
+
+def _folds(rows: WholeRows, fold: np.ndarray, kept: np.ndarray, size: Size) -> pd.DataFrame:
     parts = []
     for k in sorted(set(fold)):
-        fitted = fit_group(rows, np.flatnonzero(fold != k), size, 1)
-        parts.append(predict(fitted, rows, np.flatnonzero(fold == k)))
+        fitted = fit_group(rows, np.flatnonzero((fold != k) & kept), size, 1)
+        parts.append(predict(fitted, rows, np.flatnonzero((fold == k) & kept)))
     return pd.concat(parts).sort_values("row").reset_index(drop=True)
+
+
+def sampled(rows: WholeRows, size: Size) -> tuple[np.ndarray, Size]:
+    """Which rows take part in the hold-outs of architectures and dies, at most `SAMPLE` of a cell where a group is
+    large, and the size of fit that makes as many steps on them."""
+    if len(rows) < _LARGE:
+        return np.ones(len(rows), dtype=bool), size
+    order = np.random.default_rng(0).permutation(len(rows))
+    cell = labels_of(rows.frame)[1].iloc[order]
+    kept = np.zeros(len(rows), dtype=bool)
+    kept[order[(cell.groupby(cell).cumcount() < SAMPLE).to_numpy()]] = True
+    return kept, replace(size, batch=size.batch // 3)
+
+
+def architectures_out(rows: WholeRows, size: Size, most: int) -> pd.DataFrame:
+    """Every fold of families of architectures predicted by a fit of the others."""
+    kept, size = sampled(rows, size)
+    return _folds(rows, balanced_folds(rows.frame.architecture, most), kept, size)
 
 
 def chips_out(rows: WholeRows, size: Size) -> pd.DataFrame:
@@ -57,6 +80,8 @@ def chips_out(rows: WholeRows, size: Size) -> pd.DataFrame:
     Where a group has chips of one die only, its chips leave one by one: the card names them as twins.
     """
     group, (stack, _) = die(rows.frame), labels_of(rows.frame)
+    kept, size = sampled(rows, size)
+    epochs = max(size.epochs // 2, 15) if kept.all() else size.epochs
     if (group.value_counts() >= _CHIP_ROWS).sum() < 2:
         group = rows.frame.chip
     parts = []
@@ -64,23 +89,25 @@ def chips_out(rows: WholeRows, size: Size) -> pd.DataFrame:
         away = (group == name).to_numpy()
         shared = away & stack.isin(set(stack[~away])).to_numpy()
         if count >= _CHIP_ROWS and shared.sum() >= _CHIP_ROWS // 3 and (~away).sum() >= _CHIP_ROWS:
-            fitted = fit_group(rows, np.flatnonzero(~away), replace(size, epochs=max(size.epochs // 2, 15)), 1)
-            parts.append(predict(fitted, rows, np.flatnonzero(shared)).assign(away=name))
+            fitted = fit_group(rows, np.flatnonzero(~away & kept), replace(size, epochs=epochs), 1)
+            parts.append(predict(fitted, rows, np.flatnonzero(shared & kept)).assign(away=name))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def blended(frame: pd.DataFrame, share: float) -> pd.DataFrame:
-    """The surrogate: network and trees, averaged in log ms."""
+def blended(frame: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
+    """The surrogate: network and trees, averaged in log ms; `shares` are the network's in rich and in thin cells."""
+    share = np.where(frame.networks >= RICH, *shares)
     return frame.assign(surrogate=np.exp(share * np.log(frame.network) + (1 - share) * np.log(frame.trees)))
 
 
-def best_share(frames: list[pd.DataFrame]) -> float:
-    """The network's share with the least median errors, as ratios, over the held-out frames and their phases."""
-    def error(share: float) -> float:
-        parts = [part for frame in frames for _, part in blended(frame, share).groupby("phase")]
-        return float(np.mean([np.log(np.median(np.abs(part.surrogate / part.ms - 1))) for part in parts]))
+def best_shares(frames: list[pd.DataFrame]) -> list[float]:
+    """The network's shares in rich and in thin cells with the least median errors over the held-out frames."""
+    def error(share: float, rich: bool) -> float:
+        kept = [frame[(frame.networks >= RICH) == rich] for frame in frames]
+        parts = [part for frame in kept for _, part in blended(frame, (share, share)).groupby("phase")]
+        return float(np.mean([np.log(np.median(np.abs(part.surrogate / part.ms - 1))) for part in parts] or [0.0]))
 
-    return min(SHARES, key=error)
+    return [min(SHARES, key=lambda share: error(share, rich)) for rich in (True, False)]
 
 
 def scores(frame: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
@@ -98,7 +125,7 @@ def hold_outs(name: str, rows: WholeRows, work: Path) -> dict[str, pd.DataFrame]
     size, (models, architectures) = SIZES[name], FOLDS.get(name, (5, 5))
     made: dict[str, Callable[[], pd.DataFrame]] = {
         "models": lambda: held_out(rows, rows.frame.graph, size, models),
-        "architectures": lambda: held_out(rows, rows.frame.architecture, size, architectures),
+        "architectures": lambda: architectures_out(rows, size, architectures),
         "chips": lambda: chips_out(rows, size),
     }  # fmt: skip
     found = {}
@@ -122,12 +149,12 @@ def final_fit(name: str, rows: WholeRows, work: Path) -> dict[str, Any]:
     return found
 
 
-def scored(rows: WholeRows, out: dict[str, pd.DataFrame], share: float) -> dict[str, Any]:
+def scored(rows: WholeRows, out: dict[str, pd.DataFrame], shares: list[float]) -> dict[str, Any]:
     """The card of one group but for its intervals."""
     models, families, chips = out["models"], out["architectures"], out["chips"]
     by_set = ["family", "file", "precision"]
     return {
-        "rows": len(rows), "graphs": rows.frame.graph.nunique(), "network_share": share,
+        "rows": len(rows), "graphs": rows.frame.graph.nunique(), "network_share": shares,
         "unseen_models": scores(models, ["family"]), "unseen_models_by_set": scores(models, by_set),
         "unseen_models_by_cell": scores(models, ["family", "chip", "stack", "precision"]),
         "unseen_architectures": scores(families, ["family"]),
@@ -177,10 +204,10 @@ def main() -> None:
     for name in options.groups:
         began = time.time()
         spec, out = final_fit(name, tables[name], options.work), hold_outs(name, tables[name], options.work)
-        share = best_share([out["models"], out["architectures"]])
-        out = {kind: blended(frame, share) if len(frame) else frame for kind, frame in out.items()}
-        cards[name] = scored(tables[name], out, share)
-        specs[name] = {**spec, "network_share": share}
+        shares = best_shares([out["models"], out["architectures"]])
+        out = {kind: blended(frame, shares) if len(frame) else frame for kind, frame in out.items()}
+        cards[name] = scored(tables[name], out, shares)
+        specs[name] = {**spec, "network_share": shares}
         held[name] = out
         print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
     if set(options.groups) != set(SIZES):
