@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "GENERATION", "RICH", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of", "load",
+    "GENERATION", "RICH", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of",
+    "load",
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]

@@ -177,8 +177,9 @@ class CompiledSpace:
         counts = self.space.counts(codes)
         longest = (self.space.limits.get("seq_len") or (None, None))[1]
         made = Estimator(
-            self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part), longest
-        ).latency()
+            self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part), longest,
+            "decode" in self.space.phases,
+        ).latency()  # fmt: skip
         return Latencies(made.value, made.lower, made.upper, made.level)
 
 

@@ -64,11 +64,11 @@ class Estimator:
 
     def __init__(
         self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Array],
-        longest: int | None = None,
+        longest: int | None = None, generates: bool = False,
     ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
-        self.longest = longest
-        """The longest sequence that the model takes; None where nothing limits it."""
+        self.longest, self.generates = longest, generates
+        """The longest sequence that the model takes, None where nothing limits it; whether it generates tokens."""
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def latency(self) -> Estimate:
@@ -119,17 +119,22 @@ class Estimator:
         return self._at_most(found, self._precise(stack, wider))
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
-        """A compiling stack not slower than eager launches."""
+        """A compiling stack not slower than eager launches.
+
+        Where only the compiling stack was measured on the chip, eager launches move; but no compiling stack was
+        measured with models that generate tokens, so of those the compiling stack moves.
+        """
         found = self._direct(stack, precision)
         if self.predictor not in WHOLE or not self.question.batch:
             return found
         eager_known = self._strong(DEFAULT_STACK, precision)
         if stack in COMPILING:
-            if not eager_known and (found.level == "C").all():
+            weaker = eager_known or self.generates
+            if not weaker and (found.level == "C").all():
                 return found
             bounded = self._at_most(found, self._direct(DEFAULT_STACK, precision))
-            return bounded if eager_known else _where(found.level == "C", found, bounded)
-        if stack == DEFAULT_STACK and not eager_known:
+            return bounded if weaker else _where(found.level == "C", found, bounded)
+        if stack == DEFAULT_STACK and not eager_known and not self.generates:
             other = next((name for name in COMPILING if self._strong(name, precision)), None)
             if other is not None:
                 compiled = self._direct(other, precision)

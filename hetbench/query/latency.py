@@ -103,10 +103,13 @@ class SingleEstimator(Estimator):
     """The estimator of one question, which remembers the terms that it asked for."""
 
     def __init__(
-        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], longest: int | None
+        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], graph: ModelGraph
     ) -> None:
         self.terms = cache(make)
-        super().__init__(question, chip, predictor, lambda part: self.terms(part).values[None], longest)
+        generates = "decode" in graph.phases
+        super().__init__(
+            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates
+        )
 
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
@@ -119,7 +122,7 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
             return _cached_terms(part, graph, plain, chip, predictor)
         return _terms(part, graph, question, chip, predictor)
 
-    return SingleEstimator(question, chip, predictor, make, graph.longest)
+    return SingleEstimator(question, chip, predictor, make, graph)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
