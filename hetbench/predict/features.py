@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import clock_mhz, peak_flops
 from hetbench.operators import operator_type
 from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
@@ -67,28 +68,21 @@ class Features:
     """Roofline with the cache, plus the floor: the surrogates predict log(latency / base)."""
 
 
-# where a chip's peak at a precision is not stated, the nearest precision whose units run it
-_PEAK_FROM = {
-    "fp64": ("fp64", "fp32"), "fp32": ("fp32", "tf32", "fp16", "bf16"), "tf32": ("tf32", "fp32", "fp16", "bf16"),
-    "fp16": ("fp16", "bf16", "fp32"), "bf16": ("bf16", "fp16", "fp32"), "fp8": ("fp8", "int8", "bf16", "fp16", "fp32"),
-    "int8": ("int8", "fp8", "fp16", "bf16", "fp32"),
-}  # fmt: skip
-
-
 def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
-    """The facts of one chip for operators of one dtype; unknown facts are NaN.
+    """The facts of one chip for operators of one dtype; facts that nothing tells are NaN.
+
+    A peak that the datasheet leaves out is estimated, see `hetbench.catalog.estimates`.
 
     >>> from hetbench.catalog.chips import chip
     >>> chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.005).peak
     312000000000000.0
     """
-    peaks = (chip.peak_flops(name) for name in _PEAK_FROM.get(dtype, _PEAK_FROM["fp32"]))
-    peak = next((value for value in peaks if value), np.nan)
+    peak = peak_flops(chip, dtype) or np.nan
     caches = [size for size in (chip.l2_mb, chip.llc_mb) if size]
     bandwidth = chip.bandwidth or np.nan
-    cache_bandwidth = max(32e6 * (chip.compute_units or 0) * (chip.boost_mhz or 0), 3 * bandwidth)
+    cache_bandwidth = max(32e6 * (chip.compute_units or 0) * clock_mhz(chip), 3 * bandwidth)
     return Facts(
-        peak, chip.vector_flops or np.nan, bandwidth, chip.compute_units or np.nan,
+        peak, chip.vector_flops or peak_flops(chip, "fp32") or np.nan, bandwidth, chip.compute_units or np.nan,
         max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],
     )
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from hetbench.artifacts import sets
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import clock_mhz, peak_flops
 from hetbench.errors import ArtifactError, RefusedError
 from hetbench.predict import rgat
 from hetbench.predict.conditioning import Conditioned, Rows
@@ -36,7 +37,6 @@ __all__ = ["COVERED", "FLOOR_QUANTILE", "ModelPrediction", "OperatorSurrogate", 
 FLOOR_QUANTILE = 0.02
 FORMAT = sets.FORMATS["operators.json"]
 DEVICE_PROTOCOLS = ("kernel", "graph")
-USUAL_MHZ = 1500.0  # of chips whose clock is not stated
 COVERED = 0.9  # share of the predicted time that a model's level must cover
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 _ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
@@ -66,7 +66,7 @@ def launch_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str,
     for group in (f"family:{chip.family}", "any"):
         found = table.get(group, {}).get(key)
         if found is not None:
-            return found * 1e3 / (chip.boost_mhz or USUAL_MHZ) if protocol in DEVICE_PROTOCOLS else found
+            return found * 1e3 / clock_mhz(chip) if protocol in DEVICE_PROTOCOLS else found
     raise ArtifactError(f"no launch floor for {key!r}; known protocols: {', '.join(PROTOCOLS)}")
 
 
@@ -326,6 +326,11 @@ class OperatorSurrogate:
         if not chip.bandwidth:
             raise RefusedError(
                 f"{chip.name} has no stated memory bandwidth, so nothing can be predicted for it. "
+                "Give its datasheet with `hetbench query ... --chip-file FILE`."
+            )
+        if cls != "vector" and peak_flops(chip, dtype) is None:
+            raise RefusedError(
+                f"{chip.name} states no peak at {dtype}, and no related chip tells how it relates to its other peaks. "
                 "Give its datasheet with `hetbench query ... --chip-file FILE`."
             )
         if predictor == "roofline":

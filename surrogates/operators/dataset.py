@@ -15,10 +15,11 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import Chip, chips
+from hetbench.catalog.estimates import clock_mhz
 from hetbench.operators import operator_type
 from hetbench.predict.features import CLASSES, canonical, chip_facts, class_of, features
 from hetbench.predict.heads import CELL_KEYS
-from hetbench.predict.operators import DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
+from hetbench.predict.operators import DEVICE_PROTOCOLS, FLOOR_QUANTILE, launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound
@@ -86,7 +87,7 @@ def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
     for group, members in [("any", own.chip), *((f"family:{n}", part.chip) for n, part in own.groupby("family"))]:
         pooled: dict[str, list[float]] = {}
         for chip in sorted(set(members)):
-            ghz = (catalogue[chip].boost_mhz or USUAL_MHZ) / 1e3
+            ghz = clock_mhz(catalogue[chip]) / 1e3
             for key, value in table[chip].items():
                 pooled.setdefault(key, []).append(value * (ghz if key.split("/")[1] in DEVICE_PROTOCOLS else 1.0))
         table[group] = {key: float(np.median(values)) for key, values in sorted(pooled.items())}
