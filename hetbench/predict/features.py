@@ -29,6 +29,8 @@ __all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts"
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
+_FRACTAL = 16  # of Da Vinci's cube: 16 x 16 x 16 products a step
+_LANES = 32  # threads that share a row of a norm or softmax: shorter rows leave the others idle
 _TILE_M, _TILE_N = np.array([256, 128, 64, 32]), np.array([128, 128, 64, 16])
 
 
@@ -50,6 +52,8 @@ class Facts:
     floor_ms: Any
     """What the smallest operator of the class takes on this chip under this protocol."""
     itemsize: Any
+    fractal: Any = 1
+    """Side of the blocks that the matrix unit computes whole: 16 on the cube units of NPUs, 1 where it does not bind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
     return Facts(
         peak, chip.vector_flops or peak_flops(chip, "fp32") or np.nan, bandwidth, chip.compute_units or np.nan,
         max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],
+        _FRACTAL if chip.kind == "npu" else 1,
     )
 
 
@@ -150,7 +155,7 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     # timed again and again, what fits the cache stays there: all of it up to 0.7 of the size, none from 1.5 on
     hit = np.nan_to_num(np.clip((1.5 - moved / facts.l2_bytes) / 0.8, 0.0, 1.0))
     cached_ms = memory_ms * (1 - hit) + 1e3 * moved * hit / facts.cache_bandwidth
-    bound_ms = np.fmax(compute_ms, cached_ms)
+    bound_ms = np.fmax(compute_ms * _padding(cls, shared, facts.fractal), cached_ms * shared.get("idle", 1.0))
     logs = [
         compute_ms, memory_ms, cached_ms, bound_ms, facts.floor_ms, moved, facts.l2_bytes, facts.peak, facts.bandwidth,
         facts.compute_units, flops,
@@ -163,6 +168,17 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
         _stack(common + shape, len(flops)).astype(np.float32), np.stack(absolute, axis=1).astype(np.float32),
         roofline_ms, facts.floor_ms, bound_ms + facts.floor_ms,
     )
+
+
+def _padding(cls: str, shared: Mapping[str, Array], side: Any) -> Any:
+    """Work over useful work where a matrix unit computes whole blocks: of n and k of a convolution's matrix product.
+
+    A depthwise convolution has one column a group, so a cube of 16 does 16 times its work in n alone.
+    """
+    if cls != "conv" or np.all(side == 1):
+        return 1.0
+    n, k = shared["oc"] // shared["groups"], shared["c"] // shared["groups"] * shared["kh"] * shared["kw"]
+    return -(-n // side) * side / n * (-(-k // side) * side / k)
 
 
 def _stack(columns: list[Any], rows: int) -> Array:
@@ -248,6 +264,9 @@ def _conv(d: Mapping[str, Array], units: Any) -> list[Any]:
     ]  # fmt: skip
 
 
+_BY_ROW = ("LayerNorm", "RMSNorm", "GroupNorm", "Softmax", "LogSoftmax")
+
+
 def _vector_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
     """[rows, cols] of what the operator walks over; elementwise operators are one row."""
     kind = operator_type(op)
@@ -260,7 +279,9 @@ def _vector_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
     else:
         rows, cols = d["n"] * d["c"], d["h"] * d["w"]
     numel = rows * cols
-    return {"rows": rows, "cols": cols, "touched": kind.bytes_moved(d, 1) / numel, "work": kind.flops(d) / numel}
+    idle = np.maximum(_LANES / cols, 1.0) if op in _BY_ROW else np.ones(len(cols))
+    per = {"touched": kind.bytes_moved(d, 1) / numel, "work": kind.flops(d) / numel}
+    return {"rows": rows, "cols": cols, "idle": idle, **per}
 
 
 def _vector(d: Mapping[str, Array], units: Any) -> list[Any]:
