@@ -23,7 +23,7 @@ from hetbench.predict.operators import DEVICE_PROTOCOLS, FLOOR_QUANTILE, launch_
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound
-_FLOOR_COLUMNS = ("cls", "chip", "family", "protocol", "latency_ms", "roofline_ms")
+_FLOOR_COLUMNS = ("cls", "chip", "family", "protocol", "source", "version", "latency_ms", "roofline_ms")
 _FLOOR_ROWS = 5  # a floor of its own takes at least this many rows
 _NEAREST_PROTOCOL = {"graph": "kernel", "kernel": "graph", "event": "wall", "wall": "event"}
 _SHRINK_ROWS = 20.0  # an effect of this many rows counts half

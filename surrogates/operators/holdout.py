@@ -38,6 +38,15 @@ def constants(train: pd.DataFrame, target: np.ndarray) -> dict[str, float]:
     return {"": float(np.median(target)), **by_op.to_dict(), **by_both.to_dict()}
 
 
+def constants_by_family(train: pd.DataFrame, target: np.ndarray) -> dict[str, float]:
+    """`constants` of all rows, and under "FAMILY|op/dtype" likewise those of each family with rows."""
+    table = constants(train, target)
+    for family, rows in train.groupby("family").indices.items():
+        own = constants(train.iloc[rows], target[rows])
+        table |= {f"{family}|{name}": value for name, value in own.items()}
+    return table
+
+
 def constant_residual(train: pd.DataFrame, target: np.ndarray, test: pd.DataFrame) -> np.ndarray:
     """What `constants` of the training rows say of each test row, [test rows]."""
     table = constants(train, target)

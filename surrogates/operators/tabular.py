@@ -134,6 +134,18 @@ def fit_full(table: pd.DataFrame, target: np.ndarray, held: np.ndarray, budget: 
     return FullHead(predictor, model, short, trees, network)
 
 
+def fit_trees(table: pd.DataFrame, target: np.ndarray, budget: Budget, threads: int = 1) -> Forest:
+    """The full head's CatBoost member alone, on all rows given: for hold-outs, which need many fits."""
+    from catboost import CatBoostRegressor
+
+    booster = CatBoostRegressor(
+        iterations=budget.trees, depth=budget.depth, learning_rate=budget.learning_rate, l2_leaf_reg=1.0,
+        border_count=254, loss_function="RMSE", thread_count=threads, random_seed=0, verbose=0,
+        allow_writing_files=False,
+    ).fit(table, target)  # fmt: skip
+    return forest(booster, list(table))
+
+
 def discard(head: FullHead) -> None:
     """Remove AutoGluon's folder of a head."""
     shutil.rmtree(Path(head.predictor.path), ignore_errors=True)

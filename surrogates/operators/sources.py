@@ -1,0 +1,115 @@
+"""Sources and software versions never seen: fit without them, ask the artefact as a caller would, score the answers.
+
+A source is a data set with its harness and engine (`source` of the training tables); it leaves on every chip at once,
+so that a near twin does not give it away. A question names neither library nor layout. Bands, blends and fall-backs
+are set on these rows, since they are what a measurement of somebody else looks like.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hetbench.catalog.chips import chips
+from hetbench.operators import operator_type
+from hetbench.predict.operators import FORMAT, OperatorSurrogate
+from surrogates.operators.classes import spec_of
+from surrogates.operators.dataset import Effects, cell_labels, floors, matrix, tells_floor
+from surrogates.operators.holdout import constant_residual
+from surrogates.operators.tabular import BUDGETS, Budget, fit_trees, full_columns, sample
+from surrogates.splits import source_folds, version_folds
+
+QUICK_RATIO = (Budget(40_000, 200, 8, 0.15), Budget(40_000, 150, 8, 0.1, columns=0.3))
+_QUICK_ROWS, _QUICK_TREES = 80_000, 250
+_SCORED_ROWS = 3_000  # rows of a source and family that are scored
+
+
+def leave_sources_out(name: str, frames: dict[str, pd.DataFrame], work: Path) -> pd.DataFrame:
+    """Answers for rows of every source and version left out in turn: split, group and the columns of `answered`."""
+    frame, parts = frames[name], []
+    known = {each: tells_floor(rows) for each, rows in frames.items()}
+    for split, label, away in _folds(frame):
+        if split == "source":
+            gone = set(frame.family[away] + "|" + frame.source[away])
+            kept = [rows[~(rows.family + "|" + rows.source).isin(gone)] for rows in known.values()]
+        else:
+            gone = set(frame.version[away])
+            kept = [rows[~rows.version.isin(gone)] for rows in known.values()]
+        folder = work / "sources" / f"{name}-{split}-{label}"
+        done = folder / "rows.parquet"
+        if not done.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            fit_without(name, frame[~away], floors(kept), folder, set(frame.family[away]))
+            answered(_drawn(frame[away]), frame[~away], OperatorSurrogate(folder)).to_parquet(done)
+        parts.append(pd.read_parquet(done).assign(split=split))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _folds(frame: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
+    fold = source_folds(frame)
+    for index in range(int(fold.max()) + 1):
+        yield "source", str(index), fold == index
+    engines = frame.source.str.startswith("aiconfigurator/") & (frame.family == "cuda")
+    if ((frame.family == "cuda") & ~engines).sum() >= _SCORED_ROWS:  # another harness timed the family
+        yield "source", "harness", engines.to_numpy()
+    versions = version_folds(frame)
+    for index in range(int(versions.max()) + 1):
+        yield "version", str(index), versions == index
+
+
+def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    parts = [part.iloc[sample(part, _SCORED_ROWS)] for _, part in rows.groupby(["family", "source"])]
+    return pd.concat(parts, ignore_index=True)
+
+
+def fit_without(
+    name: str, train: pd.DataFrame, floor: dict[str, dict[str, float]], folder: Path, families: set[str]
+) -> None:
+    """A smaller artefact of one class in `folder`: trees alone, and the ratio heads of the families asked for."""
+    train = train.reset_index(drop=True)
+    size = cell_labels(train).value_counts()
+    picked = train.iloc[sample(train, _QUICK_ROWS)].reset_index(drop=True)
+    made = matrix(picked, floor)
+    effects = Effects.fit(picked, made.target)
+    cells = {label: index for index, label in enumerate(sorted(size.index))}
+    table = full_columns(made, picked, effects, cells, cell_labels(picked))
+    budget = replace(BUDGETS[name], trees=_QUICK_TREES)
+    arrays = fit_trees(table, made.target, budget).to_arrays("forest")
+    spec, more = spec_of(picked, made, effects, cells, size, train, QUICK_RATIO, families)
+    np.savez(folder / f"{name}.npz", **arrays, **more)
+    spec["members"] = {"forest": 1.0}
+    index = {"format": FORMAT, "id": "left-out", "interval_level": 0.9, "floors": floor, "classes": {name: spec}}
+    (folder / "operators.json").write_text(json.dumps(index))
+
+
+def answered(test: pd.DataFrame, train: pd.DataFrame, surrogate: OperatorSurrogate) -> pd.DataFrame:
+    """The rows with what a caller who names neither library nor layout is told, and the baselines.
+
+    Columns added: learned (ms), level, head, base_ms, roofline (with the floor), constant (usual efficiency of the
+    operator and dtype on the family's other sources), roofline_ms (without the floor), floor_ms.
+    """
+    made = matrix(test, surrogate.floors)
+    learned, level, head = np.empty(len(test)), np.empty(len(test), dtype=object), np.empty(len(test), dtype=object)
+    catalogue = chips()
+    for (op, chip, dtype, protocol), rows in test.groupby(["op", "chip", "dtype", "protocol"], sort=False).indices.items():
+        kind, part = operator_type(op), test.iloc[rows]
+        dims = {key: part[key].to_numpy() for key in (*kind.dims, *kind.optional) if key in part}
+        found = surrogate.predict(op, dtype, dims, catalogue[chip], protocol=protocol, predictor="autogluon")
+        learned[rows], level[rows], head[rows] = found.value, found.level, found.head
+    usual = np.empty(len(test))
+    train = train.reset_index(drop=True)
+    train = train.iloc[sample(train, _QUICK_ROWS)].reset_index(drop=True)
+    target = matrix(train, surrogate.floors).target
+    for family, rows in test.groupby("family").indices.items():
+        own = (train.family == family).to_numpy()
+        near = own if own.sum() >= 30 else np.ones(len(train), dtype=bool)
+        usual[rows] = constant_residual(train[near], target[near], test.iloc[rows])
+    return test.assign(
+        learned=learned, level=level, head=head, base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms,
+        constant=made.base_ms * np.exp(usual), roofline_ms=made.roofline_ms, floor_ms=made.floor_ms,
+    )  # fmt: skip
