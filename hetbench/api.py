@@ -16,7 +16,7 @@ from hetbench.answers import Answer, Answers
 from hetbench.artifacts.sets import folder_of
 from hetbench.attribution.copa import DEPTH, attribute
 from hetbench.attribution.results import Attribution
-from hetbench.catalog.chips import Chip, chips, default_chip, fold, load_chip
+from hetbench.catalog.chips import Chip, chips, default_chip, load_chip, normalised_name
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graphs import model_graph as graphs
@@ -171,7 +171,7 @@ class HetBench(ArchitectureQueries):
         """
         known = operators.load(self.artifacts)
         found = self._observed.add(table, lambda name: self.chip(name)[0], known)
-        self._conditioned = known.given(self._observed.conditioned(known))
+        self._conditioned = known.with_observations(self._observed.conditioned(known))
         self._kept.clear()
         self._compiled.clear()
         return found
@@ -279,7 +279,7 @@ class HetBench(ArchitectureQueries):
             chip = Chip.from_mapping(datasheet)
         else:
             chip = load_chip(datasheet)
-        name = fold(chip.name)
+        name = normalised_name(chip.name)
         if name in chips() or name in schema.FAMILIES:
             raise InvalidInputError(f"{chip.name!r} is a name of the catalogue; give the chip a name of its own.")
         self._added[name] = chip
@@ -299,7 +299,7 @@ class HetBench(ArchitectureQueries):
         'intel-arc-pro-b60'
         """
         if isinstance(name, str):
-            added = self._added.get(fold(name))
+            added = self._added.get(normalised_name(name))
             if added is not None:
                 return added, ("a chip added by the caller: only its datasheet is known",)
             if name in schema.FAMILIES:
@@ -328,7 +328,7 @@ class HetBench(ArchitectureQueries):
         try:
             return graphs.load(name)
         except UnknownNameError:
-            found = networks.named(name)
+            found = networks.find(name)
             if found is None:
                 raise
             return found

@@ -21,8 +21,7 @@ from hetbench.catalog.chips import default_chip
 from hetbench.catalog.models import models
 from hetbench.catalog.support import SUPPORT
 from hetbench.errors import RefusedError
-from hetbench.graphs import model_graph
-from hetbench.graphs.coverage import coverage as operator_coverage
+from hetbench.graphs import load, operator_coverage
 from hetbench.schema import FAMILIES
 from hetbench.spaces import BlockSpace, space, spaces
 
@@ -52,7 +51,7 @@ def coverage(api: HetBench) -> pd.DataFrame:
 
 def _split(model: str, family: str) -> dict[str, float]:
     """Share of a model's operator calls by how the back end runs them, in %."""
-    found = operator_coverage(model_graph.load(model), default_chip(family)[0])
+    found = operator_coverage(load(model), default_chip(family)[0])
     status = {each.operator: each.status for each in found.operators}
     total = sum(found.calls.values())
     calls = {name: sum(count for op, count in found.calls.items() if status[op] == name) for name in SUPPORT}

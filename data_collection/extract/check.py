@@ -11,7 +11,7 @@ from typing import Any
 from data_collection.extract.assemble import fit_points, image_multiple
 from data_collection.extract.build import Point, build, native_size, phases, trace_point
 from hetbench.catalog.models import Model
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, GraphNode, ModelGraph, load
+from hetbench.graphs import FORMAT, TRACED_AS, GraphNode, ModelGraph, load
 from hetbench.tracing import Trace
 from hetbench.tracing.document import constant, variant_table
 

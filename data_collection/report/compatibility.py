@@ -10,8 +10,7 @@ from data_collection.pages import Table, shown
 from hetbench.api import HetBench
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import RefusedError
-from hetbench.graphs.coverage import coverage
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load, operator_coverage
 
 __all__ = ["RULE", "Match", "match", "matrix"]
 
@@ -69,7 +68,7 @@ def match(api: HetBench, model: str, chip: str) -> Match:
         latency = api.query(model, target=known.name, metric="latency", batch=1)
     with suppress(RefusedError):
         memory = api.query(model, target=known.name, metric="memory", batch=1)
-        covered = coverage(load(model), known, precision=memory.precision, batch=1).share
+        covered = operator_coverage(load(model), known, precision=memory.precision, batch=1).share
     return Match(
         model, known.name, memory.precision if memory else None, covered, memory.value if memory else None,
         None if known.memory_bytes is None else known.memory_bytes / 1e6,

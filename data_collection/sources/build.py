@@ -20,7 +20,7 @@ from data_collection.sources import download
 from data_collection.sources.pins import Pin, pin
 from data_collection.sources.tables import imported, importer_files, write
 from data_collection.sources.upstream import Tree, UpstreamError, open_trees
-from hetbench.artifacts.sets import sha256_of
+from hetbench.artifacts import sha256_of
 from hetbench.errors import HetBenchError, InvalidInputError
 
 __all__ = ["FORMAT", "MANIFEST", "Place", "build", "chosen", "manifest"]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data_collection.sources.pins import Commit, Pin
 from data_collection.sources.upstream import Tree, UpstreamError, open_trees, selected
-from hetbench.artifacts.sets import sha256_of
+from hetbench.artifacts import sha256_of
 
 __all__ = ["ARCHIVES", "HOST", "by_archive", "by_git", "found"]
 

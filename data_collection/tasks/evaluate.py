@@ -22,8 +22,7 @@ from data_collection.tasks import accuracy, numeric, perf
 from data_collection.tasks.workload import Workload
 from hetbench.catalog.models import model
 from hetbench.errors import HetBenchError, InvalidInputError, RefusedError
-from hetbench.graphs.coverage import coverage
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load, operator_coverage
 
 __all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "set_up"]
 
@@ -99,7 +98,7 @@ def failed(report: Mapping[str, Any]) -> bool:
 def _operators(task: Task, environment: Environment) -> dict[str, Any]:
     """How many calls the device's back end registers or composes, from the registrations; nothing runs."""
     try:
-        found = coverage(load(task.name), environment.chip, precision=task.precision, batch=task.batch)
+        found = operator_coverage(load(task.name), environment.chip, precision=task.precision, batch=task.batch)
     except HetBenchError as error:
         return {"covered_percent": None, "reason": str(error), "not_covered": []}
     lacking = [each.operator for each in found.operators if not each.covered]

@@ -18,8 +18,10 @@ from pathlib import Path
 
 from hetbench.artifacts import sets
 from hetbench.artifacts.file_types import MAX_BYTES
+from hetbench.artifacts.integrity import home, verify
+from hetbench.artifacts.manifest import MANIFEST, ORIGIN, Entry, Manifest, set_name, sha256_of
 from hetbench.artifacts.remote import SOURCES, Remote, remote
-from hetbench.artifacts.sets import MANIFEST, ORIGIN, Entry, Installed, Manifest
+from hetbench.artifacts.sets import Installed
 from hetbench.artifacts.unpack import unpack
 from hetbench.errors import ArtifactError, InvalidInputError
 
@@ -54,22 +56,22 @@ def download(source: str, name: str | None = None, say: Callable[[str], object] 
     hetbench.errors.InvalidInputError: there is no /nowhere to fetch from. A set is fetched from hf://ORG/NAME[@REV], \
 gdrive://ID, https://..., file://....
     """
-    place, wanted = remote(source), None if name is None else sets.set_name(name)
+    place, wanted = remote(source), None if name is None else set_name(name)
     try:
         with _alone(say):
-            staging = sets.home() / _PARTIAL / hashlib.sha256(place.source.encode()).hexdigest()[:16]
+            staging = home() / _PARTIAL / hashlib.sha256(place.source.encode()).hexdigest()[:16]
             (staging / "set").mkdir(parents=True, exist_ok=True)
             found = _installed(place, staging / "set", wanted, say)
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise sets.unwritable(sets.home(), error) from None
+        raise sets.unwritable(home(), error) from None
     return found
 
 
 @contextmanager
 def _alone(say: Callable[[str], object]) -> Iterator[None]:
     """One download at a time under this home, so that no two write the same set; without locks on Windows."""
-    path = sets.home() / _PARTIAL / "lock"
+    path = home() / _PARTIAL / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
@@ -89,14 +91,14 @@ def _installed(place: Remote, folder: Path, wanted: str | None, say: Callable[[s
     """The set of a place, installed; what is there and whole is not fetched again, but for the manifest or archive."""
     manifest = _archive(place, folder, say) if place.archive else _manifest(place, folder)
     name, version = wanted or manifest.name, manifest.version
-    found = Installed(name, version, sets.home() / name / version, current=True)
+    found = Installed(name, version, home() / name / version, current=True)
     if _whole(found.folder):
         say(f"{found.label} is here already")
     else:
         if not place.archive:
             _files(place, folder, manifest, say)
         try:
-            sets.verify(folder, sniff=True)
+            verify(folder, sniff=True)
         except ArtifactError as error:
             shutil.rmtree(folder)  # so that the next attempt starts from nothing
             raise _refused(place, folder, error) from None
@@ -143,7 +145,7 @@ def _files(place: Remote, folder: Path, manifest: Manifest, say: Callable[[str],
             say(f"{name} {entry.bytes:,} bytes")
             place.fetch(name, path, entry.bytes)
         if not _same(path, entry):
-            size, digest = path.stat().st_size, sets.sha256_of(path)
+            size, digest = path.stat().st_size, sha256_of(path)
             path.unlink()
             raise ArtifactError(
                 f"{place.source} is not installed: its {name} has {size} bytes and sha256 {digest}; its manifest says "
@@ -162,7 +164,7 @@ def _refused(place: Remote, folder: Path, error: ArtifactError) -> ArtifactError
 
 
 def _same(path: Path, entry: Entry) -> bool:
-    return path.exists() and path.stat().st_size == entry.bytes and sets.sha256_of(path) == entry.sha256
+    return path.exists() and path.stat().st_size == entry.bytes and sha256_of(path) == entry.sha256
 
 
 def _whole(folder: Path) -> bool:
@@ -170,7 +172,7 @@ def _whole(folder: Path) -> bool:
     if not folder.exists():
         return False
     try:
-        sets.verify(folder, sniff=True)
+        verify(folder, sniff=True)
     except ArtifactError:
         return False
     return True

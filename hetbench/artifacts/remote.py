@@ -28,7 +28,7 @@ from urllib.request import Request, urlopen
 
 from hetbench.errors import ArtifactError, InvalidInputError
 
-__all__ = ["SOURCES", "Remote", "library", "remote", "said"]
+__all__ = ["SOURCES", "Remote", "first_lines", "library", "remote"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
 """What `--from` takes."""
@@ -152,8 +152,8 @@ class Hub:
         except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:
             where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise ArtifactError(
-                f"cannot fetch {self.source} from {where}: {said(error)} Check the name, the revision and the network; "
-                f"a private repository needs HF_TOKEN. {_AGAIN}"
+                f"cannot fetch {self.source} from {where}: {first_lines(error)} Check the name, the revision and the "
+                f"network; a private repository needs HF_TOKEN. {_AGAIN}"
             ) from None
 
 
@@ -182,7 +182,7 @@ class Drive:
             )  # fmt: skip
         except (gdown.DownloadError, OSError, ValueError) as error:
             raise ArtifactError(
-                f"cannot fetch {self.source}: {said(error)} Share the file with anyone who has the "
+                f"cannot fetch {self.source}: {first_lines(error)} Share the file with anyone who has the "
                 f"link, and check the network. {_AGAIN}"
             ) from None
 
@@ -253,10 +253,10 @@ def _check_size(found: int, limit: int, what: str) -> None:
         raise ArtifactError(f"{what} is larger than the {limit:,} bytes it may have: it is not fetched.")
 
 
-def said(error: Exception) -> str:
+def first_lines(error: Exception) -> str:
     """What an error of a library says, in its first two lines.
 
-    >>> said(OSError("404 Client Error.\\n\\nThere is no such repository\\nPlease make sure that ..."))
+    >>> first_lines(OSError("404 Client Error.\\n\\nThere is no such repository\\nPlease make sure that ..."))
     '404 Client Error. There is no such repository.'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2] or [type(error).__name__]

@@ -27,9 +27,9 @@ from hetbench.attribution.rooflines import benches, together
 from hetbench.attribution.shapley import PAIRS, shapley
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import GraphNode, ModelGraph
+from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
-from hetbench.predict.operators import launch_floor
+from hetbench.predict.protocols import launch_floor
 from hetbench.query.breakdown import Signature, signature, split
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.graphs.model_graph import GraphNode
+from hetbench.graphs import GraphNode
 from hetbench.operators import operator_type
 
 __all__ = ["PARTS", "Cuts", "Flow", "Fusions", "Placement", "Side", "flow", "placement"]

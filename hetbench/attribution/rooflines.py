@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import OperatorTable
+from hetbench.graphs import OperatorTable
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.predict import operators
-from hetbench.predict.features import canonical, chip_facts
-from hetbench.predict.operators import converted, launch_floor
+from hetbench.predict.features import canonical_dims, chip_facts
+from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.query.breakdown import Signature, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.schema import STORAGE_BYTES
@@ -113,7 +113,7 @@ def benches(
     surrogate = surrogate or operators.load()
     measured_here = f"chip:{chip.name}" in knowledge_graph().store.names
     found: dict[Signature, Bench] = {}
-    for cls, groups, _, which, bounds in surrogate.parts(table, chip, PROTOCOL, predictor):
+    for cls, groups, _, which, bounds in surrogate.predict_by_class(table, chip, PROTOCOL, predictor):
         floor = launch_floor(surrogate.floors, chip, cls, PROTOCOL)
         for index, group in enumerate(groups):
             compute, memory = _roof(cls, group, chip)
@@ -136,7 +136,7 @@ def _bench(predicted: float, compute: float, memory: float, floor: float, known:
 
 def _roof(cls: str, group: Any, chip: Chip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """ms at the peak and at the bandwidth, [rows] each."""
-    shared, facts = canonical(group.op, group.dims, STORAGE_BYTES[group.dtype]), chip_facts(chip, group.dtype, 0.0)
+    shared, facts = canonical_dims(group.op, group.dims, STORAGE_BYTES[group.dtype]), chip_facts(chip, group.dtype, 0.0)
     peak = facts.vector_peak if cls == "vector" else facts.peak
     return np.nan_to_num(1e3 * shared["flops"] / peak), 1e3 * shared["bytes"] / facts.bandwidth
 
@@ -153,5 +153,5 @@ def _measured(
     native = np.array([best.value], dtype=np.float64)
     if best.protocol != PROTOCOL:
         floors = (launch_floor(surrogate.floors, chip, cls, str(name)) for name in (best.protocol, PROTOCOL))
-        native = converted(native, *floors)
+        native = convert_protocol(native, *floors)
     return float(native[0]), best.refs

@@ -233,13 +233,13 @@ def chip(name: str) -> Chip:
     """
     if not isinstance(name, str):
         raise InvalidInputError(f"a chip is named by a text, not by {name!r}.")
-    found = _spellings().get(fold(name))
+    found = _spellings().get(normalised_name(name))
     if found is None:
         raise UnknownNameError("chip", name, (*chips(), *FAMILIES))
     return chips()[found]
 
 
-def fold(name: str) -> str:
+def normalised_name(name: str) -> str:
     """A name without regard to case, spaces and underscores."""
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
@@ -250,6 +250,6 @@ def _spellings() -> Mapping[str, str]:
     for name, record in chips().items():
         for alias, certainty in record.aliases.items():
             if certainty != "partial":
-                table.setdefault(fold(alias), name)
-    table |= {fold(name): name for name in chips()}
+                table.setdefault(normalised_name(alias), name)
+    table |= {normalised_name(name): name for name in chips()}
     return table | {family: default_chip(family)[0].name for family in FAMILIES}

@@ -24,7 +24,7 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import ArtifactError, RefusedError, UnknownNameError
 
 __all__ = [
-    "COVERED", "FORMAT", "SUPPORT", "TABLE", "Support", "platform_of", "platforms", "resolved", "support",
+    "COVERED", "FORMAT", "SUPPORT", "TABLE", "Support", "platform_of", "platforms", "resolve_support", "support",
 ]  # fmt: skip
 
 FORMAT = 1
@@ -110,13 +110,13 @@ def support(where: Chip | str, operator: str) -> Support:
     name = _spelling(operator, operators)
     if name is None:
         raise UnknownNameError("ATen operator", operator, operators)
-    return resolved(name, where if isinstance(where, str) and where in platforms() else _platform(where))
+    return resolve_support(name, where if isinstance(where, str) and where in platforms() else _platform(where))
 
 
-def resolved(called: str, platform: str) -> Support:
+def resolve_support(called: str, platform: str) -> Support:
     """How a platform runs an operator under the name it was called by; `unknown` where the table has no such name.
 
-    >>> resolved("aten.relu.default", "mlu").status, resolved("my_ns::fused", "mlu").status
+    >>> resolve_support("aten.relu.default", "mlu").status, resolve_support("my_ns::fused", "mlu").status
     ('native', 'unknown')
     """
     name = _spelling(called, _table()["operators"])

@@ -16,8 +16,11 @@ from hetbench.api import HetBench
 from hetbench.artifacts import sets as artifacts
 from hetbench.artifacts.download import URL, source_of
 from hetbench.artifacts.download import download as fetched
+from hetbench.artifacts.integrity import check_complete
+from hetbench.artifacts.integrity import verify as verify_set
+from hetbench.artifacts.manifest import MANIFEST, ORIGIN, PACKAGED, Manifest, read_json
 from hetbench.artifacts.remote import SOURCES
-from hetbench.artifacts.sets import PACKAGED, Installed, Manifest
+from hetbench.artifacts.sets import Installed
 from hetbench.errors import ArtifactError, InvalidInputError
 from hetbench.version import __version__
 
@@ -81,11 +84,11 @@ def verify(label: Annotated[str | None, typer.Argument(help="NAME or NAME@VERSIO
         known = [each for each in known if label == each.name] or [artifacts.find(str(label))]
     wrong = []
     if label in (None, PACKAGED):
-        artifacts.complete(artifacts.EMBEDDED)
+        check_complete(artifacts.EMBEDDED)
         print(f"{PACKAGED}: all parts are there, in formats that are read")
     for each in () if label == PACKAGED else known:
         try:
-            found = artifacts.verify(each.folder, sniff=True)
+            found = verify_set(each.folder, sniff=True)
             print(f"{each.label}: {len(found.files)} files, {found.bytes / 1e6:.1f} MB, as the manifest says")
         except ArtifactError as error:
             wrong.append(f"{each.label}: {error}")
@@ -118,9 +121,9 @@ def _row(each: Installed) -> dict[str, Any]:
         "folder": str(each.folder), "problem": None,
     }  # fmt: skip
     try:
-        found = Manifest.read(each.folder / artifacts.MANIFEST)
+        found = Manifest.read(each.folder / MANIFEST)
         row |= {"files": len(found.files), "mb": round(found.bytes / 1e6, 1)}
-        row |= artifacts.read_json(each.folder / artifacts.ORIGIN)
+        row |= read_json(each.folder / ORIGIN)
     except ArtifactError as error:
         row["problem"] = str(error)
     return row

@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog.chips import Chip
-from hetbench.catalog.support import SUPPORT, Support, platform_of, platforms, resolved
+from hetbench.catalog.support import SUPPORT, Support, platform_of, platforms, resolve_support
 from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
 
-__all__ = ["Coverage", "coverage"]
+__all__ = ["Coverage", "operator_coverage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Coverage:
 
     >>> from hetbench.graphs import model_graph
     >>> from hetbench.catalog.chips import chip
-    >>> found = coverage(model_graph.load("resnet-50"), chip("cann"))
+    >>> found = operator_coverage(model_graph.load("resnet-50"), chip("cann"))
     >>> found.share, found.distinct_share, found.platform
     (100.0, 100.0, 'cann')
     """
@@ -93,7 +93,7 @@ class Coverage:
         return tuple(sorted({ref for each in self.operators for ref in each.refs}))
 
 
-def coverage(graph: ModelGraph, chip: Chip, **setting: Any) -> Coverage:
+def operator_coverage(graph: ModelGraph, chip: Chip, **setting: Any) -> Coverage:
     """The operators of one pass of `graph`, by how the chip's back end runs them.
 
     `setting` is that of `ModelGraph.aten_ops`: precision, phase, batch, seq_len, image_size. Views, which run nothing,
@@ -101,7 +101,7 @@ def coverage(graph: ModelGraph, chip: Chip, **setting: Any) -> Coverage:
 
     >>> from hetbench.graphs import model_graph
     >>> from hetbench.catalog.chips import chip
-    >>> [each.operator for each in coverage(model_graph.load("bert-base"), chip("mlu")).composite][:2]
+    >>> [each.operator for each in operator_coverage(model_graph.load("bert-base"), chip("mlu")).composite][:2]
     ['linear', 'dropout']
     """
     platform = platform_of(chip)
@@ -109,5 +109,5 @@ def coverage(graph: ModelGraph, chip: Chip, **setting: Any) -> Coverage:
     if not calls:
         raise RefusedError(f"{graph.name} calls no operator that runs anything, so there is nothing to cover.")
     names = sorted(calls, key=lambda name: (-calls[name], name))
-    found = tuple(resolved(name, platform) for name in names)
+    found = tuple(resolve_support(name, platform) for name in names)
     return Coverage(graph.name, platform, platforms()[platform], MappingProxyType(calls), found)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hetbench.schema import itemsize
 
-__all__ = ["MemoryBreakdown", "NodeBytes", "breakdown", "by_node"]
+__all__ = ["MemoryBreakdown", "NodeBytes", "bytes_by_node", "memory_breakdown"]
 
 _WEIGHTS: Mapping[str, Callable[[Mapping[str, int]], int]] = {
     "Linear": lambda d: d["k"] * d["n"] + d.get("bias", 0) * d["n"],
@@ -59,7 +59,7 @@ class NodeBytes:
     """Its cached keys and values."""
 
 
-def by_node(
+def bytes_by_node(
     table: Mapping[str, Any], nodes: Sequence[tuple[str, Mapping[str, int], tuple[int, ...]]], template: Sequence[int],
     values: NDArray[np.int64], *, weights_bytes: int, data_bytes: int,
 ) -> NodeBytes:  # fmt: skip
@@ -83,7 +83,7 @@ def by_node(
     return NodeBytes(results, own * (weights_bytes / total if total else 0.0), np.array(cached, dtype=np.int64))
 
 
-def breakdown(
+def memory_breakdown(
     table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64], *, params: int, weight_bytes: int,
     data_bytes: int,
 ) -> MemoryBreakdown:

@@ -22,7 +22,7 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph
 from hetbench.graphs.model_graph import ModelGraph
 
-__all__ = ["KINDS", "SURE", "fused", "load", "named", "names", "resolve", "upstream"]
+__all__ = ["KINDS", "SURE", "find", "fused_variant", "load", "names", "resolve", "upstream"]
 
 SURE = ("exact", "same-arch")
 KINDS = (*SURE, "near")
@@ -79,10 +79,10 @@ def resolve(upstream_name: str, file: str | None = None) -> tuple[str, str]:
     return min(found, key=lambda entry: KINDS.index(entry[1]))
 
 
-def named(name: str) -> ModelGraph | None:
+def find(name: str) -> ModelGraph | None:
     """The graph that a name surely means: an auxiliary graph's own name, or an upstream one, exact or same-arch.
 
-    >>> named("llama-2-7b").params, named("convnext_tiny.fb_in22k").name, named("no-such-net")
+    >>> find("llama-2-7b").params, find("convnext_tiny.fb_in22k").name, find("no-such-net")
     (6738415616, 'convnext_tiny', None)
     """
     if name in _members():
@@ -94,12 +94,12 @@ def named(name: str) -> ModelGraph | None:
     return load(model_graph) if kind in SURE else None
 
 
-def fused(name: str) -> str:
+def fused_variant(name: str) -> str:
     """The graph of a network with its branches and norms folded into convolutions, where such a form was measured.
 
     timm measured it, in the tables of PyTorch 2.9.1, for the architectures that can be folded; elsewhere the full one.
 
-    >>> fused("repvgg_b0"), fused("resnet18")
+    >>> fused_variant("repvgg_b0"), fused_variant("resnet18")
     ('repvgg_b0-fused', 'resnet18')
     """
     return f"{name}-fused" if f"{name}-fused" in _members() else name

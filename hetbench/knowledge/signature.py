@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError
 from hetbench.operators import operator_type
-from hetbench.predict.features import canonical
+from hetbench.predict.features import canonical_dims
 from hetbench.schema import STORAGE_BYTES, precision
 
 __all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parsed", "sizes"]
@@ -102,6 +102,6 @@ def columns(cls: str, op: str, dims: Mapping[str, Any], dtype: str) -> NDArray[n
     [[0.0, 3.0, 2.0, 1.0, 7.0, 6.807354922057604, 1.0]]
     """
     size = STORAGE_BYTES[dtype]
-    shared = canonical(op, dims, size)
+    shared = canonical_dims(op, dims, size)
     named = [np.log2(np.maximum(shared[name], 0.5)) for name in COLUMNS[cls]]
     return np.stack([*named, np.full(len(named[0]), np.log2(size))], axis=1)

@@ -15,8 +15,7 @@ from hetbench.answers import digits
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import ModelGraph, operator_coverage
 from hetbench.query.breakdown import Signature, rows, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
@@ -138,7 +137,7 @@ def report(graph: ModelGraph, question: Question) -> CoverageReport:
     batch, seq_len, image_size, precision, phase = question.sizes
     setting: dict[str, Any] = {"precision": precision, "phase": phase, "batch": batch, "seq_len": seq_len,
                                "image_size": image_size}  # fmt: skip
-    known = graph_coverage.coverage(graph, chip, **setting)
+    known = operator_coverage(graph, chip, **setting)
     each, note = _times(graph, question, chip)
     ms: dict[str, float] = {}
     serves: dict[str, dict[str, None]] = {}
@@ -166,7 +165,7 @@ def _times(graph: ModelGraph, question: Question, chip: Chip) -> tuple[Mapping[S
     """ms of one eager run of each distinct operator, or why there is none."""
     surrogate, table = question.surrogate, graph.operators(*question.sizes)
     try:
-        parts = surrogate.parts(table, chip, PROTOCOL, "auto")
+        parts = surrogate.predict_by_class(table, chip, PROTOCOL, "auto")
     except RefusedError as why:
         return {}, (f"no share of the time: {why}",)
     ms = [float(value) for *_, bounds in parts for value in bounds[0]]

@@ -19,8 +19,7 @@ from hetbench.answers import Answer, digits, number
 from hetbench.catalog import support
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.solve import energy_of, memory_bytes, per_call, solve
 
@@ -137,7 +136,7 @@ def search(
     found: list[Candidate] = []
     dropped: list[Dropped] = []
     source = None
-    coverage: dict[tuple[Any, ...], graph_coverage.Coverage] = {}
+    coverage: dict[tuple[Any, ...], Coverage] = {}
     for chip in chips:
         try:
             question, answer = ask(chip.name)
@@ -238,7 +237,7 @@ def _energy(
 
 
 def _covered(
-    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], graph_coverage.Coverage]
+    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], Coverage]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Operators that are absent, those that fall back or are unknown, and notes; coverage is kept by platform."""
     if graph.compact:
@@ -251,7 +250,7 @@ def _covered(
     except RefusedError as why:
         return (), (), (f"operators not checked: {why}",)
     if key not in known:
-        known[key] = graph_coverage.coverage(
+        known[key] = operator_coverage(
             graph, chip, precision=precision, phase=phase, batch=batch, seq_len=seq_len, image_size=image_size
         )
     found = known[key]

@@ -23,7 +23,7 @@ from hetbench.plans.evidence import lacking
 from hetbench.plans.plan import Ends
 from hetbench.plans.precisions import Base
 from hetbench.predict import models
-from hetbench.predict.heads import Cell
+from hetbench.predict.cells import Cell
 from hetbench.query.latency import PROTOCOL
 
 __all__ = ["attention", "compiled", "layouts", "libraries", "whole_layout"]
@@ -155,7 +155,7 @@ def _paired(base: Base, precisions: Sequence[str], types: Sequence[str], pairs: 
     for name in (each for each in types if each in base.groups):
         cls = "conv" if name.startswith("Conv") else "gemm"
         for precision in precisions:
-            cells = base.surrogate.head(cls).cells.by_name.get((base.chip.name, name, precision), [])
+            cells = base.surrogate.class_surrogate(cls).cells.by_name.get((base.chip.name, name, precision), [])
             ratios = [_cell_ratio(base, name, precision, *pair) for pair in (pairs(cells) if cells else ())]
             if ratios:
                 found.setdefault(name, {})[precision] = min(ratios), "B"
@@ -252,7 +252,7 @@ def _taught(base: Base, one: str, other: str, precision: str) -> str | None:
     return "D" if any((each.family, each.kind) == alike for each in known) else None
 
 
-def _whole(base: Base, chip: Chip, stack: str, precision: str) -> models.WholePrediction:
+def _whole(base: Base, chip: Chip, stack: str, precision: str) -> models.WholeModelPrediction:
     question = base.question
     table = base.graph.operators(*question.sizes[:3], precision, question.phase)
     return question.whole.predict(

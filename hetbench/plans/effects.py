@@ -21,7 +21,7 @@ from hetbench.plans.alternatives import attention, compiled, layouts, libraries,
 from hetbench.plans.evidence import lacking, measured, measured_in
 from hetbench.plans.plan import Casts, Ends, Mask, Plans
 from hetbench.plans.precisions import Base, Floats, Row, asked, row
-from hetbench.predict.operators import launch_floor
+from hetbench.predict.protocols import launch_floor
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
 from hetbench.schema import ITEMSIZE

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from hetbench.graphs.model_graph import TRACED_AS
+from hetbench.graphs import TRACED_AS
 from hetbench.plans.actions import MODEL, Option
 from hetbench.schema import ITEMSIZE
 

@@ -19,7 +19,7 @@ from hetbench.answers import Answer
 from hetbench.attribution.placement import Flow, flow
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import GraphNode, ModelGraph
+from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
 from hetbench.predict import operators
 from hetbench.query.breakdown import signature, split
@@ -61,7 +61,7 @@ class Base:
         cost = operator_type(op).cost_class
         found = 0
         for cls in ("prefill", "decode") if cost == "attention" else (cost,):
-            spec, _ = self.surrogate.head(cls).own.get(self.chip.name, ({"cells": ()}, None))
+            spec, _ = self.surrogate.class_surrogate(cls).chip_heads.get(self.chip.name, ({"cells": ()}, None))
             found += sum(rows for name, kind, rows, *_ in spec["cells"] if name == op and dtype in (None, kind))
         return found
 
@@ -179,7 +179,7 @@ def _ratio(sums: Sums, own: Sums, name: str) -> float:
 def _sums(graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> dict[str, tuple[Floats, str]]:
     """Operator type -> ms [3] of all its eager launches, and the weakest level among them."""
     surrogate, found = question.surrogate, dict[str, tuple[Floats, str]]()
-    for _, groups, choices, which, bounds in surrogate.parts(
+    for _, groups, choices, which, bounds in surrogate.predict_by_class(
         graph.operators(*question.sizes), chip, PROTOCOL, predictor
     ):
         for index, (group, choice) in enumerate(zip(groups, choices, strict=True)):

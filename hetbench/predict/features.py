@@ -23,9 +23,9 @@ from hetbench.operators.conv import conv_out
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorGroup, OperatorTable
+    from hetbench.graphs import OperatorGroup, OperatorTable
 
-__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts", "class_of", "features"]
+__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical_dims", "chip_facts", "class_of", "features"]
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
@@ -107,7 +107,7 @@ def class_of(op: str, dims: Mapping[str, Any]) -> str:
 def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
     """The groups of a table by surrogate class; attention is parted into decode and prefill rows.
 
-    >>> from hetbench.graphs.model_graph import load
+    >>> from hetbench.graphs import load
     >>> sorted(by_class(load("gpt2").operators(1, 8)))
     ['gemm', 'prefill', 'vector']
     """
@@ -125,10 +125,10 @@ def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
     return found
 
 
-def canonical(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
+def canonical_dims(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
     """Dims of one operator type in the terms that its whole class shares, with its flops and bytes; each [rows].
 
-    >>> sorted(canonical("Linear", {"m": 8, "n": 4, "k": 2}, 2))
+    >>> sorted(canonical_dims("Linear", {"m": 8, "n": 4, "k": 2}, 2))
     ['b', 'bytes', 'flops', 'k', 'm', 'n']
     """
     kind = operator_type(op)

@@ -17,13 +17,13 @@ import numpy as np
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.operators import load as shipped
 
-__all__ = ["at_confidence", "of_sum"]
+__all__ = ["pass_interval", "rescaled_bound"]
 
 
-def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
+def rescaled_bound(value: Any, bound: Any, known: float, wanted: float) -> Any:
     """A bound at another confidence: its log distance grows as that of a normal law would.
 
-    >>> at_confidence(2.0, 4.0, 0.9, 0.9), round(at_confidence(2.0, 4.0, 0.9, 0.5), 2)
+    >>> rescaled_bound(2.0, 4.0, 0.9, 0.9), round(rescaled_bound(2.0, 4.0, 0.9, 0.5), 2)
     (4.0, 2.66)
     """
     if wanted == known:
@@ -32,16 +32,18 @@ def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
     return value * (bound / value) ** scale
 
 
-def of_sum(surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, confidence: float) -> tuple[Any, Any]:
+def pass_interval(
+    surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, confidence: float
+) -> tuple[Any, Any]:
     """Bounds of a pass, ms: those of its operators' sum, or where wider what passes took over sums elsewhere.
 
     `lower` and `upper` bound the sum at the surrogate's own confidence; floats, or arrays [n].
 
-    >>> low, high = of_sum(shipped(), 1.0, 0.99, 1.01, 0.9)
+    >>> low, high = pass_interval(shipped(), 1.0, 0.99, 1.01, 0.9)
     >>> bool(low < 0.8 and high > 1.5)
     True
     """
-    low, high = (at_confidence(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
+    low, high = (rescaled_bound(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
     least, most = _ends(surrogate.folder, confidence)
     return np.minimum(low, value * least), np.maximum(high, value * most)
 

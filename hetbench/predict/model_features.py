@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.predict.features import by_class, canonical, chip_facts
+from hetbench.predict.features import by_class, canonical_dims, chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorTable
+    from hetbench.graphs import OperatorTable
 
 __all__ = ["COLUMNS", "SUMMARY", "Composition", "composition", "summaries"]
 
@@ -105,7 +105,7 @@ def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Com
     """Every operator of the calls, each a table and how often it runs.
 
     >>> from hetbench.catalog.chips import chip
-    >>> from hetbench.graphs.model_graph import load
+    >>> from hetbench.graphs import load
     >>> made = composition([(1.0, load("resnet-50").operators(8, precision="fp16"))], chip("cuda"))
     >>> made.matrix.shape == (len(made.count), len(COLUMNS))
     True
@@ -119,7 +119,7 @@ def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Com
 
 def _block(cls: str, groups: Sequence[Any], chip: Chip, times: float) -> tuple[Array, Array, Array, Array, list[str]]:
     """Matrix, counts, base ms, compute ms and types of the operators of one class."""
-    shared = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+    shared = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
     names = [name for name in shared[0] if all(name in each for each in shared)]
     d = {name: np.concatenate([each[name] for each in shared]) for name in names}
     sizes = [len(g.count) for g in groups]

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.predict.model_features import Composition, composition, summaries
@@ -27,14 +28,23 @@ from hetbench.predict.perceptron import silu
 from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorTable
+    from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "CALL", "CLIP", "FACTOR", "GENERATION", "LAUNCH", "Network", "Whole", "WholePrediction", "forest_rows", "group_of",
+    "CALL",
+    "CLIP",
+    "FACTOR",
+    "GENERATION",
+    "LAUNCH",
+    "Network",
+    "WholeModelPrediction",
+    "WholeModelSurrogate",
+    "forest_rows",
+    "group_of",
     "load",
 ]  # fmt: skip
 
-FORMAT = sets.FORMATS["whole.json"]
+FORMAT = FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
 CLIP = 5.0  # standard deviations: features further out count as this far
 FACTOR = 6.0  # |log factor| of an operator at most
@@ -88,7 +98,7 @@ class Network:
         named |= {"b1": self.biases[0], "b2": self.biases[1]}
         return {f"{prefix}.{name}": value.astype(np.float32) for name, value in named.items()}
 
-    def each(
+    def operator_ms(
         self, made: Composition, batch: float, operators: NDArray[np.int64], stack: int, cell: int
     ) -> NDArray[np.float64]:
         """What each row of the composition takes in ms, before the offset of the cell."""
@@ -117,7 +127,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class WholePrediction:
+class WholeModelPrediction:
     """Latency of a whole model in ms, and what it rests on."""
 
     value: float
@@ -145,27 +155,27 @@ class Group:
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
 
-    def label(self, chip: str, stack: str, precision: str) -> tuple[str, str]:
+    def labels(self, chip: str, stack: str, precision: str) -> tuple[str, str]:
         """Labels of the stack and of the cell."""
         return f"{stack}|{precision}", f"{chip}|{stack}|{precision}"
 
-    def pieces(self, made: Composition, batch: float, labels: tuple[str, str]) -> NDArray[np.float64]:
+    def operator_ms(self, made: Composition, batch: float, labels: tuple[str, str]) -> NDArray[np.float64]:
         """What each network makes of every row, ms, [networks, rows]."""
         stack, cell = self._indices(labels)
         known = self.spec["operators"]
         operators = np.array([known.get(name, 0) for name in made.operators], dtype=np.int64)
-        return np.stack([network.each(made, batch, operators, stack, cell) for network in self.networks])
+        return np.stack([network.operator_ms(made, batch, operators, stack, cell) for network in self.networks])
 
-    def learned(self, made: Composition, batch: float, labels: tuple[str, str]) -> list[tuple[float, Array]]:
+    def by_network(self, made: Composition, batch: float, labels: tuple[str, str]) -> list[tuple[float, Array]]:
         """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
         stack, cell = self._indices(labels)
-        pieces = zip(self.networks, self.pieces(made, batch, labels), strict=True)
+        pieces = zip(self.networks, self.operator_ms(made, batch, labels), strict=True)
         return [(float(net.log_ms(each.sum(), stack, cell)), each * net.offset(stack, cell)) for net, each in pieces]
 
     def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
         """log ms of one call, and the share of each row in ms."""
         stack, cell = self._indices(labels)
-        pieces = self.pieces(made, batch, labels)
+        pieces = self.operator_ms(made, batch, labels)
         value = float(self.log_ms(pieces.sum(axis=1)[:, None], made.sums()[None], batch, labels)[0])
         offsets = [network.offset(stack, cell) for network in self.networks]
         each: Array = np.mean(pieces * np.array(offsets)[:, None], axis=0)
@@ -187,7 +197,7 @@ class Group:
         out: Array = share * learned + (1 - share) * trees
         return out
 
-    def beyond(self, base_ms: Any, label: str) -> Any:
+    def out_of_range(self, base_ms: Any, label: str) -> Any:
         """Whether calls of so much roofline time are far smaller or larger than any that taught the stack."""
         least, most = self.spec["range"][label]
         log_base = np.log(base_ms)
@@ -197,7 +207,7 @@ class Group:
         return self.spec["stacks"].get(labels[0], [0])[0], self.spec["cells"].get(labels[1], [0])[0]
 
 
-class Whole:
+class WholeModelSurrogate:
     """The whole-model surrogates of one artefact folder.
 
     >>> sorted(load().groups)
@@ -238,16 +248,16 @@ class Whole:
     def predict(
         self, calls: Sequence[tuple[float, OperatorTable]], chip: Chip, *, phase: str, stack: str, precision: str,
         batch: int, confidence: float = 0.9,
-    ) -> WholePrediction:  # fmt: skip
+    ) -> WholeModelPrediction:  # fmt: skip
         """Latency of the calls, each a table and how often it runs; `level` must not be None for the setting."""
         name, level = group_of(chip.family, phase), self.level(chip, phase, stack, precision)
         if level is None:
             raise ArtifactError(f"no row of stack {stack!r} in {precision} teaches {name}")
         group = self.group(name)
-        labels = group.label(chip.name, stack, precision)
+        labels = group.labels(chip.name, stack, precision)
         made = composition(calls, chip)
         log_ms, each = group.predict(made, batch, labels)
-        beyond = bool(group.beyond(made.base_ms @ made.count, labels[0]))
+        beyond = bool(group.out_of_range(made.base_ms @ made.count, labels[0]))
         value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
         level = "D" if beyond else level
         low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
@@ -255,7 +265,7 @@ class Whole:
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
         kind, label = ("cells", labels[1]) if labels[1] in group.spec["cells"] else ("stacks", labels[0])
-        return WholePrediction(
+        return WholeModelPrediction(
             value, value * np.exp(low), value * np.exp(high), level, group.spec[kind][label][1],
             f"whole models under {stack} in {precision}" + (f" on {chip.name}" if kind == "cells" else ", other chips")
             + (": far smaller or larger than any of them" if beyond else ""),
@@ -281,9 +291,9 @@ class Whole:
 
 
 @lru_cache(maxsize=4)
-def load(folder: Path | None = None) -> Whole:
+def load(folder: Path | None = None) -> WholeModelSurrogate:
     """The surrogates of a folder, by default those shipped with hetbench."""
-    path = folder or sets.EMBEDDED
+    path = folder or EMBEDDED
     if not (path / "whole.json").exists():
         raise ArtifactError(f"{path} holds no whole.json; train one with `python -m surrogates.whole --out {path}`")
-    return Whole(path)
+    return WholeModelSurrogate(path)

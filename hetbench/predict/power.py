@@ -21,17 +21,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.predict.features import chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 __all__ = [
-    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
+    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "PowerSurrogate", "board_watts", "joules", "load", "utilisation",
+    "watts",
 ]  # fmt: skip
 
-FORMAT = sets.FORMATS["power.json"]
+FORMAT = FORMATS["power.json"]
 HIGHEST = 1.05
 """No board draws more of its TDP for long: of 542 thousand measured operators none exceeds 1.03."""
 
@@ -105,7 +107,7 @@ def load(folder: Path | None = None) -> PowerSurrogate:
     >>> bool(load().law.share(0.5, 0.5) > load().law.share(0.1, 0.1))
     True
     """
-    path = (folder or sets.EMBEDDED) / "power.json"
+    path = (folder or EMBEDDED) / "power.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -173,13 +175,14 @@ def _at_joules(drawn: float, latency_ms: float) -> float:
     return drawn * latency_ms / 1e3
 
 
-def drawn(
+def board_watts(
     flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str, surrogate: PowerSurrogate | None = None
 ) -> NDArray[np.float64]:
     """Watts of many passes at once, without intervals; arrays of one shape.
 
     >>> from hetbench.catalog.chips import chip
-    >>> float(drawn(156e9, 0.5e9, 1.0, chip("cuda"), "fp16")) == watts(156e9, 0.5e9, 1.0, chip("cuda"), "fp16").value
+    >>> work = 156e9, 0.5e9, 1.0, chip("cuda"), "fp16"
+    >>> float(board_watts(*work)) == watts(*work).value
     True
     """
     tdp = _tdp(Pass(0.0, 0.0, 1.0), chip, precision)

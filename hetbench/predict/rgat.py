@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.errors import ArtifactError
 from hetbench.predict.features import CLASSES
 from hetbench.predict.perceptron import silu
@@ -26,7 +27,7 @@ from hetbench.schema import PRECISIONS, PROTOCOLS
 
 __all__ = ["CLIP", "COLUMNS", "NOISE_FLOOR", "Decoded", "Rgat", "load"]
 
-FORMAT = sets.FORMATS["rgat.json"]
+FORMAT = FORMATS["rgat.json"]
 COLUMNS = 64  # physics features of the widest class, padded
 CLIP = 6.0  # standard deviations: features further out count as this far
 NOISE_FLOOR = 0.02  # of log latency: no measurement repeats better
@@ -96,7 +97,7 @@ class Rgat:
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> Rgat:
     """The network of a folder, by default the one shipped with hetbench."""
-    path = folder or sets.EMBEDDED
+    path = folder or EMBEDDED
     try:
         spec = json.loads((path / "rgat.json").read_text())
         with np.load(path / "rgat.npz", allow_pickle=False) as stored:

@@ -13,13 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 
-__all__ = ["Transfer", "carried", "transfer"]
+__all__ = ["Transfer", "transfer_between", "transfer_factor"]
 
-FORMAT = sets.FORMATS["transfer.json"]
+FORMAT = FORMATS["transfer.json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +32,19 @@ class Transfer:
     why: str
 
 
-def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
+def transfer_between(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
     """The exponent between two chips, and where it comes from; `folder` holds another artefact set.
 
     >>> from hetbench.catalog.chips import chip
-    >>> transfer(chip("cuda"), chip("cuda")).exponent
+    >>> transfer_between(chip("cuda"), chip("cuda")).exponent
     1.0
-    >>> transfer(chip("cuda"), chip("cann")).exponent < transfer(chip("cuda"), chip("nvidia-l4")).exponent
+    >>> other_vendor, same_vendor = (transfer_between(chip("cuda"), chip(name)) for name in ("cann", "nvidia-l4"))
+    >>> other_vendor.exponent < same_vendor.exponent
     True
     """
     if source.name == target.name:
         return Transfer(1.0, "the same chip")
-    table = _table(folder or sets.EMBEDDED)
+    table = _table(folder or EMBEDDED)
     relation = "same family" if source.family == target.family else "other family"
     pair = f"{source.family}>{target.family}"
     name = pair if pair in table["exponents"] else relation
@@ -54,16 +56,16 @@ def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer
     return Transfer(float(table["exponents"][name]), why)
 
 
-def carried(
+def transfer_factor(
     measured: float, predicted: float, source: Chip, target: Chip, folder: Path | None = None
 ) -> tuple[float, str]:
     """The factor on a prediction for the target where the source measured one figure and another was predicted.
 
     >>> from hetbench.catalog.chips import chip
-    >>> carried(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
+    >>> transfer_factor(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
     1.5
     """
-    known = transfer(source, target, folder)
+    known = transfer_between(source, target, folder)
     factor = (measured / predicted) ** known.exponent
     return factor, (
         f"{measured:g} measured by the caller on {source.name} / {predicted:.4g} predicted there, to the power "

@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import TRACED_AS, OperatorTable, Setting
+from hetbench.graphs import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import models, operators, power
-from hetbench.predict.intervals import of_sum
+from hetbench.predict.intervals import pass_interval
 from hetbench.predict.model_features import composition
 from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, settled, taught
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.schema import itemsize
-from hetbench.spaces import BlockSpace, ComposedGraph
-from hetbench.spaces._space import tabulate
+from hetbench.spaces import BlockSpace, ComposedGraph, operator_table
 from hetbench.spaces.deploy import Deployment
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer
@@ -69,7 +68,7 @@ class _Tables:
         blocks = [space.block(index, setting) for index in range(space.vocabulary)]
         self.setting = setting
         self.operators: list[OperatorTable] = [
-            tabulate(((step, 1) for step in block.steps), setting.precision) for block in blocks
+            operator_table(((step, 1) for step in block.steps), setting.precision) for block in blocks
         ]
         work = [(block.params, table.flops, table.bytes) for block, table in zip(blocks, self.operators, strict=True)]
         self.work = np.array(work, dtype=np.float64)  # [blocks, 3]: params, flops, bytes
@@ -161,7 +160,7 @@ class Compiled:
         work = derived(self.space, codes, self.tables.setting)
         shape = (slice(None), *[None] * (ms.ndim - 1))
         flops, moved = work["flops"][shape], work["bytes"][shape]
-        watts = power.drawn(flops, moved, ms, self.chip, self.question.precision, self.question.power)
+        watts = power.board_watts(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
     def _pieces(self, tables: _Tables) -> Array:
@@ -179,7 +178,7 @@ class Compiled:
     def _whole_piece(self, tables: _Tables, table: OperatorTable) -> Array:
         """What each network makes of it, and the sums of its composition."""
         made = composition([(1.0, table)], self.chip)
-        pieces = self._group.pieces(made, tables.setting.batch or 1, self._labels)
+        pieces = self._group.operator_ms(made, tables.setting.batch or 1, self._labels)
         return np.concatenate((pieces.sum(axis=1), made.sums()))
 
     @cached_property
@@ -188,7 +187,7 @@ class Compiled:
 
     @cached_property
     def _labels(self) -> tuple[str, str]:
-        return self._group.label(self.chip.name, str(self.stack), self.question.precision)
+        return self._group.labels(self.chip.name, str(self.stack), self.question.precision)
 
     def _latency(self, codes: Any) -> Columns:
         counts = self.space.counts(codes)
@@ -207,7 +206,7 @@ class Compiled:
         value, lower, upper, _, *by_level = totals.T
         covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
         level = np.array(list(_LEVELS))[covered.argmax(axis=0)]
-        low, high = of_sum(self.question.surrogate, value, lower, upper, self.question.confidence)
+        low, high = pass_interval(self.question.surrogate, value, lower, upper, self.question.confidence)
         return Columns(value, low, high, level)
 
     def _whole(self, totals: Array, batch: int) -> Columns:
@@ -215,13 +214,13 @@ class Compiled:
         networks = len(group.networks)
         pieces, sums = totals[:, :networks].T, totals[:, networks:]
         value = np.maximum(np.exp(group.log_ms(pieces, sums, batch, labels)), sums[:, 0])
-        far = group.beyond(sums[:, 1], labels[0])
+        far = group.out_of_range(sums[:, 1], labels[0])
         known = self.question.whole.level(self.chip, self.question.phase, str(self.stack), self.question.precision)
         level = np.where(far, "D", str(known))
         ends = np.empty((2, len(value)))
         kind = self.question.phase if self.question.phase in models.GENERATION else str(self.stack)
         for each in np.unique(level):
-            band = models.Whole.band(group.spec, str(each), self.chip.family, kind, self.question.confidence)
+            band = self.question.whole.band(group.spec, str(each), self.chip.family, kind, self.question.confidence)
             ends[:, level == each] = np.array(band)[:, None]
         return Columns(value, value * np.exp(ends[0]), value * np.exp(ends[1]), level)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict import models
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition
@@ -73,7 +73,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     stack = taught(question, chip) if predictor in WHOLE else None
     if stack is None:
         surrogate = question.surrogate
-        parts = surrogate.parts(table, chip, PROTOCOL, predictor)
+        parts = surrogate.predict_by_class(table, chip, PROTOCOL, predictor)
         call_ms, ms = 0.0, np.concatenate([bounds[0] for *_, bounds in parts])
     else:
         call_ms, ms = _learned(question, chip, table, stack)
@@ -87,9 +87,9 @@ def _learned(question: Question, chip: Chip, table: OperatorTable, stack: str) -
     """ms of the call's overhead, and of each row times its count [rows], as the whole-model surrogate has them."""
     surrogate = question.whole
     group = surrogate.group(models.group_of(chip.family, question.phase))
-    labels = group.label(chip.name, stack, question.precision)
+    labels = group.labels(chip.name, stack, question.precision)
     made, batch = composition([(1.0, table)], chip), question.batch or 1
     value = float(np.exp(group.predict(made, batch, labels)[0]))
-    found = group.learned(made, batch, labels)
+    found = group.by_network(made, batch, labels)
     operators = np.mean([parts / np.exp(total) for total, parts in found], axis=0)  # [rows], of the learned total
     return value * max(1.0 - float(operators.sum()), 0.0), value * operators

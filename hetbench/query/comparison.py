@@ -13,7 +13,7 @@ from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import ModelGraph
-from hetbench.predict.transfer import carried
+from hetbench.predict.transfer import transfer_factor
 from hetbench.query import tables
 from hetbench.query.question import Question
 from hetbench.query.solve import predict, solve
@@ -72,7 +72,7 @@ def _scaled(
     if math.isnan(value):
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
     there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    factor, why = carried(value, origin.value, _placed(source), _placed(target), target.artifacts)
+    factor, why = transfer_factor(value, origin.value, _placed(source), _placed(target), target.artifacts)
     notes = [why]
     for side in (target, source):
         row = solve(side, graph, metric, predictor)

@@ -16,7 +16,7 @@ from typing import Any
 from hetbench.catalog.chips import Chip
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.predict import models
-from hetbench.predict.intervals import of_sum
+from hetbench.predict.intervals import pass_interval
 from hetbench.query.question import DEFAULT_STACK, Question
 
 __all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "Latency", "latency", "settled", "taught"]
@@ -104,8 +104,9 @@ def _whole(question: Question, chip: Chip, graph: ModelGraph) -> Latency | None:
 
 @lru_cache(maxsize=4096)
 def _predicted(
-    surrogate: models.Whole, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str, confidence: float
-) -> models.WholePrediction:
+    surrogate: models.WholeModelSurrogate, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str,
+    confidence: float,
+) -> models.WholeModelPrediction:
     """One call of the model; kept, since every batch asks for batch 1 too."""
     batch, *_, precision, phase = sizes
     return surrogate.predict(
@@ -126,7 +127,7 @@ def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -
         )
         if alone.value > found.value:
             found, notes = alone, (*notes, "the launches take the time: as slow as batch 1")
-    lower, upper = of_sum(surrogate, found.value, found.lower, found.upper, question.confidence)
+    lower, upper = pass_interval(surrogate, found.value, found.lower, found.upper, question.confidence)
     return Latency(
         found.value, float(lower), float(upper), found.level, found.support, f"{surrogate.id}/{predictor}",
         question.stack, PROTOCOL, dict(found.by_operator), notes,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError
-from hetbench.predict.conditioning import Conditioned, Rows
-from hetbench.predict.features import canonical, class_of
+from hetbench.predict.features import canonical_dims, class_of
+from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.tables import Columns, by_phase, checked_cells, grouped, parsed, positive, read_columns
 from hetbench.schema import STORAGE_BYTES
@@ -33,7 +33,7 @@ class Observations:
     """Observed operators by chip, as the kernel sees them."""
 
     def __init__(self) -> None:
-        self._by_chip: dict[str, list[tuple[Rows, NDArray[np.float64]]]] = {}
+        self._by_chip: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
 
     def add(
         self, table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate
@@ -48,7 +48,7 @@ class Observations:
         rows = len(given["op"])
         out, measured = Columns(rows), np.array([positive(value) for value in given["latency_ms"]], dtype=np.float64)
         out.reason[np.isnan(measured)] = "latency_ms must be a positive number"
-        taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]] = {}
+        taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
         for key, members in grouped([given.get(name) for name in _CELLS], rows).items():
             cells = dict(zip(_CELLS, key, strict=True))
             try:
@@ -68,7 +68,7 @@ class Observations:
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
         out: Columns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
-        taken: dict[str, list[tuple[Rows, NDArray[np.float64]]]],
+        taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]],
     ) -> None:  # fmt: skip
         """Take the rows `members`, which differ in their dims only."""
         kind, chip, dtype, protocol = checked_cells(cells, chip_named)
@@ -76,22 +76,23 @@ class Observations:
             raise InvalidInputError(f"{kind.name} does nothing at inference: there is nothing to observe.")
         for sizes, good in parsed(kind, [dims[at] for at in members.tolist()], members, out):
             for own, rows in by_phase(sizes, len(good)):
-                cls, shared = class_of(kind.name, own), canonical(kind.name, own, STORAGE_BYTES[dtype])
+                cls, shared = class_of(kind.name, own), canonical_dims(kind.name, own, STORAGE_BYTES[dtype])
                 choices = [surrogate.choose(cls, kind.name, dtype, chip, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)
                 value = surrogate.evaluate(cls, shared, chip, protocol, choices, which)[0]
-                seen = surrogate.kernel_rows(cls, shared, chip, protocol, choices, which)
+                seen = surrogate.operator_rows(cls, shared, chip, protocol, choices, which)
                 at = good[rows]
                 out.value[at] = value
                 taken.setdefault(chip.name, []).append((seen, np.log(measured[at] / value)))
 
-    def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Conditioned]:
+    def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Posterior]:
         """What the observed rows say of each chip."""
         scale = surrogate.network.scale
         found = {}
         for chip, parts in self._by_chip.items():
             columns = {
-                field.name: np.concatenate([getattr(rows, field.name) for rows, _ in parts]) for field in fields(Rows)
+                field.name: np.concatenate([getattr(rows, field.name) for rows, _ in parts])
+                for field in fields(OperatorRows)
             }
-            found[chip] = Conditioned(scale, Rows(**columns), np.concatenate([residual for _, residual in parts]))
+            found[chip] = Posterior(scale, OperatorRows(**columns), np.concatenate([residual for _, residual in parts]))
         return found

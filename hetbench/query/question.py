@@ -21,7 +21,7 @@ from hetbench.graphs.model_graph import ModelGraph, load
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
-from hetbench.predict.models import Whole
+from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.schema import PHASES, PRECISIONS
@@ -108,7 +108,7 @@ class Question:
         return self.operators or predictors.load(self.artifacts)
 
     @property
-    def whole(self) -> Whole:
+    def whole(self) -> WholeModelSurrogate:
         """What predicts whole models."""
         return whole.load(self.artifacts)
 

@@ -19,11 +19,10 @@ from hetbench.catalog import evidence
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.metrics import metric as metric_named
 from hetbench.predict import power
-from hetbench.predict.intervals import at_confidence
+from hetbench.predict.intervals import rescaled_bound
 from hetbench.query.latency import latency, settled
 from hetbench.query.question import DEFAULT_STACK, Question
 
@@ -111,7 +110,7 @@ def _of_pass(
         table.flops, table.bytes, passed.value, chip, question.precision, between_ms=between, surrogate=known
     )  # fmt: skip
     lower, upper = (
-        at_confidence(found.value, bound, known.interval_level, question.confidence)
+        rescaled_bound(found.value, bound, known.interval_level, question.confidence)
         for bound in (found.lower, found.upper)
     )
     return replace(
@@ -166,13 +165,13 @@ def _coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
             f"was not. Leave stack= out."
         )
     batch, seq_len, image_size, precision, phase = question.sizes
-    found = graph_coverage.coverage(
+    found = operator_coverage(
         graph, chip, precision=precision, phase=phase, batch=batch, seq_len=seq_len, image_size=image_size
     )  # fmt: skip
     return _derived("coverage", found.share, question, _covered(found), found.refs)
 
 
-def _covered(found: graph_coverage.Coverage) -> tuple[str, ...]:
+def _covered(found: Coverage) -> tuple[str, ...]:
     """How the share comes about, and the operators that are not registered as they are."""
     shares = ", ".join(f"{status} {digits(share)} %" for status, share in found.shares().items() if share)
     notes = [

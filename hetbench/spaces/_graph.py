@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import RefusedError
+from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.graphs.memory import MemoryBreakdown
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.schema import itemsize
-from hetbench.spaces._space import BlockSpace, tabulate
+from hetbench.spaces._blocks import BlockSpace, operator_table
 
 __all__ = ["ComposedGraph"]
 
@@ -54,7 +54,7 @@ class ComposedGraph(ModelGraph):
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         steps = ((step, times) for index, times in self._blocks.items()
                  for step in self.space.block(index, setting).steps)  # fmt: skip
-        return tabulate(steps, setting.precision)
+        return operator_table(steps, setting.precision)
 
     def memory(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

@@ -1,19 +1,15 @@
-"""What an architecture space is: parameters with choices, and blocks whose operators are arithmetic on them.
+"""Architecture spaces: parameters with their choices, and the codes and texts of architectures.
 
-An architecture is a mapping of parameter names, with a list for what each layer chooses. As *codes* it is one int64
-row of indices into the choices, columns of layers that it does not have 0. As *blocks* it is a multiset of pieces (a
-stem, layers, a head), each with a fixed list of operators at a setting: whatever adds up over operators adds up over
-blocks, so that thousands of architectures cost one product of matrices.
+An architecture is a mapping of parameter names to choices, with a list for what each layer chooses. Its *codes* are one
+int64 row of indices into the choices, with 0 for parameters of layers that it does not have.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -21,11 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graphs.model_graph import OperatorGroup, OperatorTable, Setting, resolve_dtype
-from hetbench.operators import operator_type
 from hetbench.spaces._registry import space
 
-__all__ = ["Block", "BlockSpace", "Parameter", "Space", "Step", "tabulate"]
+__all__ = ["Parameter", "Space"]
 
 Ints = NDArray[np.int64]
 
@@ -230,94 +224,3 @@ class Space:
             arch[key] = value
         words = {key: value.split("-") if f"{key}.0" in self.column else value for key, value in arch.items()}
         return self._code(words, spelled=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One operator of a block."""
-
-    op: str
-    dims: Mapping[str, int]
-    out: int
-    """Elements of its result."""
-    reads: tuple[int, ...]
-    """Which steps' results it reads; -1 is what the block before made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of a network: one tensor goes in, one comes out."""
-
-    steps: tuple[Step, ...]
-    params: int
-    carried: int
-    """Elements of what goes in; 0 for the first block, which reads the network's inputs."""
-
-    def peak(self) -> int:
-        """Most elements of intermediate results alive at once while it runs.
-
-        >>> steps = Step("ReLU", {"numel": 8}, 8, (-1,)), Step("ReLU", {"numel": 8}, 8, (0,))
-        >>> Block(steps, params=0, carried=8).peak()
-        16
-        """
-        last = {index: index for index in range(-1, len(self.steps))}
-        for place, step in enumerate(self.steps):
-            last |= dict.fromkeys(step.reads, place)
-        sizes = {-1: self.carried, **{index: step.out for index, step in enumerate(self.steps)}}
-        return max(
-            sum(size for made, size in sizes.items() if made <= place <= last[made]) for place in range(len(self.steps))
-        )
-
-
-class BlockSpace(Space):
-    """A space of networks that are composed of blocks."""
-
-    phases = ("inference",)
-    vocabulary: int
-    """How many different blocks there are."""
-
-    @property
-    @abstractmethod
-    def limits(self) -> dict[str, Any]:
-        """Defaults and bounds of the sizes, as `ModelGraph` reads them."""
-
-    @abstractmethod
-    def slots(self, codes: Ints) -> Ints:
-        """Blocks of each architecture in order, [n, places]; -1 where there is none."""
-
-    @abstractmethod
-    def build(self, index: int, setting: Setting) -> Block:
-        """One block of the vocabulary at a setting."""
-
-    @abstractmethod
-    def inputs(self, setting: Setting) -> tuple[tuple[int, str], ...]:
-        """Elements and dtype of what a call is given; `data` means the precision asked for."""
-
-    @lru_cache(maxsize=4096)  # noqa: B019 - spaces live as long as the process
-    def block(self, index: int, setting: Setting) -> Block:
-        """`build`, kept."""
-        return self.build(index, setting)
-
-    def counts(self, codes: Ints) -> NDArray[np.float64]:
-        """How often each architecture has each block, [n, vocabulary]."""
-        slots = self.slots(codes)
-        rows = np.broadcast_to(np.arange(len(slots))[:, None], slots.shape)
-        used = slots >= 0
-        flat = rows[used] * self.vocabulary + slots[used]
-        found = np.bincount(flat, minlength=len(slots) * self.vocabulary).reshape(len(slots), self.vocabulary)
-        return found.astype(np.float64)
-
-
-def tabulate(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:
-    """Steps, each with how often it runs, as the table that surrogates read."""
-    rows: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}
-    for step, times in steps:
-        if operator_type(step.op).cost_class != "free":
-            key = step.op, resolve_dtype(step.op, "data", precision), tuple(step.dims)
-            rows.setdefault(key, Counter())[tuple(step.dims.values())] += times
-    groups = []
-    for (op, dtype, names), found in sorted(rows.items()):
-        sizes = np.array(list(found), dtype=np.int64).T.copy()
-        count = np.array(list(found.values()), dtype=np.int64)
-        groups.append(OperatorGroup(op, dtype, dict(zip(names, sizes, strict=True)), count))
-    return OperatorTable(tuple(groups))

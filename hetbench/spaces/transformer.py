@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.graphs.model_graph import Setting
-from hetbench.spaces._space import Block, BlockSpace, Parameter, Step
+from hetbench.graphs import Setting
+from hetbench.spaces._blocks import Block, BlockSpace, Step
+from hetbench.spaces._space import Parameter
 
 __all__ = ["SPACES", "Transformer"]
 

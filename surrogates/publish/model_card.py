@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hetbench.artifacts.sets import FORMATS
+from hetbench.artifacts import FORMATS
 from hetbench.catalog.sources import sources
 from surrogates.publish.report import table, tables
 

@@ -19,11 +19,10 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from hetbench.artifacts import sets
-from hetbench.artifacts.atomic import staged
+from hetbench.artifacts import MANIFEST, ORIGIN, PACKAGED, Manifest, check_complete, folder_of, staged, verify
 from hetbench.artifacts.file_types import check_file
-from hetbench.artifacts.remote import library, remote, said
-from hetbench.artifacts.sets import MANIFEST, Manifest
+from hetbench.artifacts.manifest import set_name
+from hetbench.artifacts.remote import first_lines, library, remote
 from hetbench.errors import ArtifactError, InvalidInputError, exit_code
 from hetbench.version import __version__
 from surrogates.provenance import commit
@@ -36,19 +35,19 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
 
 def build(origin: Path, out: Path, name: str, source: str = "SOURCE  # the https:// address of this set") -> Manifest:
     """Write the set of a folder to an empty one, with model card and manifest; `ArtifactError` for what is amiss."""
-    sets.complete(origin)
+    check_complete(origin)
     for card in NAMES:
         if not (origin / f"{card}.json").exists():
             raise ArtifactError(f"{origin} lacks {card}.json: a set is published with its evaluation, or not at all.")
-    label, made = sets.set_name(name.rpartition("/")[2]), commit()
+    label, made = set_name(name.rpartition("/")[2]), commit()
     for path in sorted(origin.iterdir()):
-        if path.name not in (CARD, MANIFEST, sets.ORIGIN):
+        if path.name not in (CARD, MANIFEST, ORIGIN):
             check_file(path)
             shutil.copyfile(path, out / path.name)
     (out / CARD).write_text(model_card(out, name, source, __version__, made), encoding="utf-8")
     manifest = Manifest.of(out, label, __version__, made)
     (out / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-    return sets.verify(out, sniff=True)
+    return verify(out, sniff=True)
 
 
 def to_folder(origin: Path, target: Path, name: str) -> Manifest:
@@ -106,7 +105,7 @@ def to_hub(origin: Path, repository: str, *, private: bool, revision: str | None
             client.create_tag(repository, tag=manifest.version, revision=done.oid, exist_ok=True)
         except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
             raise ArtifactError(
-                f"cannot publish to {source}: {said(error)} Check the name, the network and that "
+                f"cannot publish to {source}: {first_lines(error)} Check the name, the network and that "
                 "the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
             ) from None
     return manifest
@@ -115,7 +114,7 @@ def to_hub(origin: Path, repository: str, *, private: bool, revision: str | None
 def publish(options: argparse.Namespace) -> int:
     """Do what the command line says."""
     folder = Path(options.origin)
-    origin = folder if folder.is_dir() else sets.folder_of(options.origin)
+    origin = folder if folder.is_dir() else folder_of(options.origin)
     if options.repo is not None:
         made = to_hub(origin, options.repo, private=options.private, revision=options.revision)
         source = f"hf://{options.repo}@{made.version}"
@@ -133,7 +132,7 @@ def main() -> None:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--repo", help="ORG/NAME on the hub; made where there is none")
     where.add_argument("--to", type=Path, help="folder, or file that ends in .tar or .zip")
-    parser.add_argument("--from", dest="origin", default=sets.PACKAGED, help="set or folder to publish")
+    parser.add_argument("--from", dest="origin", default=PACKAGED, help="set or folder to publish")
     parser.add_argument("--name", default="hetbench", help="name of the set; on the hub that of the repository")
     parser.add_argument("--private", action="store_true", help="make the repository a private one")
     parser.add_argument("--revision", help="branch to commit to; main if left out")

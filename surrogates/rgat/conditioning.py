@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hetbench.predict.conditioning import JITTER
+from hetbench.predict.gaussian_process import JITTER
 from surrogates.rgat.network import KERNELS
 
 DEGREES = 4.0  # of Student's law: residuals have heavy tails

@@ -9,7 +9,7 @@ import pytest
 from hetbench import Answer, Answers, HetBench, InvalidInputError, RefusedError, UnknownNameError, models
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chip
-from hetbench.predict.transfer import transfer
+from hetbench.predict.transfer import transfer_between
 from hetbench.schema import FAMILIES
 
 NPU = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "fp32_tflops": 25, "mem_bw_gbs": 800, "mem_gb": 1}
@@ -110,7 +110,7 @@ def test_what_the_caller_measured_on_the_source_scales_value_and_interval(api: H
     plain = api.query("resnet-50", source="cuda", target=target, metric="latency", batch=3)
     doubled = 2 * plain.source.value
     answer = api.query("resnet-50", source="cuda", target=target, metric="latency", batch=3, source_value=doubled)
-    factor = 2 ** transfer(chip("cuda"), chip(target)).exponent
+    factor = 2 ** transfer_between(chip("cuda"), chip(target)).exponent
     assert answer.value == pytest.approx(factor * plain.value)
     assert answer.upper == pytest.approx(factor * plain.upper)
     assert answer.source.value == doubled

@@ -19,7 +19,7 @@ from data_collection.sources.__main__ import main
 from data_collection.sources.pins import PINS, Commit, Pin, pin, pins
 from data_collection.sources.upstream import UpstreamError, open_trees, selected
 from hetbench import plugins
-from hetbench.artifacts.sets import sha256_of
+from hetbench.artifacts import sha256_of
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.schema import FAMILIES
 

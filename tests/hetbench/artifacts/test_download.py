@@ -21,10 +21,9 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.artifacts import sets
+from hetbench.artifacts import Manifest, sets
 from hetbench.artifacts.download import download
 from hetbench.artifacts.remote import remote
-from hetbench.artifacts.sets import Manifest
 from hetbench.errors import ArtifactError, InvalidInputError
 from surrogates.publish.publish import to_archive
 from tests.web import Site, serving

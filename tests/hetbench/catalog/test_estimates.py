@@ -8,7 +8,7 @@ import pytest
 
 from hetbench.catalog.chips import Chip, chip, chips
 from hetbench.catalog.estimates import clock_mhz, peak_flops
-from hetbench.predict.features import canonical, chip_facts, features
+from hetbench.predict.features import canonical_dims, chip_facts, features
 
 FAMILIES = ("cuda", "rocm", "oneapi", "cann", "mlu")
 STATED = [
@@ -50,7 +50,7 @@ def test_an_unstated_clock_is_the_median_of_the_architecture():
 
 def test_no_operator_computes_at_infinite_speed():
     bare = Chip("my-card", "rocm", kind="gpu", arch="RDNA3 gfx1102", fp32_tflops=20.0, mem_bw_gbs=288)
-    made = features("gemm", canonical("Linear", {"m": 4096, "n": 4096, "k": 4096}, 8), chip_facts(bare, "fp64", 0.01))
+    made = features("gemm", canonical_dims("Linear", {"m": 4096, "n": 4096, "k": 4096}, 8), chip_facts(bare, "fp64", 0.01))
     assert made.roofline_ms[0] == pytest.approx(1e3 * 2 * 4096**3 / (20e12 / 32), rel=0.05)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from hetbench.catalog.models import models
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import ModelGraph, load, resolve_dtype
+from hetbench.graphs import ModelGraph, load, resolve_dtype
 from hetbench.operators import operator_types
 
 EVERY = pytest.mark.parametrize("name", models())

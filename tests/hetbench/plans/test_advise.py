@@ -17,8 +17,8 @@ from hetbench.plans.evidence import measured, measured_in
 from hetbench.plans.plan import Casts, Plans
 from hetbench.plans.precisions import asked, row
 from hetbench.plans.search import beam, exhaustive, greedy, ordered, random_search
-from hetbench.predict.operators import launch_floor
 from hetbench.predict.operators import load as surrogate
+from hetbench.predict.protocols import launch_floor
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
 from hetbench.query.solve import solve

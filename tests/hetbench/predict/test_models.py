@@ -10,7 +10,7 @@ import pytest
 from hetbench import HetBench
 from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load
 from hetbench.predict import models
 from hetbench.predict.model_features import COLUMNS, SUMMARY, composition
 
@@ -129,7 +129,7 @@ def test_the_exported_network_answers_as_torch_does():
     with torch.no_grad():
         expected = net(columns[0], torch.tensor(codes), *columns[1:], of, torch.tensor([[2, 3]]))
     exported = _exported(net, mean, scale)
-    each = exported.each(made, 8, codes, 2, 3)
+    each = exported.operator_ms(made, 8, codes, 2, 3)
     assert exported.log_ms(each.sum(), 2, 3) == pytest.approx(float(expected[0]), abs=1e-4)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from hetbench import HetBench
 from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graphs.model_graph import ModelGraph, load
+from hetbench.graphs import ModelGraph, load
 from hetbench.operators import operator_type
 from hetbench.spaces import BlockSpace, ComposedGraph, space, spaces
 from hetbench.spaces.quality import loss_proxy

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIP_RESIDUAL", "JITTER", "Conditioned", "Rows", "covariance", "prior_variance"]
+__all__ = ["CLIP_RESIDUAL", "JITTER", "OperatorRows", "Posterior", "covariance", "prior_variance"]
 
 CLIP_RESIDUAL = 1.5
 """An observed log residual beyond counts as this far: one broken row must not bend its neighbours."""
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class OperatorRows:
     """Operators of one chip as the kernel sees them; every array has one entry a row."""
 
     cls: NDArray[np.int64]
@@ -37,12 +37,12 @@ class Rows:
     amplitude: Floats
     """How large its residuals are next to those of a chip never seen: 1 there, less where the chip has rows."""
 
-    def take(self, rows: Any) -> Rows:
+    def take(self, rows: Any) -> OperatorRows:
         """Some of the rows."""
-        return Rows(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return OperatorRows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-def covariance(scale: Floats, a: Rows, b: Rows) -> Floats:
+def covariance(scale: Floats, a: OperatorRows, b: OperatorRows) -> Floats:
     """Covariance [a, b] of log residuals; `scale` holds log amplitudes, [classes, 3 + smooth kernels]."""
     left, right = np.exp(scale[a.cls]), np.exp(scale[b.cls])
     same_cell = a.cell[:, None] == b.cell[None, :]
@@ -59,24 +59,24 @@ def covariance(scale: Floats, a: Rows, b: Rows) -> Floats:
     return out
 
 
-def prior_variance(scale: Floats, rows: Rows) -> Floats:
+def prior_variance(scale: Floats, rows: OperatorRows) -> Floats:
     """Variance of the log residuals before anything is observed, noise included, [rows]."""
     out: Floats = (np.exp(2 * scale[rows.cls]).sum(1) + rows.noise**2) * rows.amplitude**2
     return out
 
 
-class Conditioned:
+class Posterior:
     """What is known of a chip's log residuals after some were observed.
 
     How well the observed rows foretell one another, each left out in turn, widens or narrows the variance of this chip.
 
-    >>> one = Rows(np.array([0]), np.array(["Linear"]), np.zeros((1, 4)), np.array([0.02]), np.array([1.0]))
-    >>> known = Conditioned(np.full((5, 7), -1.5), one, np.array([0.3]))
+    >>> one = OperatorRows(np.array([0]), np.array(["Linear"]), np.zeros((1, 4)), np.array([0.02]), np.array([1.0]))
+    >>> known = Posterior(np.full((5, 7), -1.5), one, np.array([0.3]))
     >>> [round(float(value), 2) for value in known.mean(one)]
     [0.3]
     """
 
-    def __init__(self, scale: Floats, seen: Rows, residual: Floats) -> None:
+    def __init__(self, scale: Floats, seen: OperatorRows, residual: Floats) -> None:
         self.scale, self.seen = scale, seen
         joint = covariance(scale, seen, seen)
         joint[np.diag_indices_from(joint)] += (seen.noise**2 + JITTER) * seen.amplitude**2
@@ -86,12 +86,12 @@ class Conditioned:
         usual = float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE
         self._spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
 
-    def mean(self, asked: Rows) -> Floats:
+    def mean(self, asked: OperatorRows) -> Floats:
         """Expected log residual, [rows]."""
         out: Floats = covariance(self.scale, asked, self.seen) @ self._weights
         return out
 
-    def both(self, asked: Rows) -> tuple[Floats, Floats]:
+    def mean_and_variance(self, asked: OperatorRows) -> tuple[Floats, Floats]:
         """Expected log residual and its variance, noise included, each [rows]."""
         shared = covariance(self.scale, asked, self.seen)
         explained = np.einsum("as,st,at->a", shared, self._inverse, shared, optimize=True)

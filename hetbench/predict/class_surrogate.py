@@ -1,10 +1,12 @@
-"""One class of operators as arrays: its measurement cells, its members, its ratio head and its intervals."""
+"""The surrogate of one operator class: full head, ratio heads, heads of single chips, and interval bands.
+
+Every head predicts log(latency / base), with `base` the roofline with cache plus the launch floor (see `features`).
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,85 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.predict.cells import Cells, Choice
 from hetbench.predict.features import Features
 from hetbench.predict.perceptron import Perceptron
 from hetbench.predict.trees import Forest
 from hetbench.schema import PROTOCOLS
 
-__all__ = ["CELL_KEYS", "ENOUGH_ROWS", "OWN_EFFECTS", "Choice", "Head", "added"]
+__all__ = ["OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
 
-CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
-ENOUGH_ROWS = 50  # a cell with fewer rows is evidence for a bias, not for the full head
 OWN_EFFECTS = [0, 3, 4]
-"""Of a cell's effects those that differ on one chip: operator, dtype, and both together."""
-_PROTOCOL_ORDER = ("event", "graph", "kernel", "wall")
+"""Columns of a cell's effects that differ on one chip: operator, dtype, and both together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What answers for one (operator, dtype, chip, protocol): a head, its labels and how sure it is."""
-
-    head: str
-    """`full`, `roofline`, `ratio/GROUP`: the ratio head of a family's rows, or of all rows (`ratio/any`), or
-    `chip/NAME`: the head of a chip that was added later."""
-    effects: NDArray[np.float32]
-    cell: int
-    protocol: str
-    level: str
-    support: int
-    source: str
-    bias: float
-    dtype: str
-    constant: float = np.nan
-    """Usual log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
-    op: str = ""
-    """The operator type that was asked for."""
-    rgat: float = 0.0
-    """Share of the RGAT in log(latency / base); the head has the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    index: int
-    op: str
-    chip: str
-    dtype: str
-    protocol: str
-    library: str
-    layout: str
-    rows: int
-    effects: NDArray[np.float32]
-
-
-class Cells:
-    """The cells of one class, found by chip, operator and dtype."""
-
-    def __init__(self, records: Sequence[Sequence[Any]], effects: NDArray[np.float32]) -> None:
-        self.by_name: dict[tuple[str, str, str], list[Cell]] = {}
-        self.by_die: dict[tuple[str, str, str], list[Cell]] = {}
-        self.count: dict[str, int] = {}
-        for index, (op, chip, dtype, protocol, library, layout, die, rows) in enumerate(records):
-            cell = Cell(index, op, chip, dtype, protocol, library, layout, rows, effects[index])
-            self.count[chip] = self.count.get(chip, 0) + rows
-            if rows >= ENOUGH_ROWS:
-                self.by_name.setdefault((chip, op, dtype), []).append(cell)
-                self.by_die.setdefault((die, op, dtype), []).append(cell)
-
-    def rows_of(self, chip: str) -> int:
-        return self.count.get(chip, 0)
-
-    def best(
-        self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
-    ) -> Cell | None:
-        """Cells of the chip or, with `own` false, of its near twins: the asked protocol first, then most rows."""
-        table = self.by_name if own else self.by_die
-        found = table.get((chip.name if own else chip.die, op, dtype), [])
-        found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
-        order = (protocol, *_PROTOCOL_ORDER)
-        return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
-
-
-def added(
+def added_chips(
     folder: Path, floors: dict[str, dict[str, float]], classes: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """What `python -m surrogates.add` wrote of single chips. Their launch floors join `floors`; what was said of them
@@ -103,20 +39,20 @@ def added(
             for level in ("C", "D"):
                 near = f"{level}/{each['family']}"
                 known = bands.get(f"{near}/{each['kind']}") or bands.get(near) or bands.get(f"{level}/") or band
-                bands[f"{near}/{each['kind']}"] = wider(known, band)
+                bands[f"{near}/{each['kind']}"] = union_of_bands(known, band)
     return chips
 
 
-def wider(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[list[float]]:
+def union_of_bands(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> list[list[float]]:
     """The union of two bands, each [low, high] where the launch floor dominates and elsewhere.
 
-    >>> wider([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
+    >>> union_of_bands([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
     [[-2, 1], [-1, 2]]
     """
     return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in zip(one, other, strict=True)]
 
 
-class Head:
+class ClassSurrogate:
     """The members and tables of one class."""
 
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -127,24 +63,24 @@ class Head:
             for name, weight in spec["members"].items()
         ]
         self.ratio = {group: Forest.from_arrays(arrays, f"ratio_{group}") for group in spec["ratio"]}
-        self.own: dict[str, tuple[Mapping[str, Any], Forest]] = {}
+        self.chip_heads: dict[str, tuple[Mapping[str, Any], Forest]] = {}
         """Chips that were added later, each with what its file says of the class and its trees."""
 
-    def add(self, folder: Path, cls: str, chips: Sequence[Mapping[str, Any]]) -> None:
+    def add_chips(self, folder: Path, cls: str, chips: Sequence[Mapping[str, Any]]) -> None:
         """Take what was fitted on single chips that know this class."""
         for each in chips:
             if cls in each["classes"]:
                 name, spec = each["chip"], each["classes"][cls]
                 with np.load(folder / f"chip-{name}.npz", allow_pickle=False) as stored:
                     arrays = {key: stored[key] for key in stored.files if key.startswith(f"{cls}.")}
-                self.own[name] = spec, Forest.from_arrays(arrays, f"{cls}.forest")
+                self.chip_heads[name] = spec, Forest.from_arrays(arrays, f"{cls}.forest")
                 self.spec = {**self.spec, "intervals": {**self.spec["intervals"], f"chip/{name}": spec["band"]}}
 
-    def of_chip(self, chip: Chip, op: str, dtypes: Sequence[str]) -> Choice | None:
+    def chip_head(self, chip: Chip, op: str, dtypes: Sequence[str]) -> Choice | None:
         """The head of the chip alone where it was taught this operator, in the first of these dtypes that it knows."""
-        if chip.name not in self.own:
+        if chip.name not in self.chip_heads:
             return None
-        spec, _ = self.own[chip.name]
+        spec, _ = self.chip_heads[chip.name]
         known = {(name, dtype): (rows, effects) for name, dtype, rows, *effects in spec["cells"]}
         for dtype in dtypes:
             if (op, dtype) in known:
@@ -160,7 +96,7 @@ class Head:
     ) -> NDArray[np.float64]:
         """log(latency / base), [rows]."""
         if head == "roofline":
-            return plain_roofline(made)
+            return roofline_log_ratio(made)
         effects = np.array([c.effects for c in choices])[which]
         protocol = np.array([PROTOCOLS.index(c.protocol) for c in choices], dtype=np.float32)[which]
         if head.startswith("ratio/"):
@@ -168,7 +104,7 @@ class Head:
             learned = self.ratio[head.removeprefix("ratio/")](matrix) + np.array([c.bias for c in choices])[which]
             return median_of_three(learned, np.array([c.constant for c in choices])[which], made)
         if head.startswith("chip/"):
-            _, trees = self.own[head.removeprefix("chip/")]
+            _, trees = self.chip_heads[head.removeprefix("chip/")]
             return trees(np.concatenate((made.ratio, made.absolute, effects[:, OWN_EFFECTS]), axis=1))
         cells = np.array([c.cell for c in choices])[which]
         labels = np.stack((protocol, cells.astype(np.float32)), axis=1)
@@ -194,7 +130,7 @@ class Head:
         return picked[:, 0], picked[:, 1]
 
 
-def plain_roofline(made: Features) -> NDArray[np.float64]:
+def roofline_log_ratio(made: Features) -> NDArray[np.float64]:
     """log((roofline + floor) / base), [rows]: the roofline without the cache, as the learned heads state theirs."""
     out: NDArray[np.float64] = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
     return out
@@ -211,6 +147,6 @@ def median_of_three(
     if np.isnan(constant).all():
         return learned
     low, high = np.minimum(learned, constant), np.maximum(learned, constant)
-    middle = np.maximum(low, np.minimum(high, plain_roofline(made)))
+    middle = np.maximum(low, np.minimum(high, roofline_log_ratio(made)))
     out: NDArray[np.float64] = np.where(np.isnan(constant), learned, middle)
     return out
