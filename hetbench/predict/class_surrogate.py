@@ -20,8 +20,11 @@ from hetbench.predict.perceptron import Perceptron
 from hetbench.predict.trees import Forest
 from hetbench.schema import PROTOCOLS
 
-__all__ = ["OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
+__all__ = ["HUGE_MS", "OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
 
+_HEAD_ALONE = (1.0, 0.0, 0.0)
+HUGE_MS = 1.0
+"""From this latency on an operator takes the third band of its level: there neither launch nor tail effects matter."""
 OWN_EFFECTS = [0, 3, 4]
 """Columns of a cell's effects that differ on one chip: operator, dtype, and both together."""
 
@@ -49,7 +52,9 @@ def union_of_bands(one: Sequence[Sequence[float]], other: Sequence[Sequence[floa
     >>> union_of_bands([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
     [[-2, 1], [-1, 2]]
     """
-    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in zip(one, other, strict=True)]
+    most = max(len(one), len(other))
+    pairs = zip(*([*band, *[band[-1]] * (most - len(band))] for band in (one, other)), strict=True)
+    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in pairs]
 
 
 class ClassSurrogate:
@@ -114,18 +119,51 @@ class ClassSurrogate:
             total += weight * (member(matrix[:, :-1], cells) if isinstance(member, Perceptron) else member(matrix))
         return total
 
+    def blended(
+        self, learned: NDArray[np.float64], choices: Sequence[Choice], which: NDArray[np.int64], made: Features,
+        chip: Chip,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """log(latency / base) with the shares of constant efficiency and roofline of the level and family, [rows].
+
+        Shares are those that erred least on sources, dies and families left out; they are all the head's where nothing
+        was left out to compare.
+        """
+        shares = np.array([self._shares(choice, chip) for choice in choices])[which]
+        if (shares[:, 0] == 1).all():
+            return learned
+        usual = np.array([self._usual(choice, chip) for choice in choices])[which]
+        out: NDArray[np.float64] = shares[:, 0] * learned + shares[:, 1] * usual
+        return out + shares[:, 2] * roofline_log_ratio(made)
+
+    def _shares(self, choice: Choice, chip: Chip) -> Sequence[float]:
+        """Of head, constant efficiency and roofline."""
+        if choice.head == "roofline" or choice.head.startswith("chip/"):
+            return _HEAD_ALONE
+        shares: Sequence[float] = self.spec.get("blend", {}).get(f"{choice.level}/{chip.family}", _HEAD_ALONE)
+        return shares
+
+    def _usual(self, choice: Choice, chip: Chip) -> float:
+        """Usual log(latency / base) of the operator and dtype in the family, else everywhere."""
+        names = (f"{choice.op}/{choice.dtype}", choice.op, "")
+        table: Mapping[str, float] = self.spec["constant"]
+        return next(table[key] for key in (*(f"{chip.family}|{name}" for name in names), *names) if key in table)
+
     def interval(
         self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper residual of log latency, [rows] each, by level, family, kind and launch-bound or not."""
+        """Lower and upper residual of log latency, [rows] each, by level, family, kind and size.
+
+        A band states [low, high] where the launch floor dominates, elsewhere, and from `HUGE_MS` on where that differs.
+        """
         table = self.spec["intervals"]
-        bound = (made.roofline_ms > made.base_ms / 2).astype(np.int64)  # 0: the launch floor dominates
+        bound = np.where(made.roofline_ms <= made.base_ms / 2, 0, np.where(made.base_ms < HUGE_MS, 1, 2))
         bands = []
         for choice in choices:
             level = "D" if choice.head == "roofline" else choice.level
             near = f"{level}/{chip.family}"
             keys = (choice.head, f"{near}/{chip.kind}", near, f"{level}/", "D/")
-            bands.append(next(table[key] for key in keys if key in table))
+            band = next(table[key] for key in keys if key in table)
+            bands.append([*band, *[band[-1]] * (3 - len(band))])
         picked = np.array(bands)[which, bound]  # [rows, 2]
         return picked[:, 0], picked[:, 1]
 

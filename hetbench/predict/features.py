@@ -68,6 +68,9 @@ class Features:
     """max(time at the peak, time at the bandwidth), float64 [rows]; the launch floor is not in it."""
     floor_ms: Array
     """The launch floor, [rows] or one number."""
+    least_ms: Array
+    """What the datasheet's peaks allow at best, float64 [rows]: the roofline, with Winograd's savings where a convolution
+    allows them, and without the device memory where the operands fit the cache."""
     base_ms: Array
     """Roofline with the cache, plus the floor: the surrogates predict log(latency / base)."""
 
@@ -156,6 +159,7 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     hit = np.nan_to_num(np.clip((1.5 - moved / facts.l2_bytes) / 0.8, 0.0, 1.0))
     cached_ms = memory_ms * (1 - hit) + 1e3 * moved * hit / facts.cache_bandwidth
     bound_ms = np.fmax(compute_ms * _padding(cls, shared, facts.fractal), cached_ms * shared.get("idle", 1.0))
+    least_ms = np.fmax(compute_ms / _savings(cls, shared), np.where(hit > 0, cached_ms, memory_ms))
     logs = [
         compute_ms, memory_ms, cached_ms, bound_ms, facts.floor_ms, moved, facts.l2_bytes, facts.peak, facts.bandwidth,
         facts.compute_units, flops,
@@ -166,8 +170,17 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     shape = _SHAPE[cls](shared, facts.compute_units)
     return Features(
         _stack(common + shape, len(flops)).astype(np.float32), np.stack(absolute, axis=1).astype(np.float32),
-        roofline_ms, facts.floor_ms, bound_ms + facts.floor_ms,
+        roofline_ms, facts.floor_ms, least_ms, bound_ms + facts.floor_ms,
     )
+
+
+def _savings(cls: str, shared: Mapping[str, Array]) -> Any:
+    """How many times fewer products Winograd's F(2x2, 3x3) needs: 2.25 where it applies, else 1."""
+    return np.where(_winograd(shared), 2.25, 1.0) if cls == "conv" else 1.0
+
+
+def _winograd(d: Mapping[str, Array]) -> Any:
+    return (d["kh"] == 3) & (d["kw"] == 3) & (d["stride"] == 1) & (d["groups"] == 1)
 
 
 def _padding(cls: str, shared: Mapping[str, Array], side: Any) -> Any:
@@ -253,12 +266,11 @@ def _conv(d: Mapping[str, Array], units: Any) -> list[Any]:
     out_h, out_w, groups, channels, out_channels = d["out_h"], d["out_w"], d["groups"], d["c"], d["oc"]
     per_group = channels // groups
     m, n, k = d["n"] * out_h * out_w, out_channels // groups, per_group * d["kh"] * d["kw"]  # as a matrix product
-    winograd = (d["kh"] == 3) & (d["kw"] == 3) & (d["stride"] == 1) & (groups == 1)
     reread = d["kh"] * d["kw"] / np.square(d["stride"])  # how often a direct kernel reads each input
     return [
         *_logs(d["n"], channels, d["h"], d["w"], out_channels, groups, per_group, m, n, k, out_h * out_w, reread,
                m * out_channels / units, n * k, m / n),
-        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, winograd, _alignment(channels),
+        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, _winograd(d), _alignment(channels),
         _alignment(out_channels), _alignment(d["w"]), _alignment(d["n"]), out_h % 4, out_w % 4,
         (out_channels - channels) / (out_channels + channels), *_tiles(groups, m, n, units),
     ]  # fmt: skip

@@ -212,10 +212,13 @@ class OperatorSurrogate:
             part = shared if everything else {key: array[rows] for key, array in shared.items()}
             picked = which if everything else which[rows]
             made = features(cls, part, self._facts(cls, chip, choices, picked))
-            native = made.base_ms * np.exp(self._log_ratio(cls, head, name, made, choices, picked))
+            learned = self._log_ratio(cls, head, name, made, choices, picked)
+            native = made.base_ms * np.exp(head.blended(learned, choices, picked, made, chip))
             value = self._converted(native, chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, made, chip)
-            out[:, rows] = value, value * np.exp(low), value * np.exp(high)
+            bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
+            # a CPU's peak is often stated at its base clock, which turbo exceeds
+            out[:, rows] = bounds if chip.kind == "cpu" else np.maximum(bounds, made.least_ms)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
             offset, variance = self.observed[chip.name].mean_and_variance(asked)

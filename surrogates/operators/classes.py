@@ -18,7 +18,16 @@ from surrogates.evaluate import served
 from surrogates.operators import holdout
 from surrogates.operators.dataset import Effects, Matrix, cell_labels, matrix
 from surrogates.operators.tabular import (
-    BUDGETS, RATIO_BUDGETS, Budget, FullHead, discard, fit_full, fit_ratio, full_columns, ratio_columns, sample,
+    BUDGETS,
+    RATIO_BUDGETS,
+    Budget,
+    FullHead,
+    discard,
+    fit_full,
+    fit_ratio,
+    full_columns,
+    ratio_columns,
+    sample,
 )  # fmt: skip
 from surrogates.splits import TEST, TUNE
 

@@ -62,7 +62,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 def tells_floor(frame: pd.DataFrame) -> pd.DataFrame:
     """What `floors` reads of a frame: the rows whose roofline is below `_SMALL_MS`."""
-    return frame.loc[frame.roofline_ms < _SMALL_MS, list(_FLOOR_COLUMNS)]
+    return frame.loc[frame.roofline_ms < _SMALL_MS, [name for name in _FLOOR_COLUMNS if name in frame]]
 
 
 def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
@@ -175,7 +175,8 @@ SPELLINGS = (
 
 def cell_labels(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's cell, one string."""
-    return frame[list(CELL_KEYS)].astype(str).agg("|".join, axis=1)
+    first, *others = (frame[name].astype(str) for name in CELL_KEYS)
+    return first.str.cat(others, sep="|")
 
 
 def _labels(frame: pd.DataFrame) -> dict[str, np.ndarray]:
