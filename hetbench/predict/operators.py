@@ -221,10 +221,9 @@ class OperatorSurrogate:
             out[:, rows] = bounds if chip.kind == "cpu" else np.maximum(bounds, made.least_ms)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
-            offset, variance = self.observed[chip.name].mean_and_variance(asked)
-            out[0] *= np.exp(offset)
-            width = self.network.spec["width"][cls] * np.sqrt(variance)
-            out[1], out[2] = out[0] * np.exp(-width), out[0] * np.exp(width)
+            known = self.observed[chip.name]
+            moved, width = np.exp(known.mean(asked)), known.width(asked)
+            out = out[0] * moved * (out / out[0]) ** width
         return out[0], out[1], out[2]
 
     def _log_ratio(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +20,19 @@ from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from surrogates.operators.classes import spec_of
 from surrogates.operators.dataset import Effects, cell_labels, floors, matrix, tells_floor
 from surrogates.operators.holdout import constant_residual
-from surrogates.operators.tabular import BUDGETS, Budget, fit_trees, full_columns, sample
+from surrogates.operators.tabular import Budget, fit_trees, full_columns, sample
 from surrogates.splits import source_folds, version_folds
 
-QUICK_RATIO = (Budget(25_000, 150, 8, 0.12, columns=0.5),)
-_QUICK_ROWS, _QUICK_TREES = 50_000, 200
+QUICK_RATIO = (Budget(15_000, 120, 7, 0.12, columns=0.5),)
+_QUICK = Budget(25_000, 150, 7, 0.2)
+_POOL_ROWS = 250_000  # rows of a class that the folds are made of
 _SCORED_ROWS = 2_000  # rows of a source and family that are scored
 
 
 def leave_sources_out(name: str, frames: dict[str, pd.DataFrame], work: Path) -> pd.DataFrame:
     """Answers for rows of every source and version left out in turn: split, group and the columns of `answered`."""
     frame, parts = frames[name], []
+    frame = frame.iloc[sample(frame, _POOL_ROWS)].reset_index(drop=True)
     known = {each: tells_floor(rows) for each, rows in frames.items()}
     for split, label, away in _folds(frame):
         if split == "source":
@@ -73,13 +74,12 @@ def fit_without(
     """A smaller artefact of one class in `folder`: trees alone, and the ratio heads of the families asked for."""
     train = train.reset_index(drop=True)
     size = cell_labels(train).value_counts()
-    picked = train.iloc[sample(train, _QUICK_ROWS)].reset_index(drop=True)
+    picked = train.iloc[sample(train, _QUICK.rows)].reset_index(drop=True)
     made = matrix(picked, floor)
     effects = Effects.fit(picked, made.target)
     cells = {label: index for index, label in enumerate(sorted(size.index))}
     table = full_columns(made, picked, effects, cells, cell_labels(picked))
-    budget = replace(BUDGETS[name], trees=_QUICK_TREES)
-    arrays = fit_trees(table, made.target, budget).to_arrays("forest")
+    arrays = fit_trees(table, made.target, _QUICK).to_arrays("forest")
     spec, more = spec_of(picked, made, effects, cells, size, train, QUICK_RATIO, families)
     np.savez(folder / f"{name}.npz", **arrays, **more)
     spec["members"] = {"forest": 1.0}
@@ -103,7 +103,7 @@ def answered(test: pd.DataFrame, train: pd.DataFrame, surrogate: OperatorSurroga
         learned[rows], level[rows], head[rows] = found.value, found.level, found.head
     usual = np.empty(len(test))
     train = train.reset_index(drop=True)
-    train = train.iloc[sample(train, _QUICK_ROWS)].reset_index(drop=True)
+    train = train.iloc[sample(train, _QUICK.rows)].reset_index(drop=True)
     target = matrix(train, surrogate.floors).target
     for family, rows in test.groupby("family").indices.items():
         own = (train.family == family).to_numpy()
