@@ -38,7 +38,7 @@ PROTOCOL = {
     "rocblas-tensile": "kernel", "hipblaslt-tensile": "kernel", "pipeweave": "kernel", "aiter": "kernel",
     "deepbench": "event", "flagperf": "event", "hipkittens": "event", "flagos_op": "wall", "candle": "wall",
     "pt_opbench": "wall", "ascend_profiles": "kernel", "aisimulate_b60": "event", "tracelens": "kernel",
-    "inferencex_aiter": "kernel", "mindinsight": "kernel",
+    "inferencex_aiter_bf16": "kernel", "mindinsight_profiles": "kernel",
 }
 COLUMN_MAJOR = ("deepbench", "rocblas_tensile", "hipblaslt")
 _OF_TRAINING_STEPS = ("Linear", "BMM", "Conv2d", "Add", "Mul", "Sub", "Div", "Cast", "ReLU", "GELU", "LayerNorm")

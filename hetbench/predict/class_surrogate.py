@@ -23,6 +23,7 @@ from hetbench.schema import PROTOCOLS
 __all__ = ["HUGE_MS", "OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
 
 _HEAD_ALONE = (1.0, 0.0, 0.0)
+_BEYOND = 1.0  # log2: a factor of two
 HUGE_MS = 1.0
 """From this latency on an operator takes the third band of its level: there neither launch nor tail effects matter."""
 OWN_EFFECTS = [0, 3, 4]
@@ -67,6 +68,7 @@ class ClassSurrogate:
             (float(weight), (Forest if name == "forest" else Perceptron).from_arrays(arrays, name))
             for name, weight in spec["members"].items()
         ]
+        self._range = arrays.get("cell_low"), arrays.get("cell_high")
         self.ratio = {group: Forest.from_arrays(arrays, f"ratio_{group}") for group in spec["ratio"]}
         self.chip_heads: dict[str, tuple[Mapping[str, Any], Forest]] = {}
         """Chips that were added later, each with what its file says of the class and its trees."""
@@ -156,16 +158,38 @@ class ClassSurrogate:
         A band states [low, high] where the launch floor dominates, elsewhere, and from `HUGE_MS` on where that differs.
         """
         table = self.spec["intervals"]
+        outside = self.outside(choices, which, made)
         bound = np.where(made.roofline_ms <= made.base_ms / 2, 0, np.where(made.base_ms < HUGE_MS, 1, 2))
-        bands = []
-        for choice in choices:
-            level = "D" if choice.head == "roofline" else choice.level
-            near = f"{level}/{chip.family}"
-            keys = (choice.head, f"{near}/{chip.kind}", near, f"{level}/", "D/")
-            band = next(table[key] for key in keys if key in table)
-            bands.append([*band, *[band[-1]] * (3 - len(band))])
-        picked = np.array(bands)[which, bound]  # [rows, 2]
+        levels = ["D" if choice.head == "roofline" else choice.level for choice in choices]
+        bands = np.array([
+            [self._band((choice.head,), name, chip), self._band((), "X" if f"X/{chip.family}" in table else "D", chip)]
+            for choice, name in zip(choices, levels, strict=True)
+        ])  # [choices, inside or outside, sizes, 2]  # fmt: skip
+        picked = bands[which, outside.astype(np.int64), bound]  # [rows, 2]
         return picked[:, 0], picked[:, 1]
+
+    def _band(self, first: Sequence[str], level: str, chip: Chip) -> list[list[float]]:
+        """The band of a level for a chip, of three sizes; `first` are keys that go before."""
+        table, near = self.spec["intervals"], f"{level}/{chip.family}"
+        keys = (*first, f"{near}/{chip.kind}", near, f"{level}/", "D/")
+        band = next(table[key] for key in keys if key in table)
+        return [*band, *[band[-1]] * (3 - len(band))]
+
+    def outside(
+        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features
+    ) -> NDArray[np.bool_]:
+        """Rows whose shape lies more than a factor of two beyond what the chip's rows of the dtype cover, [rows].
+
+        A size or its alignment counts: where every measured n is a multiple of 8, an odd n is outside.
+        """
+        low, high = self._range
+        full = np.array([choice.head == "full" for choice in choices])[which]
+        if low is None or high is None or not full.any():
+            return np.zeros(len(which), dtype=np.bool_)
+        cells = np.array([choice.cell for choice in choices])[which]
+        beyond = (made.ratio < low[cells] - _BEYOND) | (made.ratio > high[cells] + _BEYOND)
+        out: NDArray[np.bool_] = full & beyond.any(axis=1)
+        return out
 
 
 def roofline_log_ratio(made: Features) -> NDArray[np.float64]:

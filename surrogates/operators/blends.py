@@ -45,7 +45,7 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
     rows = gathered(left_out, chips_out, families_out)
     blend: dict[str, Sequence[float]] = {}
     bands: dict[str, list[list[float]]] = {}
-    for level in ("B", "C", "D"):
+    for level in ("B", "X", "C", "D"):
         own = rows[rows.level == level] if level != "C" else rows[rows.level.isin(("C", "D"))]
         for family, part in own.groupby("family"):
             near = part[part.level == level] if (part.level == level).sum() >= _LEAST else part
@@ -54,6 +54,8 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
                 blend[key] = best_blend(near)
                 bands[key] = scaled_band(near, blended(near, blend[key]))
         everything = own if len(own) else rows
+        if level == "X":  # without rows of its own, an outside shape takes the band of D
+            continue
         told = np.empty(len(everything))
         for family, places in everything.groupby("family").indices.items():
             shares = blend.get(f"{level}/{family}", SHARES[0])
@@ -135,6 +137,24 @@ def scores(rows: pd.DataFrame, spec: Mapping[str, Any]) -> list[dict[str, Any]]:
         table.append({"family": family, "level": level, "groups": part.group.nunique(), "served": score(measured, told),
                       **each, "inside": held["inside"], "width": held["width"]})  # fmt: skip
     return table
+
+
+def each_group(rows: pd.DataFrame, spec: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Median APE of every group left out beside physics, the worst first."""
+    table = []
+    for (group, family, level), part in rows.groupby(["group", "family", "level"], sort=True):
+        measured = part.latency_ms.to_numpy()
+        told = blended(part, spec["blend"].get(f"{level}/{family}", SHARES[0]))
+        table.append({
+            "source": group, "family": family, "level": level, "n": len(part),
+            "ratio": round(float(np.median(measured / told)), 3), "served": _median(measured, told),
+            **{name: _median(measured, part[name].to_numpy()) for name in METHODS},
+        })  # fmt: skip
+    return sorted(table, key=lambda row: -row["served"])
+
+
+def _median(measured: np.ndarray, told: np.ndarray) -> float:
+    return round(100 * float(np.median(np.abs(told / measured - 1))), 1)
 
 
 def _held_by_others(rows: pd.DataFrame, told: np.ndarray) -> dict[str, Any]:

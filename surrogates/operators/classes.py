@@ -97,7 +97,26 @@ def spec_of(
         "constant": holdout.constants_by_family(train, made.target), "protocol": usual_protocol(known),
         "measured": holdout.measured_protocols(known), "intervals": WIDEST,
     }  # fmt: skip
-    return spec, {"cell_effects": _cell_effects(cells, effects), **arrays}
+    low, high = cell_ranges(cells, train, made)
+    return spec, {"cell_effects": _cell_effects(cells, effects), "cell_low": low, "cell_high": high, **arrays}
+
+
+def cell_ranges(cells: dict[str, int], train: pd.DataFrame, made: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest of every ratio column over the rows of each cell's chip, operator and dtype, [cells, columns].
+
+    A cell without training rows has no limits.
+    """
+    keys = ["op", "chip", "dtype"]
+    names = train[keys].agg("|".join, axis=1).to_numpy()
+    low = np.full((len(cells), made.ratio.shape[1]), -np.inf, dtype=np.float32)
+    high = -low
+    limits = {name: (made.ratio[rows].min(0), made.ratio[rows].max(0))
+              for name, rows in pd.Series(names).groupby(names).indices.items()}  # fmt: skip
+    for label, index in cells.items():
+        name = "|".join(label.split("|")[: len(keys)])
+        if name in limits:
+            low[index], high[index] = limits[name]
+    return low, high
 
 
 def fit_ratio_heads(

@@ -20,7 +20,7 @@ from surrogates.operators.tabular import Budget, fit_ratio, ratio_columns, sampl
 from surrogates.splits import die
 
 DENSE_ROWS = 200  # a chip with fewer rows of a class gives a bias, not training rows of the ratio head
-_SCORED_ROWS = 10_000  # rows of a held-out group that are scored
+_SCORED_ROWS = 4_000  # rows of a held-out group that are scored
 _OWN_DIES = 4  # a family with rows of this many dies has a ratio head of its own
 
 

@@ -56,7 +56,7 @@ BUDGETS = {
 RATIO_BUDGETS = (Budget(100_000, 400, 8, 0.1), Budget(100_000, 300, 8, 0.05, columns=0.3))
 
 
-HOLD_OUT_BUDGETS = (Budget(60_000, 250, 8, 0.15), Budget(60_000, 200, 8, 0.08, columns=0.3))
+HOLD_OUT_BUDGETS = (Budget(25_000, 150, 7, 0.15), Budget(25_000, 120, 7, 0.1, columns=0.3))
 """Of ratio heads that only score a hold-out."""
 
 
