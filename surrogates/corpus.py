@@ -3,9 +3,10 @@
 Every rule names the rows it removes and why; `load` counts them and prints the table. Rows that time the same
 (chip, dims, dtype, protocol, library, layout, source) are merged to their median, so that no cell counts twice.
 
-`m` counts the rows of the activation (tokens) and `n` the columns of the weight, as in row-major C[m,n] = A[m,k] B[k,n]:
-tables of column-major libraries, whose C[m,n] is that matrix transposed, have m and n swapped on import.
-`source` is whose figures they are: data set and, where it timed several, engine or back end; `version` is the software's.
+`m` counts the rows of the activation (tokens) and `n` the columns of the weight, as in row-major
+C[m,n] = A[m,k] B[k,n]: tables of column-major libraries, whose C is that matrix transposed, have m and n swapped.
+`source` is whose figures they are: data set and, where it timed several, engine or back end; `version` is that of the
+software.
 """
 
 from __future__ import annotations
@@ -225,7 +226,9 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
 
 def _dim_sql(name: str) -> str:
     swapped = f"r.file in {COLUMN_MAJOR}"
-    keys = {"m": f"if({swapped}, r.dims->>'n', r.dims->>'m')", "n": f"if({swapped} and r.op <> 'Conv2d', r.dims->>'m', r.dims->>'n')", "tokens": "coalesce(r.dims->>'tokens', if(r.op = 'Embedding', r.dims->>'rows', null))",
+    keys = {"m": f"if({swapped}, r.dims->>'n', r.dims->>'m')",
+            "n": f"if({swapped} and r.op <> 'Conv2d', r.dims->>'m', r.dims->>'n')",
+            "tokens": "coalesce(r.dims->>'tokens', if(r.op = 'Embedding', r.dims->>'rows', null))",
             "b": "coalesce(r.dims->>'b', '1')", "groups": "coalesce(r.dims->>'groups', '1')",
             "window": "coalesce(r.dims->>'window', '0')", "causal": "coalesce(r.dims->>'causal', '0')",
             "kv_heads": "coalesce(r.dims->>'kv_heads', r.dims->>'heads')"}  # fmt: skip
@@ -240,7 +243,8 @@ _LIBRARY = """
          when r.file in ('aiconfigurator', 'aisimulate_b60') then lower(r.software)
          when r.file = 'miopen' then r.extra->>'backend'
          when r.file = 'hipkittens' then r.extra->>'impl'
-         when r.file in ('aiter', 'inferencex_aiter_bf16') then 'aiter/' || coalesce(r.extra->>'quant', r.extra->>'outdtype', '')
+         when r.file in ('aiter', 'inferencex_aiter_bf16')
+              then 'aiter/' || coalesce(r.extra->>'quant', r.extra->>'outdtype', '')
          when r.file in ('rocblas_tensile', 'hipblaslt') then r.file || '/' || coalesce(r.extra->>'acc', '')
          when r.file = 'deepbench' then 'deepbench/' || r.software
          else r.file end"""

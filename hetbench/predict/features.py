@@ -53,7 +53,7 @@ class Facts:
     """What the smallest operator of the class takes on this chip under this protocol."""
     itemsize: Any
     fractal: Any = 1
-    """Side of the blocks that the matrix unit computes whole: 16 on the cube units of NPUs, 1 where it does not bind."""
+    """Side of the blocks that the matrix unit computes whole: 16 on the cube units of NPUs, else 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class Features:
     floor_ms: Array
     """The launch floor, [rows] or one number."""
     least_ms: Array
-    """What the datasheet's peaks allow at best, float64 [rows]: the roofline, with Winograd's savings where a convolution
-    allows them, and without the device memory where the operands fit the cache."""
+    """What the datasheet's peaks allow at best, float64 [rows]: the roofline, with Winograd's savings where a
+    convolution allows them, and without the device memory where the operands fit the cache."""
     base_ms: Array
     """Roofline with the cache, plus the floor: the surrogates predict log(latency / base)."""
 

@@ -119,7 +119,7 @@ class Posterior:
         return self._bounded(shared), variance * self._spread
 
     def width(self, asked: OperatorRows) -> Floats:
-        """How wide the log residual of each row is after observing, next to before: 1 where nothing was learned, [rows]."""
+        """Width of each row's log residual after observing over that before: 1 where nothing was learned, [rows]."""
         _, variance = self.mean_and_variance(asked)
         out: Floats = np.clip(np.sqrt(variance / prior_variance(self.scale, asked)), _NARROWEST, _WIDEST)
         return out

@@ -44,7 +44,7 @@ def launch_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str,
         return max(narrower)
     wider = [own[f"{cls}/{name}"] for name in PROTOCOLS[at:] if f"{cls}/{name}" in own]
     pooled = _pooled_floor(table, chip, cls, protocol)
-    return min([max([pooled, *narrower]), *wider])
+    return max([min([pooled, *wider]), *narrower])
 
 
 def _pooled_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str, protocol: str) -> float:

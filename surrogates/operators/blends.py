@@ -22,6 +22,7 @@ SHARES = tuple(
     (a / 4, b / 4, 1 - (a + b) / 4) for a in range(4, -1, -1) for b in range(4 - a, -1, -1)
 )  # learned alone first, so that ties go to it
 _LEAST = 30  # rows of a level and family that set a band or a blend of their own
+_GAIN = 0.97  # a blend must err less than this share of the head's error to take its place
 _BINS = 3
 _WIDEST = 2.5  # a band is scaled by no more: beyond, its groups have too little in common to foretell another
 _STEPS = np.arange(1.0, _WIDEST + 0.01, 0.05)
@@ -78,7 +79,8 @@ def best_blend(rows: pd.DataFrame) -> Sequence[float]:
     for shares in SHARES:
         error = np.abs(blended(rows, shares) / measured - 1)
         errors.append(np.average([np.median(error[places]) for places in groups], weights=weight))
-    return SHARES[int(np.argmin(np.array(errors) + 1e-3 * np.arange(len(SHARES)) / len(SHARES)))]
+    best = int(np.argmin(errors))
+    return SHARES[best] if errors[best] < _GAIN * errors[0] else SHARES[0]
 
 
 def scaled_band(rows: pd.DataFrame, told: np.ndarray) -> list[list[float]]:

@@ -102,7 +102,8 @@ def answered(test: pd.DataFrame, train: pd.DataFrame, surrogate: OperatorSurroga
     made = matrix(test, surrogate.floors)
     learned, level, head = np.empty(len(test)), np.empty(len(test), dtype=object), np.empty(len(test), dtype=object)
     catalogue = chips()
-    for (op, chip, dtype, protocol), rows in test.groupby(["op", "chip", "dtype", "protocol"], sort=False).indices.items():
+    cells = test.groupby(["op", "chip", "dtype", "protocol"], sort=False).indices
+    for (op, chip, dtype, protocol), rows in cells.items():
         kind, part = operator_type(op), test.iloc[rows]
         dims = {key: part[key].to_numpy() for key in (*kind.dims, *kind.optional) if key in part}
         found = surrogate.predict(op, dtype, dims, catalogue[chip], protocol=protocol, predictor="autogluon")

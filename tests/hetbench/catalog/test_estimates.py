@@ -50,7 +50,8 @@ def test_an_unstated_clock_is_the_median_of_the_architecture():
 
 def test_no_operator_computes_at_infinite_speed():
     bare = Chip("my-card", "rocm", kind="gpu", arch="RDNA3 gfx1102", fp32_tflops=20.0, mem_bw_gbs=288)
-    made = features("gemm", canonical_dims("Linear", {"m": 4096, "n": 4096, "k": 4096}, 8), chip_facts(bare, "fp64", 0.01))
+    work = canonical_dims("Linear", {"m": 4096, "n": 4096, "k": 4096}, 8)
+    made = features("gemm", work, chip_facts(bare, "fp64", 0.01))
     assert made.roofline_ms[0] == pytest.approx(1e3 * 2 * 4096**3 / (20e12 / 32), rel=0.05)
 
 
@@ -72,7 +73,7 @@ def test_every_estimated_fact_is_stated_with_its_rule():
 
 @pytest.mark.parametrize("each", STATED, ids=lambda each: each.name)
 def test_a_chip_makes_physical_sense(each: Chip):
-    """A ridge point of 4 to 700 FLOP a byte (matrix units) and at most 16 GB/s a watt: no unit slip of a factor of ten."""
+    """A ridge point of 4 to 700 FLOP a byte, at most 16 GB/s a watt: no unit slip of a factor of ten."""
     peak, bandwidth = each.peak_flops("fp16") or 0, each.bandwidth or 1
     assert 4 < peak / bandwidth < 700
     if each.tdp_w:
