@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.catalog.estimates import clock_mhz, peak_flops
+from hetbench.catalog.estimates import peak_flops
 from hetbench.operators import operator_type
 from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
@@ -87,7 +87,7 @@ def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
     peak = peak_flops(chip, dtype) or np.nan
     caches = [size for size in (chip.l2_mb, chip.llc_mb) if size]
     bandwidth = chip.bandwidth or np.nan
-    cache_bandwidth = max(32e6 * (chip.compute_units or 0) * clock_mhz(chip), 3 * bandwidth)
+    cache_bandwidth = max(32e6 * (chip.compute_units or 0) * (chip.boost_mhz or 0), 3 * bandwidth)
     return Facts(
         peak, chip.vector_flops or peak_flops(chip, "fp32") or np.nan, bandwidth, chip.compute_units or np.nan,
         max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],

@@ -3,8 +3,8 @@
 The covariance of two operators of one chip is an offset of the chip, one of the operator class and one of the
 measurement cell, and smooth functions of the RGAT's coordinates, a kernel for each attention head. What two operators
 share is never larger than the lesser of both, so that an operator that was not observed moves at most as far as those
-that were. Operators whose chip has rows of its own (amplitude below 1) share offsets alone. Nothing is fitted: observing
-solves a few linear systems, asking multiplies by a solution.
+that were. Operators whose chip has rows of its own (amplitude below 1) share offsets alone. Nothing is fitted:
+observing solves a few linear systems, asking multiplies by a solution.
 """
 
 from __future__ import annotations

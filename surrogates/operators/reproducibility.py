@@ -1,4 +1,4 @@
-"""How far two sources differ that timed the same operator on the same chip: the error that no surrogate can undercut."""
+"""How far two sources differ that timed the same operator on the same chip: no surrogate can err less between them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,8 @@ def _folds(frame: pd.DataFrame) -> Iterator[tuple[str, str, np.ndarray]]:
     for index in range(int(fold.max()) + 1):
         yield "source", str(index), fold == index
     engines = frame.source.str.startswith("aiconfigurator/") & (frame.family == "cuda")
-    if engines.any() and ((frame.family == "cuda") & ~engines).sum() >= _SCORED_ROWS:  # another harness timed the family
+    others = (frame.family == "cuda") & ~engines
+    if engines.any() and others.sum() >= _SCORED_ROWS:  # another harness timed the family
         yield "source", "harness", engines.to_numpy()
     versions = version_folds(frame)
     for index in range(int(versions.max()) + 1):
@@ -96,8 +97,9 @@ def fit_without(
 def answered(test: pd.DataFrame, train: pd.DataFrame, surrogate: OperatorSurrogate) -> pd.DataFrame:
     """The rows with what a caller who names neither library nor layout is told, and the baselines.
 
-    Columns added: learned (ms), level (X: a shape outside what the chip's rows cover), head, base_ms, roofline (with the floor), constant (usual efficiency of the
-    operator and dtype on the family's other sources), roofline_ms (without the floor), floor_ms.
+    Columns added: learned (ms), level (X: a shape outside what the chip's rows cover), head, base_ms, roofline (with
+    the floor), constant (usual efficiency of the operator and dtype on the family's other sources), roofline_ms
+    (without the floor), floor_ms.
     """
     made = matrix(test, surrogate.floors)
     learned, level, head = np.empty(len(test)), np.empty(len(test), dtype=object), np.empty(len(test), dtype=object)

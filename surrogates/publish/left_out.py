@@ -54,7 +54,7 @@ def parts(card: Mapping[str, Any]) -> Iterable[tuple[str, str, Sequence[str], li
     names = ("class", "chip", "one", "other", "protocols", "n", "difference", "ratio", "tenth", "ninetieth")
     yield (
         "Reproducibility",
-        "Operators that two sources or versions timed on the same chip: median |log ratio| (`difference`), median ratio "
-        "and its tenth and ninetieth percentile. No surrogate can err less on a source never seen.",
+        "Operators that two sources or versions timed on the same chip: median |log ratio| (`difference`), median "
+        "ratio and its tenth and ninetieth percentile. No surrogate can err less on a source never seen.",
         names, [[row[name] for name in names] for row in pairs[:_PAIRS]],
     )  # fmt: skip
