@@ -38,6 +38,7 @@ class Matrix:
     base_ms: np.ndarray
     roofline_ms: np.ndarray  # without the floor
     floor_ms: np.ndarray
+    least_ms: np.ndarray  # the datasheet's minimum
     latency_ms: np.ndarray
 
     def take(self, rows: np.ndarray) -> Matrix:
@@ -124,7 +125,7 @@ def _matrix(frame: pd.DataFrame, floor_of: Callable[[Chip, str, str], float]) ->
     back = np.argsort(np.concatenate(order), kind="stable")
     return Matrix(
         *(np.concatenate([getattr(b, name) for b in blocks])[back] for name in
-          ("ratio", "absolute", "base_ms", "roofline_ms", "floor_ms")),
+          ("ratio", "absolute", "base_ms", "roofline_ms", "floor_ms", "least_ms")),
         frame.latency_ms.to_numpy(),
     )  # fmt: skip
 
