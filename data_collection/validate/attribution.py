@@ -23,15 +23,13 @@ from data_collection.profile.measure import Outcome
 from data_collection.profile.worker import Worker
 from data_collection.tune.trials import figure
 from data_collection.validate.plan import MODELS, cpu, plain
-from hetbench.attribution.copa import attribute
+from hetbench.attribution import attribute
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
 from hetbench.graphs.model_graph import load
 from hetbench.predict.operators import load as surrogates
-from hetbench.query.latency import PROTOCOL
-from hetbench.query.question import Question
-from hetbench.query.solve import predict
+from hetbench.query import PROTOCOL, Question, predict_metric
 
 __all__ = ["Group", "main", "rank_agreement", "report"]
 
@@ -57,7 +55,7 @@ def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
     """By operator type that can be left out: percent of the attribution, and of the sum over operators."""
     graph = load(name)
     question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
-    found = attribute(graph, (question, predict(question, graph, "latency", "auto")))
+    found = attribute(graph, (question, predict_metric(question, graph, "latency", "auto")))
     summed = surrogates().predict_model(graph.operators(*question.sizes), chip, protocol=PROTOCOL)
     return {
         each.name: (each.points, 100 * summed.by_operator.get(each.name, 0.0) / summed.value)

@@ -1,6 +1,6 @@
 """python -m data_collection.validate.plan [MODEL ...] [--out DIR]
 
-Applies the plans of `hetbench.plans.advise` for this CPU for real, and sets the predicted speed-up beside the measured
+Applies the plans of `hetbench.plans.advice` for this CPU for real, and sets the predicted speed-up beside the measured
 one: bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against
 all, int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only
 quiet rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
@@ -33,12 +33,11 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
 from hetbench.graphs.model_graph import load
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.plan_space import OptionSet, PlanSpace
 from hetbench.plans.search import beam
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.query import Question, answer_metric
 
 __all__ = ["MODELS", "Checked", "Variant", "main", "report", "variants"]
 
@@ -91,7 +90,7 @@ _SINGLE = (
 )
 
 
-def variants(name: str, plans: Plans) -> list[Variant]:
+def variants(name: str, plans: PlanSpace) -> list[Variant]:
     """The single variants that the model takes, and the best plan as far as it can be applied here."""
     groups, image = plans.groups, model(name).image_size is not None
     found = [
@@ -99,7 +98,7 @@ def variants(name: str, plans: Plans) -> list[Variant]:
         if (image or "layout" not in each.setting) and ("Attention" in groups or each.change != "eager-attention")
         and ("Linear" in groups or each.change != "int8")
     ]  # fmt: skip
-    plan = _applicable(beam(plans.limited(lambda each: _setting(each) is not None, "cannot be applied here")).plan)
+    plan = _applicable(beam(plans.without(lambda each: _setting(each) is not None, "cannot be applied here")).plan)
     setting = {key: value for each in plan for key, value in (_setting(each) or {}).items()}
     return [*found, Variant("the plan", setting, None, tuple(sorted(plan)))] if plan else found
 
@@ -116,11 +115,11 @@ def _setting(option: Option) -> dict[str, Any] | None:
     return None
 
 
-def _applicable(plan: Chosen) -> Chosen:
+def _applicable(plan: OptionSet) -> OptionSet:
     return frozenset(each for each in plan if _setting(each))
 
 
-def predicted(plans: Plans, variant: Variant) -> tuple[float | None, str]:
+def predicted(plans: PlanSpace, variant: Variant) -> tuple[float | None, str]:
     """Speed-up of a variant, or why there is none."""
     start, chosen = plans(frozenset()), frozenset(variant.options)
     if not chosen:
@@ -129,7 +128,7 @@ def predicted(plans: Plans, variant: Variant) -> tuple[float | None, str]:
         same = [mask for mask in plans.masked if mask.option.action == each.action
                 and mask.option.choice in ("", each.choice) and mask.option.group in (MODEL, each.group)]  # fmt: skip
         return None, same[0].reason if same else f"{each} is not an option here"
-    problem = plans.problem(chosen)
+    problem = plans.conflict(chosen)
     if problem:
         return None, problem
     ratio = start / plans(chosen)
@@ -142,11 +141,11 @@ class Checker:
     def __init__(self, session: Session, worker: ChangedWorker, protocol: str, rounds: int) -> None:
         self.session, self.worker, self.protocol, self.rounds = session, worker, protocol, rounds
 
-    def check(self, name: str, plans: Plans) -> list[Checked]:
+    def check(self, name: str, plans: PlanSpace) -> list[Checked]:
         """One row for each variant."""
         return [self._one(name, plans, each) for each in variants(name, plans)]
 
-    def _one(self, name: str, plans: Plans, variant: Variant) -> Checked:
+    def _one(self, name: str, plans: PlanSpace, variant: Variant) -> Checked:
         ratio, why = predicted(plans, variant)
         made = Checked(name, variant.name, ratio, why, "ok", predicted_ms=plans(frozenset()))
         task = plain(name, self.protocol)
@@ -187,10 +186,10 @@ def _speedup(before: Figure, after: Figure) -> dict[str, float]:
             "upper": before.upper / after.lower, "plain_ms": before.median}  # fmt: skip
 
 
-def _plans(name: str, chip: Chip) -> Plans:
+def _plans(name: str, chip: Chip) -> PlanSpace:
     graph = load(name)
     question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
-    return effects(graph, question, solve(question, graph, "latency"))
+    return build_plan_space(graph, question, answer_metric(question, graph, "latency"))
 
 
 def report(rows: Sequence[Checked], chip: str, software: str) -> str:

@@ -22,7 +22,7 @@ _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "who
 
 
 def home() -> Path:
-    """Where sets are installed."""
+    """The folder that sets are installed in: $HETBENCH_HOME/artifacts, else hetbench/artifacts in the user's cache."""
     own = os.environ.get("HETBENCH_HOME")
     cache = os.environ.get("XDG_CACHE_HOME")
     base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
@@ -30,15 +30,16 @@ def home() -> Path:
 
 
 def verify(folder: Path, *, sniff: bool = False) -> Manifest:
-    """The manifest of a folder that holds the files it lists, whole and no others; `ArtifactError` says what differs.
+    """Check that a folder holds exactly the files of its manifest, undamaged, and return the manifest.
 
-    `sniff` looks into the files too, as a download does.
+    With `sniff` the contents of the files are checked too, as after a download (see `file_types`). Raises
+    `ArtifactError` that states the first difference.
     """
     manifest = Manifest.read(folder / MANIFEST)
     there = {path.name for path in folder.iterdir()} - set(BESIDE_FILES)
     for name in sorted(there - set(manifest.files)):
         raise ArtifactError(
-            f"{folder} holds {name!r}, which its manifest does not list. Publish it as a set of its own: "
+            f"{folder} holds {name!r}, which its manifest does not list. To publish the folder as a new set: "
             f"python -m surrogates.publish --from {folder} --to DIR"
         )
     for name, entry in manifest.files.items():
@@ -49,7 +50,7 @@ def verify(folder: Path, *, sniff: bool = False) -> Manifest:
         digest = sha256_of(path) if size == entry.bytes else ""
         if digest != entry.sha256:
             has, listed = (f"sha256 {digest}", entry.sha256) if digest else (f"{size} bytes", entry.bytes)
-            raise ArtifactError(f"{path} is damaged: it has {has}, its manifest says {listed}. {_again(folder)}")
+            raise ArtifactError(f"{path} is damaged: it has {has}, its manifest states {listed}. {_again(folder)}")
         if sniff:
             check_file(path)
     check_complete(folder)
@@ -57,18 +58,18 @@ def verify(folder: Path, *, sniff: bool = False) -> Manifest:
 
 
 def _again(folder: Path) -> str:
-    """What to run to have the set whole again."""
+    """The command that repairs the set."""
     if folder.is_relative_to(home()) and (folder / ORIGIN).exists():
         return f"Run: hetbench download {folder.parent.name} --from {read_json(folder / ORIGIN).get('source')}"
     return "Fetch it again."
 
 
 def check_complete(folder: Path) -> None:
-    """`ArtifactError` where a folder lacks a part of a set, or holds one in a format that is not read here."""
+    """Check that a folder holds every part of a set, in formats that this hetbench reads; raises `ArtifactError`."""
     for name in (*FORMATS, *sorted(path.name for path in folder.glob("chip-*.json"))):
         if not (folder / name).exists():
             raise ArtifactError(
-                f"{folder} lacks {name}, so it is no whole set. A set holds: {', '.join(FORMATS)} and their arrays."
+                f"{folder} is not a complete set: it lacks {name}. A set holds {', '.join(FORMATS)} and their arrays."
             )
         data, wanted = read_json(folder / name), FORMATS.get(name, 1)
         if data.get("format") != wanted:
@@ -81,7 +82,7 @@ def check_complete(folder: Path) -> None:
 
 
 def _arrays(name: str, data: Mapping[str, Any]) -> list[str]:
-    """The npz files that go with a JSON file."""
+    """Names of the npz files that belong to a JSON file."""
     if name in _ARRAY_FILES:
         key, prefix = _ARRAY_FILES[name]
         if not isinstance(data.get(key), dict):

@@ -37,7 +37,7 @@ UPGRADE = "Install the hetbench that it was published for, or a set published fo
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a set."""
+    """Size and digest of one file of a set."""
 
     bytes: int
     sha256: str
@@ -45,19 +45,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a set says of itself."""
+    """The contents of `manifest.json`."""
 
     name: str
     hetbench: str
-    """Version that published it."""
+    """Version of hetbench that published the set."""
     commit: str
-    """Of the checkout that published it."""
+    """Commit of the checkout that published the set."""
     files: Mapping[str, Entry]
     schema: int = SCHEMA
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """The manifest of a set; `ArtifactError` where it is none, or of another schema."""
+        """Read a manifest; raises `ArtifactError` where the file is not one, or is of another schema."""
         data = read_json(path)
         if data.get("schema") != SCHEMA:
             raise ArtifactError(
@@ -68,33 +68,34 @@ class Manifest:
             found = cls(set_name(data["name"]), str(data["hetbench"]), str(data["commit"]), MappingProxyType(entries))
             fine = all(type(one.bytes) is int and one.bytes >= 0 and len(one.sha256) == 64 for one in entries.values())
         except KeyError as error:
-            raise ArtifactError(f"{path} is no manifest of a set: it lacks {error}.") from None
+            raise ArtifactError(f"{path} is not the manifest of a set: it lacks {error}.") from None
         except (TypeError, AttributeError, InvalidInputError) as error:
-            raise ArtifactError(f"{path} is no manifest of a set: {error}.") from None
+            raise ArtifactError(f"{path} is not the manifest of a set: {str(error).rstrip('.')}.") from None
         if not fine or not set(BESIDE_FILES).isdisjoint(entries):
-            raise ArtifactError(f"{path} is no manifest of a set: each file needs its bytes and sha256.")
+            raise ArtifactError(f"{path} is not the manifest of a set: each file needs its bytes and sha256.")
         if len(entries) > MAX_FILES or found.bytes > MAX_BYTES:
             raise ArtifactError(
-                f"{path} lists {len(entries)} files of {found.bytes} bytes; read: at most {MAX_FILES} of {MAX_BYTES}."
+                f"{path} lists {len(entries)} files of {found.bytes} bytes; the limit is {MAX_FILES} files of "
+                f"{MAX_BYTES} bytes."
             )
         return found
 
     @classmethod
     def of(cls, folder: Path, name: str, hetbench: str, commit: str) -> Manifest:
-        """The manifest of the files that lie in a folder."""
+        """Make the manifest of the files in a folder."""
         paths = sorted(path for path in folder.iterdir() if path.name not in BESIDE_FILES)
         listed = {check_name(path.name): Entry(path.stat().st_size, sha256_of(path)) for path in paths}
         return cls(set_name(name), hetbench, commit, MappingProxyType(listed))
 
     @property
     def version(self) -> str:
-        """Twelve digits over the names, sizes and sha256 of the files."""
+        """Twelve hexadecimal digits of a digest over the names, sizes and sha256 of the files."""
         lines = (f"{name} {entry.bytes} {entry.sha256}\n" for name, entry in sorted(self.files.items()))
         return hashlib.sha256("".join(lines).encode()).hexdigest()[:12]
 
     @property
     def bytes(self) -> int:
-        """Of all files together."""
+        """Total size of the files."""
         return sum(entry.bytes for entry in self.files.values())
 
     def to_json(self) -> str:
@@ -105,31 +106,31 @@ class Manifest:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; `ArtifactError` where there is none."""
+    """The object in a JSON file; raises `ArtifactError` where it cannot be read or holds no object."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if not isinstance(data, dict):
-        raise ArtifactError(f"{path} holds no JSON object.")
+        raise ArtifactError(f"{path} does not hold a JSON object.")
     return data
 
 
 def sha256_of(path: Path) -> str:
-    """The sha256 of a file, 64 digits."""
+    """The sha256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def set_name(name: object) -> str:
-    """A name that a set may have; `InvalidInputError` otherwise.
+    """Check the name of a set and return it; raises `InvalidInputError` for one that is not allowed.
 
     >>> set_name("lab-2026")
     'lab-2026'
     """
     if not isinstance(name, str) or not NAME_PATTERN.fullmatch(name) or name in (PACKAGED, SELECTED):
         raise InvalidInputError(
-            f"a set is named by letters, digits, '.', '_' and '-', at most 64, and not {PACKAGED!r} or {SELECTED!r}; "
-            f"given: {name!r}."
+            f"the name of a set has at most 64 letters, digits, '.', '_' and '-', and is not {PACKAGED!r} or "
+            f"{SELECTED!r}; given: {name!r}."
         )
     return name

@@ -1,11 +1,11 @@
-"""Sets of surrogates: the one in the package, those that `hetbench download` installed, and folders of the caller's.
+"""Find, select and remove sets of surrogates: the packaged set, downloaded ones, and folders given by path.
 
-A set is a folder of plain files and a `manifest.json` that states the size and sha256 of each. Installed ones lie in
+A set is a folder of plain files with a `manifest.json` that states the size and sha256 of each. Downloaded sets are in
 
     HOME/artifacts/NAME/VERSION        HOME: $HETBENCH_HOME, else $XDG_CACHE_HOME/hetbench, else ~/.cache/hetbench
 
-where VERSION is a digest of the manifest's list of files: the same files are the same version, whoever published them.
-`NAME/current` says which version the bare name means: the one that was installed last.
+where VERSION is a digest of the manifest's list of files. NAME without a version means the one that `NAME/current`
+holds: the version installed last.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ __all__ = [
 ]  # fmt: skip
 
 EMBEDDED = Path(str(files("hetbench") / "catalog" / "surrogates"))
-"""Folder of the set in the package, which answers where no other is chosen."""
+"""Folder of the packaged set, which is used where no other is chosen."""
 _CURRENT = "current"
 _ELSEWHERE = "set HETBENCH_HOME to another directory"
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A set that was downloaded."""
+    """A downloaded set."""
 
     name: str
     version: str
     folder: Path
     current: bool
-    """Whether the bare name means this version."""
+    """Whether NAME without a version means this one."""
 
     @property
     def label(self) -> str:
-        """NAME@VERSION."""
+        """The full name, NAME@VERSION."""
         return f"{self.name}@{self.version}"
 
     @property
     def source(self) -> str:
-        """Where it came from, as it was asked for."""
+        """The source it was downloaded from, as given to `hetbench download --from`; empty where not recorded."""
         return str(read_json(self.folder / ORIGIN).get("source", "")) if (self.folder / ORIGIN).exists() else ""
 
 
 def installed() -> list[Installed]:
-    """Every installed set, by name and version."""
+    """All downloaded sets, sorted by name and version."""
     found = []
     for path in sorted(home().glob(f"*/*/{MANIFEST}")):
         name, version = path.parent.parent.name, path.parent.name
@@ -64,7 +64,7 @@ def installed() -> list[Installed]:
 
 
 def _text(path: Path) -> str:
-    """The line that a file holds; empty where there is none."""
+    """The one line of a file; empty where there is no file."""
     try:
         return path.read_text(encoding="utf-8").strip()
     except (FileNotFoundError, NotADirectoryError):
@@ -75,22 +75,24 @@ def _text(path: Path) -> str:
 
 
 def find(label: str) -> Installed:
-    """The installed set called NAME or NAME@VERSION; `UnknownNameError` names the nearest."""
+    """The installed set called NAME or NAME@VERSION; raises `UnknownNameError` for any other name."""
     known = installed()
     for each in known:
         if label == each.label or (label == each.name and each.current):
             return each
     names = sorted({PACKAGED, *(each.name for each in known), *(each.label for each in known)})
-    hint = f"The folder {label} is named as ./{label}." if Path(label).is_dir() else (
+    hint = f"To use the folder {label}, write ./{label}." if Path(label).is_dir() else (
         "`hetbench artifacts list` lists the installed sets, `hetbench download --from SOURCE` installs one."
     )  # fmt: skip
     if label == selected():
-        hint += f" The shell answers from {label}: `hetbench artifacts use {PACKAGED}` goes back to the package's set."
+        hint += f" {label} is the selected set: `hetbench artifacts use {PACKAGED}` selects the packaged one."
     raise UnknownNameError("artefact set", label, names, hint)
 
 
 def folder_of(given: str | Path) -> Path:
-    """The folder of a set by its name, NAME or NAME@VERSION, or by a path; what it holds is checked once a process.
+    """The folder of a set given by NAME, NAME@VERSION or path; its files are verified once per process.
+
+    Raises `UnknownNameError`, `InvalidInputError` for a path that is no folder, `ArtifactError` for damaged files.
 
     >>> folder_of("embedded") == EMBEDDED
     True
@@ -109,12 +111,12 @@ def folder_of(given: str | Path) -> Path:
 
 @lru_cache(maxsize=16)
 def _checked(folder: Path) -> None:
-    """A set with a manifest holds what it says; what training wrote, without one, is whole."""
+    """Verify a set against its manifest; a folder written by training has none, and is checked for completeness."""
     (verify if (folder / MANIFEST).exists() else check_complete)(folder)
 
 
 def select(label: str) -> Path:
-    """Make a set the one that the shell's commands answer from; `embedded` goes back to the package's."""
+    """Select the set that the shell commands use, and return its folder; `embedded` selects the packaged one."""
     if label == PACKAGED:
         try:
             (home() / SELECTED).unlink(missing_ok=True)
@@ -128,12 +130,12 @@ def select(label: str) -> Path:
 
 
 def make_current(found: Installed) -> None:
-    """Let the bare name mean this version."""
+    """Make this version the one that NAME without a version means."""
     write_line(found.folder.parent / _CURRENT, found.version)
 
 
 def write_line(path: Path, text: str) -> None:
-    """Write a file of one line, in full or not at all; `ArtifactError` where it cannot be written."""
+    """Write a file of one line atomically; raises `ArtifactError` where it cannot be written."""
     partial = path.with_name(f".{path.name}.new{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,22 +146,25 @@ def write_line(path: Path, text: str) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> ArtifactError:
-    """The error for a place under `home` that cannot be written."""
+    """The error for a path under `home()` that cannot be written."""
     return ArtifactError(
-        f"cannot write {path}: {error.strerror or error}. Give it room and the right to write, or {_ELSEWHERE}."
+        f"cannot write {path}: {error.strerror or error}. Free disk space or make it writable, or {_ELSEWHERE}."
     )
 
 
 def selected() -> str | None:
-    """NAME@VERSION of the set that the shell answers from; None for the package's."""
+    """NAME@VERSION of the set that the shell commands use; None for the packaged one."""
     return _text(home() / SELECTED) or None
 
 
 def remove(label: str) -> list[Installed]:
-    """Delete a version (NAME@VERSION) or all of a name, and what selected it; what was deleted."""
+    """Delete one version (NAME@VERSION) or all versions of a name, and return them.
+
+    Where a deleted set was selected, the packaged one is selected; where it was current, the latest version left is.
+    """
     gone = [each for each in installed() if label in (each.name, each.label)] or [find(label)]
     for each in gone:
-        aside = each.folder.with_name(f".{each.version}.gone{os.getpid()}")  # gone at once, deleted after
+        aside = each.folder.with_name(f".{each.version}.gone{os.getpid()}")  # disappears at once
         try:
             each.folder.rename(aside)
         except OSError as error:

@@ -1,11 +1,9 @@
 """Operator graph of a model at any batch, sequence length, image size, precision and phase, without torch.
 
-`data_collection.extract` traced each model at several settings and wrote every size as an integer polynomial over
-batch, seq_len and (image_size + a) // d. A variant is one network structure: phase and precision choose it, and
-seldom a setting (position tables are interpolated only away from the trained number of patches). Evaluation is one
-product of a coefficient matrix with the monomials; all sizes are exact int64.
-
-Sizes mean: batch samples, seq_len tokens (decode: tokens already in the KV cache), image_size pixels of the side.
+`data_collection.extract` traces each model at several settings and writes every size as an integer polynomial over
+batch, seq_len and (image_size + a) // d. A variant is one structure of the network, chosen by phase, precision and in a
+few models by a size (position tables are interpolated only at image sizes other than the trained one). Evaluation is a
+product of the coefficient matrix with the monomials; all sizes are exact int64.
 """
 
 from __future__ import annotations
@@ -32,7 +30,11 @@ FORMAT = 1
 
 
 class ModelGraph:
-    """The operator graph of one model. Get one by `load(name)` or `hetbench.tracing.trace(module, inputs)`.
+    """The operator graph of one model, from `load(name)` or `hetbench.tracing.trace(module, inputs)`.
+
+    Methods take batch in samples, seq_len in tokens (phase `decode`: tokens already in the KV cache), image_size in
+    pixels of the side, precision and phase; sizes left out take the model's defaults. All raise `InvalidInputError` for
+    a size that the model does not take and `RefusedError` for a phase that it does not have.
 
     >>> graph = load("resnet-50")
     >>> graph.operators(batch=8, precision="fp16").flops == 8 * graph.operators(batch=1, precision="fp16").flops
@@ -47,9 +49,9 @@ class ModelGraph:
             )
         self.name: str = table["name"]
         self.params: int = table["params"]
-        """Parameters, tied weights once."""
+        """Number of parameters, tied weights once."""
         self.compact: bool = table.get("compact", False)
-        """Whether it counts operators only (see `hetbench.graphs.networks`): no nodes, buffers or ATen names."""
+        """Whether it only counts operators, without nodes, buffers and ATen names (see `hetbench.graphs.networks`)."""
         self.phases: tuple[str, ...] = tuple(phase for phase in PHASES if phase in table["phases"])
         self._table = table
         self._variants: dict[int, Variant] = {}
@@ -58,9 +60,7 @@ class ModelGraph:
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> OperatorTable:
-        """Every operator of one pass, grouped by type and dtype; sizes left out take the model's defaults.
-
-        Raises `InvalidInputError` for a size that the model does not take, `RefusedError` for a phase it does not have.
+        """The operators of one pass, grouped by type and dtype.
 
         >>> table = load("gpt2").operators(batch=2, seq_len=100, precision="fp16")
         >>> [int(m) for g in table.groups if g.op == "Linear" for m in g.dims["m"]][:2]
@@ -78,7 +78,7 @@ class ModelGraph:
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> list[GraphNode]:
-        """Every operator instance in execution order, with the nodes it reads from.
+        """All operator instances in execution order, each with the nodes it reads from.
 
         >>> load("bert-tiny").nodes(seq_len=8)[5].path
         'embeddings.LayerNorm'
@@ -103,7 +103,7 @@ class ModelGraph:
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> MemoryBreakdown:
-        """Bytes that the weights, the activations at their peak and the KV cache take.
+        """Bytes of the weights, of the activations at their peak and of the KV cache.
 
         >>> load("gpt2").memory(precision="fp16").weights_bytes == 2 * 124_439_808
         True
@@ -121,7 +121,7 @@ class ModelGraph:
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> NodeBytes:
-        """Bytes that each instance of `nodes` hands on, of its weights and of its cached keys and values.
+        """Bytes of output, weights and KV cache of each instance of `nodes`.
 
         >>> made = load("gpt2").node_bytes(seq_len=8, precision="fp16")
         >>> int(made.results[2]), round(made.weights.sum())
@@ -137,7 +137,7 @@ class ModelGraph:
         )  # fmt: skip
 
     def aten_ops(self, precision: str = "fp32", phase: str = "inference", **sizes: int | None) -> Mapping[str, int]:
-        """ATen operators that eager PyTorch calls in one pass, name -> calls, positions and masks included."""
+        """ATen operator -> calls by eager PyTorch in one pass, those for positions and masks included."""
         setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
         counts: Counter[str] = Counter()
         for _, times, calls in self.aten_calls(precision, phase, **sizes):
@@ -149,7 +149,7 @@ class ModelGraph:
     def aten_calls(
         self, precision: str = "fp32", phase: str = "inference", **sizes: int | None
     ) -> list[tuple[GraphNode, int, Mapping[str, int]]]:
-        """Each distinct operator, how often it runs, and the ATen operators that eager PyTorch calls for one run."""
+        """Each distinct operator, its number of runs, and the ATen calls by eager PyTorch for one run."""
         self._refuse_if_compact("ATen operators")
         setting = self.setting(sizes.get("batch"), sizes.get("seq_len"), sizes.get("image_size"), precision, phase)
         variant = self.variant(setting)
@@ -164,19 +164,19 @@ class ModelGraph:
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> Setting:
-        """The sizes of a query with defaults filled in, or the error that says what would be accepted."""
+        """Check the setting of a query and fill in the model's defaults."""
         limits = self._table["limits"]
         return checked_setting(self.name, self.phases, limits, batch, seq_len, image_size, precision, phase)
 
     def _refuse_if_compact(self, what: str) -> None:
         if self.compact:
             raise RefusedError(
-                f"{self.name} is an auxiliary graph, which counts operators and has no {what}: it answers operators, "
-                "flops and params. Graphs of the catalogue (`hetbench models`) and of `hetbench.tracing` have all."
+                f"{self.name} is an auxiliary graph, which only counts operators and has no {what}. "
+                "Models of the catalogue (`hetbench models`) and traced modules have them."
             )
 
     def variant(self, setting: Setting) -> Variant:
-        """The structure that the network has at a setting."""
+        """The structure of the network at a setting."""
         for conditions, index in self._table["phases"][setting.phase][TRACED_AS[setting.precision]]:
             if meets(setting, conditions):
                 if index not in self._variants:
@@ -198,7 +198,9 @@ def _load(name: str) -> ModelGraph:
 
 
 def load(name: str) -> ModelGraph:
-    """The operator graph of a catalogue model; names resolve as in `hetbench.catalog.models.model`.
+    """The operator graph of a catalogue model; `name` is any that `hetbench.catalog.models.model` accepts.
+
+    Raises `UnknownNameError` for an unknown model, `ArtifactError` where its graph is not installed.
 
     >>> load("bert-base-uncased").params
     109482240

@@ -19,14 +19,15 @@ Ints = NDArray[np.int64]
 TRACED_AS = {
     "fp32": "fp32", "fp64": "fp32", "tf32": "fp32", "fp16": "fp16", "int8": "fp16", "bf16": "bf16", "fp8": "bf16",
 }  # fmt: skip
-"""Which traced structure answers for each precision: casts differ between full and half precision."""
+"""Precision -> precision whose traced structure is used; structures differ in their casts."""
 
 
 def resolve_dtype(op: str, dtype: str, precision: str) -> str:
-    """Precision in which an operator runs when the model is asked for in `precision`.
+    """Precision in which an operator runs when the model runs in `precision`.
 
-    tf32, fp8 and int8 are formats of matrix units: products and convolutions use them, all else runs in the traced
-    full or half precision. Operators that upcast on purpose keep their fixed dtype.
+    `dtype` is that of the operator in the traced graph: `data` follows the model, any other is fixed (an intended
+    upcast, integer indices). tf32, fp8 and int8 apply to matrix products and convolutions only; other operators run in
+    the full or half precision of the trace.
 
     >>> resolve_dtype("Linear", "data", "int8"), resolve_dtype("LayerNorm", "data", "int8")
     ('int8', 'fp16')
@@ -42,19 +43,19 @@ def resolve_dtype(op: str, dtype: str, precision: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class OperatorGroup:
-    """Operators of one type and dtype; one row for each distinct shape the structure can have."""
+    """Operators of one type and dtype, one row for each distinct shape."""
 
     op: str
     dtype: str
     dims: Mapping[str, Ints]
-    """Name -> sizes, int64 [rows]."""
+    """Dim name -> sizes, int64 [rows]."""
     count: Ints
-    """How often the network calls each row, int64 [rows]."""
+    """Calls of each row in one pass, int64 [rows]."""
 
 
 @dataclass(frozen=True)
 class OperatorTable:
-    """What one forward pass runs."""
+    """The operators of one forward pass."""
 
     groups: tuple[OperatorGroup, ...]
 
@@ -65,17 +66,17 @@ class OperatorTable:
 
     @cached_property
     def bytes(self) -> int:
-        """Bytes that must move when every operator reads and writes each of its tensors once."""
+        """Bytes moved when every operator reads and writes each of its tensors once."""
         moved = ((operator_type(g.op).bytes_moved(g.dims, itemsize(g.dtype)) * g.count).sum() for g in self.groups)
         return sum(int(each) for each in moved)
 
     @cached_property
     def launches(self) -> int:
-        """Operators that run something: all but the free ones."""
+        """Number of operator launches: all but those of cost class `free`."""
         return sum(int(g.count.sum()) for g in self.groups if operator_type(g.op).cost_class != "free")
 
     def rows(self) -> list[dict[str, Any]]:
-        """One mapping for each row: op, dims, dtype, count."""
+        """One mapping per row with op, dims, dtype and count."""
         return [
             {"op": g.op, "dims": {k: int(v[i]) for k, v in g.dims.items()}, "dtype": g.dtype, "count": int(g.count[i])}
             for g in self.groups
@@ -85,12 +86,12 @@ class OperatorTable:
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """One operator instance."""
+    """One operator instance of a graph."""
 
     op: str
     dims: Mapping[str, int]
     dtype: str
     path: str
-    """Module that calls it."""
+    """Path of the module that calls it."""
     sources: tuple[int, ...]
-    """Indices of the nodes whose results it reads."""
+    """Indices of the nodes whose outputs it reads."""

@@ -20,12 +20,14 @@ MAX_BATCH, MAX_TOKENS = 2**16, 2**28
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Sizes and choices of one query, checked; None where the model has no such input."""
+    """Checked sizes, precision and phase of one pass; a size is None where the model has no such input."""
 
     batch: int | None
-    """None only for a traced module, whose sizes are those of its example inputs."""
+    """Samples; None only for a traced module, whose sizes are fixed by its example inputs."""
     seq_len: int | None
+    """Tokens; in phase `decode` the tokens already in the KV cache."""
     image_size: int | None
+    """Side of the square image in pixels."""
     precision: str
     phase: str
 
@@ -45,13 +47,13 @@ def checked_setting(
         if phase not in PHASES:
             raise InvalidInputError(f"unknown phase {phase!r}. {owner} has: {', '.join(phases)}.")
         raise RefusedError(
-            f"{owner} has no {phase}: it does not generate token by token. It has: {', '.join(phases)}."
+            f"{owner} has no phase {phase!r}: it does not generate tokens. It has: {', '.join(phases)}."
         )
     if limits.get("fixed"):
         if (batch, seq_len, image_size) != (None, None, None):
             raise InvalidInputError(
                 f"{owner} was traced at one setting: its sizes are those of the example inputs. "
-                "Trace again with inputs of the size you mean."
+                "Trace it again with inputs of the size you need."
             )
         return Setting(None, None, None, precision, phase)
     batch = _size("batch", limits["batch"] if batch is None else batch, 1, MAX_BATCH, owner)
@@ -70,7 +72,7 @@ def checked_setting(
             f"{owner} was traced at image sizes {', '.join(map(str, traced))} only, not at {image}."
         )
     if batch * max(sizes["seq_len"] or 1, 1) > MAX_TOKENS:
-        raise InvalidInputError(f"{owner}: batch x seq_len above {MAX_TOKENS:,} tokens cannot be meant.")
+        raise InvalidInputError(f"{owner}: batch x seq_len exceeds the limit of {MAX_TOKENS:,} tokens.")
     return Setting(batch, sizes["seq_len"], sizes["image_size"], precision, phase)
 
 

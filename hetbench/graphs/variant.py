@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 
 class Variant:
-    """One structure of a network: templates, and sizes as polynomials. Built once, evaluated often."""
+    """One structure of a network: operator templates with sizes as polynomials, evaluated at any setting."""
 
     def __init__(self, table: Mapping[str, Any]) -> None:
         self.table = table
@@ -30,11 +30,11 @@ class Variant:
         self.template: list[int] = table["nodes"]["template"] if "nodes" in table else []
         times = Counter(self.template)
         self.counts: list[int] = table.get("counts") or [times[index] for index in range(len(table["templates"]))]
-        """How often the network runs each template."""
+        """How often one pass runs each template, [templates]."""
         self._groups: dict[str, list[tuple[str, str, tuple[str, ...], Ints, Ints]]] = {}
 
     def values(self, setting: Setting) -> Ints:
-        """All sizes at a setting, [sizes]."""
+        """All sizes at a setting, int64 [sizes]."""
         symbols = {"b": setting.batch or 0, "s": setting.seq_len or 0}
         image = setting.image_size or 0
         powers = []

@@ -37,11 +37,11 @@ class Cell:
     layout: str
     rows: int
     effects: NDArray[np.float32]
-    """Mean log(latency / base) of its rows by operator, library, layout, dtype and operator x dtype, [5]."""
+    """Typical log(latency / base) by operator, library, layout, dtype and operator x dtype, [5]."""
 
 
 class Cells:
-    """The cells of one class, found by chip, operator and dtype."""
+    """The measurement cells of one operator class, by chip or die, operator and dtype."""
 
     def __init__(self, records: Sequence[Sequence[Any]], effects: NDArray[np.float32]) -> None:
         self.by_name: dict[tuple[str, str, str], list[Cell]] = {}
@@ -60,7 +60,7 @@ class Cells:
     def best(
         self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
     ) -> Cell | None:
-        """Cells of the chip or, with `own` false, of its near twins: the asked protocol first, then most rows."""
+        """The best cell of the chip (`own`) or of chips with the same die: protocol asked for first, then most rows."""
         table = self.by_name if own else self.by_die
         found = table.get((chip.name if own else chip.die, op, dtype), [])
         found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
@@ -78,11 +78,11 @@ def near_twins(one: Chip, other: Chip, dtype: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What answers for one (operator, dtype, chip, protocol): a head, its labels and how sure it is."""
+    """What predicts one (operator, dtype, chip, protocol): head, labels, evidence level and support."""
 
     head: str
-    """`full`, `roofline`, `ratio/GROUP`: the ratio head of a family's rows, or of all rows (`ratio/any`), or
-    `chip/NAME`: the head of a chip that was added later."""
+    """`full`; `ratio/FAMILY` or `ratio/any`, fitted on the rows of a family or of all chips; `chip/NAME`, fitted on one
+    chip that was added later; `roofline`."""
     effects: NDArray[np.float32]
     cell: int
     protocol: str
@@ -92,8 +92,8 @@ class Choice:
     bias: float
     dtype: str
     constant: float = np.nan
-    """Usual log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
+    """Typical log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
     op: str = ""
-    """The operator type that was asked for."""
+    """Operator type that was asked for."""
     rgat: float = 0.0
-    """Share of the RGAT in log(latency / base); the head has the rest."""
+    """Weight of the RGAT in log(latency / base), 0 to 1; the head has the rest."""

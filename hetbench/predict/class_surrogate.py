@@ -33,8 +33,11 @@ OWN_EFFECTS = [0, 3, 4]
 def added_chips(
     folder: Path, floors: dict[str, dict[str, float]], classes: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """What `python -m surrogates.add` wrote of single chips. Their launch floors join `floors`; what was said of them
-    before they were seen widens the bands of chips of their family and kind that nobody measured."""
+    """Read the heads of single chips (`chip-*.json`, written by `python -m surrogates.add`).
+
+    Their launch floors are added to `floors`. Their residuals before the chip was added widen the interval bands in
+    `classes` of unmeasured chips of the same family and kind.
+    """
     chips = [json.loads(path.read_text()) for path in sorted(folder.glob("chip-*.json"))]
     for each in chips:
         floors[each["chip"]] = each["floors"]
@@ -59,7 +62,10 @@ def union_of_bands(one: Sequence[Sequence[float]], other: Sequence[Sequence[floa
 
 
 class ClassSurrogate:
-    """The members and tables of one class."""
+    """The heads, measurement cells and interval bands of one operator class.
+
+    `spec` is the entry of the class in `operators.json`, `arrays` the contents of its npz file.
+    """
 
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         self.spec = spec
@@ -71,10 +77,10 @@ class ClassSurrogate:
         self._range = arrays.get("cell_low"), arrays.get("cell_high")
         self.ratio = {group: Forest.from_arrays(arrays, f"ratio_{group}") for group in spec["ratio"]}
         self.chip_heads: dict[str, tuple[Mapping[str, Any], Forest]] = {}
-        """Chips that were added later, each with what its file says of the class and its trees."""
+        """Chip added later -> its entry for the class, and its trees."""
 
     def add_chips(self, folder: Path, cls: str, chips: Sequence[Mapping[str, Any]]) -> None:
-        """Take what was fitted on single chips that know this class."""
+        """Add the heads of single chips that were fitted on this class."""
         for each in chips:
             if cls in each["classes"]:
                 name, spec = each["chip"], each["classes"][cls]
@@ -84,7 +90,7 @@ class ClassSurrogate:
                 self.spec = {**self.spec, "intervals": {**self.spec["intervals"], f"chip/{name}": spec["band"]}}
 
     def chip_head(self, chip: Chip, op: str, dtypes: Sequence[str]) -> Choice | None:
-        """The head of the chip alone where it was taught this operator, in the first of these dtypes that it knows."""
+        """The choice of the head fitted on this chip alone; None where it has no rows of them."""
         if chip.name not in self.chip_heads:
             return None
         spec, _ = self.chip_heads[chip.name]
@@ -101,7 +107,7 @@ class ClassSurrogate:
     def predict(
         self, head: str, made: Features, choices: Sequence[Choice], which: NDArray[np.int64]
     ) -> NDArray[np.float64]:
-        """log(latency / base), [rows]."""
+        """log(latency / base) by one head, [rows]; `which` is the index of each row's choice."""
         if head == "roofline":
             return roofline_log_ratio(made)
         effects = np.array([c.effects for c in choices])[which]
@@ -153,9 +159,10 @@ class ClassSurrogate:
     def interval(
         self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper residual of log latency, [rows] each, by level, family, kind and size.
+        """Lower and upper quantile of the residual of log latency, each [rows].
 
-        A band states [low, high] where the launch floor dominates, elsewhere, and from `HUGE_MS` on where that differs.
+        The band depends on head or level, family and kind of chip, and size: where the launch floor dominates,
+        elsewhere, and from `HUGE_MS` on where that differs. A shape outside what the chip's rows cover takes band X.
         """
         table = self.spec["intervals"]
         outside = self.outside(choices, which, made)
@@ -193,7 +200,7 @@ class ClassSurrogate:
 
 
 def roofline_log_ratio(made: Features) -> NDArray[np.float64]:
-    """log((roofline + floor) / base), [rows]: the roofline without the cache, as the learned heads state theirs."""
+    """log((roofline without cache + launch floor) / base), [rows]: the roofline as a head."""
     out: NDArray[np.float64] = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
     return out
 
@@ -201,10 +208,10 @@ def roofline_log_ratio(made: Features) -> NDArray[np.float64]:
 def median_of_three(
     learned: NDArray[np.float64], constant: NDArray[np.float64], made: Features
 ) -> NDArray[np.float64]:
-    """For a family without rows the median of the learned, the constant and the roofline's log(latency / base), [rows].
+    """Median of learned head, constant and roofline, as log(latency / base), [rows]; for families without rows.
 
-    None of the three is the best on every family held out, and the median is never the worst. Where `constant` is NaN
-    (the family has rows) it is `learned`.
+    None of the three is the best on every held-out family, and the median is never the worst. Where `constant` is NaN
+    (the family has rows) the result is `learned`.
     """
     if np.isnan(constant).all():
         return learned

@@ -1,10 +1,10 @@
-"""What operators observed on a chip say of its other operators: a Gaussian process on the surrogate's log residuals.
+"""A Gaussian process on the surrogate's log residuals: operators observed on a chip correct its other operators.
 
-The covariance of two operators of one chip is an offset of the chip, one of the operator class and one of the
-measurement cell, and smooth functions of the RGAT's coordinates, a kernel for each attention head. What two operators
-share is never larger than the lesser of both, so that an operator that was not observed moves at most as far as those
-that were. Operators whose chip has rows of its own (amplitude below 1) share offsets alone. Nothing is fitted:
-observing solves a few linear systems, asking multiplies by a solution.
+The covariance of two operators of one chip is the sum of a chip offset, a class offset, a cell offset, and one squared
+exponential kernel per attention head on the RGAT's coordinates. What two operators share is never larger than the
+lesser of both, so that an operator that was not observed moves at most as far as those that were; operators whose chip
+has rows of its own (amplitude below 1) share offsets alone. Amplitudes are fitted in training; conditioning on observed
+operators solves a linear system, a few times where outliers are down-weighted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 __all__ = ["CLIP_RESIDUAL", "JITTER", "OperatorRows", "Posterior", "covariance", "prior_variance"]
 
 CLIP_RESIDUAL = 1.5
-"""An observed log residual beyond counts as this far: one broken row must not bend its neighbours."""
+"""Observed log residuals are clipped to this, so that a wrong row cannot distort its neighbours."""
 _FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
 JITTER = 1e-5
-_NORMAL_SURPRISE = 2.706  # the square that nine of ten draws of a normal law stay below
+_NORMAL_SURPRISE = 2.706  # 90 % quantile of the square of a standard normal variable
 _MOST_SPREAD = 4.0  # surprising rows widen the variance by no more: they are down-weighted instead
-_OUTLIER = 2.0  # standard deviations between a row and what the others foretell, from which its noise grows
+_OUTLIER = 2.0  # leave-one-out standard deviations from which the noise of a row grows
 _ROUNDS = 3  # of down-weighting outliers
-_USUAL_ROWS = 10.0  # rows that are as surprising as expected, before any is observed
+_USUAL_ROWS = 10.0  # weight of the prior on the scale of the variance, in rows
 
 _NARROWEST, _WIDEST = 0.25, 1.5  # of an interval after observing, next to before
 
@@ -34,18 +34,21 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class OperatorRows:
-    """Operators of one chip as the kernel sees them; every array has one entry a row."""
+    """Operators of one chip as inputs of the covariance; every array is [rows] but `coordinates`."""
 
     cls: NDArray[np.int64]
+    """Index of the operator class."""
     cell: NDArray[Any]
-    """Which (operator, dtype, protocol, library, layout) it is, as any labels that compare equal."""
+    """Label of the measurement cell; equal labels share the cell offset."""
     coordinates: Floats
+    """Coordinates from the RGAT, [rows, kernels x width]."""
     noise: Floats
+    """Standard deviation of log latency between repeated measurements."""
     amplitude: Floats
-    """How large its residuals are next to those of a chip never seen: 1 there, less where the chip has rows."""
+    """Scale of the residuals: 1 on a chip without rows, less where the chip has rows."""
 
     def take(self, rows: Any) -> OperatorRows:
-        """Some of the rows."""
+        """The rows selected by an index, slice or mask."""
         return OperatorRows(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -68,7 +71,7 @@ def covariance(scale: Floats, a: OperatorRows, b: OperatorRows) -> Floats:
 
 
 def prior_variance(scale: Floats, rows: OperatorRows) -> Floats:
-    """Variance of the log residuals before anything is observed, noise included, [rows]."""
+    """Prior variance of the log residuals, noise included, [rows]."""
     parts = np.exp(2 * scale[rows.cls])
     smooth = parts[:, _FIXED:].sum(1) * (rows.amplitude >= 1)
     out: Floats = (parts[:, :_FIXED].sum(1) + smooth + rows.noise**2) * rows.amplitude**2
@@ -76,10 +79,11 @@ def prior_variance(scale: Floats, rows: OperatorRows) -> Floats:
 
 
 class Posterior:
-    """What is known of a chip's log residuals after some were observed.
+    """Posterior of a chip's log residuals after some were observed.
 
-    How well the observed rows foretell one another, each left out in turn, widens or narrows the variance of this chip;
-    a row that the others contradict counts for less.
+    `scale` holds log amplitudes [classes, 3 + kernels], `seen` the observed operators, `residual` their log(measured /
+    predicted), [rows]. The variance is scaled by the leave-one-out errors of the observed
+    rows; a row that the others contradict counts for less.
 
     >>> one = OperatorRows(np.array([0]), np.array(["Linear"]), np.zeros((1, 4)), np.array([0.02]), np.array([1.0]))
     >>> known = Posterior(np.full((5, 7), -1.5), one, np.array([0.3]))
@@ -100,18 +104,18 @@ class Posterior:
             if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():
                 break
             inflated = np.where(excess, inflated + left_out**2 - _OUTLIER**2 * variance, inflated)
-        surprise = left_out**2 / variance  # each row left out
+        surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
         usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
         self._spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
         explained = shared @ self._weights
         self._least, self._most = min(0.0, float(explained.min())), max(0.0, float(explained.max()))
 
     def mean(self, asked: OperatorRows) -> Floats:
-        """Expected log residual, [rows]."""
+        """Posterior mean of the log residual, [rows]."""
         return self._bounded(covariance(self.scale, asked, self.seen))
 
     def mean_and_variance(self, asked: OperatorRows) -> tuple[Floats, Floats]:
-        """Expected log residual and its variance, noise included, each [rows]."""
+        """Posterior mean and variance of the log residual, noise included, each [rows]."""
         shared = covariance(self.scale, asked, self.seen)
         explained = np.einsum("as,st,at->a", shared, self._inverse, shared, optimize=True)
         noise = (asked.noise * asked.amplitude) ** 2

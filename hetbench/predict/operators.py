@@ -1,9 +1,9 @@
-"""Operator latency from the exported surrogates: roofline, and AutoGluon's members as plain arrays.
+"""Operator latency from the exported surrogates of a set, and its sum over a model.
 
-A *cell* is what was measured together: (op, chip, dtype, protocol, library, layout). Where the chip has enough
-rows of the operator, the full head answers from that cell (level B); a near twin's cell or a stand-in operator's
-lowers the answer to C; without any cell the ratio head, which knows no absolute property of a chip, answers at
-level C or D. Intervals come from the residuals of the matching hold-out.
+`selection` chooses the head and measurement cell for each (operator, dtype, chip, protocol); the surrogate of the
+operator class predicts log(latency / base) from the features; `protocols` converts to the protocol asked for. Intervals
+are quantiles of the residuals on the matching hold-out. The caller's own measurements correct the prediction by a
+Gaussian process on its residuals.
 """
 
 from __future__ import annotations
@@ -44,37 +44,36 @@ COVERED = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Latency of operators, in ms, one entry a row."""
+    """Latency of operators of one type on one chip; arrays in ms, [rows]."""
 
     value: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
     level: str
-    """Evidence level B, C or D, the same for all rows of one call."""
+    """Evidence level B, C or D, common to all rows."""
     support: int
-    """Measured rows of the cell behind the answer; 0 where there is none."""
+    """Number of measured rows in the cell behind the prediction; 0 without a cell."""
     source: str
-    """Which head and whose rows: for people, not for programs."""
+    """Head and rows that it rests on, as text for people."""
     head: str
-    """What answered: full, ratio, ratio+rgat, rgat or roofline."""
+    """Head that predicted: full, ratio, ratio+rgat, rgat, chip or roofline."""
 
 
 @dataclass(frozen=True, slots=True)
 class SumPrediction:
-    """Latency of a whole model in ms, and what it is made of."""
+    """Latency of a model in ms as the sum over its operators, and its parts."""
 
     value: float
     lower: float
     upper: float
     level: str
     support: int
-    """Measured rows behind all the cells that answered."""
+    """Number of measured rows in all the cells behind the prediction."""
     by_operator: Mapping[str, float]
-    """Predicted ms of each operator type."""
     by_level: Mapping[str, float]
-    """Predicted ms that rest on each evidence level."""
+    """Predicted ms by operator type, and by evidence level."""
     launch_ms: float
-    """What its launches alone take: the sum of the launch floors."""
+    """Sum of the launch floors of all operators, in ms."""
 
 
 class ClassPart(NamedTuple):
@@ -91,7 +90,7 @@ class ClassPart(NamedTuple):
 
 
 class OperatorSurrogate:
-    """The surrogates of one artefact folder.
+    """The operator surrogates of one set.
 
     >>> import hetbench.predict.operators as predictors
     >>> sorted(predictors.load().classes)
@@ -113,24 +112,24 @@ class OperatorSurrogate:
         self._heads: dict[str, ClassSurrogate] = {}
         self._selector = Selector(self.classes, self.class_surrogate, self._rgat_share)
         self.observed: Mapping[str, Posterior] = {}
-        """By chip what the caller's own measurements say of it."""
+        """Chip -> posterior of the residuals after the caller's own measurements."""
 
     def with_observations(self, observed: Mapping[str, Posterior]) -> OperatorSurrogate:
-        """The same surrogates, conditioned on observed operators by chip."""
+        """A copy that is conditioned on the caller's measurements; `observed` maps a chip to its posterior."""
         made = copy(self)
         made.observed = observed
         return made
 
     @cached_property
     def network(self) -> rgat.Rgat:
-        """The network of the folder; that of the package where a folder of one training run holds none."""
+        """The RGAT of the folder, else the packaged one (a folder of operator training alone has none)."""
         return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
 
     def _rgat_share(self, cls: str) -> float:
         return float(self.network.spec["share"][cls])
 
     def class_surrogate(self, cls: str) -> ClassSurrogate:
-        """The arrays of one class, read on first use."""
+        """The surrogate of one operator class, read on first use."""
         if cls not in self._heads:
             with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
                 self._heads[cls] = ClassSurrogate(self.classes[cls], {name: stored[name] for name in stored.files})
@@ -141,7 +140,12 @@ class OperatorSurrogate:
         self, op: str, dtype: str, dims: Mapping[str, Any], chip: Chip, *, protocol: str = "event",
         library: str | None = None, layout: str | None = None, predictor: str = "auto",
     ) -> Prediction:  # fmt: skip
-        """Latency of operators of one type and dtype on one chip; every dim is an int or an array [rows]."""
+        """Latency of operators of one type and dtype on one chip.
+
+        `dims` are ints or int arrays [rows]; `protocol` is one of `hetbench.schema.PROTOCOLS`; `library` and `layout`
+        restrict the measurement cells; `predictor` is auto, autogluon, rgat or roofline. Raises `RefusedError` where no
+        surrogate covers the operator or the chip states no memory bandwidth.
+        """
         cls = class_of(op, dims)
         choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
         shared = canonical_dims(op, dims, STORAGE_BYTES[dtype])
@@ -150,17 +154,17 @@ class OperatorSurrogate:
         source = choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
-        head = choice.head.partition("/")[0]
-        head = head if not choice.rgat else "rgat" if choice.rgat == 1 else f"{head}+rgat"
+        plain = choice.head.partition("/")[0]
+        head = plain if not choice.rgat else "rgat" if choice.rgat == 1 else f"{plain}+rgat"
         return Prediction(value, lower, upper, self._level(cls, choice, chip), choice.support, source, head)
 
     def predict_model(
         self, table: OperatorTable, chip: Chip, *, protocol: str = "event", predictor: str = "auto"
     ) -> SumPrediction:
-        """Latency of a whole operator table: each operator's latency times its count, summed.
+        """Latency of an operator table: the sum over its rows of latency x count.
 
-        The interval adds the bounds of the operators, as if all their errors had one sign. The level is the best
-        one that covers nine tenths of the predicted time.
+        The interval is the sum of the operators' bounds, which assumes fully correlated errors. The level is the best
+        one such that operators of this or a better level take 90 % of the predicted time.
         """
         parts = self.predict_by_class(table, chip, protocol, predictor)
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
@@ -203,7 +207,7 @@ class OperatorSurrogate:
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-        """Latency and its interval in ms, [rows] each, of rows of one class; `which` names each row's choice."""
+        """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice."""
         head = self.class_surrogate(cls)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
@@ -230,7 +234,7 @@ class OperatorSurrogate:
         self, cls: str, head: ClassSurrogate, name: str, made: Features, choices: Sequence[Choice],
         which: NDArray[np.int64],
     ) -> NDArray[np.float64]:
-        """log(latency / base) by the head and the RGAT, by their shares, [rows]."""
+        """log(latency / base) of the head blended with the RGAT by its share, [rows]."""
         share = np.array([c.rgat for c in choices])[which]
         if not share.any():
             return head.predict(name, made, choices, which)
@@ -243,7 +247,7 @@ class OperatorSurrogate:
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64],
     ) -> OperatorRows:  # fmt: skip
-        """Rows of one class as the kernel of `hetbench.predict.gaussian_process` sees them."""
+        """Operators of one class as inputs of the Gaussian process of `hetbench.predict.gaussian_process`."""
         network = self.network
         made = features(cls, shared, self._facts(cls, chip, choices, which))
         decoded = network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
@@ -254,14 +258,14 @@ class OperatorSurrogate:
         return OperatorRows(classes, cells, decoded.coordinates, decoded.noise, amplitude)
 
     def _level(self, cls: str, choice: Choice, chip: Chip) -> str:
-        """The level of a choice; observed operators of the class are few rows of this chip."""
+        """Evidence level of a choice; the caller's measurements of the class raise D to C."""
         observed = self.observed.get(chip.name)
         if choice.level != "D" or observed is None or CLASSES.index(cls) not in observed.seen.cls:
             return choice.level
         return "C"
 
     def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
-        """Chip facts per row: peak, item size and floor follow each row's choice."""
+        """Chip facts per row; peak, item size and launch floor depend on the choice of the row."""
         each = [chip_facts(chip, c.dtype, self._floor(chip, cls, c.protocol)) for c in choices]
         if len(each) == 1:
             return each[0]
@@ -275,7 +279,7 @@ class OperatorSurrogate:
         self, native: NDArray[Any], chip: Chip, cls: str, choices: Sequence[Choice], which: NDArray[np.int64],
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
-        """From the protocol of the rows to the one asked for."""
+        """Convert latencies from the protocol of each row's cell to the one asked for."""
         if all(c.protocol == asked for c in choices):
             return native
         floor = np.array([self._floor(chip, cls, c.protocol) for c in choices])[which]
@@ -291,7 +295,7 @@ class OperatorSurrogate:
 
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> OperatorSurrogate:
-    """The surrogates of a folder, by default those shipped with hetbench."""
+    """The operator surrogates of a folder, by default of the packaged set; raises `ArtifactError` without them."""
     path = folder or EMBEDDED
     if not (path / "operators.json").exists():
         raise ArtifactError(f"{path} holds no operators.json; train one with `python -m surrogates.train --out {path}`")

@@ -28,13 +28,13 @@ DEVICE_PROTOCOLS = ("kernel", "graph")
 
 
 def launch_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str, protocol: str) -> float:
-    """Launch floor in ms of a class of operators: the chip's own, else its family's, else that of all chips.
+    """Launch floor in ms of an operator class: that of the chip, else of its family, else of all chips.
 
-    On the device a kernel's start-up is a number of cycles, so those of other chips are scaled to this chip's clock.
-    A protocol includes all that the one before it includes, in the order kernel, graph, event, wall: the floor is never
-    below the chip's own floor under a narrower protocol, nor, where the chip has none, above one under a wider.
-
-    `table` maps a chip to "class/protocol" -> ms, and "family:NAME" or "any" likewise to ms at 1 GHz.
+    `table` maps a chip name to "class/protocol" -> ms, and "family:NAME" and "any" to values that for device protocols
+    hold at 1 GHz: the start-up of a kernel is a number of cycles, so it is scaled to the clock of the chip. A protocol
+    includes all that the one before it includes, in the order kernel, graph, event, wall: a floor is never below the
+    chip's own under a narrower protocol, nor, where the chip has none, above its own under a wider one. Raises
+    `ArtifactError` for a protocol without a floor.
     """
     if protocol not in PROTOCOLS:
         raise ArtifactError(f"no launch floor under {protocol!r}; known protocols: {', '.join(PROTOCOLS)}")
@@ -57,7 +57,11 @@ def _pooled_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str
 
 
 def convert_protocol(native: NDArray[Any], floor: Any, target: Any) -> NDArray[Any]:
-    """From a protocol with one launch floor to another's: an eager launch hides behind a longer kernel; all in ms."""
+    """Latency in ms under a protocol with launch floor `target`, given that under one with launch floor `floor`.
+
+    Towards a larger floor the result is max(native, target), since an eager launch overlaps with a longer kernel;
+    towards a smaller one the difference of the floors is subtracted.
+    """
     out: NDArray[Any] = np.where(
         target > floor, np.maximum(native, target), np.maximum(native - floor, 0) + np.minimum(target, floor)
     )
@@ -65,7 +69,9 @@ def convert_protocol(native: NDArray[Any], floor: Any, target: Any) -> NDArray[A
 
 
 def measured_protocol(measured: Mapping[str, Sequence[str]], dtype: str, asked: str) -> str:
-    """The protocol asked for where the dtype has rows under it, else the one that most of its rows have.
+    """The protocol asked for where the dtype has rows under it, else the most frequent one of its rows.
+
+    `measured` maps a dtype to its protocols, most frequent first.
 
     >>> measured_protocol({"bf16": ["graph", "kernel"]}, "bf16", "event")
     'graph'

@@ -25,7 +25,7 @@ __all__ = ["STAND_INS", "Selector"]
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 _ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
 
-# Operators nobody published rows of, and the measured operator with the same traffic pattern that stands in.
+# operator -> operators of the same traffic pattern, whose rows are used where it has none
 STAND_INS = {
     "MatMul": ("Linear",), "BMM": ("Linear",), "Linear": ("MatMul",), "Conv1d": ("Conv2d",),
     "BatchNorm2d": ("Mul", "Add"), "GroupNorm": ("LayerNorm",), "RMSNorm": ("LayerNorm",), "LayerNorm": ("RMSNorm",),
@@ -50,7 +50,10 @@ class Selector:
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
         predictor: str = "auto",
     ) -> Choice:  # fmt: skip
-        """The head and the cell that answer; cached, since it depends on names only."""
+        """Head and cell for an operator; cached, since they depend on names only.
+
+        Raises `RefusedError` for a class without surrogate and for a chip without stated memory bandwidth.
+        """
         key = (cls, op, dtype, chip.name, chip.die, protocol, library or "", layout or "", predictor)
         if key not in self._choices:
             self._choices[key] = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
@@ -61,10 +64,11 @@ class Selector:
         predictor: str,
     ) -> Choice:  # fmt: skip
         if cls not in self._classes:
-            raise RefusedError(f"no surrogate covers {op} (class {cls}); covered: {', '.join(sorted(self._classes))}.")
+            known = ", ".join(sorted(self._classes))
+            raise RefusedError(f"no surrogate covers {op} (class {cls}). Covered classes: {known}.")
         if not chip.bandwidth:
             raise RefusedError(
-                f"{chip.name} has no stated memory bandwidth, so nothing can be predicted for it. "
+                f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "
                 "Give its datasheet with `hetbench query ... --chip-file FILE`."
             )
         if cls != "vector" and peak_flops(chip, dtype) is None:
@@ -75,7 +79,7 @@ class Selector:
         if predictor == "roofline":
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         if predictor == "rgat":
-            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="the RGAT alone")
+            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="RGAT alone")
         own_head = self._surrogate_of(cls).chip_head(chip, op, (dtype, *_SIBLING.get(dtype, ())))
         if own_head is not None:
             return own_head
@@ -92,10 +96,10 @@ class Selector:
                         return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
                                       source, 0.0, dtype, op=op)  # fmt: skip
         found = self._ratio(cls, op, dtype, chip, protocol)
-        if predictor != "auto" or not np.isnan(found.constant):  # a family without rows takes the median of three
+        if predictor != "auto" or not np.isnan(found.constant):  # a family without rows has the median of three
             return found
         share = self._rgat_share(cls)
-        source = f"{found.source}; {share:.0%} RGAT, which erred least on dies never seen" if share else found.source
+        source = f"{found.source}; blended with {share:.0%} RGAT" if share else found.source
         return replace(found, rgat=share, source=source)
 
     def _ratio(self, cls: str, op: str, dtype: str, chip: Chip, protocol: str) -> Choice:
@@ -104,7 +108,7 @@ class Selector:
         spec = head.spec["ratio"][group]
         default = float(spec["default"])
         constant = np.nan
-        if chip.family not in head.spec["protocol"]:  # no row of this family
+        if chip.family not in head.spec["protocol"]:  # the family has no row of the class
             constant = _first(head.spec["constant"], (f"{op}/{dtype}", op, ""), default)
         effects = [
             _first(spec["op"], (op, *STAND_INS.get(op, ()), *_ANY_VECTOR), default),
@@ -116,7 +120,7 @@ class Selector:
         few = head.cells.rows_of(chip.name)
         bias = spec["bias"].get(chip.name, 0.0)
         known = few or any(chip.name in c["chips"] for c in self._classes.values())
-        source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, other chips' rows only"
+        source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, rows of other chips only"
         native = head.spec["protocol"].get(chip.family) or measured_protocol(
             head.spec.get("measured", {}), dtype, protocol
         )

@@ -1,8 +1,8 @@
-"""The caller's own operator timings, from a table to what the surrogates are conditioned on.
+"""The caller's own operator timings: from a table to the residuals on which the operator surrogate is conditioned.
 
-A table has the columns op, dims, dtype, chip and latency_ms, and optionally phase (`fwd`) and protocol (default event):
-what `hetbench.query.tables.operators` takes, and what was measured. Nothing is fitted; the rows live in memory until
-they are saved to a JSON file or forgotten.
+A table has the columns op, dims, dtype, chip and latency_ms, and optionally phase (`fwd`) and protocol (default event).
+The residual of a row is log(measured / predicted). Nothing is fitted; the rows
+stay in memory until they are saved to a JSON file or forgotten.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.predict.features import canonical_dims, class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
-from hetbench.query.tables import Columns, by_phase, checked_cells, grouped, parsed, positive, read_columns
+from hetbench.query.columns import AnswerColumns, group_rows, positive_or_nan, read_columns
+from hetbench.query.operator_dims import read_dims
+from hetbench.query.tables import check_cells, split_decode
 from hetbench.schema import STORAGE_BYTES
 
 __all__ = ["MOST_ROWS", "Observations"]
 
 MOST_ROWS = 2000
-"""Observed operators of one chip that are kept: conditioning solves a system of their number."""
+"""Limit of observed rows of one chip: conditioning solves a linear system of that size."""
 _ABSURD = 100.0  # times the prediction, either way: more likely another unit than another speed
 _DOUBTFUL = 5.0
 _REPEATED = 2.0  # between two timings of one operator
@@ -34,7 +36,7 @@ _CELLS = ("op", "dtype", "phase", "chip", "protocol")
 
 
 class Observations:
-    """Observed operators by chip, as the kernel sees them."""
+    """Observed operators by chip: their coordinates for the Gaussian process, and their log residuals."""
 
     def __init__(self) -> None:
         self._by_chip: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
@@ -44,21 +46,21 @@ class Observations:
     def add(
         self, table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate
     ) -> dict[str, NDArray[Any]]:
-        """Take the rows of a table; returns what was predicted before (`value`, NaN with a `reason` where a row is not
-        taken) and a `flag` where a row that was taken is doubtful, each [rows].
+        """Add the rows of a table; returns the columns `value`, predicted before in ms, `reason` and `flag`, [rows] each.
 
-        A latency a hundred times the prediction or more, either way, is not taken: its unit is likely another. One five
+        A latency a hundred times the prediction or more, either way, is not used: its unit is likely another. One five
         times off is flagged, and so are timings of one operator that differ by a factor of two.
 
-        Raises `InvalidInputError` for a malformed table, and where a chip would have more than `MOST_ROWS` rows; then
-        nothing of the table is taken.
+        A row that cannot be used has NaN and a reason. Raises `InvalidInputError` for a malformed table, and where a
+        chip would have more than `MOST_ROWS` rows; then no row of the table is added.
         """
         given = read_columns(table, ("op", "dims", "dtype", "chip", "latency_ms"), ("phase", "protocol"))
         rows = len(given["op"])
-        out, measured = Columns(rows), np.array([positive(value) for value in given["latency_ms"]], dtype=np.float64)
+        out = AnswerColumns(rows)
+        measured = np.array([positive_or_nan(value) for value in given["latency_ms"]], dtype=np.float64)
         out.reason[np.isnan(measured)] = "latency_ms must be a positive number"
         taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
-        for key, members in grouped([given.get(name) for name in _CELLS], rows).items():
+        for key, members in group_rows([given.get(name) for name in _CELLS], rows).items():
             cells = dict(zip(_CELLS, key, strict=True))
             try:
                 self._group(cells, members[~np.isnan(measured[members])], given["dims"], measured, out, chip_named,
@@ -69,7 +71,7 @@ class Observations:
         for chip, parts in taken.items():
             total = sum(len(residual) for _, residual in (*self._by_chip.get(chip, ()), *parts))
             if total > MOST_ROWS:
-                raise InvalidInputError(f"{total:,} observed operators of {chip}; at most {MOST_ROWS:,} are kept.")
+                raise InvalidInputError(f"{total:,} observed rows of {chip}; at most {MOST_ROWS:,} are allowed.")
         for chip, parts in taken.items():
             self._by_chip.setdefault(chip, []).extend(parts)
         good = np.flatnonzero((out.reason == "") & np.isfinite(out.value))
@@ -92,15 +94,15 @@ class Observations:
 
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
-        out: Columns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
+        out: AnswerColumns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
         taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]],
     ) -> None:  # fmt: skip
-        """Take the rows `members`, which differ in their dims only."""
-        kind, chip, dtype, protocol = checked_cells(cells, chip_named)
+        """Add the rows `members`, which differ in their dims only."""
+        kind, chip, dtype, protocol = check_cells(cells, chip_named)
         if kind.cost_class == "free":
             raise InvalidInputError(f"{kind.name} does nothing at inference: there is nothing to observe.")
-        for sizes, good in parsed(kind, [dims[at] for at in members.tolist()], members, out):
-            for own, rows in by_phase(sizes, len(good)):
+        for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
+            for own, rows in split_decode(sizes, len(good)):
                 cls, shared = class_of(kind.name, own), canonical_dims(kind.name, own, STORAGE_BYTES[dtype])
                 choices = [surrogate.choose(cls, kind.name, dtype, chip, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)
@@ -115,7 +117,7 @@ class Observations:
                     taken.setdefault(chip.name, []).append((seen.take(usual), off[usual]))
 
     def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Posterior]:
-        """What the observed rows say of each chip."""
+        """The Gaussian process of each observed chip, conditioned on its rows."""
         scale = surrogate.network.scale
         found = {}
         for chip, parts in self._by_chip.items():

@@ -1,6 +1,6 @@
-"""Architecture spaces to search in, and the deployment space; composed without torch.
+"""Search spaces: parametrised architectures as operator graphs without torch, and the deployment space.
 
-A space is found by its file: each module here lists its own in `SPACES`.
+Each module without a leading underscore lists its spaces in `SPACES` and is found by its file name.
 """
 
 from __future__ import annotations

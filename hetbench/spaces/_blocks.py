@@ -32,22 +32,22 @@ class Step:
     op: str
     dims: Mapping[str, int]
     out: int
-    """Elements of its result."""
+    """Number of elements of its output."""
     reads: tuple[int, ...]
-    """Which steps' results it reads; -1 is what the block before made."""
+    """Indices of the steps whose outputs it reads; -1 is the output of the previous block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of a network: one tensor goes in, one comes out."""
+    """A part of a network with one input and one output tensor."""
 
     steps: tuple[Step, ...]
     params: int
     input_elements: int
-    """Elements of what goes in; 0 for the first block, which reads the network's inputs."""
+    """Number of elements of its input; 0 for the first block, which reads the inputs of the network."""
 
     def peak(self) -> int:
-        """Most elements of intermediate results alive at once while it runs.
+        """Peak of the number of elements of intermediate results that are live at the same time.
 
         >>> steps = Step("ReLU", {"numel": 8}, 8, (-1,)), Step("ReLU", {"numel": 8}, 8, (0,))
         >>> Block(steps, params=0, input_elements=8).peak()
@@ -63,36 +63,36 @@ class Block:
 
 
 class BlockSpace(Space):
-    """A space of networks that are composed of blocks."""
+    """A space of networks composed of blocks."""
 
     phases = ("inference",)
     vocabulary: int
-    """How many different blocks there are."""
+    """Number of different blocks."""
 
     @property
     @abstractmethod
     def limits(self) -> dict[str, Any]:
-        """Defaults and bounds of the sizes, as `ModelGraph` reads them."""
+        """Defaults and bounds of the sizes, as `hetbench.graphs.setting.checked_setting` takes them."""
 
     @abstractmethod
     def slots(self, codes: Ints) -> Ints:
-        """Blocks of each architecture in order, [n, places]; -1 where there is none."""
+        """Indices of the blocks of each architecture in order, [n, places]; -1 where there is none."""
 
     @abstractmethod
     def build(self, index: int, setting: Setting) -> Block:
-        """One block of the vocabulary at a setting."""
+        """The block with this index at a setting."""
 
     @abstractmethod
     def inputs(self, setting: Setting) -> tuple[tuple[int, str], ...]:
-        """Elements and dtype of what a call is given; `data` means the precision asked for."""
+        """(elements, dtype) of each input of a call; `data` means the precision of the query."""
 
     @lru_cache(maxsize=4096)  # noqa: B019 - spaces live as long as the process
     def block(self, index: int, setting: Setting) -> Block:
-        """`build`, kept."""
+        """`build` with a cache."""
         return self.build(index, setting)
 
     def counts(self, codes: Ints) -> NDArray[np.float64]:
-        """How often each architecture has each block, [n, vocabulary]."""
+        """Number of times each architecture has each block, [n, vocabulary]."""
         slots = self.slots(codes)
         rows = np.broadcast_to(np.arange(len(slots))[:, None], slots.shape)
         used = slots >= 0
@@ -102,7 +102,7 @@ class BlockSpace(Space):
 
 
 def operator_table(steps: Iterable[tuple[Step, int]], precision: str) -> OperatorTable:
-    """Steps, each with how often it runs, as the table that surrogates read."""
+    """The operator table of steps, each with the number of times it runs; free operators are left out."""
     rows: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}
     for step, times in steps:
         if operator_type(step.op).cost_class != "free":

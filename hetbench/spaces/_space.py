@@ -26,13 +26,13 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One choice of an architecture."""
+    """One parameter of an architecture with its choices."""
 
     name: str
-    """`embed`, or `heads.3`: what the fourth layer chooses."""
+    """Name such as `embed`, or for a parameter of layer 3 (counted from 0) `heads.3`."""
     choices: tuple[Any, ...]
     needs: tuple[str, int] | None = None
-    """It exists only where this parameter is above this number; None: always."""
+    """(parameter, number): it exists only where that parameter is above the number; None: always."""
 
 
 class Space:
@@ -44,7 +44,7 @@ class Space:
     """
 
     quality: str | None = None
-    """Objective that stands for how good an architecture is, where the space has one; see `hetbench.spaces.quality`."""
+    """Name of the quality proxy of the space, see `hetbench.spaces.quality`; None where it has none."""
 
     def __init__(self, name: str, title: str, parameters: Iterable[Parameter]) -> None:
         self.name, self.title, self.parameters = name, title, tuple(parameters)
@@ -55,7 +55,7 @@ class Space:
         return space, (self.name,)
 
     def size(self) -> int:
-        """How many different architectures there are.
+        """Number of different architectures.
 
         >>> from hetbench.spaces import space
         >>> space("gpt-s").size() == 3 * 2 * sum(9**layers for layers in (10, 11, 12))
@@ -72,34 +72,40 @@ class Space:
         return total
 
     def sample(self, seed: int) -> dict[str, Any]:
-        """One architecture; every parameter is drawn uniformly, the same for the same seed."""
+        """One architecture with every parameter drawn uniformly; the same seed gives the same architecture."""
         return self.archs(self.sample_codes(1, seed))[0]
 
     def sample_codes(self, count: int, seed: int) -> Ints:
-        """Codes of `count` architectures, [count, parameters]; repetitions are possible."""
+        """Codes of `count` random architectures, int64 [count, parameters]; repetitions are possible."""
         rng = np.random.default_rng(seed)
         columns = [rng.integers(len(parameter.choices), size=count) for parameter in self.parameters]
         return self.canonical(np.stack(columns, axis=1).astype(np.int64))
 
     def canonical(self, codes: Any) -> Ints:
-        """The codes with 0 for every parameter that the architecture does not have; bad indices are refused."""
+        """Codes [n, parameters] with 0 for every parameter that an architecture does not have.
+
+        Raises `InvalidInputError` for another shape or type and for an index out of range.
+        """
         found = np.atleast_2d(np.array(codes))
         counts = np.array([len(parameter.choices) for parameter in self.parameters])
         if found.ndim != 2 or found.shape[1] != len(counts) or not np.issubdtype(found.dtype, np.integer):
             raise InvalidInputError(
-                f"codes of {self.name} are whole numbers [architectures, {len(counts)}]; given: {found.dtype} "
+                f"codes of {self.name} are integers of shape [architectures, {len(counts)}]; given: {found.dtype} "
                 f"{list(found.shape)}."
             )
         if ((found < 0) | (found >= counts)).any():
             row, column = np.argwhere((found < 0) | (found >= counts))[0]
             raise InvalidInputError(
-                f"code {found[row, column]} of {self.parameters[column].name} is no index of its {counts[column]} "
+                f"code {found[row, column]} of {self.parameters[column].name} is not an index of its {counts[column]} "
                 f"choices: {self.parameters[column].choices}."
             )
         return np.where(self._active(found), found, 0).astype(np.int64)
 
     def codes(self, archs: Any) -> Ints:
-        """Codes [n, parameters] of architectures: mappings, their texts, or codes already."""
+        """Codes [n, parameters] of architectures, given as mappings, texts or codes.
+
+        Raises `InvalidInputError` or `UnknownNameError` for anything that is not an architecture of this space.
+        """
         if isinstance(archs, np.ndarray) and archs.dtype != object:
             return self.canonical(archs)
         if isinstance(archs, str | Mapping):
@@ -107,16 +113,16 @@ class Space:
         return np.array([self._code(arch) for arch in archs], dtype=np.int64).reshape(-1, len(self.parameters))
 
     def archs(self, codes: Any) -> list[dict[str, Any]]:
-        """The architectures of codes, each a mapping with a list for what its layers choose."""
+        """The architectures of codes, as mappings with a list for each parameter of layers."""
         codes = self.canonical(codes)
         return [self._nested(row, active) for row, active in zip(codes, self._active(codes), strict=True)]
 
     def check(self, arch: Any) -> dict[str, Any]:
-        """The architecture in canonical form; an error says which part cannot be meant."""
+        """Check an architecture and return it in canonical form; errors as in `codes`."""
         return self.archs(self.codes([arch]))[0]
 
     def text(self, arch: Any) -> str:
-        """One line that names the architecture; `parse` reads it back.
+        """The architecture as one line of text; `parse` reads it back.
 
         >>> from hetbench.spaces import space
         >>> s = space("gpt-s")
@@ -128,15 +134,15 @@ class Space:
         return f"{self.name}:{','.join(parts)}"
 
     def parse(self, text: str) -> dict[str, Any]:
-        """The architecture that a line of `text` names."""
+        """The architecture of a line written by `text`."""
         return self.archs(np.array([self._parsed(text)], dtype=np.int64))[0]
 
     def texts(self, codes: Any) -> list[str]:
-        """The line of each row of codes."""
+        """The text of each row of codes."""
         return [self.text(arch) for arch in self.archs(codes)]
 
     def values(self, codes: Ints, name: str) -> Any:
-        """What each row chose for a parameter, [n]."""
+        """The choice of each row for one parameter, [n]."""
         column = self.column[name]
         return self._values[column][codes[:, column]]
 
@@ -161,7 +167,7 @@ class Space:
         return arch
 
     def _code(self, arch: Any, spelled: bool = False) -> list[int]:
-        """Codes of one architecture; `spelled`: its values are words."""
+        """Codes of one architecture; with `spelled` its values are texts."""
         if isinstance(arch, str):
             return self._parsed(arch)
         if not isinstance(arch, Mapping):
@@ -172,7 +178,7 @@ class Space:
                 raise UnknownNameError(f"parameter of {self.name}", str(name), names)
         missing = [name for name in names if name not in arch]
         if missing:
-            raise InvalidInputError(f"an architecture of {self.name} needs {', '.join(missing)} too.")
+            raise InvalidInputError(f"an architecture of {self.name} lacks {', '.join(missing)}.")
         chosen: dict[str, Any] = {}
         codes = []
         for parameter in self.parameters:
@@ -188,13 +194,13 @@ class Space:
         if not dot:
             return arch[name]
         if not isinstance(arch[name], Sequence | np.ndarray) or isinstance(arch[name], str):
-            raise InvalidInputError(f"{name} of {self.name} is a list, one entry a layer; given: {arch[name]!r}.")
+            raise InvalidInputError(f"{name} of {self.name} is a list with one entry per layer; given: {arch[name]!r}.")
         if int(place) >= len(arch[name]):
-            raise InvalidInputError(f"{name} of {self.name} has {len(arch[name])} entries; more layers need one.")
+            raise InvalidInputError(f"{name} of {self.name} has {len(arch[name])} entries, fewer than layers.")
         return arch[name][int(place)]
 
     def _check_lengths(self, arch: Mapping[str, Any], chosen: Mapping[str, Any]) -> None:
-        """No list may say more than the architecture has layers."""
+        """Raise `InvalidInputError` where a list is longer than the architecture has layers."""
         wanted = Counter(
             each.name.partition(".")[0] for each in self.parameters
             if "." in each.name and (each.needs is None or chosen[each.needs[0]] > each.needs[1])
@@ -210,12 +216,12 @@ class Space:
             if str(choice) == value if spelled else same:
                 return index
         known = ", ".join(map(str, parameter.choices))
-        raise InvalidInputError(f"{parameter.name}={value!r} is no choice of {self.name}. Choices: {known}.")
+        raise InvalidInputError(f"{parameter.name}={value!r} is not a choice of {self.name}. Choices: {known}.")
 
     def _parsed(self, text: str) -> list[int]:
         name, _, rest = text.partition(":")
         if name != self.name:
-            raise InvalidInputError(f"{text!r} is no architecture of {self.name}: it starts with '{self.name}:'.")
+            raise InvalidInputError(f"{text!r} does not start with '{self.name}:', as texts of {self.name} do.")
         arch: dict[str, Any] = {}
         for part in rest.split(","):
             key, equals, value = part.partition("=")

@@ -27,7 +27,7 @@ from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.graphs import model_graph
-from hetbench.knowledge.graph import KnowledgeGraph
+from hetbench.knowledge import KnowledgeGraph
 from hetbench.knowledge.signature import dim_names, sizes
 from hetbench.knowledge.store import FORMAT, Store
 from hetbench.operators import operator_type
@@ -116,7 +116,7 @@ def build(
     write.relation("similarity", [
         (signature, index, {"cosine": cosine})
         for signature in sorted(known.instances)
-        for index, cosine in store.nearest(*_named(signature), k=SIMILAR, itself=False)
+        for index, cosine in store.similarity.nearest(*_named(signature), k=SIMILAR, itself=False)
     ])  # fmt: skip
     arrays["meta"] = _packed(meta)
     return dict(sorted(arrays.items()))
@@ -256,7 +256,7 @@ def scales(store: Store) -> dict[str, tuple[list[float], list[float]]]:
     """Mean and standard deviation of each feature over the measured operators of each class; 1 where all are equal."""
     found = {}
     for cls in CLASSES:
-        parts = [made for op in store.spans for _, made in store.raw(cls, op, store.measured(op))]
+        parts = [made for op in store.spans for _, made in store.similarity.raw(cls, op, store.measured(op))]
         if parts:
             made = np.concatenate(parts)
             deviation = made.std(axis=0)

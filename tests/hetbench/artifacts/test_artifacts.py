@@ -85,7 +85,7 @@ def test_observations_sharpen_the_set_that_was_chosen_alone(published: Path):
 def test_a_folder_that_lacks_a_part_says_which(tmp_path: Path):
     other = copy(EMBEDDED, tmp_path / "set")
     (other / "power.json").unlink()
-    with pytest.raises(ArtifactError, match=r"lacks power\.json, so it is no whole set. A set holds: operators\.json"):
+    with pytest.raises(ArtifactError, match=r"not a complete set: it lacks power\.json. A set holds operators"):
         HetBench(artifacts=other)
     (other / "gemm.npz").unlink()
     with pytest.raises(ArtifactError, match=r"lacks gemm\.npz, which operators\.json needs"):
@@ -107,14 +107,15 @@ def test_a_newer_schema_is_refused_with_what_to_do(published: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("fields", "why"), [
-    ({"name": "../x"}, "a set is named by letters"), ({"files": 5}, "no manifest"), ({"name": None}, "no manifest"),
-    ({"files": {"../gemm.npz": {"bytes": 1, "sha256": "0" * 64}}}, "no paths"),
-    ({"files": {"gemm.pkl": {"bytes": 1, "sha256": "0" * 64}}}, "pickles and archives can run code"),
-    ({"files": {"gemm.npz": {"bytes": 1}}}, "no manifest"),
+    ({"name": "../x"}, "the name of a set"), ({"files": 5}, "not the manifest"),
+    ({"name": None}, "not the manifest"),
+    ({"files": {"../gemm.npz": {"bytes": 1, "sha256": "0" * 64}}}, "no path,"),
+    ({"files": {"gemm.pkl": {"bytes": 1, "sha256": "0" * 64}}}, "could run code"),
+    ({"files": {"gemm.npz": {"bytes": 1}}}, "not the manifest"),
     ({"files": {"gemm.npz": {"bytes": -1, "sha256": "0" * 64}}}, "needs its bytes and sha256"),
     ({"files": {"gemm.npz": {"bytes": 1, "sha256": "0"}}}, "needs its bytes and sha256"),
-    ({"files": {"gemm.npz": {"bytes": 1 << 40, "sha256": "0" * 64}}}, "1099511627776 bytes; read: at most"),
-    ({"files": {"origin.json": {"bytes": 1, "sha256": "0" * 64}}}, "no manifest"),
+    ({"files": {"gemm.npz": {"bytes": 1 << 40, "sha256": "0" * 64}}}, "1099511627776 bytes; the limit is"),
+    ({"files": {"origin.json": {"bytes": 1, "sha256": "0" * 64}}}, "not the manifest"),
 ])  # fmt: skip
 def test_a_manifest_that_cannot_be_meant_is_refused(fields: dict[str, Any], why: str, published: Path, tmp_path: Path):
     path = tmp_path / "manifest.json"
@@ -136,10 +137,10 @@ def test_a_file_that_differs_from_the_manifest_is_named(published: Path, tmp_pat
     data = bytearray((other / "gemm.npz").read_bytes())
     data[-1] ^= 1
     (other / "gemm.npz").write_bytes(data)
-    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has sha256 \w{64}, its manifest says \w{64}"):
+    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has sha256 \w{64}, its manifest states \w{64}"):
         HetBench(artifacts=other)
     (other / "gemm.npz").write_bytes(data[:100])
-    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has 100 bytes, its manifest says \d+"):
+    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has 100 bytes, its manifest states \d+"):
         verify(other)
 
 
@@ -182,7 +183,7 @@ def test_an_unknown_name_is_told_the_nearest_and_a_folder_how_it_is_written(
         HetBench(artifacts="laab")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    with pytest.raises(UnknownNameError, match=r"The folder mine is named as \./mine"):
+    with pytest.raises(UnknownNameError, match=r"To use the folder mine, write \./mine"):
         HetBench(artifacts="mine")
     with pytest.raises(InvalidInputError, match="there is no folder"):
         HetBench(artifacts="./nowhere")
@@ -197,7 +198,7 @@ def test_the_shell_answers_from_the_set_in_use_and_the_library_from_what_it_was_
     found = download(str(other))
     ask = ("query", "resnet-50", "--target", "amd-mi210", "--metric", "power", "--batch", "5", "--json")
     before = run(*ask)[1]
-    assert run("artifacts", "use", "mine")[:2] == (0, f"the shell now answers from {found.label}, {found.folder}\n")
+    assert run("artifacts", "use", "mine")[:2] == (0, f"shell commands answer from {found.label}, {found.folder}\n")
     assert json.loads(run(*ask)[1]) == HetBench(artifacts="mine").query(**ASKED, metric="power").to_dict()
     assert run(*ask)[1] != before
     assert json.loads(before) == HetBench().query(**ASKED, metric="power").to_dict()
@@ -247,7 +248,7 @@ def test_a_set_in_use_that_somebody_deleted_is_said_and_left_by_one_command(publ
 def test_the_set_in_the_package_is_not_removed_and_its_name_not_given(published: Path, home: Path, run: Any):
     assert run("artifacts", "remove", "embedded")[0] == 2
     for name in ("embedded", "selected", "a b", "..", ".x", "x" * 65):
-        with pytest.raises(InvalidInputError, match="a set is named by letters"):
+        with pytest.raises(InvalidInputError, match="the name of a set has at most 64 letters"):
             download(str(published), name)
 
 

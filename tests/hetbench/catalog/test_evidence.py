@@ -151,7 +151,7 @@ def test_throughput_of_a_measured_latency_is_measured_too(api: HetBench):
     answer = _ask(api, PUBLISHED[0][0], "throughput")
     assert answer.kind == "measured"
     assert answer.value == pytest.approx(8 / 22.41e-3)
-    assert "8 samples a call / measured latency" in answer.notes
+    assert "8 samples per call / measured latency" in answer.notes
 
 
 def test_a_ratio_compares_measured_with_measured(api: HetBench):

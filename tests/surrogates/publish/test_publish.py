@@ -128,7 +128,7 @@ def test_a_set_goes_with_its_evaluation_or_not_at_all(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("name", "why"), [
-    ("chip-x.npz", "is a pickle"), ("model.pkl", "not read"), ("a.py", "not read"),
+    ("chip-x.npz", "is a pickle"), ("model.pkl", "could run code"), ("a.py", "could run code"),
 ])  # fmt: skip
 def test_a_file_that_can_run_code_is_not_published(name: str, why: str, tmp_path: Path):
     origin = tmp_path / "origin"
@@ -170,8 +170,8 @@ def test_a_set_that_was_changed_is_published_as_another(published: Path, tmp_pat
 
 
 @pytest.mark.parametrize(("arguments", "why"), [
-    (("--to", "set", "--private"), "go with --repo"), (("--repo", "a/b/c"), "a set is fetched from hf://ORG/NAME"),
-    (("--to", "set", "--name", "a b"), "a set is named by letters"), (("--to", "set", "--from", "nowhere"), "nowhere"),
+    (("--to", "set", "--private"), "go with --repo"), (("--repo", "a/b/c"), "a source is one of hf://ORG/NAME"),
+    (("--to", "set", "--name", "a b"), "the name of a set has"), (("--to", "set", "--from", "nowhere"), "nowhere"),
 ])  # fmt: skip
 def test_a_command_that_cannot_be_meant_publishes_nothing(arguments: tuple[str, ...], why: str, shell: Any):
     code, _, err = shell("surrogates.publish", *arguments)

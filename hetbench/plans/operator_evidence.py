@@ -1,4 +1,4 @@
-"""What the knowledge graph says for and against acting on an operator type: measured rows, and registrations."""
+"""What the knowledge graph holds on an operator type: measured operators by family, and missing registrations."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from hetbench.errors import RefusedError
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.operators import operator_type
 
-__all__ = ["lacking", "measured", "measured_in"]
+__all__ = ["measured_operators", "measured_operators_in", "missing_registrations"]
 
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 
 
-def measured(op: str, family: str) -> int:
-    """How many operators of a type were measured on the chips of a family, in any precision.
+def measured_operators(op: str, family: str) -> int:
+    """Number of measured operators of a type on the chips of a family, in any precision.
 
-    >>> measured("Linear", "cuda") > measured("Linear", "cann") > 0
+    >>> measured_operators("Linear", "cuda") > measured_operators("Linear", "cann") > 0
     True
     """
     return sum(count for (name, _), count in _counts(family).items() if name == op)
 
 
-def measured_in(op: str, dtype: str, family: str) -> int:
-    """The same of those in a precision, where fp16 and bf16 stand for each other; for a vector operator, whose time is
-    that of its bytes, all vector operators in any precision.
+def measured_operators_in(op: str, dtype: str, family: str) -> int:
+    """Number of measured operators of a type in a precision on the chips of a family.
 
-    >>> measured_in("Linear", "int8", "cann")
+    fp16 and bf16 count for each other. For a vector operator, whose time depends on its bytes, all vector operators in
+    any precision count.
+
+    >>> measured_operators_in("Linear", "int8", "cann")
     0
     """
     counts = _counts(family)
@@ -41,12 +43,13 @@ def measured_in(op: str, dtype: str, family: str) -> int:
 
 
 @lru_cache(maxsize=256)
-def lacking(op: str, chip: Chip) -> tuple[str, ...]:
-    """ATen operators of a type that the chip's registrations do not hold natively or composed; empty where all are
-    held, or no registrations are known.
+def missing_registrations(op: str, chip: Chip) -> tuple[str, ...]:
+    """ATen operators of a type that are registered neither natively nor as a composition on the chip's backend.
+
+    Empty if all are registered or no registrations are known.
 
     >>> from hetbench.catalog.chips import chip
-    >>> lacking("Linear", chip("cann"))
+    >>> missing_registrations("Linear", chip("cann"))
     ()
     """
     try:
@@ -60,7 +63,7 @@ def lacking(op: str, chip: Chip) -> tuple[str, ...]:
 
 @lru_cache(maxsize=8)
 def _counts(family: str) -> Mapping[tuple[str, str], int]:
-    """(type, dtype) -> measured operators, each once for every chip of the family that measured it."""
+    """(type, dtype) -> number of measured operators, counted once per chip of the family."""
     store = knowledge_graph().store
     total = np.zeros(store.instances, dtype=np.int64)
     for chip in chips().values():

@@ -1,8 +1,8 @@
-"""Other ways to run the same operators, where measured pairs taught both: attention in one operator or three, layouts,
-libraries, and stacks of whole models.
+"""Alternative implementations of the same operators: fused attention, layouts, kernel libraries, compiling stacks.
 
-Every effect is a ratio of two answers of one surrogate. Stacks are compared like with like: both as measured on the
-chip, else both as on a chip of the family that nobody measured, so that no chip's own bias enters one side alone.
+Every factor is a ratio of two answers of one surrogate that was trained on both implementations. Two stacks are
+compared on the same footing, both with the chip's own measurements or both as for an unmeasured chip of the family, so
+that the chip's own bias cancels.
 """
 
 from __future__ import annotations
@@ -19,38 +19,39 @@ from hetbench.answers import digits
 from hetbench.attribution.copa import fuses
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import Chip, chips
-from hetbench.plans.evidence import lacking
-from hetbench.plans.plan import Ends
-from hetbench.plans.precisions import Base
+from hetbench.plans.operator_evidence import missing_registrations
+from hetbench.plans.plan_space import Estimate
+from hetbench.plans.precisions import Baseline
 from hetbench.predict import models
 from hetbench.predict.cells import Cell
-from hetbench.query.latency import PROTOCOL
+from hetbench.query import PROTOCOL
 
-__all__ = ["attention", "compiled", "layouts", "libraries", "whole_layout"]
+__all__ = ["compiling_stack_factors", "fused_attention", "layout_factors", "library_factors", "model_layout_factors"]
 
 _EAGER = ("eager", "eager-amp")
 _COMPILING = ("compiled", "compiled-amp", "acl", "magicmind")
 _LAYOUTS = ("NCHW", "NHWC")
 Factors = dict[str, dict[str, tuple[float, str]]]
-"""Group -> precision -> factor on its time, and evidence level."""
+"""Operator type -> precision -> factor on its time, and evidence level."""
 
 
-def attention(base: Base) -> str | tuple[dict[int, float], str]:
-    """By group, the share of its time that one attention operator saves over BMM + Softmax + BMM, and the level; or why
-    there is nothing to say.
+def fused_attention(base: Baseline) -> str | tuple[dict[int, float], str]:
+    """Share of each group's time that one attention operator saves over BMM + Softmax + BMM, and the evidence level.
+
+    Returns the reason as text if the saving cannot be predicted.
 
     >>> from hetbench.catalog.chips import chip
-    >>> from hetbench.plans.precisions import asked
+    >>> from hetbench.plans.precisions import baseline
     >>> from hetbench.graphs.model_graph import load
-    >>> from hetbench.query.question import Question
-    >>> from hetbench.query.solve import solve
+    >>> from hetbench.query import Question
+    >>> from hetbench.query import answer_metric
     >>> question = Question.build(load("gpt2"), chip("cuda"), {"precision": "fp32"})
-    >>> str(attention(asked(load("gpt2"), question, solve(question, load("gpt2"), "latency"))))[:16]
+    >>> str(fused_attention(baseline(load("gpt2"), question, answer_metric(question, load("gpt2"), "latency"))))[:16]
     'already in place'
     """
-    gone = lacking("Attention", base.chip)
+    gone = missing_registrations("Attention", base.chip)
     if gone:
-        return f"the registrations of {base.chip.family} lack {', '.join(gone)}"
+        return f"{base.chip.family} has no registration of {', '.join(gone)}"
     patterns = list(_eager_attention(base))
     if not patterns:
         return _fused_already(base) if "Attention" in base.groups else "the model has no attention"
@@ -67,9 +68,12 @@ def attention(base: Base) -> str | tuple[dict[int, float], str]:
     return {at: float(saved[at] / own[at]) for at in np.flatnonzero(saved).tolist()}, level
 
 
-def _eager_attention(base: Base) -> Iterator[tuple[int, int, int]]:
-    """Positions of each BMM -> element-wise operators -> Softmax -> BMM, whose results nothing else reads. Where scores
-    are scaled, masked or capped, tracing has made one operator of it; with other functions of the scores it has not."""
+def _eager_attention(base: Baseline) -> Iterator[tuple[int, int, int]]:
+    """Indices of the first BMM, the Softmax and the last BMM of each eager attention.
+
+    Element-wise operators may stand before the Softmax; no intermediate result has another reader. Tracing already
+    replaces scaled, masked or capped attention with one operator; other functions of the scores remain.
+    """
     read_by: dict[int, list[int]] = {}
     for at, read in enumerate(base.flow.sources):
         for each in read:
@@ -89,9 +93,9 @@ def _eager_attention(base: Base) -> Iterator[tuple[int, int, int]]:
 
 
 def _both_ways(
-    base: Base, batch: int, heads: int, dims: Mapping[str, int], head_dim: int, kv_heads: int | None = None
+    base: Baseline, batch: int, heads: int, dims: Mapping[str, int], head_dim: int, kv_heads: int | None = None
 ) -> tuple[float, float, str]:
-    """ms of one attention operator, of the three that it stands for, and the weakest level."""
+    """ms of one attention operator, ms of the three that it replaces, and the weakest evidence level."""
     q_len, kv_len, precision = dims["m"], dims["n"], base.question.precision
     rows = batch * heads
     asked: Sequence[tuple[str, Mapping[str, int]]] = (
@@ -107,7 +111,7 @@ def _both_ways(
     return ms[0], sum(ms[1:]), max(each.level for each in found)
 
 
-def _fused_already(base: Base) -> str:
+def _fused_already(base: Baseline) -> str:
     one = composed = 0.0
     levels = ["B"]
     for group in base.graph.operators(*base.question.sizes).groups:
@@ -119,20 +123,20 @@ def _fused_already(base: Base) -> str:
             each = _both_ways(base, dims["batch"], dims["heads"], sizes, dims["head_dim"], dims["kv_heads"])
             one, composed = one + count * each[0], composed + count * each[1]
             levels.append(each[2])
-    return (f"already in place: the model calls one attention operator, {digits(one)} ms launched eagerly; BMM + "
-            f"Softmax + BMM of the same sizes would take {digits(composed)} ms (level {max(levels)})")  # fmt: skip
+    return (f"already in place: the model calls fused attention, {digits(one)} ms launched eagerly; BMM + Softmax + "
+            f"BMM of the same sizes would take {digits(composed)} ms (level {max(levels)})")  # fmt: skip
 
 
-def layouts(base: Base, precisions: Sequence[str]) -> Factors:
-    """NHWC over NCHW of each type of convolution that the chip has rows of in both."""
+def layout_factors(base: Baseline, precisions: Sequence[str]) -> Factors:
+    """Factor of NHWC over NCHW for convolutions, if the chip has measurements in both layouts."""
     return _paired(base, precisions, ("Conv2d",), lambda cells: [
         (one, other) for one in cells for other in cells
         if (one.layout, other.layout) == _LAYOUTS and (one.protocol, one.library) == (other.protocol, other.library)
     ])  # fmt: skip
 
 
-def libraries(base: Base, precisions: Sequence[str]) -> Factors:
-    """The fastest library over the one that answers, where the chip has rows of both in one protocol and layout."""
+def library_factors(base: Baseline, precisions: Sequence[str]) -> Factors:
+    """Factor of the fastest kernel library over the default one, if both were measured in one protocol and layout."""
     def pairs(cells: Sequence[Cell]) -> list[tuple[Cell, Cell]]:
         usual = max(cells, key=lambda cell: (cell.protocol == PROTOCOL, cell.rows))
         return [(usual, other) for other in cells
@@ -143,12 +147,12 @@ def libraries(base: Base, precisions: Sequence[str]) -> Factors:
 
 
 def _maker(library: str) -> str:
-    """The library without its version and kernel."""
+    """Name of a library without version and kernel."""
     return re.split(r"[ /]", library)[0]
 
 
-def _paired(base: Base, precisions: Sequence[str], types: Sequence[str], pairs: Any) -> Factors:
-    """The least ratio other / one over the pairs of cells of the chip itself, summed over a type's operators."""
+def _paired(base: Baseline, precisions: Sequence[str], types: Sequence[str], pairs: Any) -> Factors:
+    """Smallest ratio other / one over pairs of the chip's own cells, summed over the operators of a type."""
     found: Factors = {}
     if base.predictor == "roofline":
         return found
@@ -162,7 +166,7 @@ def _paired(base: Base, precisions: Sequence[str], types: Sequence[str], pairs: 
     return found
 
 
-def _cell_ratio(base: Base, name: str, precision: str, one: Cell, other: Cell) -> float:
+def _cell_ratio(base: Baseline, name: str, precision: str, one: Cell, other: Cell) -> float:
     sums = [0.0, 0.0]
     table = base.graph.operators(*base.question.sizes[:3], precision, base.question.phase)
     for group in (each for each in table.groups if (each.op, each.dtype) == (name, precision)):
@@ -174,50 +178,52 @@ def _cell_ratio(base: Base, name: str, precision: str, one: Cell, other: Cell) -
     return sums[1] / sums[0] if sums[0] else 1.0
 
 
-def compiled(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple[Ends, str]]:
-    """By precision the factor of a compiling stack on the whole model, with bounds on the value, and the level."""
+def compiling_stack_factors(base: Baseline, precisions: Sequence[str]) -> str | dict[str, tuple[Estimate, str]]:
+    """Factor of a compiling stack on the whole model by precision, with bounds and evidence level."""
     if fuses(str(base.answer.stack)):
-        return f"{base.answer.stack} compiles already"
+        return f"the stack {base.answer.stack} already compiles the graph"
     found = _stacks(base, precisions, _EAGER, _COMPILING)
-    return found or (f"no whole model of {base.chip.family} was measured both eager and under a compiling stack in "
-                     f"{' or '.join(precisions)} ({base.question.phase})")  # fmt: skip
+    return found or (f"no model was measured on {base.chip.family} both eagerly and under a compiling stack in "
+                     f"{', '.join(precisions)} ({base.question.phase})")  # fmt: skip
 
 
-def whole_layout(base: Base, precisions: Sequence[str]) -> str | dict[str, tuple[Ends, str]]:
-    """By precision the factor of channels last on the whole model."""
+def model_layout_factors(base: Baseline, precisions: Sequence[str]) -> str | dict[str, tuple[Estimate, str]]:
+    """Factor of channels-last layout on the whole model by precision, with bounds and evidence level."""
     if "Conv2d" not in base.groups:
-        return "the model has no convolution of images"
+        return "the model has no 2-D convolution"
     if fuses(str(base.answer.stack)):
-        return f"{base.answer.stack} chooses layouts itself"
+        return f"the stack {base.answer.stack} already chooses layouts"
     found = _stacks(base, precisions, _EAGER, tuple(f"{name}-nhwc" for name in _EAGER))
-    return found or (f"neither convolutions nor whole models were measured on {base.chip.family} with channels first "
-                     f"and last in {' or '.join(precisions)}")  # fmt: skip
+    return found or (f"neither convolutions nor models were measured on {base.chip.family} in both NCHW and NHWC "
+                     f"in {', '.join(precisions)}")  # fmt: skip
 
 
 def _stacks(
-    base: Base, precisions: Sequence[str], before: Sequence[str], after: Sequence[str]
-) -> dict[str, tuple[Ends, str]]:
+    base: Baseline, precisions: Sequence[str], before: Sequence[str], after: Sequence[str]
+) -> dict[str, tuple[Estimate, str]]:
     found = _measured_stacks(base, precisions, after)
     for precision in precisions:
         pairs = [(one, other) for one in before for other in after if one.endswith("-amp") == ("-amp" in other)
                  or other in ("acl", "magicmind")]  # fmt: skip
         for one, other in pairs:
-            level = _taught(base, one, other, precision)
+            level = _stack_level(base, one, other, precision)
             if level is None or precision in found:
                 continue
             chip = base.chip if level == "C" else replace(base.chip, name=f"any {base.chip.family} chip")
             start, end = (_whole(base, chip, stack, precision) for stack in (one, other))
             factor = end.value / start.value
             bounds = factor, factor * end.lower / end.value, factor * end.upper / end.value
-            if level == "D":  # not of this chip: the errors of the two need not have one sign
+            if level == "D":  # from other chips: the two errors may have opposite signs
                 bounds = factor, bounds[1] * start.value / start.upper, bounds[2] * start.value / start.lower
             found[precision] = bounds, max(level, end.level, start.level)
     return found
 
 
-def _measured_stacks(base: Base, precisions: Sequence[str], after: Sequence[str]) -> dict[str, tuple[Ends, str]]:
-    """Where this very model was measured both ways: the ratio of the rows."""
-    found: dict[str, tuple[Ends, str]] = {}
+def _measured_stacks(
+    base: Baseline, precisions: Sequence[str], after: Sequence[str]
+) -> dict[str, tuple[Estimate, str]]:
+    """Ratio of measured rows by precision, if exactly this model was measured under both stacks."""
+    found: dict[str, tuple[Estimate, str]] = {}
     for precision in precisions if base.predictor == "auto" else ():
         start = _row_ms(base, str(base.answer.stack), precision)
         ends = [ms for stack in after if (ms := _row_ms(base, stack, precision)) is not None]
@@ -226,8 +232,8 @@ def _measured_stacks(base: Base, precisions: Sequence[str], after: Sequence[str]
     return found
 
 
-def _row_ms(base: Base, stack: str, precision: str) -> float | None:
-    """Median of the measured rows of exactly this model and setting; None where there are none."""
+def _row_ms(base: Baseline, stack: str, precision: str) -> float | None:
+    """Median ms of the measured rows of exactly this model and setting; None if there are none."""
     question = base.question
     if not question.batch:
         return None
@@ -237,8 +243,8 @@ def _row_ms(base: Base, stack: str, precision: str) -> float | None:
     return median(row.value for row in rows) if rows else None
 
 
-def _taught(base: Base, one: str, other: str, precision: str) -> str | None:
-    """C where whole models were measured under both stacks on the chip, D where on another of its kind, else None."""
+def _stack_level(base: Baseline, one: str, other: str, precision: str) -> str | None:
+    """C if models were measured under both stacks on the chip, D if on a similar chip, None otherwise."""
     if base.question.batch is None or not base.chip.bandwidth:
         return None
     spec = base.question.whole.groups.get(models.group_of(base.chip.family, base.question.phase), {"cells": {}})
@@ -252,7 +258,7 @@ def _taught(base: Base, one: str, other: str, precision: str) -> str | None:
     return "D" if any((each.family, each.kind) == alike for each in known) else None
 
 
-def _whole(base: Base, chip: Chip, stack: str, precision: str) -> models.WholeModelPrediction:
+def _whole(base: Baseline, chip: Chip, stack: str, precision: str) -> models.WholeModelPrediction:
     question = base.question
     table = base.graph.operators(*question.sizes[:3], precision, question.phase)
     return question.whole.predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -11,27 +12,27 @@ from hetbench import HetBench, RefusedError, UnknownNameError, models
 from hetbench.catalog.chips import chip
 from hetbench.cli.app import app
 from hetbench.graphs.model_graph import ModelGraph, load
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.evidence import measured, measured_in
-from hetbench.plans.plan import Casts, Plans
-from hetbench.plans.precisions import asked, row
-from hetbench.plans.search import beam, exhaustive, greedy, ordered, random_search
+from hetbench.plans.operator_evidence import measured_operators, measured_operators_in
+from hetbench.plans.plan_space import CastGroup, PlanSpace
+from hetbench.plans.precisions import baseline, times_in
+from hetbench.plans.search import beam, build_order, exhaustive, greedy, random_search
 from hetbench.predict.operators import load as surrogate
 from hetbench.predict.protocols import launch_floor
-from hetbench.query.latency import PROTOCOL
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.query import PROTOCOL, Question
+from hetbench.query.metric_answers import answer_metric
 from hetbench.schema import FAMILIES
 
 HALF, FUSED = Option("precision", "Linear", "fp16"), Option("operator-fusion", "GELU")
 ALL, COMPILED = Option("precision", MODEL, "fp16"), Option("graph-optimisation", MODEL)
-BY_HAND = Plans(
+BY_HAND = PlanSpace(
     ("Linear", "GELU"), ("fp32", "fp16"),
     [[(4.0, 3.0, 5.0), (2.0, 1.0, 3.0)], [(1.0, 0.5, 2.0), (1.5, 1.0, 2.0)]],
     (ALL, HALF, FUSED, COMPILED), (), {1: [(0.5, 0.5, 0.5), (0.25, 0.25, 0.25)]},
-    whole={"graph-optimisation": {0: (0.5, 0.4, 0.75)}}, levels={HALF: "B", ALL: "B", FUSED: "C", COMPILED: "D"},
-    level="B", casts=(Casts(0, (), (1,), 2, 1000),), cast_ms=0.1, cast_ms_per_byte=1e-4,
+    model_factors={"graph-optimisation": {0: (0.5, 0.4, 0.75)}},
+    levels={HALF: "B", ALL: "B", FUSED: "C", COMPILED: "D"}, level="B",
+    casts=(CastGroup(0, (), (1,), 2, 1000),), cast_ms=0.1, cast_ms_per_byte=1e-4,
 )  # fmt: skip
 
 
@@ -40,10 +41,10 @@ def api() -> HetBench:
     return HetBench()
 
 
-def _plans(name: str, target: str, **options: object) -> Plans:
+def _plans(name: str, target: str, **options: object) -> PlanSpace:
     graph = load(name)
     question = Question.build(graph, chip(target), {"precision": "fp32", **options})
-    return effects(graph, question, solve(question, graph, "latency"))
+    return build_plan_space(graph, question, answer_metric(question, graph, "latency"))
 
 
 @pytest.mark.parametrize(("plan", "ends"), [
@@ -55,24 +56,24 @@ def _plans(name: str, target: str, **options: object) -> Plans:
     ((COMPILED,), (3.0, 2.4, 4.5)),
 ])  # fmt: skip
 def test_a_plan_takes_what_it_takes_by_hand(plan: tuple[Option, ...], ends: tuple[float, float, float]):
-    assert BY_HAND.ends(frozenset(plan)) == pytest.approx(ends)
+    assert BY_HAND.estimate(frozenset(plan)) == pytest.approx(ends)
     assert BY_HAND(frozenset(plan)) == pytest.approx(ends[0])
 
 
 @pytest.mark.parametrize(("plan", "problem"), [
-    ((COMPILED, FUSED), "fuses"), ((ALL, COMPILED), "not known in fp16"), ((HALF, FUSED), None),
-    ((HALF, Option("precision", "Linear", "int8")), "set the same"),
+    ((COMPILED, FUSED), "fuses"), ((ALL, COMPILED), "no measurement in fp16"), ((HALF, FUSED), None),
+    ((HALF, Option("precision", "Linear", "int8")), "set the same property"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_said(plan: tuple[Option, ...], problem: str | None):
-    found = Plans(BY_HAND.groups, ("fp32", "fp16", "int8"), BY_HAND.ms, BY_HAND.options, whole=BY_HAND.whole)
-    said = found.problem(frozenset(plan))
+    found = replace(BY_HAND, precisions=("fp32", "fp16", "int8"))
+    said = found.conflict(frozenset(plan))
     assert said is None if problem is None else problem in str(said)
 
 
 def test_the_two_half_precisions_are_not_mixed():
     plans = _plans("bert-tiny", "cuda")
     both = frozenset({Option("precision", "Linear", "bf16"), Option("precision", "GELU", "fp16")})
-    assert plans.problem(both) == "fp16 and bf16 are not mixed"
+    assert plans.conflict(both) == "fp16 and bf16 cannot be mixed"
 
 
 def test_the_level_of_a_plan_is_that_of_its_weakest_part():
@@ -89,12 +90,12 @@ def test_searches_find_the_plan_that_exhaustion_finds():
 
 
 def test_steps_come_in_the_order_of_their_gains():
-    built = ordered(BY_HAND, frozenset({ALL, FUSED}))
+    built = build_order(BY_HAND, frozenset({ALL, FUSED}))
     assert built == [frozenset(), frozenset({ALL}), frozenset({ALL, FUSED})]
 
 
 def test_too_many_plans_are_not_tried_one_by_one():
-    with pytest.raises(RefusedError, match="use beam"):
+    with pytest.raises(RefusedError, match="use method 'beam'"):
         exhaustive(BY_HAND, limit=3)
 
 
@@ -104,7 +105,7 @@ def test_the_empty_plan_is_the_query(api: HetBench, name: str, family: str):
     answer = api.query(name, target=family, metric="latency", precision="fp32")
     plan = api.advise(name, family)
     plans = _plans(name, family)
-    assert plans.ends(frozenset()) == pytest.approx((answer.value, answer.lower, answer.upper))
+    assert plans.estimate(frozenset()) == pytest.approx((answer.value, answer.lower, answer.upper))
     assert plan.start == answer
     assert sum(each.gain_ms for each in plan.steps) == pytest.approx(answer.value - plan.ms)
     assert plan.lower_ms <= plan.ms <= plan.upper_ms
@@ -115,7 +116,7 @@ def test_the_empty_plan_is_the_query(api: HetBench, name: str, family: str):
 def test_the_whole_model_in_another_precision_is_the_query_there(api: HetBench, name: str, family: str):
     plans, option = _plans(name, family), Option("precision", MODEL, "fp16")
     there = api.query(name, target=family, metric="latency", precision="fp16")
-    ends = plans.ends(frozenset({option}))
+    ends = plans.estimate(frozenset({option}))
     assert ends[0] == pytest.approx(there.value)
     assert ends == pytest.approx((there.value, there.lower, there.upper))
     each = frozenset(Option("precision", group, "fp16") for group in plans.groups)
@@ -129,17 +130,17 @@ def test_measured_rows_on_both_sides_are_the_effect(api: HetBench):
             for name in ("fp32", "bf16")}  # fmt: skip
     assert {each.kind for each in rows.values()} == {"measured"}
     plans, option = _plans("bert-base", own, stack="eager"), Option("precision", MODEL, "bf16")
-    assert plans.ends(frozenset()) == pytest.approx((rows["fp32"].value,) * 3)
-    assert plans.ends(frozenset({option})) == pytest.approx((rows["bf16"].value,) * 3)
+    assert plans.estimate(frozenset()) == pytest.approx((rows["fp32"].value,) * 3)
+    assert plans.estimate(frozenset({option})) == pytest.approx((rows["bf16"].value,) * 3)
     assert (plans.level, plans.levels[option]) == ("A", "A")
     assert plans.level_of(frozenset({Option("operator-fusion", "GELU")})) == "B"  # how a row is shared out is predicted
-    assert plans.measured["GELU"] > measured("GELU", "oneapi")  # rows of the chip's own head
+    assert plans.measured["GELU"] > measured_operators("GELU", "oneapi")  # rows of the chip's own head
 
 
 def test_fusion_saves_bytes_and_launches_by_hand():
     graph, where = load("bert-tiny"), chip("amd-mi210")
     question = Question.build(graph, where, {"precision": "fp32", "batch": 4, "seq_len": 128})
-    base = asked(graph, question, solve(question, graph, "latency"))
+    base = baseline(graph, question, answer_metric(question, graph, "latency"))
     plans = _plans("bert-tiny", "amd-mi210", batch=4, seq_len=128)
     at = plans.groups.index("GELU")
     floor = launch_floor(surrogate().floors, where, "vector", PROTOCOL)
@@ -151,9 +152,9 @@ def test_fusion_saves_bytes_and_launches_by_hand():
 def test_a_row_of_another_precision_follows_the_operator_surrogate():
     graph, where = load("gpt2"), chip("cann")
     question = Question.build(graph, where, {"precision": "fp32"})
-    base = asked(graph, question, solve(question, graph, "latency"))
+    base = baseline(graph, question, answer_metric(question, graph, "latency"))
     half = surrogate().predict_model(graph.operators(precision="fp16"), where, protocol=PROTOCOL)
-    made = row(base, "fp16").ms
+    made = times_in(base, "fp16").ms
     assert dict(zip(base.groups, made[0], strict=True)) == pytest.approx(dict(half.by_operator))
     assert (made[1] <= made[0]).all()
     assert (made[0] <= made[2]).all()
@@ -167,9 +168,9 @@ def test_every_action_is_in_the_plan_or_masked_with_a_reason(api: HetBench):
         assert all(each.reason for each in plans.masked)
     plan = api.advise("bert-base", "oneapi")
     said = {each.action: each.reason for each in plan.masked}
-    assert said["memory-pooling"].startswith("no published pair")
+    assert said["memory-pooling"].startswith("no published measurement")
     assert "already in place" in said["flash-attention"]
-    assert "no whole model of oneapi" in said["graph-optimisation"]
+    assert "no model was measured on oneapi" in said["graph-optimisation"]
 
 
 def test_a_chip_without_the_units_masks_the_precision():
@@ -178,9 +179,9 @@ def test_a_chip_without_the_units_masks_the_precision():
 
 
 def test_a_precision_that_no_row_supports_is_masked():
-    assert (measured_in("Linear", "int8", "cann"), measured("Linear", "cann") > 0) == (0, True)
+    assert (measured_operators_in("Linear", "int8", "cann"), measured_operators("Linear", "cann") > 0) == (0, True)
     reasons = {each.option: each.reason for each in _plans("bert-tiny", "cann").masked}
-    assert "no row of Linear in int8" in reasons.get(Option("precision", "Linear", "int8"), "no row of Linear in int8")
+    assert "no measurement of Linear in int8" in reasons[Option("precision", "Linear", "int8")]
 
 
 def test_both_layouts_of_miopen_are_compared_on_the_chip():
@@ -204,7 +205,7 @@ def test_compiling_is_predicted_only_where_both_stacks_were_measured():
 
 def test_a_compiling_stack_leaves_nothing_to_fuse():
     reasons = {each.option: each.reason for each in _plans("bert-base", "mlu").masked}
-    assert reasons[Option("operator-fusion", MODEL)] == "magicmind fuses already"
+    assert reasons[Option("operator-fusion", MODEL)] == "the stack magicmind already fuses operators"
 
 
 @pytest.fixture(scope="module")
@@ -221,8 +222,8 @@ def eager_attention() -> ModelGraph:
 
 def test_eager_attention_gains_by_one_operator_what_the_surrogate_says(eager_attention: ModelGraph):
     question = Question.build(eager_attention, chip("cuda"), {"precision": "fp32"})
-    answer = solve(question, eager_attention, "latency")
-    plans = effects(eager_attention, question, answer)
+    answer = answer_metric(question, eager_attention, "latency")
+    plans = build_plan_space(eager_attention, question, answer)
     option = Option("flash-attention", "BMM")
     assert option in plans.options
     shapes = {"Attention": {"batch": 1, "q_len": 512, "kv_len": 512, "heads": 2, "kv_heads": 2, "head_dim": 64},
@@ -261,7 +262,7 @@ def test_every_kind_of_model_has_a_plan_on_every_family(api: HetBench, name: str
 def test_options_with_more_measured_rows_come_first():
     plans = _plans("gpt2", "cann")
     single = [each for each in plans.options if each.group != MODEL]
-    rows = [measured(each.group, "cann") for each in single]
+    rows = [measured_operators(each.group, "cann") for each in single]
     assert rows == sorted(rows, reverse=True)
 
 
@@ -280,7 +281,7 @@ def test_the_shell_prints_the_plan_and_json():
     told = CliRunner().invoke(app, ["advise", "gpt2", "--target", "cann", "--accuracy-safe"])
     assert told.exit_code == 0, told.output
     assert "operator-fusion Add" in told.output
-    assert "masked: sparsity: no published pair" in told.output
+    assert "excluded: sparsity: no published measurement" in told.output
     found = json.loads(CliRunner().invoke(app, ["advise", "gpt2", "--target", "cann", "--json"]).output)
     assert found["ms"] < found["start"]["value"]
     assert found["steps"][0]["gain_ms"] > 0
