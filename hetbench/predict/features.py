@@ -19,6 +19,7 @@ from hetbench.catalog.estimates import peak_flops
 from hetbench.operators import operator_type
 from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
+from hetbench.predict.conv_work import block_padding, uses_winograd, winograd_savings
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -160,8 +161,11 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     # repeated runs hit the cache: fully for footprints up to 0.7 of its size, not at all from 1.5 on
     hit = np.nan_to_num(np.clip((1.5 - moved / facts.l2_bytes) / 0.8, 0.0, 1.0))
     cached_ms = memory_ms * (1 - hit) + 1e3 * moved * hit / facts.cache_bandwidth
-    bound_ms = np.fmax(compute_ms * _padding(cls, shared, facts.fractal), cached_ms * shared.get("idle", 1.0))
-    least_ms = np.fmax(compute_ms / _savings(cls, shared), np.where(hit > 0, cached_ms, memory_ms))
+    padding, savings = 1.0, 1.0
+    if cls == "conv":
+        padding, savings = block_padding(shared, facts.fractal), winograd_savings(shared)
+    bound_ms = np.fmax(compute_ms * padding, cached_ms * shared.get("idle", 1.0))
+    least_ms = np.fmax(compute_ms / savings, np.where(hit > 0, cached_ms, memory_ms))
     logs = [
         compute_ms, memory_ms, cached_ms, bound_ms, facts.floor_ms, moved, facts.l2_bytes, facts.peak, facts.bandwidth,
         facts.compute_units, flops,
@@ -174,26 +178,6 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
         _stack(common + shape, len(flops)).astype(np.float32), np.stack(absolute, axis=1).astype(np.float32),
         roofline_ms, facts.floor_ms, least_ms, bound_ms + facts.floor_ms,
     )
-
-
-def _savings(cls: str, shared: Mapping[str, Array]) -> Any:
-    """How many times fewer products Winograd's F(2x2, 3x3) needs: 2.25 where it applies, else 1."""
-    return np.where(_winograd(shared), 2.25, 1.0) if cls == "conv" else 1.0
-
-
-def _winograd(d: Mapping[str, Array]) -> Any:
-    return (d["kh"] == 3) & (d["kw"] == 3) & (d["stride"] == 1) & (d["groups"] == 1)
-
-
-def _padding(cls: str, shared: Mapping[str, Array], side: Any) -> Any:
-    """Work over useful work where a matrix unit computes whole blocks: of n and k of a convolution's matrix product.
-
-    A depthwise convolution has one column a group, so a cube of 16 does 16 times its work in n alone.
-    """
-    if cls != "conv" or np.all(side == 1):
-        return 1.0
-    n, k = shared["oc"] // shared["groups"], shared["c"] // shared["groups"] * shared["kh"] * shared["kw"]
-    return -(-n // side) * side / n * (-(-k // side) * side / k)
 
 
 def _stack(columns: list[Any], rows: int) -> Array:
@@ -272,7 +256,7 @@ def _conv(d: Mapping[str, Array], units: Any) -> list[Any]:
     return [
         *_logs(d["n"], channels, d["h"], d["w"], out_channels, groups, per_group, m, n, k, out_h * out_w, reread,
                m * out_channels / units, n * k, m / n),
-        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, _winograd(d), _alignment(channels),
+        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, uses_winograd(d), _alignment(channels),
         _alignment(out_channels), _alignment(d["w"]), _alignment(d["n"]), out_h % 4, out_w % 4,
         (out_channels - channels) / (out_channels + channels), *_tiles(groups, m, n, units),
     ]  # fmt: skip

@@ -110,7 +110,7 @@ class OperatorSurrogate:
         self.interval_level: float = index["interval_level"]
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
-        self._selector = Selector(self.classes, self.class_surrogate, self._rgat_share)
+        self._selector = Selector(self.classes, self.class_surrogate, lambda cls: float(self.network.spec["share"][cls]))
         self.observed: Mapping[str, Posterior] = {}
         """Chip -> posterior of the residuals after the caller's own measurements."""
 
@@ -124,9 +124,6 @@ class OperatorSurrogate:
     def network(self) -> rgat.Rgat:
         """The RGAT of the folder, else the packaged one (a folder of operator training alone has none)."""
         return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
-
-    def _rgat_share(self, cls: str) -> float:
-        return float(self.network.spec["share"][cls])
 
     def class_surrogate(self, cls: str) -> ClassSurrogate:
         """The surrogate of one operator class, read on first use."""

@@ -7,8 +7,10 @@ stay in memory until they are saved to a JSON file or forgotten.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from hetbench.query.operator_dims import read_dims
 from hetbench.query.tables import check_cells, split_decode
 from hetbench.schema import STORAGE_BYTES
 
-__all__ = ["MOST_ROWS", "Observations"]
+__all__ = ["MOST_ROWS", "Observations", "saved_observations"]
 
 MOST_ROWS = 2000
 """Limit of observed rows of one chip: conditioning solves a linear system of that size."""
@@ -46,7 +48,7 @@ class Observations:
     def add(
         self, table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate
     ) -> dict[str, NDArray[Any]]:
-        """Add the rows of a table; returns the columns `value`, predicted before in ms, `reason` and `flag`, [rows] each.
+        """Add the rows of a table; returns columns `value` (predicted before, ms), `reason` and `flag`, [rows] each.
 
         A latency a hundred times the prediction or more, either way, is not used: its unit is likely another. One five
         times off is flagged, and so are timings of one operator that differ by a factor of two.
@@ -92,6 +94,10 @@ class Observations:
         names = [name for name in _COLUMNS if any(name in row for _, row in self._rows)]
         return {name: [row.get(name) for _, row in self._rows] for name in names}
 
+    def save(self, path: Path) -> None:
+        """Write the rows used to a JSON file that `saved_observations` reads."""
+        path.write_text(json.dumps(self.table(), indent=1), encoding="utf-8")
+
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
         out: AnswerColumns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
@@ -127,6 +133,17 @@ class Observations:
             }
             found[chip] = Posterior(scale, OperatorRows(**columns), np.concatenate([residual for _, residual in parts]))
         return found
+
+
+def saved_observations(path: Path) -> dict[str, list[Any]]:
+    """The table in a file of `Observations.save`; `InvalidInputError` where it holds none."""
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} holds no observations that can be read: {error}") from None
+    if not isinstance(table, dict) or not table:
+        raise InvalidInputError(f"{path} holds no observations: write them with `save_observations`.")
+    return table
 
 
 def _flags(
