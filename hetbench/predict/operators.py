@@ -110,7 +110,7 @@ class OperatorSurrogate:
         self.interval_level: float = index["interval_level"]
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
-        self._selector = Selector(self.classes, self.class_surrogate, lambda cls: float(self.network.spec["share"][cls]))
+        self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
         self.observed: Mapping[str, Posterior] = {}
         """Chip -> posterior of the residuals after the caller's own measurements."""
 
