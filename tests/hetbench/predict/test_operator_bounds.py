@@ -46,7 +46,7 @@ def test_a_depthwise_convolution_leaves_the_cube_of_an_npu_nearly_empty():
     dims = {"n": 8, "c": 1024, "h": 56, "w": 56, "oc": 1024, "kh": 3, "kw": 3, "stride": 1, "pad": 1, "groups": 1024}
     shared = canonical_dims("Conv2d", dims, 2)
     npu, gpu = (chip_facts(chip(name), "fp16", 0.0) for name in ("huawei-ascend-910b2", "nvidia-a100-sxm4-80gb"))
-    fast = replace(npu, bandwidth=1e18)  # nothing but arithmetic binds
+    fast = replace(npu, bandwidth=1e18, cache_bandwidth=1e18)  # nothing but arithmetic binds
     whole = features("conv", shared, fast).base_ms[0] / features("conv", shared, replace(fast, fractal=1)).base_ms[0]
     assert whole == pytest.approx(16 * 16 / 9)
     assert gpu.fractal == 1
