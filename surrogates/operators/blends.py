@@ -101,7 +101,9 @@ def scaled_band(rows: pd.DataFrame, told: np.ndarray) -> list[list[float]]:
     held = np.average(inside, axis=1, weights=weight)
     enough = np.flatnonzero(held >= INTERVAL_LEVEL)
     scale = float(_STEPS[enough[0]] if len(enough) else _STEPS[-1])
-    return [[round(scale * low, 4), round(scale * high, 4)] for low, high in own]
+    least, most = float(residual.min()), float(residual.max())  # nothing was further off than this
+    return [[round(max(scale * low, min(least, low)), 4), round(min(scale * high, max(most, high)), 4)]
+            for low, high in own]  # fmt: skip
 
 
 def _bands(residual: np.ndarray, bins: np.ndarray, weight: np.ndarray) -> list[list[float]]:
