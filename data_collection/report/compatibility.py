@@ -1,4 +1,4 @@
-"""Models x chips: are the operators registered, does it fit the memory, what does an answer rest on; and a rating."""
+"""Compatibility of models and chips: registered operators, memory, evidence of the latency answer, and a rating."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hetbench.graphs import load, operator_coverage
 __all__ = ["RULE", "Match", "match", "matrix"]
 
 ROOM = 0.9
-"""Share of the chip's memory that a model may need: the rest is for the runtime and its allocator."""
+"""Share of the chip's memory that a model may use; the rest is left to the runtime and its allocator."""
 RULE = (
     "Rating, the first that applies. no: weights, activations and cache need more than 90 % of the chip's memory. "
     "–: coverage, memory or level is not known. partial: the back end neither registers nor composes some call, so "
@@ -28,19 +28,19 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One model on one chip; None where it is not known."""
+    """One model on one chip; unknown values are None."""
 
     model: str
     chip: str
     precision: str | None
     covered_percent: float | None
-    """Operator calls that the back end registers or composes."""
+    """Percent of operator calls that the back end registers or composes."""
     needs_mb: float | None
     has_mb: float | None
     level: str | None
     latency_ms: float | None
     interval_ms: str | None = None
-    """Of the latency answer, at 90 %; None where it was measured."""
+    """The 90 % interval of the latency answer; None if it was measured."""
 
     @property
     def fits(self) -> bool | None:
@@ -50,7 +50,7 @@ class Match:
 
     @property
     def rating(self) -> str | None:
-        """By `RULE`."""
+        """Rating by `RULE`."""
         if self.fits is False:
             return "no"
         if self.fits is None or self.covered_percent is None or self.level is None:
@@ -61,7 +61,7 @@ class Match:
 
 
 def match(api: HetBench, model: str, chip: str) -> Match:
-    """What is known of a model on a chip; a refusal is an unknown."""
+    """Coverage, memory and latency of a model on a chip; a refused answer is unknown."""
     known = chip_named(chip)
     latency = memory = covered = None
     with suppress(RefusedError):
@@ -78,7 +78,7 @@ def match(api: HetBench, model: str, chip: str) -> Match:
 
 
 def matrix(models: Iterable[str], chips: Iterable[str]) -> list[Table]:
-    """The rating of every pair at a glance, then what it follows from."""
+    """The ratings of all pairs, then the values behind them."""
     api, chips = HetBench(), list(chips)
     found = {name: [match(api, name, chip) for chip in chips] for name in models}
     glance = [[name, *(each.rating for each in row)] for name, row in found.items()]

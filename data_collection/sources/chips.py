@@ -1,10 +1,10 @@
-"""Write hetbench/catalog/chips.toml: facts as the chip tables of the corpus and `own_chips.csv` state them.
+"""Write hetbench/catalog/chips.toml: datasheet facts from the chip tables of the corpus and from `own_chips.csv`.
 
     python -m data_collection.sources.chips --corpus ../shared/corpus
 
 `own_chips.csv` holds chips that the corpus' table lacks. `chip_corrections.csv` replaces or adds single facts, each
 with its basis: `sourced` (read on a page), `derived` (follows from stated facts by the formula given) or `estimated`
-(taken from a related chip by the rule given; the chip lists it under `estimated`). Unknown cells are left out.
+(taken from a related chip by the rule given; the chip lists it under `estimated`). Unknown facts are left out.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def render(chips: Sequence[Path], aliases: Path, corrections: Path) -> str:
-    """The catalogue as TOML, chips of all tables by name; a table's own column of aliases counts too."""
+    """The catalogue as TOML: chips of all tables by name, with the aliases of each table and single facts corrected."""
     rows = sorted((row for path in chips for row in _rows(path)), key=lambda row: row["canonical"])
     correct(rows, _rows(corrections))
     named: dict[str, dict[str, str]] = {}

@@ -1,4 +1,4 @@
-"""Predictions checked against this CPU: optimization plans and attributions applied to real modules.
+"""Check optimisation plans and attributions of latency against real runs on this CPU.
 
 `python -m data_collection.validate.plan` and `python -m data_collection.validate.attribution` write result files.
 """

@@ -1,9 +1,9 @@
 """python -m data_collection.validate.plan [MODEL ...] [--out DIR]
 
-Applies the plans of `hetbench.plans.advice` for this CPU for real, and sets the predicted speed-up beside the measured
-one: bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against
-all, int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only
-quiet rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
+Applies the plans of `hetbench advise` on this CPU and writes the measured speed-up beside the predicted one: bf16
+weights and autocast, torch.compile, channels last, one fused attention operator against three, one thread against all,
+int8 weights of Linear. Every variant is measured in alternation with the baseline (fp32, eager, all threads); only
+undisturbed rounds count. Writes plan.json and plan.md. Actions that hetbench cannot predict have no predicted speed-up.
 
     python -m data_collection.validate.plan bert-tiny --rounds 2
 """
@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.backends import Backend, picked
-from data_collection.profile.changes import ChangedWorker
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import missing
 from data_collection.profile.tasks import Grid, Task, model_tasks
 from data_collection.profile.timing import Budget
 from data_collection.tune.trials import Figure, figure
+from data_collection.validate.changes import ChangedWorker
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
@@ -46,37 +46,37 @@ MODELS = ("bert-tiny", "distilbert-base", "gpt2", "mobilenet-v2", "resnet-50")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to run a model other than plainly."""
+    """One change of how a model runs, compared with the baseline."""
 
     name: str
     setting: Mapping[str, Any]
     """Fields of the task that differ."""
     change: str | None = None
-    """A name of `data_collection.profile.changes.CHANGES`."""
+    """A name of `data_collection.validate.changes.CHANGES`."""
     options: tuple[Option, ...] = ()
-    """What it is in a plan; empty: nothing that hetbench predicts."""
+    """Action of a plan that it corresponds to; empty if hetbench does not predict it."""
     inverse: bool = False
-    """Whether it undoes the option, which the plain run has."""
+    """Whether it removes the action, which the baseline already has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Predicted beside measured."""
+    """Predicted and measured speed-up of a variant."""
 
     model: str
     variant: str
     predicted: float | None
-    """Speed-up over the plain run; None where it is masked."""
+    """Speed-up over the baseline; None if the action is masked."""
     why: str
-    """The reason where it is masked."""
+    """The reason if it is masked."""
     status: str
     measured: float | None = None
     lower: float | None = None
     upper: float | None = None
-    """What the 95 % intervals of the two medians allow together."""
+    """Bounds of the speed-up from the 95 % intervals of the two medians."""
     plain_ms: float | None = None
     predicted_ms: float | None = None
-    """Of the plain run."""
+    """Milliseconds of the baseline."""
 
 
 _SINGLE = (
@@ -91,7 +91,7 @@ _SINGLE = (
 
 
 def variants(name: str, plans: PlanSpace) -> list[Variant]:
-    """The single variants that the model takes, and the best plan as far as it can be applied here."""
+    """The single variants that the model supports, and the best plan as far as it can be applied here."""
     groups, image = plans.groups, model(name).image_size is not None
     found = [
         each for each in _SINGLE
@@ -104,7 +104,7 @@ def variants(name: str, plans: PlanSpace) -> list[Variant]:
 
 
 def _setting(option: Option) -> dict[str, Any] | None:
-    """The fields of a task that an option sets; None for one that PyTorch has no switch for."""
+    """The task fields that an action sets; None for an action that cannot be applied in PyTorch."""
     match option:
         case Option("precision", "model", "bf16" | "fp16"):
             return {"precision": option.choice}
@@ -120,7 +120,7 @@ def _applicable(plan: OptionSet) -> OptionSet:
 
 
 def predicted(plans: PlanSpace, variant: Variant) -> tuple[float | None, str]:
-    """Speed-up of a variant, or why there is none."""
+    """Predicted speed-up of a variant, or the reason why there is none."""
     start, chosen = plans(frozenset()), frozenset(variant.options)
     if not chosen:
         return None, "not an action of a plan"
@@ -136,7 +136,7 @@ def predicted(plans: PlanSpace, variant: Variant) -> tuple[float | None, str]:
 
 
 class Checker:
-    """Measures the variants of models on this machine in turns with the plain run."""
+    """Measures the variants of models on this machine in alternation with the baseline."""
 
     def __init__(self, session: Session, worker: ChangedWorker, protocol: str, rounds: int) -> None:
         self.session, self.worker, self.protocol, self.rounds = session, worker, protocol, rounds
@@ -166,15 +166,15 @@ class Checker:
 
 
 def cpu(what: str) -> Backend:
-    """The CPU of this machine; `what` is validated on one."""
+    """The CPU of this machine; raises that `what` needs one if it has none."""
     device = picked("oneapi")
     if device.device != "cpu":
-        raise RefusedError(f"{what} validated on a CPU; this machine's oneapi device is an accelerator.")
+        raise RefusedError(f"{what} validated on a CPU only; the oneapi device of this machine is an accelerator.")
     return device
 
 
 def plain(name: str, protocol: str) -> Task:
-    """A model as it is, fp32 and eager on all threads."""
+    """The baseline task of a model: fp32, eager, all threads."""
     tasks, refused = model_tasks([name], Grid(threads=[os.cpu_count()], protocol=protocol))
     if refused:
         raise RefusedError(refused[0])
@@ -214,7 +214,7 @@ def report(rows: Sequence[Checked], chip: str, software: str) -> str:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Measure, write, and say; 1 where a variant could not be measured."""
+    """Measure, write and print; exit code 1 if a variant could not be measured."""
     device = cpu("plans are")
     environment = describe(device, chosen.chip)
     budget = Budget(min_seconds=min(0.05, chosen.seconds), max_seconds=chosen.seconds)
@@ -239,18 +239,18 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command line."""
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m data_collection.validate.plan", description=__doc__,
                                    formatter_class=raw)  # fmt: skip
     add = made.add_argument
     add("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     add("--out", type=Path, default=Path("runs/validate-plan"))
-    add("--chip", help="catalogue chip, where the CPU is not known by its name")
+    add("--chip", help="catalogue name of the chip, if the CPU is not recognised")
     add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=1.0, help="at most, repeating one run")
-    add("--timeout", type=float, default=300.0, help="seconds for one run")
-    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    add("--seconds", type=float, default=1.0, help="most seconds to repeat one run")
+    add("--timeout", type=float, default=300.0, help="time limit of one run in seconds")
+    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; nothing was written.")
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
 
-from numpy.lib import format as npy
-
 from hetbench.errors import ArtifactError
 
 __all__ = ["COMPRESSIONS", "MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name"]
@@ -95,6 +93,8 @@ def _npz(name: str, stream: IO[bytes]) -> None:
 
 
 def _npy(name: str, stream: IO[bytes], size: int) -> None:
+    from numpy.lib import format as npy  # commands that list sets start without numpy
+
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(stream))
     if read is None:
         raise ValueError(f"{name} is an array of an unknown version")

@@ -1,7 +1,7 @@
 """Auxiliary graphs: measured models outside the catalogue, whose published latencies train the surrogates.
 
 `catalog/auxiliary-*.zip` holds one compact graph per model (see `ModelGraph.compact`), made from library definitions by
-`python -m data_collection.auxiliary`. `catalog/upstream_names_*.csv` maps the names of published tables to graphs, as
+`python -m data_collection.networks`. `catalog/upstream_names_*.csv` maps the names of published tables to graphs, as
 `exact` (the measured network), `same-arch` (same operators and sizes, other library or weights) or `near` (differs in a
 part of little cost). Ambiguous names are not mapped.
 """

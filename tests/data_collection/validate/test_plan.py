@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from data_collection.profile.changes import CHANGES
+from data_collection.validate.changes import CHANGES
 from data_collection.validate.plan import Checked, predicted, report, variants
 from hetbench.catalog.chips import chip
 from hetbench.graphs.model_graph import load

@@ -137,7 +137,7 @@ def test_a_chip_is_taken_from_its_datasheet(run: Any, tmp_path: Path):
 def test_a_damaged_artefact_has_an_exit_code_of_its_own(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from hetbench.predict import operators
 
-    monkeypatch.setattr(operators.sets, "EMBEDDED", tmp_path)
+    monkeypatch.setattr(operators, "EMBEDDED", tmp_path)
     operators.load.cache_clear()  # and a batch that nobody else asks for, since answers are kept
     code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "37")
     operators.load.cache_clear()

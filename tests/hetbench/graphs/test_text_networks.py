@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from data_collection.auxiliary.text import DepthError, Entry, entries, extend
+from data_collection.networks.text import DepthError, Entry, entries, extend
 from hetbench.catalog.models import models
 from hetbench.graphs import ModelGraph, OperatorTable, networks
 

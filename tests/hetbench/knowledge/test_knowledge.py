@@ -105,7 +105,7 @@ def _staged() -> Any:
 
 
 def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
-    from surrogates.knowledge.build import cells, timed_rows
+    from surrogates.knowledge.measured import cells, timed_rows
 
     ((op, table),) = cells(_staged())
     assert (op, list(table.chip), list(table.latency_ms)) == ("Attention", ["huawei-ascend-910-unspecified"], [0.2])
@@ -116,7 +116,7 @@ def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
 
 def test_the_full_graph_has_every_clean_row_as_an_edge(tmp_path: Path):
     pytest.importorskip("pyarrow")
-    from surrogates.knowledge.full import write_full
+    from surrogates.knowledge.parquet import write_full
 
     cells = pd.DataFrame(CELLS, columns=["dtype", "k", "m", "n", "chip", "dataset"])
     timing = {"latency_ms": 0.5, "protocol": "event", "library": "", "layout": "", "repeats": 1}

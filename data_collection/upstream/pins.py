@@ -1,4 +1,4 @@
-"""configs/sources.toml: of each published data set the repository, commits, paths, licence and citation."""
+"""Read configs/sources.toml: repository, commits, paths, licence and citation of each published data set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WITHOUT = "not_imported"
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One commit that is read, and which of its files (globs; `**` crosses folders)."""
+    """One pinned commit and the files that are read (globs; `**` crosses folders)."""
 
     sha: str
     paths: tuple[str, ...]
@@ -27,7 +27,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """Where a table of the corpus comes from, and on which terms."""
+    """Origin and licence of one table of the corpus."""
 
     name: str
     kind: str
@@ -41,9 +41,9 @@ class Pin:
     """SPDX, or the words of the licence file, or `none stated`."""
     citation: str
     restricted: bool = False
-    """Built only on request: no licence stated, or one that limits use."""
+    """Whether it is built only on request: no licence stated, or one that restricts use."""
     cited: int = 10
-    """Digits of the commit in a row's reference."""
+    """Number of digits of the commit in a row's reference."""
     note: str = ""
 
     @property
@@ -53,7 +53,7 @@ class Pin:
 
 
 def pin(name: str) -> Pin:
-    """One source; an unknown name names the nearest."""
+    """One source; raises `UnknownNameError` with the nearest name."""
     known = pins()
     if name not in known:
         raise UnknownNameError("source", name, known)

@@ -1,10 +1,10 @@
-"""Compact graphs of the text models that published measurements name beyond the catalogue's own.
+"""Compact graphs of measured text models outside the catalogue.
 
-`text.toml` holds their records, as `catalog/models.toml` holds the catalogue's. Most are deep stacks of equal layers,
-so they are traced with few layers and the count of every operator is extended: with d the traced depth and p the
-period of the stack, count(L) = count(d) + (L - d) / p * (count(d + p) - count(d)), which is exact as long as each
-period adds the same operators. A stack that does not is refused where it shows: operators that only one depth has.
-DeciLM's layers differ in one hyper-parameter; each kind of layer (`layers`) is then extended by itself.
+`text.toml` holds their records, in the format of `catalog/models.toml`. Most are deep stacks of equal layers: they are
+traced with few layers and the count of every operator is extrapolated. With d the traced depth and p the period of the
+stack, count(L) = count(d) + (L - d) / p * (count(d + p) - count(d)), which is exact if each period adds the same
+operators. If an operator occurs at one depth only, `DepthError` is raised. DeciLM's layers differ in one
+hyper-parameter; each kind of layer (`layers`) is extrapolated by itself.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
-from data_collection.auxiliary.pack import compact
 from data_collection.extract.assemble import extract
+from data_collection.networks.archive import compact
 from hetbench.catalog.models import Model, models
 from hetbench.errors import HetBenchError
 
@@ -29,7 +29,7 @@ __all__ = ["DepthError", "Entry", "entries", "extend", "graph", "tables"]
 ENTRIES = Path(__file__).with_name("text.toml")
 Key = tuple[str, str, tuple[Any, ...]]
 Counts = Counter[Key]
-Step = tuple[Mapping[str, Any], Mapping[str, Any], int]  # shallower, deeper, how often their difference is added
+Step = tuple[Mapping[str, Any], Mapping[str, Any], int]  # shallower graph, deeper graph, factor
 
 
 class DepthError(HetBenchError):
@@ -44,11 +44,11 @@ class Entry:
     stack: tuple[str, ...]
     """Keys of the configuration that hold a number of layers; none: the whole network is traced."""
     period: int
-    """Layers after which the stack repeats: 2 where two kinds of attention take turns."""
+    """Number of layers after which the stack repeats: 2 if two kinds of attention alternate."""
     layers: tuple[Mapping[str, int], ...]
-    """Kinds of layer in one stack: `count`, and the hyper-parameters in which the kind differs; mostly none."""
+    """Kinds of layer in one stack: `count` and the hyper-parameters that differ; usually empty."""
     published_params: int | None
-    """Exact count that somebody publishes, for the class that is built; None where nobody does."""
+    """Published exact parameter count of the class that is built; None if unknown."""
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +62,7 @@ def entries() -> Mapping[str, Entry]:
 
 
 def _entry(name: str, fields: Mapping[str, Any]) -> Entry:
-    """Fields left out follow from the category: a decoder generates, all else is one forward pass."""
+    """An entry of `text.toml`; missing fields follow from the category: decoders generate, others do not."""
     generates = fields["category"] == "llm"
     record = Model(
         name=name, title=fields["hf_id"], hf_id=fields["hf_id"], aliases=(), category=fields["category"],
@@ -80,7 +80,7 @@ def _entry(name: str, fields: Mapping[str, Any]) -> Entry:
 
 
 def tables(names: Iterable[str] = (), say: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
-    """Compact graphs of the named entries, all by default."""
+    """Compact graphs of the named entries; all by default."""
     chosen = list(names) or list(entries())
     made = []
     for place, name in enumerate(chosen, 1):
@@ -90,27 +90,27 @@ def tables(names: Iterable[str] = (), say: Callable[[str], None] = lambda _: Non
 
 
 def graph(entry: Entry) -> dict[str, Any]:
-    """The compact graph of one entry, traced whole or extended from shallow traces."""
+    """The compact graph of one entry, traced in full or extrapolated from shallow traces."""
     table = _graph(entry)
     return {**table, "params": table["params"] + _untied(entry)}
 
 
 def _untied(entry: Entry) -> int:
-    """Parameters of T5 v1.1's own output layer, which transformers 5 ties whatever the configuration says."""
+    """Parameters of T5 v1.1's output layer, which transformers 5 ties to the embedding in any configuration."""
     config = entry.record.config
     own = entry.record.config_class == "T5Config" and not config["tie_word_embeddings"]
     return int(config["vocab_size"] * config["d_model"]) if own else 0
 
 
 def _graph(entry: Entry) -> dict[str, Any]:
-    """The graph as transformers builds the network.
+    """The graph of the network as transformers builds it.
 
-    Stacks of one depth (T5: encoder and decoder) grow together; others (a distilled decoder) one after the other.
+    Stacks of equal depth (T5: encoder and decoder) are extended together; others (a distilled decoder) separately.
     """
     config = entry.record.config
     if not entry.stack:
         return compact(extract(entry.record))
-    start = 2 * entry.period  # the first and the last layer of a stack may differ from those between
+    start = 2 * entry.period  # the first and the last layer of a stack may differ from the others
     flat = dict.fromkeys(entry.stack, start)
     if entry.layers:
         return _mixed(entry, flat)
@@ -120,13 +120,13 @@ def _graph(entry: Entry) -> dict[str, Any]:
         grown = {key: start + entry.period * (config[key] == depth) for key in entry.stack}
         repeats, rest = divmod(depth - start, entry.period)
         if rest:
-            raise DepthError(f"{entry.record.name}: {depth} layers are no whole number of periods of {entry.period}.")
+            raise DepthError(f"{entry.record.name}: {depth} layers are not a multiple of the period, {entry.period}.")
         steps.append((base, _traced(entry, grown), repeats))
     return extend(base, steps)
 
 
 def _mixed(entry: Entry, flat: Mapping[str, int]) -> dict[str, Any]:
-    """A stack of several kinds of layer: two of the first kind, and each kind's own addition for all others."""
+    """A stack of several kinds of layer: two layers of the first kind, plus the operators that each kind adds."""
     steps, base = [], None
     grown = {key: depth + 1 for key, depth in flat.items()}
     for kind in entry.layers:
@@ -146,9 +146,9 @@ def _traced(entry: Entry, changes: Mapping[str, int]) -> dict[str, Any]:
 
 @contextmanager
 def _all_finite() -> Iterator[None]:
-    """Answer BART's and Pegasus's question whether an fp16 layer overflowed, which no trace can know: it did not.
+    """Let BART and Pegasus assume that no fp16 layer overflowed: their check depends on values, which a trace has not.
 
-    The two small operators that ask, once a layer of the encoder, are therefore not in their fp16 graphs.
+    The two small operators of the check, once per encoder layer, are therefore missing in their fp16 graphs.
     """
     import torch
 
@@ -161,7 +161,7 @@ def _all_finite() -> Iterator[None]:
 
 
 def extend(base: Mapping[str, Any], steps: Iterable[Step]) -> dict[str, Any]:
-    """`base` with what each deeper graph adds to its shallower one, that many times over; all are compact graphs."""
+    """`base` plus the difference of each deeper and shallower graph, times its factor; all are compact graphs."""
     steps = list(steps)
     added = sum(repeats * (deep["params"] - shallow["params"]) for shallow, deep, repeats in steps)
     variants: list[dict[str, Any]] = []
@@ -174,7 +174,7 @@ def extend(base: Mapping[str, Any], steps: Iterable[Step]) -> dict[str, Any]:
             phases[phase][precision] = made = []
             for place, (conditions, index) in enumerate(rules):
                 if any(len(each) != len(rules) or each[place][0] != conditions for each in others):
-                    raise DepthError(f"{base['name']}: {phase} in {precision} has other structures when deeper.")
+                    raise DepthError(f"{base['name']}: {phase} in {precision}: structures depend on the depth.")
                 indices = (index, *(each[place][1] for each in others))
                 if indices not in known:
                     known[indices] = len(variants)
@@ -184,7 +184,7 @@ def extend(base: Mapping[str, Any], steps: Iterable[Step]) -> dict[str, Any]:
 
 
 def _extended(base: Mapping[str, Any], steps: Iterable[Step], indices: tuple[int, ...]) -> Counts:
-    """Operators of one variant; `indices` are its places in base, and in the two graphs of each step."""
+    """Operators of one variant; `indices` are its positions in base and in the two graphs of each step."""
     total = _counts(base["variants"][indices[0]])
     for (shallow, deep, repeats), first, second in zip(steps, indices[1::2], indices[2::2], strict=True):
         few, more = _counts(shallow["variants"][first]), _counts(deep["variants"][second])
@@ -197,7 +197,7 @@ def _extended(base: Mapping[str, Any], steps: Iterable[Step], indices: tuple[int
 
 
 def _counts(variant: Mapping[str, Any]) -> Counts:
-    """How often each operator runs, its sizes spelled out as polynomials: the same at every depth."""
+    """Number of calls of each operator, with its sizes as polynomials, which are the same at every depth."""
     monomials = [tuple(tuple(f) if isinstance(f, list) else f for f in factors) for factors in variant["monomials"]]
     sizes = [tuple(sorted((monomials[place], factor) for place, factor in terms)) for terms in variant["sizes"]]
     found: Counts = Counter()
@@ -207,7 +207,7 @@ def _counts(variant: Mapping[str, Any]) -> Counts:
 
 
 def _variant(counts: Counts) -> dict[str, Any]:
-    """A compact variant from operators with spelled-out sizes."""
+    """A compact variant from operators with sizes as polynomials."""
     monomials: dict[Any, int] = {}
     sizes: dict[Any, int] = {}
     templates = []

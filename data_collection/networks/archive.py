@@ -1,7 +1,7 @@
-"""Shrink the table of a graph to what `ModelGraph.operators()` needs, and write many of them as one zip.
+"""Reduce graphs to what `ModelGraph.operators()` needs, and write many of them as one zip.
 
-A compact graph answers operators, flops and params. Of each variant it keeps [op, dtype, {dim: size}] of every
-template, how often the network runs it, and the sizes in use; nodes, buffers, paths and ATen names are left out.
+A compact graph answers operators, flops and params. Each variant keeps [op, dtype, {dim: size}] of every template, its
+number of calls, and the sizes in use; nodes, buffers, paths and ATen names are dropped.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 __all__ = ["compact", "read", "write"]
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can state: the same graphs give the same bytes
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp of a zip: the same graphs give the same bytes
 
 
 def compact(table: Mapping[str, Any]) -> dict[str, Any]:
-    """The table of a graph (as `extract` makes it) without nodes; variants that became equal are one."""
+    """The table of a graph (as `extract` writes it) without nodes; variants that are then equal are merged."""
     variants: list[dict[str, Any]] = []
     places: dict[str, int] = {}
     moved = []
@@ -37,7 +37,7 @@ def compact(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rules(rules: Iterable[Any], moved: list[int]) -> list[Any]:
-    """Rules over the variants that are left; conditions go where every one leads to the same."""
+    """Rules for the merged variants; conditions are dropped if all lead to the same variant."""
     found = [[conditions, moved[index]] for conditions, index in rules]
     full = not any(condition[0] == "image_size" for conditions, _ in found for condition in conditions)
     return [[[], found[0][1]]] if full and len({index for _, index in found}) == 1 else found
@@ -76,7 +76,7 @@ def write(tables: Iterable[Mapping[str, Any]], path: Path) -> None:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The compact tables of a zip; none where there is no file yet."""
+    """The compact tables of a zip; empty if there is no file yet."""
     if not path.exists():
         return []
     with ZipFile(path) as archive:

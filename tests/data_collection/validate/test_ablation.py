@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 from torch.overrides import TorchFunctionMode  # noqa: E402
 
 from data_collection.backends import picked  # noqa: E402
-from data_collection.profile.ablation import FUNCTIONS, Ablation, saved  # noqa: E402
 from data_collection.profile.tasks import Grid, model_tasks  # noqa: E402
+from data_collection.validate.ablation import FUNCTIONS, Ablation, saved  # noqa: E402
 from data_collection.validate.attribution import Group, rank_agreement, report, shares  # noqa: E402
 from hetbench.catalog.chips import chip  # noqa: E402
 

@@ -1,9 +1,8 @@
-"""What each published data set means: its stack, its statistic, and how far a row may be used.
+"""What the fields of published data sets mean: stack, statistic, generated tokens, and how far a row may be used.
 
-A row is used in one of three ways. `answer`: every setting is stated and the figure is what a query asks for, so the
-row may be the answer. `compare`: it may be set beside a prediction, but something is inferred, slightly different or
-made of several calls (`note` says what). `show`: some setting is not known or is not one that a query has. The
-reasons are in the corpus notes, section 4, and next to each entry here.
+A row has one of three uses. `answer`: every setting is stated and the figure is what a query asks for, so the row may
+be the answer. `compare`: it may be shown beside a prediction, but something is inferred, slightly different or made of
+several calls (`note` says what). `show`: a setting is unknown or cannot be asked for. The reason is next to each entry.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ PRECISIONS = {
     "amp_fp16": "fp16", "unspecified": None, "unstated": None, "bf16/fp16 (upstream default)": None,
 }  # fmt: skip
 
-# metric and unit of the corpus -> metric and unit here
+# metric of the corpus -> metric and unit of the table
 METRICS = {
     "latency_ms": ("latency", "ms"), "throughput": ("throughput", "1/s"), "energy_j": ("energy", "J"),
     "power_w": ("power", "W"), "memory_mb": ("memory", "MB"), "ttft_ms": ("time_to_first_token", "ms"),
@@ -50,10 +49,10 @@ USUAL = ("With KV Cache", "Without Speculative Decoding", "Weight = fp16, KV Cac
 
 
 def stack(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
-    """The software stack of a row; None where upstream does not tell.
+    """The software stack of a row; None if upstream does not state it.
 
-    PyTorch that names no compiler is `eager`. Autocast (AMP) and channels-last layout are stacks of their own,
-    `eager-amp`, `eager-amp-nhwc`: they compute the same network in another way.
+    PyTorch without a named compiler is `eager`. Autocast (AMP) and channels-last layout are stacks of their own,
+    `eager-amp` and `eager-amp-nhwc`: other kernels compute the same network.
 
     >>> stack({"software": "pytorch 2.4.0 cuda 12.4 timm", "precision": "amp_fp16"}, {"layout": "nhwc"})
     'eager-amp-nhwc'
@@ -78,7 +77,7 @@ def stack(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
 
 
 def statistic(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
-    """mean, median, p90 ... of the repeats, or unknown.
+    """Statistic over the repeats: mean, median, p90 ..., or unknown.
 
     >>> statistic({"file": "nvidia_dle"}, {"column": "Latency 95%"}), statistic({"file": "timm"}, {})
     ('p95', 'mean')
@@ -95,7 +94,7 @@ def statistic(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str:
 
 
 def new_tokens(row: Mapping[str, Any], extra: Mapping[str, Any]) -> int | None:
-    """Tokens that a row of whole requests generates; None where it generates none or does not say.
+    """Number of tokens that a request generates; None if it generates none or upstream does not state it.
 
     >>> new_tokens({"file": "llm_inference_bench", "unit": "ms/batch end-to-end (prefill+decode)"}, {"out_len": 128})
     128
@@ -108,7 +107,7 @@ def new_tokens(row: Mapping[str, Any], extra: Mapping[str, Any]) -> int | None:
 
 
 def limit(row: Mapping[str, Any], extra: Mapping[str, Any]) -> tuple[str, str]:
-    """How far a row may be used at most, and the reason for the note; ("answer", "") where nothing speaks against it.
+    """The most that a row may be used for, and the reason for the note; ("answer", "") if unrestricted.
 
     >>> limit({"file": "intel_neural_compressor"}, {})[0]
     'show'

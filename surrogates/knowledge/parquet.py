@@ -1,8 +1,7 @@
-"""The knowledge graph with every clean row of the corpus as an edge, for whoever has the corpus: two Parquet files.
+"""Write the knowledge graph with every clean row of the corpus as an edge, as two Parquet files.
 
 `nodes.parquet`: id, kind, attributes (JSON). `edges.parquet`: source, relation, target, value and unit of performance
-edges, attributes (JSON), refs. One operator type after the other is written, so that memory holds the clean rows and
-little more.
+edges, attributes (JSON), refs. Operator types are written one after the other to bound the use of memory.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ EDGES = pa.schema([
 def write_full(
     graph: KnowledgeGraph, tables: Iterable[tuple[str, pd.DataFrame]], upstreams: Mapping[str, Sequence[str]], out: Path
 ) -> None:  # fmt: skip
-    """Write the folder `out`; `tables` are clean cells with canonical dims by operator type."""
+    """Write both files into the folder `out`; `tables` has clean cells with canonical dims by operator type."""
     out.mkdir(parents=True, exist_ok=True)
     made = pq.ParquetWriter(out / "nodes.parquet", NODES), pq.ParquetWriter(out / "edges.parquet", EDGES)
     with made[0] as nodes, made[1] as edges:
@@ -56,7 +55,7 @@ def write_full(
 def _rows(
     op: str, table: pd.DataFrame, ids: Mapping[tuple[Any, ...], str], upstreams: Mapping[str, Sequence[str]]
 ) -> Iterable[tuple[Any, ...]]:  # fmt: skip
-    """One performance edge a clean cell."""
+    """One performance edge per clean cell."""
     columns = ["dtype", *dim_names(op), "chip", "latency_ms", "protocol", "library", "layout", "repeats", "dataset"]
     for *signature, chip, value, protocol, library, layout, repeats, dataset in table[columns].itertuples(
         index=False, name=None

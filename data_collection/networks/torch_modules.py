@@ -1,8 +1,8 @@
-"""Networks beside timm's that published tables measure.
+"""Measured image networks that timm does not have, as torch modules.
 
 `tv-*` are torchvision's; detectors are backbone and head, without anchors, boxes and suppression. The others are
-written here from their published definitions; `PUBLISHED` holds the parameter counts (of Darknet's: the floats of the
-weights file, running statistics included) that tests compare them with.
+written here from their published definitions. `PUBLISHED` holds published parameter counts that tests compare them with
+(for Darknet's: the floats in the weights file, including running statistics).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class YoloV3Tiny(nn.Module):
 
 
 class _Rsu(nn.Module):
-    """Residual U-block of `depth` levels; a `flat` one dilates where others pool."""
+    """Residual U-block of `depth` levels; a `flat` one dilates instead of pooling."""
 
     def __init__(self, depth: int, c: int, mid: int, out: int, *, flat: bool = False) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def _to(x: Tensor, like: Tensor) -> Tensor:
 
 
 class U2Net(nn.Module):
-    """The full network, seven maps."""
+    """The full network with seven output maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class U2Net(nn.Module):
 
 
 class MobileNetV1(nn.Module):
-    """Howard et al. 2017 as in TF-slim: 13 separable blocks, `width` scales every layer, 1,001 classes as MLPerf's."""
+    """Howard et al. 2017 as in TF-slim: 13 separable blocks, `width` scales every layer, 1,001 classes as in MLPerf."""
 
     def __init__(self, width: float, classes: int = 1001) -> None:
         super().__init__()
@@ -241,7 +241,7 @@ class RrdbNet(nn.Module):
 
 
 class _Detector(nn.Module):
-    """Backbone and head of a torchvision detector: what runs before boxes are decoded."""
+    """Backbone and head of a torchvision detector, without the decoding of boxes."""
 
     def __init__(self, whole: Any) -> None:
         super().__init__()
@@ -286,7 +286,7 @@ TIMM_SIZES: dict[str, tuple[int, ...]] = {
     "resnet101": (256,), "tf_efficientnet_lite3": (280,), "tf_efficientnet_lite4": (300, 224),
     "timm-mobilenetv2_100": (*_MLPERF, 96),
 }  # fmt: skip
-"""Sizes at which other tables than timm's measured timm's networks."""
+"""Image sizes of timm's networks in published tables other than timm's."""
 PUBLISHED = {
     "yolov3": 62_001_757, "yolov3-tiny": 8_858_734, "u2net": 44_009_869, "nested-unet": 9_163_329,
     "rrdbnet-x4": 16_697_987, "mobilenet-v1-1.0": 4_233_001,

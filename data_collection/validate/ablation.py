@@ -1,8 +1,8 @@
-"""A network without one group of its operators: their functions return what they returned the first time.
+"""Measure what a group of operators costs by leaving it out: its functions return cached results of an earlier pass.
 
-The functions of a group are called by the network as ever, and their results have the right shapes; only their work is
-gone. What a pass then saves is the group's measured part of it. The whole pass that it is compared with runs under the
-same switch, at the same overhead, in turns with it in one process.
+The network still calls the functions and gets tensors of the right shapes, but their work is skipped. The time saved is
+the group's measured share. Complete passes run under the same patch, with the same overhead, in alternation in one
+process.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType({
     "add": "Add", "add_": "Add", "__add__": "Add", "__iadd__": "Add", "max_pool2d": "MaxPool2d",
     "adaptive_avg_pool2d": "AdaptiveAvgPool2d",
 })  # fmt: skip
-"""Function of torch -> operator type, as `hetbench.graphs.model_graph` has them."""
-_BLOCK_MS = 20.0  # a run of passes between two switches lasts about so long
+"""Function of torch -> operator type of the catalogue's graphs."""
+_BLOCK_MS = 20.0  # duration of a block of passes between two switches
 _LEAST_PAIRS = 8
 
 
 class Ablation:
-    """A change of a network that leaves out the operators of the type `group`, and none while it is None.
+    """Patches a network so that operators of the type `group` are skipped; nothing is skipped while it is None.
 
-    An activation that is written in several functions (`NewGELUActivation`) counts as its type, whole.
+    An activation that consists of several functions (`NewGELUActivation`) counts as one operator of its type.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Ablation:
         self._inside = False
 
     def __call__(self, network: Any) -> Any:
-        """The network with the switch built in."""
+        """Patch the network and return it."""
         for module in network.modules():
             if type(module).__name__.endswith("GELUActivation") and not any(True for _ in module.children()):
                 module.forward = self._as_one("GELU", module.forward)
@@ -96,9 +96,9 @@ class Ablation:
 def saved(
     backend: Backend, task: Task, groups: Sequence[str], seconds: float
 ) -> tuple[float, dict[str, list[float]]]:
-    """ms of a whole pass, and by group what passes without it save, in percent of the whole passes beside them.
+    """Milliseconds of a complete pass, and for each group the time saved without it, in percent of adjacent passes.
 
-    `seconds` is spent on each group, and more where its eight pairs take longer.
+    `seconds` is spent on each group, or more if its eight pairs take longer.
     """
     ablation = Ablation()
     with ready(backend, task, ablation) as subject:
@@ -112,13 +112,13 @@ def saved(
         count = max(1, round(_BLOCK_MS / whole))
 
         def block(group: str | None) -> float:
-            once(group)  # what the other kind of pass left in the caches does not count
+            once(group)  # discard the first pass: caches still hold data of the other kind
             return statistics.median(once(group) for _ in range(count))
 
         found: dict[str, list[float]] = {}
         for group in groups:
             pairs, end = [], time.monotonic() + seconds
-            once(group)  # computes what later passes return
+            once(group)  # fills the cache of results
             while len(pairs) < _LEAST_PAIRS or time.monotonic() < end:
                 before = block(None)
                 pairs.append(100 * (1 - block(group) / before))

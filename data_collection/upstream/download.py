@@ -1,7 +1,7 @@
-"""Bring a pinned upstream here: by git, only the commit and the files that are read, or as an HTTP archive.
+"""Fetch a pinned upstream: by git, only the pinned commit and the files that are read, or as an HTTP archive.
 
-Git checks every object by its hash, and files that already came are not asked for again. An archive resumes where it
-broke off and is kept with its sha256; where the pin states one, another is refused.
+Git verifies every object by its hash and does not fetch files twice. An archive download resumes after an interruption
+and is stored with its sha256; if the pin states one, any other is refused.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
-from data_collection.sources.pins import Commit, Pin
-from data_collection.sources.upstream import Tree, UpstreamError, open_trees, selected
+from data_collection.upstream.files import Tree, UpstreamError, open_trees, selected
+from data_collection.upstream.pins import Commit, Pin
 from hetbench.artifacts import sha256_of
 
 __all__ = ["ARCHIVES", "HOST", "by_archive", "by_git", "found"]
 
 HOST = "https://github.com"
 ARCHIVES = "https://codeload.github.com"
-_AT_ONCE = 500  # blobs asked for in one request
+_AT_ONCE = 500  # blobs per request
 _WAIT = 60
 _CHUNK = 1 << 20
 
@@ -57,7 +57,7 @@ def by_git(pin: Pin, cache: Path, host: str = HOST) -> list[Tree]:
 
 
 def _bring(home: Path, url: str, sha: str, wanted: Iterable[str]) -> None:
-    """Fetch those of the wanted blobs that are not here."""
+    """Fetch the wanted blobs that are missing."""
     told = subprocess.run(
         ["git", "-C", str(home), "rev-list", "--objects", "--missing=print", "--no-walk", sha],
         capture_output=True, text=True,
@@ -108,7 +108,7 @@ def by_archive(pin: Pin, cache: Path, host: str = ARCHIVES, sha256: str | None =
 
 
 def _resumed(url: str, path: Path, sha256: str | None) -> None:
-    """Download, going on after the bytes that are there; the whole file gets its name only when its hash is right."""
+    """Download, resuming after the bytes that exist; the file gets its final name only if its hash is right."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
@@ -122,7 +122,7 @@ def _resumed(url: str, path: Path, sha256: str | None) -> None:
                 length = answer.headers.get("Content-Length")
                 if length and part.stat().st_size != int(length) + (have if going_on else 0):
                     have = part.stat().st_size
-                    raise UpstreamError(f"{url} broke off; the same command goes on from {have:,} bytes.")
+                    raise UpstreamError(f"{url} broke off; run the same command again to resume.")
         except urllib.error.HTTPError as error:
             raise UpstreamError(f"{url} answered {error.code} {error.reason}.") from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
@@ -140,7 +140,7 @@ def _resumed(url: str, path: Path, sha256: str | None) -> None:
 
 
 def _unpacked(packed: Path, into: Path, commit: Commit) -> None:
-    """Only regular files that the pin selects, below the folder and without the archive's top folder."""
+    """Extract only regular files that the pin selects, into the folder, without the archive's top folder."""
     try:
         with tarfile.open(packed) as archive:
             for member in archive:

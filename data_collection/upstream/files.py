@@ -17,7 +17,7 @@ from re import compile as compiled
 from re import escape, split
 from typing import NoReturn, TypeVar
 
-from data_collection.sources.pins import Commit, Pin
+from data_collection.upstream.pins import Commit, Pin
 from hetbench.errors import InvalidInputError
 
 __all__ = ["Tree", "UpstreamError", "open_trees", "selected"]
@@ -27,7 +27,7 @@ V = TypeVar("V")
 
 
 class UpstreamError(InvalidInputError):
-    """An upstream file that is missing or not as expected; says which, and where in it."""
+    """An upstream file is missing or malformed; the message names the file and the line."""
 
 
 class Tree(ABC):
@@ -42,10 +42,10 @@ class Tree(ABC):
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """One file."""
+        """The bytes of one file."""
 
     def paths(self, *patterns: str) -> list[str]:
-        """The selected files, or those of them that a pattern matches, sorted."""
+        """The selected files, or those that match a pattern, sorted."""
         return selected(self.listing(), patterns) if patterns else list(self.listing())
 
     def text(self, path: str) -> str:
@@ -53,9 +53,9 @@ class Tree(ABC):
         return self.read(path).decode("utf-8-sig", errors="replace")
 
     def records(self, path: str, *, short: bool = False) -> Iterator[tuple[int, dict[str, str]]]:
-        """(line, cells by column) of a CSV file; a row of another length than the head is an error.
+        """(line, cells by column) of a CSV file; a row that is longer or shorter than the header is an error.
 
-        With `short`, cells that lack at the end of a row are empty.
+        With `short`, missing cells at the end of a row are empty.
         """
         reader = csv.DictReader(io.StringIO(self.text(path)), restval="" if short else None)
         for record in reader:
@@ -64,7 +64,7 @@ class Tree(ABC):
             yield reader.line_num, record
 
     def number(self, path: str, line: int | str, text: object, *, above: float = 0.0) -> float:
-        """A cell as a number above a bound."""
+        """A cell as a number greater than `above`."""
         try:
             value = float(str(text))
         except ValueError:
@@ -84,13 +84,13 @@ class Tree(ABC):
         return int(value)
 
     def known(self, path: str, line: int | str, table: Mapping[K, V], name: K) -> V:
-        """What a table of the importer says of a name; one that it lacks is an error."""
+        """Look up a name in a table of the importer; an unknown name is an error."""
         if name not in table:
             self.bad(path, line, f"{name!r} is none of {', '.join(map(str, table))}")
         return table[name]
 
     def ref(self, path: str, place: str = "") -> str:
-        """What a row cites."""
+        """The `ref` of a row: repository@commit:path and line."""
         return f"{self.pin.repository}@{self.commit.sha[: self.pin.cited]}:{path}{place}"
 
     def bad(self, path: str, line: int | str, why: str) -> NoReturn:
@@ -121,7 +121,7 @@ class _Folder(Tree):
 
 
 class _Git(Tree):
-    """Blobs of one commit, through one `git cat-file`."""
+    """Blobs of one commit, read through one `git cat-file` process."""
 
     def __init__(self, pin: Pin, commit: Commit, root: Path) -> None:
         super().__init__(pin, commit)
@@ -157,7 +157,7 @@ class _Git(Tree):
             )
         into, out = self._reader.stdin, self._reader.stdout
         if into is None or out is None:
-            raise UpstreamError(f"{self.ref(path)}: git gave no pipe.")
+            raise UpstreamError(f"{self.ref(path)}: git cat-file could not be started.")
         into.write(blob.encode() + b"\n")
         into.flush()
         head = out.readline().split()
@@ -175,7 +175,7 @@ class _Git(Tree):
 
 
 def open_trees(pin: Pin, root: Path) -> list[Tree]:
-    """The pinned commits of a source in a git repository, or in a folder or what an archive unpacked to."""
+    """The pinned commits of a source, from a git repository, a folder, or an unpacked archive."""
     if not root.is_dir():
         raise UpstreamError(f"{root} is not a folder; --from takes a clone, a bare repository or an unpacked archive.")
     if (root / ".git").exists() or ((root / "HEAD").is_file() and (root / "objects").is_dir()):
@@ -186,7 +186,7 @@ def open_trees(pin: Pin, root: Path) -> list[Tree]:
 
 
 def selected(paths: Iterable[str], patterns: Sequence[str]) -> list[str]:
-    """The paths that one of the patterns matches, sorted; `*` stays within a folder, `**/` crosses folders.
+    """The paths that match a pattern, sorted; `*` stays within a folder, `**/` crosses folders.
 
     >>> selected(["a/b.csv", "a/c/d.csv"], ["a/*.csv"])
     ['a/b.csv']
@@ -196,7 +196,7 @@ def selected(paths: Iterable[str], patterns: Sequence[str]) -> list[str]:
 
 
 def _form(pattern: str) -> str:
-    """The pattern as a regular expression; `{a,b}` is a choice."""
+    """The pattern as a regular expression; `{a,b}` means either."""
     parts = []
     for part in pattern.split("/"):
         pieces = split(r"(\{[^}]*\}|[*?])", part)

@@ -1,7 +1,7 @@
-"""Graphs of the image models that published tables measure, built by timm, torchvision and `networks`.
+"""Compact graphs of measured image models, built from timm, torchvision and `torch_modules`.
 
-A graph holds the image sizes that were measured, one structure each (batch 1 is another structure where a reshape
-then copies nothing). Sizes are affine in the batch: fitted at two batches; `batch_three` checks them at a third.
+A graph has one structure per measured image size, and one more for batch 1 where a reshape does not copy. Tensor sizes
+are affine in the batch: fitted at two batches; `batch_three` checks them at a third.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from data_collection.auxiliary import networks
-from data_collection.auxiliary.pack import compact
+from data_collection.networks import torch_modules
+from data_collection.networks.archive import compact
 from hetbench.errors import HetBenchError
 from hetbench.graphs.model_graph import FORMAT, ModelGraph
 from hetbench.graphs.networks import upstream
@@ -35,15 +35,15 @@ FUSABLE = (
     "efficientvit_m", "fastvit_", "ghostnetv3_", "levit_", "mobileone_", "nextvit_", "repghostnet_", "repvgg_",
     "repvit_", "shvit_", "tiny_vit_",
 )  # fmt: skip
-"""Architectures with modules that timm's `reparameterize_model` replaces."""
+"""Architectures with modules that timm's `reparameterize_model` fuses."""
 FUSED_UNDER = "2.9.1"
-"""PyTorch of the tables for which timm replaced them: their parameter counts are those of the fused networks."""
+"""PyTorch version of the tables for which timm fused them: the parameter counts there are those of fused networks."""
 
 
 def wanted(corpus: Path) -> dict[str, list[int]]:
-    """Graph -> image sizes, the most measured first: timm's architectures in the corpus, and those of `networks`.
+    """Graph -> image sizes, the most measured first: timm's architectures in the corpus, and those of `torch_modules`.
 
-    Where timm also measured the network with branches and norms folded into convolutions, that is `<name>-fused`.
+    Networks that timm measured with branches and norms fused into convolutions are `<name>-fused`.
     """
     import pyarrow.parquet as pq
 
@@ -57,19 +57,19 @@ def wanted(corpus: Path) -> dict[str, list[int]]:
                 sizes = rows.setdefault(graph_name, {})
                 sizes[size] = sizes.get(size, 0) + 1
     found = {name: sorted(sizes, key=lambda size: (-sizes[size], size)) for name, sizes in sorted(rows.items())}
-    for name, more in [*networks.SIZES.items(), *networks.TIMM_SIZES.items()]:
+    for name, more in [*torch_modules.SIZES.items(), *torch_modules.TIMM_SIZES.items()]:
         found[name] = [*found.get(name, []), *(size for size in more if size not in found.get(name, []))]
     return found
 
 
 def known_as(name: str) -> str:
-    """Graph of a name in timm's tables: the table of names lists what timm has renamed since."""
+    """Graph of a name in timm's tables; `upstream_names_vision.csv` lists the names that timm has changed."""
     bare = name.split(".")[0]
     return upstream().get(("timm", bare), (bare, ""))[0]
 
 
 def tables(corpus: Path, names: Iterable[str] = (), say: Callable[[str], None] = lambda _: None) -> Iterator[Any]:
-    """Compact table of every wanted graph, or of those named, that can be built; says which cannot, and why."""
+    """Compact table of every wanted graph, or of those named; prints which cannot be built, and why."""
     chosen = set(names)
     for name, sizes in wanted(corpus).items():
         if chosen and name not in chosen:
@@ -94,7 +94,7 @@ def graph(name: str, sizes: Sequence[int]) -> dict[str, Any]:
             params = two.parameter_count
             if precision == "fp32":
                 full = two
-            elif place == 0 and same(full, two):  # no operator is cast on its own: half precision is the same structure
+            elif place == 0 and same(full, two):  # no operator keeps fp32: half precision has the same structure
                 del rules["fp16"]
                 break
             for conditions, variant in _structures(prepared, size, two):
@@ -115,14 +115,14 @@ def same(full: Trace, half: Trace) -> bool:
 
 
 def steady(prepared: Prepared, size: int) -> Trace:
-    """Batch 2, after the first call has filled the tables that later calls find (LeViT's attention biases)."""
+    """Trace at batch 2, after a first call that fills caches (LeViT's attention biases)."""
     if any(name.endswith("_cache") for part in prepared.network.modules() for name in vars(part)):
         trace(prepared, size, 2)
     return trace(prepared, size, 2)
 
 
 def _structures(prepared: Prepared, size: int, two: Trace) -> list[tuple[list[Any], dict[str, Any]]]:
-    """One structure for every batch, or one for batch 1 and one for the others."""
+    """One structure for all batches, or one for batch 1 and one for the others."""
     precision, one = prepared.precision, trace(prepared, size, 1)
     if signature(one, precision) == signature(two, precision):
         return [([], variant_table([one, two], AFFINE, _affine, precision))]
@@ -132,7 +132,7 @@ def _structures(prepared: Prepared, size: int, two: Trace) -> list[tuple[list[An
 
 
 def _affine(seen: tuple[int, ...], first: int = 1) -> Terms:
-    """Terms over 1 and b of a size seen at two batches that follow one another."""
+    """Terms in 1 and b of a size seen at two consecutive batches."""
     slope = seen[1] - seen[0]
     return tuple((place, factor) for place, factor in enumerate((seen[0] - first * slope, slope)) if factor)
 
@@ -142,14 +142,14 @@ def _affine_from_two(seen: tuple[int, ...]) -> Terms:
 
 
 def build(name: str, size: int) -> Any:
-    """The network on the meta device, in evaluation mode, made for images of this size where it is tied to one."""
+    """The network on the meta device, in evaluation mode, built for this image size if it depends on it."""
     import torch
 
     logging.getLogger("timm").setLevel(logging.ERROR)
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if name in networks.SIZES:
-            return networks.build(name).eval()
+        if name in torch_modules.SIZES:
+            return torch_modules.build(name).eval()
         network = _timm(name.removeprefix("timm-").removesuffix("-fused"), size).eval()
         return reparameterized(network) if name.endswith("-fused") else network
 
@@ -161,7 +161,7 @@ def reparameterized(network: Any) -> Any:
 
 
 def _timm(name: str, size: int) -> Any:
-    """timm's network; transformers and MLPs that keep a table of positions take the image size when they are made."""
+    """timm's network; architectures with a position table take the image size when they are created."""
     import timm
 
     network = timm.create_model(name)
@@ -173,7 +173,7 @@ def _timm(name: str, size: int) -> Any:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A network with weights on the meta device in one precision, to be called at several batches."""
+    """A network on the meta device in one precision, ready to be traced at several batches."""
 
     network: Any
     precision: str
@@ -196,7 +196,7 @@ class Prepared:
 
 
 def trace(prepared: Prepared, size: int, batch: int) -> Trace:
-    """The operators of one call. Meta tensors do as well as fake ones here, in half the time."""
+    """The operators of one call. Meta tensors give the same trace as fake ones in half the time."""
     import torch
 
     with torch.device("meta"), warnings.catch_warnings(), patch.object(torch, "addcmul", _addcmul):
@@ -207,12 +207,12 @@ def trace(prepared: Prepared, size: int, batch: int) -> Trace:
 
 
 def _addcmul(base: Any, first: Any, second: Any) -> Any:
-    """Two operators that have types, for one that has none (ConvNeXt V2's response normalisation)."""
+    """addcmul as Mul and Add, which have operator types (ConvNeXt V2's response normalisation)."""
     return base + first * second
 
 
 def batch_three(table: Mapping[str, Any], precision: str = "bf16") -> str:
-    """What differs between a graph and fresh traces at batch 3, in a precision it copied; empty if nothing does."""
+    """Differences between a graph and fresh traces at batch 3, in a precision not traced; empty if none."""
     known = ModelGraph(table)
     for size in table["limits"]["image_sizes"]:
         prepared = Prepared.of(build(known.name, size), precision)

@@ -1,4 +1,4 @@
-"""Ways to run a model on a CPU that a task cannot name: autocast, eager attention, int8 weights of its products."""
+"""Changes of a model on a CPU that are no fields of a task: autocast, eager attention, int8 weights of Linear."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _eager_attention(network: Any) -> Any:
 
 
 def _int8(network: Any) -> Any:
-    """Weights of every Linear in int8, its inputs quantised as they come."""
+    """Dynamic quantisation: int8 weights of every Linear, inputs quantised at run time."""
     import torch
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch announces torchao as the successor
+        warnings.simplefilter("ignore")  # PyTorch deprecates it in favour of torchao
         return torch.ao.quantization.quantize_dynamic(network, {torch.nn.Linear}, dtype=torch.qint8)
 
 
@@ -44,12 +44,12 @@ CHANGES: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
 
 
 class ChangedWorker(Worker):
-    """A worker that changes every model's network before it is timed; `change` is a name of `CHANGES`, or None."""
+    """A worker that applies a change to every network before timing it; `change` is a name of `CHANGES`, or None."""
 
     change: str | None = None
 
     def measure(self, task: Task, budget: Budget, timeout: float, *, fresh: bool = False) -> Outcome:
-        """The outcome of one task, in a child of its own."""
+        """The outcome of one task, measured in a new child process."""
         if self.change is not None and self.change not in CHANGES:
             raise UnknownNameError("change", self.change, CHANGES)
         if self._used:
