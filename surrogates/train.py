@@ -120,7 +120,7 @@ def main() -> None:
         specs[name] |= run.once("bands", name, run.calibrate)
         run.publish(specs)
         run.once("shapes", name, run.score_shapes)
-    card.write(run.stage, run.frames, run.work, time.time() - began, cited(options.corpus))
+    card.write(run.stage, run.frames, run.work, time.time() - began, cited(options.corpus), options.shrink)
     for path in sorted(run.stage.iterdir()):
         shutil.copyfile(path, options.out / path.name)
     size = sum(path.stat().st_size for path in run.stage.iterdir()) / 1e6

@@ -30,17 +30,23 @@ def data_hash(frames: dict[str, pd.DataFrame]) -> str:
     return digest.hexdigest()
 
 
-def write(
-    out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float, corpus: Mapping[str, Any]
-) -> None:
-    """card.json beside the arrays; `corpus` is what `surrogates.corpus.cited` says."""
-    card: dict[str, Any] = {
-        "made_by": "python -m surrogates.train", "commit": commit(), "data_sha256": data_hash(frames),
-        "corpus": corpus, "rows": {name: len(frame) for name, frame in frames.items()},
-        "rules": [[rule.name, rule.why] for rule in RULES],
+def stated(
+    rows: Mapping[str, int], data_sha256: str, corpus: Mapping[str, Any], shrink: float, seconds: float
+) -> dict[str, Any]:
+    """What a card says before its scores; `shrink` is the share of the training budget that was used."""
+    return {
+        "made_by": f"python -m surrogates.train --shrink {shrink:g}", "commit": commit(), "data_sha256": data_sha256,
+        "corpus": corpus, "rows": rows, "rules": [[rule.name, rule.why] for rule in RULES],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "seconds": round(seconds), "splits": {},
     }  # fmt: skip
+
+
+def write(
+    out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float, corpus: Mapping[str, Any], shrink: float
+) -> None:  # fmt: skip
+    """card.json beside the arrays; `corpus` is what `surrogates.corpus.cited` says."""
+    card = stated({name: len(frame) for name, frame in frames.items()}, data_hash(frames), corpus, shrink, seconds)
     specs = json.loads((out / "operators.json").read_text())["classes"]
     for name, frame in frames.items():
         if (work / f"{name}.seen.parquet").exists():
