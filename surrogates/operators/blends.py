@@ -23,6 +23,7 @@ SHARES = tuple(
 )  # learned alone first, so that ties go to it
 _LEAST = 30  # rows of a level and family that set a band or a blend of their own
 _GAIN = 0.97  # a blend must err less than this share of the head's error to take its place
+_GROUPS = 3
 _BINS = 3
 _WIDEST = 2.5  # a band is scaled by no more: beyond, its groups have too little in common to foretell another
 _STEPS = np.arange(1.0, _WIDEST + 0.01, 0.05)
@@ -31,7 +32,8 @@ _STEPS = np.arange(1.0, _WIDEST + 0.01, 0.05)
 def gathered(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd.DataFrame) -> pd.DataFrame:
     """All hold-out rows of a class in the same columns: level, family, group, split, latency_ms, METHODS, sizes."""
     columns = ["family", "level", "group", "split", "latency_ms", *METHODS, "base_ms", "roofline_ms", "source", "op"]
-    sources = left_out.assign(group=left_out.source)
+    by_version = left_out.source + " · " + left_out.version
+    sources = left_out.assign(group=np.where(left_out.split == "version", by_version, left_out.source))
     parts = [sources[columns]]
     for kind, rows in (("die", chips_out), ("family", families_out)):
         rows = rows.assign(learned=rows.surrogate, split=kind, level="D")
@@ -49,7 +51,7 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
     for level in ("B", "X", "C", "D"):
         own = rows[rows.level == level] if level != "C" else rows[rows.level.isin(("C", "D"))]
         for family, part in own.groupby("family"):
-            near = part[part.level == level] if (part.level == level).sum() >= _LEAST else part
+            near = _telling(part[part.level == level] if (part.level == level).sum() >= _LEAST else part)
             if len(near) >= _LEAST:
                 key = f"{level}/{family}"
                 blend[key] = best_blend(near)
@@ -63,6 +65,12 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
             told[places] = blended(everything.iloc[places], shares)
         bands[f"{level}/"] = scaled_band(everything, told)
     return {"blend": blend, "intervals": bands}
+
+
+def _telling(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows without versions left out, where three other groups tell how far sources differ."""
+    others = rows[rows.split != "version"]
+    return others if others.group.nunique() >= _GROUPS and len(others) >= _LEAST else rows
 
 
 def blended(rows: pd.DataFrame, shares: Sequence[float]) -> np.ndarray:
