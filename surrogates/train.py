@@ -118,7 +118,9 @@ def main() -> None:
         run.publish(specs)
     for name in options.classes:
         specs[name] |= run.once("bands", name, run.calibrate)
-        run.publish(specs)
+    specs = blends.lent(specs)
+    run.publish(specs)
+    for name in options.classes:
         run.once("shapes", name, run.score_shapes)
     card.write(run.stage, run.frames, run.work, time.time() - began, cited(options.corpus), options.shrink)
     for path in sorted(run.stage.iterdir()):

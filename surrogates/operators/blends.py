@@ -25,8 +25,10 @@ _LEAST = 30  # rows of a level and family that set a band or a blend of their ow
 _GAIN = 0.97  # a blend must err less than this share of the head's error to take its place
 _GROUPS = 3
 _BINS = 3
-_WIDEST = 2.5  # a band is scaled by no more: beyond, its groups have too little in common to foretell another
-_STEPS = np.arange(1.0, _WIDEST + 0.01, 0.05)
+_STEPS = np.arange(1.0, 2.01, 0.05)
+"""Scales of a band: beyond, its groups have too little in common to foretell another."""
+_FEW_STEPS = np.arange(1.0, 1.51, 0.05)
+"""Scales where fewer than four groups tell little of how groups differ."""
 
 
 def gathered(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd.DataFrame) -> pd.DataFrame:
@@ -67,6 +69,21 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
     return {"blend": blend, "intervals": bands}
 
 
+def lent(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Level B of a class and family whose operators one source alone timed: the band of the family's matrix products.
+
+    How far sources differ on one chip is a matter of clocks, harness and library more than of the operator; nothing of
+    the class itself tells it.
+    """
+    gemm = specs.get("gemm", {}).get("intervals", {})
+    out = {}
+    for name, spec in specs.items():
+        keys = [f"B/{family}" for family in spec["protocol"]]
+        missing = {key: gemm[key] for key in keys if key in gemm and key not in spec["intervals"]}
+        out[name] = {**spec, "intervals": {**spec["intervals"], **missing}}
+    return out
+
+
 def _telling(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows without versions left out, where three other groups tell how far sources differ."""
     others = rows[rows.split != "version"]
@@ -101,14 +118,15 @@ def scaled_band(rows: pd.DataFrame, told: np.ndarray) -> list[list[float]]:
     names = sorted(set(group))
     if len(names) < 2:
         return own
-    inside = np.zeros((len(_STEPS), len(rows)), dtype=bool)
+    steps = _STEPS if len(names) > _GROUPS else _FEW_STEPS
+    inside = np.zeros((len(steps), len(rows)), dtype=bool)
     for name in names:
         away = group == name
         low, high = np.array(_bands(residual[~away], bins[~away], weight[~away]))[bins[away]].T
-        inside[:, away] = (residual[away] >= _STEPS[:, None] * low) & (residual[away] <= _STEPS[:, None] * high)
+        inside[:, away] = (residual[away] >= steps[:, None] * low) & (residual[away] <= steps[:, None] * high)
     held = np.average(inside, axis=1, weights=weight)
     enough = np.flatnonzero(held >= INTERVAL_LEVEL)
-    scale = float(_STEPS[enough[0]] if len(enough) else _STEPS[-1])
+    scale = float(steps[enough[0]] if len(enough) else steps[-1])
     least, most = float(residual.min()), float(residual.max())  # nothing was further off than this
     return [[round(max(scale * low, min(least, low)), 4), round(min(scale * high, max(most, high)), 4)]
             for low, high in own]  # fmt: skip

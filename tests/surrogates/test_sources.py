@@ -22,7 +22,8 @@ def rows(groups: dict[str, float], spread: float = 0.05, n: int = 100, off: floa
         learned = np.exp(random.uniform(-3, 3, n))
         measured = learned * factor * np.exp(random.normal(0, spread, n))
         parts.append(pd.DataFrame({
-            "group": name, "source": name, "family": "cuda", "level": "B", "split": "source", "op": "Linear", "version": "",
+            "group": name, "source": name, "version": "", "family": "cuda", "level": "B", "split": "source",
+            "op": "Linear",
             "latency_ms": measured, "learned": learned * off, "constant": learned * 1.5, "roofline": learned * 0.5,
             "base_ms": learned, "roofline_ms": learned * 0.8,
         }))  # fmt: skip
