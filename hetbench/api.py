@@ -35,6 +35,7 @@ from hetbench.query import (
     Session,
     answer_with_source,
     check_predictor,
+    saved_observations,
 )
 
 __all__ = ["HetBench"]
@@ -82,8 +83,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
                 (`fwd`) and `protocol` (default `event`).
 
         Returns:
-            Columns [rows]: `value`, what was predicted in ms before; and `reason`, why a row was not used (then
-            `value` is NaN).
+            Columns [rows]: `value`, what was predicted in ms before; `reason`, why a row was not used; and `flag`,
+            what is doubtful about a row that was used. `forget` undoes it.
 
         Raises:
             InvalidInputError: malformed table, or more than 2,000 rows of one chip in total; then no row is used.
@@ -96,9 +97,33 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         True
         """
         found = self._session.observe(table)
+        self._forget_answers()
+        return found
+
+    def forget(self, chip: str | None = None) -> int:
+        """Undo `observe` for one chip, by name, alias or family, or for all chips; returns how many rows were dropped.
+
+        >>> api = HetBench()
+        >>> row = {"op": ["ReLU"], "dims": [{"numel": 4096}], "dtype": ["fp16"], "chip": ["cuda"], "latency_ms": [0.02]}
+        >>> found = api.observe(row)
+        >>> api.forget("cuda"), api.forget()
+        (1, 0)
+        """
+        dropped = self._session.forget(chip)
+        self._forget_answers()
+        return dropped
+
+    def save_observations(self, path: str | Path) -> None:
+        """Write the observed rows to a JSON file that `load_observations` reads."""
+        self._session.observations.save(Path(path))
+
+    def load_observations(self, path: str | Path) -> dict[str, Any]:
+        """Observe the rows of a file of `save_observations`; returns what `observe` returns."""
+        return self.observe(saved_observations(Path(path)))
+
+    def _forget_answers(self) -> None:
         self._kept.clear()
         self._compiled.clear()
-        return found
 
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",

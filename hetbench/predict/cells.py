@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.catalog.chips import Chip
+from hetbench.catalog.chips import Chip, chips
+from hetbench.catalog.estimates import peak_flops
 
 __all__ = ["CELL_KEYS", "ENOUGH_ROWS", "Cell", "Cells", "Choice"]
 
 CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
 ENOUGH_ROWS = 50
 """A cell with fewer rows is evidence for a bias, not for the full head."""
+_TWIN = 1.5
 _PROTOCOL_ORDER = ("event", "graph", "kernel", "wall")
 
 
@@ -62,8 +64,16 @@ class Cells:
         table = self.by_name if own else self.by_die
         found = table.get((chip.name if own else chip.die, op, dtype), [])
         found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
+        if not own:
+            found = [c for c in found if near_twins(chip, chips()[c.chip], dtype)]
         order = (protocol, *_PROTOCOL_ORDER)
         return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
+
+
+def near_twins(one: Chip, other: Chip, dtype: str) -> bool:
+    """Whether chips of one die have peaks within a factor of 1.5: a part with most units cut is no twin."""
+    peaks = peak_flops(one, dtype), peak_flops(other, dtype)
+    return bool(peaks[0] and peaks[1] and 1 / _TWIN < peaks[0] / peaks[1] < _TWIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import RefusedError
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
@@ -68,6 +69,11 @@ class Selector:
         if not chip.bandwidth:
             raise RefusedError(
                 f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "
+                "Give its datasheet with `hetbench query ... --chip-file FILE`."
+            )
+        if cls != "vector" and peak_flops(chip, dtype) is None:
+            raise RefusedError(
+                f"{chip.name} states no peak at {dtype}, and no related chip tells how it relates to its other peaks. "
                 "Give its datasheet with `hetbench query ... --chip-file FILE`."
             )
         if predictor == "roofline":
