@@ -100,13 +100,15 @@ def rank_chips(
 
 
 def default_kind(graph: ModelGraph, phase: str | None) -> str:
-    """The kind of stack of a ranking that names none: eager for models that generate tokens, else compiled.
+    """The kind of stack of a ranking that names none: eager for models that generate tokens and for traced modules,
+    else compiled.
 
     >>> from hetbench.graphs.model_graph import load
     >>> default_kind(load("resnet-50"), None), default_kind(load("gpt2"), None)
     ('compiled', 'eager')
     """
-    return DEFAULT_STACK if "decode" in graph.phases or phase not in (None, PHASES[0]) else "compiled"
+    eager = "decode" in graph.phases or phase not in (None, PHASES[0]) or graph.setting().batch is None
+    return DEFAULT_STACK if eager else "compiled"
 
 
 def options_on(chip: Chip, options: Mapping[str, Any], kind: str, graph: ModelGraph) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Calls:
     seen: NDArray[np.bool_]
     """Whether the cell has measured the operator types that take most of the roofline time."""
     beyond: NDArray[np.bool_]
-    """Whether the call is far smaller or larger than any that taught the stack."""
+    """Whether the call is far smaller or larger than any measured on the die under the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +144,15 @@ class Group:
         columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
         trees = self.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
         rich, thin = self.spec["network_share"]
-        share = thin if self.thin(labels, "dies") else rich
+        outside = self.outside(base, labels)
+        fades = 0.0 if self.thin(labels, "dies") else np.exp(-outside)  # trees do not extrapolate
+        share = thin + (rich - thin) * fades
         log_ms = share * learned + (1 - share) * trees
         least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
         known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
         value = np.maximum(np.exp(known + np.clip(log_ms - known, least, most)), sums[:, 0])
         seen = pieces[:, len(self.networks)] / base
-        return Calls(value, sums[:, 0], seen >= COVERED, self.out_of_range(base, labels[0]))
+        return Calls(value, sums[:, 0], seen >= COVERED, outside > _MARGIN)
 
     def by_network(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
         """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
@@ -167,11 +169,13 @@ class Group:
         found = self.calls(pieces[None], batch, labels)
         return found, shares * found.value[0]
 
-    def out_of_range(self, base_ms: Any, label: str) -> Any:
-        """Whether calls of so much roofline time are far smaller or larger than any that taught the stack."""
-        least, most = self.spec["range"].get(label, (-np.inf, np.inf))
+    def outside(self, base_ms: Any, labels: Labels) -> Any:
+        """How far calls of `base_ms` roofline time lie outside all training rows of the die under the stack, in log ms;
+        0 inside, and of the stack where the die has no rows."""
+        ranges = self.spec["range"]
+        least, most = ranges.get(labels[1]) or ranges.get(labels[0], (-np.inf, np.inf))
         log_base = np.log(base_ms)
-        return (log_base < least - _MARGIN) | (log_base > most + _MARGIN)
+        return np.maximum(np.maximum(least - log_base, log_base - most), 0.0)
 
     def rows_of(self, labels: Labels) -> tuple[str, int]:
         """Where the rows behind the labels come from, and how many of the narrowest known label there are."""

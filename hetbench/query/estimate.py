@@ -151,13 +151,13 @@ class Estimator:
             elif found is None:
                 self._known[key] = self._summed(precision)
             else:
-                share = self._weight(found)
-                self._known[key] = _blend(self._whole(found, precision), self._summed(precision), share)
+                share, whole = self._weight(found), self._whole(found, precision)
+                self._known[key] = whole if share == 1 else _blend(whole, self._summed(precision), share)
         made: Estimate = self._known[key]
         return made
 
     def _weight(self, found: tuple[str, str]) -> float:
-        """Validated share of whole models beside the operator sum, by the evidence of the die."""
+        """Validated weight of whole models beside the operator sum, by the evidence of the die."""
         group = self.question.whole.groups[group_of(self.chip.family, self.question.phase)]
         evidence = group["evidence"]["dies"].get(f"{self.chip.die}|{found[0]}|{found[1]}", {}).get("", 0)
         return whole_model_weight(self.question.surrogate, evidence)

@@ -78,17 +78,20 @@ def _spec(made: Labels, rows: WholeRows, train: np.ndarray, effects: dict[str, f
         count = made.names[level].iloc[train].value_counts()
         spec[level] = {label: [i, int(count[label])] for label, i in table.items()}
     spec["evidence"] = dict(zip(LEVELS, made.evidence, strict=True))
-    return spec | bounds(rows, made.names["stacks"], train)
+    return spec | bounds(rows, made.names, train)
 
 
-def bounds(rows: WholeRows, stack: pd.Series, train: np.ndarray) -> dict[str, Any]:
-    """What measured rows never left, by stack: the log of the roofline, and of latency over roofline and launches."""
-    frame = pd.DataFrame({"stack": stack, "base": rows.base_log, "ms": rows.frame.ms}).iloc[train]
+def bounds(rows: WholeRows, names: pd.DataFrame, train: np.ndarray) -> dict[str, Any]:
+    """What measured rows never left: the log of the roofline by stack and by die, of latency over roofline and launches
+    by stack."""
+    frame = names[["stacks", "dies"]].assign(base=rows.base_log, ms=rows.frame.ms.to_numpy()).iloc[train]
     launches = np.add.reduceat(rows.count, rows.starts[:-1])[train]
     frame["ratio"] = np.log(frame.ms / (np.exp(frame.base) + launches * np.exp(LAUNCH)))
     found: dict[str, Any] = {"range": {}, "ratio": {}}
-    for label, part in frame.groupby("stack"):
-        found["range"][label] = [round(float(each), 3) for each in (part.base.min(), part.base.max())]
+    for level in ("stacks", "dies"):
+        for label, part in frame.groupby(level):
+            found["range"][label] = [round(float(each), 3) for each in (part.base.min(), part.base.max())]
+    for label, part in frame.groupby("stacks"):
         least, most = part.ratio.min() - _RATIO_MARGIN, part.ratio.max() + _RATIO_MARGIN
         found["ratio"][label] = [round(float(least), 3), round(float(most), 3)]
     return found

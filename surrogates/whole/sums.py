@@ -114,7 +114,8 @@ def errors(found: pd.DataFrame) -> list[dict[str, Any]]:
     lines = []
     for (least, name), part in found.groupby(["least", "away"]):
         medians = {key: 100 * float((value[part.index] / part.ms - 1).abs().median()) for key, value in each.items()}
-        lines.append({"networks": least, "die": name, "n": len(part)} | {k: round(v, 1) for k, v in medians.items()})
+        line = {"networks": int(least), "die": name, "n": len(part)}
+        lines.append(line | {key: round(value, 1) for key, value in medians.items()})
     return lines
 
 

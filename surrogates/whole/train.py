@@ -37,6 +37,7 @@ SIZES = {
 FOLDS = {"pass-gpu": (3, 2), "pass-oneapi": (5, 2)}  # of models and of architectures; of the others 5
 SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
+_SMALL = 1000  # rows: hold-outs of smaller groups take as many seeds as the final fit
 SAMPLE, _LARGE = 400, 10_000  # rows of a cell, rows of a group
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
@@ -51,7 +52,7 @@ def held_out(rows: WholeRows, groups: pd.Series, size: Size, most: int) -> pd.Da
 def _folds(rows: WholeRows, fold: np.ndarray, kept: np.ndarray, size: Size) -> pd.DataFrame:
     parts = []
     for k in sorted(set(fold)):
-        fitted = fit_group(rows, np.flatnonzero((fold != k) & kept), size, 1)
+        fitted = fit_group(rows, np.flatnonzero((fold != k) & kept), size, SEEDS if len(rows) < _SMALL else 1)
         parts.append(predict(fitted, rows, np.flatnonzero((fold == k) & kept)))
     return pd.concat(parts).sort_values("row").reset_index(drop=True)
 
