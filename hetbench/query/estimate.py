@@ -29,6 +29,7 @@ __all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimate", "Estimator", "Part"]
 LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
 LEVELS = "BCD"
 WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
+_USUAL = 128  # tokens: shorter sequences than any measured are no slower than this one
 _FASTER = 1.5  # peaks of two precisions that differ by so much make the faster one faster for any network
 
 Array = NDArray[Any]
@@ -90,7 +91,9 @@ class Estimator:
     def upper_sizes(self) -> tuple[int, int | None]:
         """Batch and sequence length at or next above those of the question at which whole models are evaluated."""
         batch = self.question.batch or 1
-        return 1 << (batch - 1).bit_length(), _round_lengths(self.question.seq_len, self.longest)[1]
+        lengths = _lengths(self.question.seq_len, self.longest)
+        above = next((each for each in lengths if (each or 0) >= (self.question.seq_len or 0)), lengths[-1])
+        return 1 << (batch - 1).bit_length(), above
 
     def source(self, stack: str, precision: str) -> tuple[str, str] | None:
         """Stack and precision of the whole models that speak for a stack in a precision."""
@@ -197,19 +200,21 @@ class Estimator:
         return replace(found[-1], value=value)
 
     def _calls(self, stack: str, precision: str, batch: int) -> Calls:
-        """Calls at one batch; a sequence length between two round ones lies between their latencies."""
+        """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
         group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
         labels = label_of(self.chip.name, self.chip.die, stack, precision)
-        below, above = _round_lengths(self.question.seq_len, self.longest)
-        ends = [
-            group.calls(self._pieces(Part("whole", stack, precision, batch, length)), batch, labels)
-            for length in dict.fromkeys((below, above))
+        length = self.question.seq_len
+        grid = _lengths(length, self.longest)
+        found = [
+            group.calls(self._pieces(Part("whole", stack, precision, batch, each)), batch, labels) for each in grid
         ]
-        if below is None or above is None or below == above:
-            return ends[0]
-        at = np.log((self.question.seq_len or 1) / below) / np.log(above / below)
-        value = np.exp((1 - at) * np.log(ends[0].value) + at * np.log(np.maximum(ends[0].value, ends[1].value)))
-        return replace(ends[1], value=value)
+        if length is None or grid[0] is None or len(grid) == 1:
+            return found[0]
+        risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
+        if grid[0] == length:
+            return replace(found[0], value=risen[0])
+        at = np.log(length / grid[0]) / np.log((grid[1] or length) / grid[0])
+        return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
 
     def _summed(self, precision: str) -> Estimate:
         """The sum over the operator graph, each operator launched eagerly; launch-bound batches as slow as batch 1."""
@@ -258,19 +263,24 @@ class Estimator:
         return found.moved(np.minimum(found.value, other.value))
 
 
-def _round_lengths(length: int | None, longest: int | None) -> tuple[int | None, int | None]:
-    """The next sequence lengths 2^k or 3 x 2^k at or below and above; the longest that the model takes is one too.
+def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
+    """Sequence lengths at which whole models are evaluated: powers of two, and the longest that the model takes.
 
-    >>> _round_lengths(128, None), _round_lengths(100, None), _round_lengths(77, 77), _round_lengths(None, None)
-    ((128, 128), (96, 128), (64, 77), (None, None))
+    The first is at or next below `length`; the others rise from it, to `_USUAL` or to the next above.
+
+    >>> _lengths(512, 2048), _lengths(700, 2048), _lengths(20, 2048), _lengths(70, 77), _lengths(None, None)
+    ((512,), (512, 1024), (16, 32, 64, 128), (64, 77), (None,))
     """
     if length is None:
-        return None, None
-    power = 1 << (length.bit_length() - 1)
-    steps = sorted({power, max(3 * power // 2, 1), 2 * power})
-    below = max(each for each in steps if each <= length)
-    above = min(each for each in steps if each >= length)
-    return below, above if longest is None else min(above, longest)
+        return (None,)
+    below = 1 << (length.bit_length() - 1)
+    last = length if below == length else 2 * below
+    grid = [below]
+    while grid[-1] < max(last, _USUAL):
+        grid.append(2 * grid[-1])
+    if longest is not None:
+        grid = sorted({min(each, longest) for each in grid})
+    return tuple(each for each in grid if each >= below) or (length,)
 
 
 def _width(precision: str) -> int:
