@@ -22,6 +22,7 @@ SHARES = tuple(
     (a / 4, b / 4, 1 - (a + b) / 4) for a in range(4, -1, -1) for b in range(4 - a, -1, -1)
 )  # learned alone first, so that ties go to it
 _PHYSICS = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_MANY = 200
 _LEAST = 30  # rows of a level and family that set a band or a blend of their own
 _GAIN = 0.97  # a blend must err less than this share of the head's error to take its place
 _GROUPS = 3
@@ -58,7 +59,8 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
             near = part[part.level == level] if (part.level == level).sum() >= _LEAST else part
             if len(near) >= _LEAST:
                 key = f"{level}/{family}"
-                blend[key] = best_blend(near, only_if_worse=level in ("B", "X"))
+                served_as_b = blend.get(f"B/{family}", SHARES[0])  # a shape outside is still told by the cell's head
+                blend[key] = served_as_b if level == "X" else best_blend(near, only_if_worse=level == "B")
                 bands[key] = scaled_band(near, blended(near, blend[key]))
         everything = own if len(own) else rows
         if level == "X":  # without rows of its own, an outside shape takes the band of D
@@ -94,9 +96,11 @@ def blended(rows: pd.DataFrame, shares: Sequence[float]) -> np.ndarray:
 def best_blend(rows: pd.DataFrame, only_if_worse: bool = False) -> Sequence[float]:
     """The shares with the least error, the mean over groups of their median APE, each group by the root of its rows.
 
-    With `only_if_worse` the head keeps the whole answer unless a baseline errs less: at level B it also knows sources
-    that nobody left out, whose errors a blend would raise.
+    With `only_if_worse` the head keeps the whole answer unless a baseline errs less on many rows: at level B it also
+    knows sources that nobody left out, whose errors a blend would raise.
     """
+    if only_if_worse and len(rows) < _MANY:
+        return SHARES[0]
     groups = list(rows.groupby("group").indices.values())
     weight = np.sqrt([len(places) for places in groups])
     measured = rows.latency_ms.to_numpy()
