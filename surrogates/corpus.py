@@ -213,7 +213,8 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
             coalesce(t.precision, '') as dtype, r.platform family,
             coalesce(l.canonical, '') canonical,
             case when r.chip = 'intel-arc-pro-b60' then 'event'
-                 when r.file = 'deepbench' and r.platform = 'oneapi' then 'wall' else coalesce(p.protocol, 'wall') end protocol,
+                 when r.file = 'deepbench' and r.platform = 'oneapi' then 'wall'
+                 else coalesce(p.protocol, 'wall') end protocol,
             {_LIBRARY} library, {_LAYOUT} layout, {_SOURCE} source,
             coalesce(r.software, '') as version, {dims}
         from raw r
