@@ -32,12 +32,12 @@ ELEMENTWISE = (
 )
 RENAMED = {"AddMM": "Linear", "Clone": "Copy", "Contiguous(transpose)": "Copy", "Cast(fp16->fp32)": "Cast"}
 
-# What was timed, by data set: kernel (device time), graph (replayed), event (device events, or a host clock around a
-# queue of calls, which hides the launch as events do), wall (host clock around each call).
+# What was timed, by data set: kernel (device time), graph (a replayed graph, or a host clock around a queue of calls:
+# both amortise the launch), event (device events around each eager call), wall (host clock around each call).
 PROTOCOL = {
     "aiconfigurator": "graph", "miopen-finddb": "kernel", "neusight": "event", "vidur": "kernel",
     "rocblas-tensile": "kernel", "hipblaslt-tensile": "kernel", "pipeweave": "kernel", "aiter": "kernel",
-    "deepbench": "event", "flagperf": "event", "hipkittens": "event", "flagos_op": "wall", "candle": "wall",
+    "deepbench": "graph", "flagperf": "event", "hipkittens": "event", "flagos_op": "wall", "candle": "wall",
     "pt_opbench": "wall", "ascend_profiles": "kernel", "aisimulate_b60": "event", "tracelens": "kernel",
     "inferencex_aiter_bf16": "kernel", "mindinsight_profiles": "kernel",
 }
@@ -212,7 +212,9 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
                  else coalesce(k.kind, '') end cls,
             coalesce(t.precision, '') as dtype, r.platform family,
             coalesce(l.canonical, '') canonical,
-            case when r.chip = 'intel-arc-pro-b60' then 'event' else coalesce(p.protocol, 'wall') end protocol,
+            case when r.chip = 'intel-arc-pro-b60' then 'event'
+                 when r.file = 'deepbench' and r.platform = 'oneapi' then 'wall'
+                 else coalesce(p.protocol, 'wall') end protocol,
             {_LIBRARY} library, {_LAYOUT} layout, {_SOURCE} source,
             coalesce(r.software, '') as version, {dims}
         from raw r

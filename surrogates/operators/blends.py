@@ -21,9 +21,12 @@ METHODS = ("learned", "constant", "roofline")
 SHARES = tuple(
     (a / 4, b / 4, 1 - (a + b) / 4) for a in range(4, -1, -1) for b in range(4 - a, -1, -1)
 )  # learned alone first, so that ties go to it
+_PHYSICS = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_MANY = 200
 _LEAST = 30  # rows of a level and family that set a band or a blend of their own
 _GAIN = 0.97  # a blend must err less than this share of the head's error to take its place
 _GROUPS = 3
+_OF_GROUP = 10  # rows of a group that tells something of its own
 _BINS = 3
 _STEPS = np.arange(1.0, 2.01, 0.05)
 """Scales of a band: beyond, its groups have too little in common to foretell another."""
@@ -53,10 +56,11 @@ def calibrated(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd
     for level in ("B", "X", "C", "D"):
         own = rows[rows.level == level] if level != "C" else rows[rows.level.isin(("C", "D"))]
         for family, part in own.groupby("family"):
-            near = _telling(part[part.level == level] if (part.level == level).sum() >= _LEAST else part)
+            near = part[part.level == level] if (part.level == level).sum() >= _LEAST else part
             if len(near) >= _LEAST:
                 key = f"{level}/{family}"
-                blend[key] = best_blend(near)
+                served_as_b = blend.get(f"B/{family}", SHARES[0])  # a shape outside is still told by the cell's head
+                blend[key] = served_as_b if level == "X" else best_blend(near, only_if_worse=level == "B")
                 bands[key] = scaled_band(near, blended(near, blend[key]))
         everything = own if len(own) else rows
         if level == "X":  # without rows of its own, an outside shape takes the band of D
@@ -84,19 +88,19 @@ def lent(specs: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return out
 
 
-def _telling(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows without versions left out, where three other groups tell how far sources differ."""
-    others = rows[rows.split != "version"]
-    return others if others.group.nunique() >= _GROUPS and len(others) >= _LEAST else rows
-
-
 def blended(rows: pd.DataFrame, shares: Sequence[float]) -> np.ndarray:
     """Geometric mean of the methods by their shares, ms [rows]."""
     return np.exp(sum(share * np.log(rows[name].to_numpy()) for share, name in zip(shares, METHODS, strict=True)))
 
 
-def best_blend(rows: pd.DataFrame) -> Sequence[float]:
-    """The shares with the least error, the mean over groups of their median APE, each group by the root of its rows."""
+def best_blend(rows: pd.DataFrame, only_if_worse: bool = False) -> Sequence[float]:
+    """The shares with the least error, the mean over groups of their median APE, each group by the root of its rows.
+
+    With `only_if_worse` the head keeps the whole answer unless a baseline errs less on many rows: at level B it also
+    knows sources that nobody left out, whose errors a blend would raise.
+    """
+    if only_if_worse and len(rows) < _MANY:
+        return SHARES[0]
     groups = list(rows.groupby("group").indices.values())
     weight = np.sqrt([len(places) for places in groups])
     measured = rows.latency_ms.to_numpy()
@@ -105,26 +109,33 @@ def best_blend(rows: pd.DataFrame) -> Sequence[float]:
         error = np.abs(blended(rows, shares) / measured - 1)
         errors.append(np.average([np.median(error[places]) for places in groups], weights=weight))
     best = int(np.argmin(errors))
+    if only_if_worse and errors[0] <= min(errors[SHARES.index(alone)] for alone in _PHYSICS):
+        return SHARES[0]
     return SHARES[best] if errors[best] < _GAIN * errors[0] else SHARES[0]
 
 
 def scaled_band(rows: pd.DataFrame, told: np.ndarray) -> list[list[float]]:
-    """[low, high] of log(measured / told) by size bin, scaled until left-out groups are held as often as stated."""
+    """[low, high] of log(measured / told) by size bin, scaled until sources left out are held as often as stated.
+
+    Versions left out shape a band; they scale it only where fewer than three sources could.
+    """
     residual = np.log(rows.latency_ms.to_numpy() / told)
     bins = size_bin(rows.roofline_ms.to_numpy(), rows.base_ms.to_numpy())
     group = rows.group.to_numpy(str)
     weight = 1 / np.sqrt(pd.Series(group).groupby(group).transform("size").to_numpy())
     own = _bands(residual, bins, weight)
-    names = sorted(set(group))
+    names, size = np.unique(group, return_counts=True)
     if len(names) < 2:
         return own
-    steps = _STEPS if len(names) > _GROUPS else _FEW_STEPS
+    steps = _STEPS if (size >= _OF_GROUP).sum() > _GROUPS else _FEW_STEPS
     inside = np.zeros((len(steps), len(rows)), dtype=bool)
     for name in names:
         away = group == name
         low, high = np.array(_bands(residual[~away], bins[~away], weight[~away]))[bins[away]].T
         inside[:, away] = (residual[away] >= steps[:, None] * low) & (residual[away] <= steps[:, None] * high)
-    held = np.average(inside, axis=1, weights=weight)
+    source = (rows.split != "version").to_numpy()
+    told_by = source if len(set(group[source])) >= _GROUPS else np.ones(len(rows), dtype=bool)
+    held = np.average(inside[:, told_by], axis=1, weights=weight[told_by])
     enough = np.flatnonzero(held >= INTERVAL_LEVEL)
     scale = float(steps[enough[0]] if len(enough) else steps[-1])
     least, most = float(residual.min()), float(residual.max())  # nothing was further off than this
@@ -151,17 +162,19 @@ def weighted_quantiles(values: np.ndarray, weight: np.ndarray) -> tuple[float, f
     return float(low), float(high)
 
 
-def scores(rows: pd.DataFrame, spec: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """By family and level on rows left out: every method, the blend, coverage and width.
+def scores(rows: pd.DataFrame, spec: Mapping[str, Any], splits: Sequence[str]) -> list[dict[str, Any]]:
+    """By family and level on rows left out by some splits: every method, the blend, coverage and width.
 
-    A group is told by the blend of all groups, but held by the bands of the others.
+    A group is told by the blend of all groups, but held by the band of all rows of other sources.
     """
     table = []
-    for (family, level), part in rows.groupby(["family", "level"], sort=True):
+    for (family, level), pool in rows.groupby(["family", "level"], sort=True):
+        part = pool[pool.split.isin(splits)]
         if len(part) < _LEAST:
             continue
-        told = blended(part, spec["blend"].get(f"{level}/{family}", SHARES[0]))
-        held = _held_by_others(part, told)
+        shares = spec["blend"].get(f"{level}/{family}", SHARES[0])
+        told = blended(part, shares)
+        held = _held_by_others(part, told, pool.assign(told=blended(pool, shares)))
         measured = part.latency_ms.to_numpy()
         each = {name: score(measured, part[name].to_numpy()) for name in METHODS}
         table.append({"family": family, "level": level, "groups": part.group.nunique(), "served": score(measured, told),
@@ -187,13 +200,19 @@ def _median(measured: np.ndarray, told: np.ndarray) -> float:
     return round(100 * float(np.median(np.abs(told / measured - 1))), 1)
 
 
-def _held_by_others(rows: pd.DataFrame, told: np.ndarray) -> dict[str, Any]:
-    """Coverage of each group by the band of the others (by its own where it is alone), and the median width."""
+def _held_by_others(rows: pd.DataFrame, told: np.ndarray, pool: pd.DataFrame) -> dict[str, Any]:
+    """Coverage of each group by the band that the pool's other groups give, and the median width.
+
+    A group of a source is held by other sources; one of a version by all that is not of it. Where less than `_LEAST`
+    rows are left, the whole pool sets the band.
+    """
     bins = size_bin(rows.roofline_ms.to_numpy(), rows.base_ms.to_numpy())
     low, high = np.empty(len(rows)), np.empty(len(rows))
-    for _, places in rows.groupby("group").indices.items():
-        others = np.setdiff1d(np.arange(len(rows)), places)
-        sets = others if len(others) >= _LEAST else np.arange(len(rows))
-        band = np.array(scaled_band(rows.iloc[sets], told[sets]))
+    for (split, group), places in rows.groupby(["split", "group"]).indices.items():
+        others = pool[pool.group != group]
+        if split == "source":
+            others = others[others.source != group]
+        sets = others if len(others) >= _LEAST else pool
+        band = np.array(scaled_band(sets, sets.told.to_numpy()))
         low[places], high[places] = band[bins[places]].T
     return coverage(rows.assign(lower=told * np.exp(low), upper=told * np.exp(high)))

@@ -63,11 +63,10 @@ def _left_out(name: str, work: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
     left_out = pd.read_parquet(work / f"{name}.sources.parquet")
     chips_out, families_out = (pd.read_parquet(work / f"{name}.{kind}.parquet") for kind in ("chips", "families"))
     rows = blends.gathered(left_out, chips_out, families_out)
-    of_sources, of_versions = (rows[rows.split == kind] for kind in ("source", "version"))
+    kinds = {"source": ("source",), "version": ("version",), "die_or_family": ("die", "family")}
     return {
-        "leave_source_out": blends.scores(of_sources, spec), "leave_version_out": blends.scores(of_versions, spec),
-        "leave_die_or_family_out": blends.scores(rows[rows.split.isin(("die", "family"))], spec),
-        "each_source": blends.each_group(of_sources, spec), "blend": spec.get("blend", {}),
+        **{f"leave_{name}_out": blends.scores(rows, spec, splits) for name, splits in kinds.items()},
+        "each_source": blends.each_group(rows[rows.split == "source"], spec), "blend": spec.get("blend", {}),
     }  # fmt: skip
 
 
