@@ -65,7 +65,7 @@ class Calls:
     value: NDArray[np.float64]
     """ms."""
     floor: NDArray[np.float64]
-    """ms at the chip's peak: no call is faster."""
+    """ms at the chip's peak: no call is faster, where the peak is a stated one."""
     seen: NDArray[np.bool_]
     """Whether the cell has measured the operator types that take most of the roofline time."""
     beyond: NDArray[np.bool_]
@@ -150,7 +150,7 @@ class Group:
         log_ms = share * learned + (1 - share) * trees
         least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
         known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
-        value = np.maximum(np.exp(known + np.clip(log_ms - known, least, most)), sums[:, 0])
+        value = np.exp(known + np.clip(log_ms - known, least, most))
         seen = pieces[:, len(self.networks)] / base
         return Calls(value, sums[:, 0], seen >= COVERED, outside > _MARGIN)
 
@@ -247,7 +247,8 @@ class WholeModelSurrogate:
         by_operator: dict[str, float] = {}
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
-        value, floor = float(found.value[0]), float(found.floor[0])
+        floor = float(found.floor[0]) if chip.peak_flops(precision) else 0.0
+        value = max(float(found.value[0]), floor)
         where, support = group.rows_of(labels)
         why = f", {where}"
         if found.beyond[0]:

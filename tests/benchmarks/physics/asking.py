@@ -129,7 +129,7 @@ def check_floors(record: Record, answer: Answer, name: str, what: str) -> None:
         )
     else:
         kind = chip.kind or "gpu"
-        usual = HIGHEST[kind, str(answer.precision)] or HIGHEST[kind, "fp32"]
+        usual = HIGHEST[kind, str(answer.precision)] or HIGHEST[kind, "bf16"] or HIGHEST[kind, "fp32"]
         usual = _FP32_BELIEVED[kind] if answer.precision == "fp32" else usual
         reached = 1e3 * done.flops / answer.value
         record.check(
