@@ -83,7 +83,7 @@ def work(answer: Answer) -> Work:
 def _work(
     model: str, precision: str, batch: int | None, seq_len: int | None, image_size: int | None, phase: str
 ) -> Work:
-    graph = model_graph.load(model) if model in MODELS else networks.named(model)
+    graph = model_graph.load(model) if model in MODELS else networks.find(model)
     table = graph.operators(batch, seq_len, image_size, precision, phase)
     return Work(float(table.flops), float(graph.params) * ITEM_BYTES[precision], table.launches, table)
 
