@@ -121,9 +121,8 @@ class Selector:
         bias = spec["bias"].get(chip.name, 0.0)
         known = few or any(chip.name in c["chips"] for c in self._classes.values())
         source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, rows of other chips only"
-        native = head.spec["protocol"].get(chip.family) or measured_protocol(
-            head.spec.get("measured", {}), dtype, protocol
-        )
+        measured = measured_protocol(head.spec.get("measured", {}), dtype, protocol)  # of all families
+        native = measured if group == "any" else head.spec["protocol"].get(chip.family, measured)
         return Choice(
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,
