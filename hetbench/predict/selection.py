@@ -79,7 +79,7 @@ class Selector:
         if predictor == "roofline":
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         if predictor == "rgat":
-            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="RGAT alone")
+            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, alone=True, source="RGAT alone")
         own_head = self._surrogate_of(cls).chip_head(chip, op, (dtype, *_SIBLING.get(dtype, ())))
         if own_head is not None:
             return own_head
@@ -94,10 +94,10 @@ class Selector:
                         exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
                         source = f"rows of {name} {measured_as} on {cell.chip}"
                         return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
-                                      source, 0.0, dtype, op=op)  # fmt: skip
+                                      source, 0.0, dtype, op=op, alone=predictor != "auto")  # fmt: skip
         found = self._ratio(cls, op, dtype, chip, protocol)
         if predictor != "auto" or not np.isnan(found.constant):  # a family without rows has the median of three
-            return found
+            return replace(found, alone=predictor != "auto")
         share = self._rgat_share(cls)
         source = f"{found.source}; blended with {share:.0%} RGAT" if share else found.source
         return replace(found, rgat=share, source=source)
