@@ -118,5 +118,7 @@ class Choice:
     """Typical log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
     op: str = ""
     """Operator type that was asked for."""
+    alone: bool = False
+    """Whether one surrogate was asked for by name, so that nothing is blended with it."""
     rgat: float = 0.0
     """Weight of the RGAT in log(latency / base), 0 to 1; the head has the rest."""

@@ -145,7 +145,7 @@ class ClassSurrogate:
 
     def _shares(self, choice: Choice, chip: Chip) -> Sequence[float]:
         """Of head, constant efficiency and roofline."""
-        if choice.head == "roofline" or choice.head.startswith("chip/"):
+        if choice.alone or choice.head == "roofline" or choice.head.startswith("chip/"):
             return _HEAD_ALONE
         shares: Sequence[float] = self.spec.get("blend", {}).get(f"{choice.level}/{chip.family}", _HEAD_ALONE)
         return shares

@@ -79,7 +79,7 @@ class Selector:
         if predictor == "roofline":
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         if predictor == "rgat":
-            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="RGAT alone")
+            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, alone=True, source="RGAT alone")
         own_head = self._surrogate_of(cls).chip_head(chip, op, (dtype, *_SIBLING.get(dtype, ())))
         if own_head is not None:
             return own_head
@@ -94,10 +94,10 @@ class Selector:
                         exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
                         source = f"rows of {name} {measured_as} on {cell.chip}"
                         return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
-                                      source, 0.0, dtype, op=op)  # fmt: skip
+                                      source, 0.0, dtype, op=op, alone=predictor != "auto")  # fmt: skip
         found = self._ratio(cls, op, dtype, chip, protocol)
         if predictor != "auto" or not np.isnan(found.constant):  # a family without rows has the median of three
-            return found
+            return replace(found, alone=predictor != "auto")
         share = self._rgat_share(cls)
         source = f"{found.source}; blended with {share:.0%} RGAT" if share else found.source
         return replace(found, rgat=share, source=source)
@@ -121,9 +121,8 @@ class Selector:
         bias = spec["bias"].get(chip.name, 0.0)
         known = few or any(chip.name in c["chips"] for c in self._classes.values())
         source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, rows of other chips only"
-        native = head.spec["protocol"].get(chip.family) or measured_protocol(
-            head.spec.get("measured", {}), dtype, protocol
-        )
+        measured = measured_protocol(head.spec.get("measured", {}), dtype, protocol)  # of all families
+        native = measured if group == "any" else head.spec["protocol"].get(chip.family, measured)
         return Choice(
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,
