@@ -41,7 +41,7 @@ def pass_interval(
     of these and of the errors of predicted sums on held-out dies.
 
     >>> low, high = pass_interval(shipped(), 1.0, 0.99, 1.01, 0.9)
-    >>> bool(low < 0.8 and high > 1.5)
+    >>> bool(low <= 0.99 and high > 1.5)
     True
     """
     low, high = (rescaled_bound(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))

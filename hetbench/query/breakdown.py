@@ -92,8 +92,8 @@ def _learned(question: Question, chip: Chip, graph: ModelGraph, found: tuple[str
     stack, precision = found
     group = question.whole.group(group_of(chip.family, question.phase))
     labels = label_of(chip.name, chip.die, stack, precision)
-    table = graph.operators(question.batch, question.seq_len, question.image_size, precision, question.phase)
-    learned = group.by_network(composition([(1.0, table)], chip), question.batch or 1, labels)
+    made = composition([(1.0, graph.operators(*question.sizes))], chip)
+    learned = group.by_network(made, question.batch or 1, labels)
     operators = np.mean([parts / np.exp(total) for total, parts in learned], axis=0)  # [rows], of the learned total
     overhead = max(1.0 - float(operators.sum()), 0.0)
     return overhead, operators / (operators.sum() + overhead)

@@ -296,9 +296,10 @@ def _where(chosen: Array, one: Estimate, other: Estimate) -> Estimate:
 
 
 def _blend(whole: Estimate, summed: Estimate, share: float) -> Estimate:
-    """Geometric mean of both by the share of whole models; the level is that of the weightier."""
+    """Geometric mean of both by the share of whole models; the level is the better one, since both are evidence."""
     def mean(name: str) -> Array:
         found: Array = np.exp(share * np.log(getattr(whole, name)) + (1 - share) * np.log(getattr(summed, name)))
         return found
 
-    return Estimate(mean("value"), mean("lower"), mean("upper"), whole.level if share > 0.5 else summed.level)
+    level = np.where(whole.level < summed.level, whole.level, summed.level)
+    return Estimate(mean("value"), mean("lower"), mean("upper"), level)
