@@ -19,11 +19,10 @@ from hetbench.migration import (
     Fleet,
     Migration,
     coverage_report,
-    default_kind,
-    options_on,
     rank_chips,
     rank_fleet,
     select_chips,
+    stack_options,
 )
 from hetbench.plans import advice
 from hetbench.query import (
@@ -223,9 +222,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
             source_value: latency in ms that you measured on the source (one model only).
             slo_ms: latency objective in ms; adds the probability of meeting it.
             objective: `latency`, `energy` or `throughput-per-watt`.
-            **options: as in `query`, but without `precision` each chip takes its own default precision, and `stack`
-                also takes a kind of stack: `eager`, `compiled` or `serving`. All chips are ranked under one kind, by
-                default eager for models that generate tokens, else compiled.
+            **options: as in `query`, but without `precision` each chip takes its own default precision; `stack` also
+                takes a kind (`eager`, `compiled`, `serving`), by default eager for models that generate, else compiled.
 
         Returns:
             A `Migration`; for a list of models a `Fleet`.
@@ -241,17 +239,12 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
-        session, predictor = self._session, check_predictor(options.get("predictor"))
-        graph = session.graph(model)
-        kind = str(options.get("stack") or default_kind(graph, options.get("phase"))).lower()
-
-        def question_on(name: str) -> Question:
-            return session.question(graph, name, "latency", options_on(self.chip(name)[0], options, kind, graph))
-
-        origin = None if source is None else question_on(source)
+        session, graph, predictor = self._session, self._session.graph(model), check_predictor(options.get("predictor"))
+        kind, placed = stack_options(graph, options)
+        origin = None if source is None else session.question(graph, source, "latency", placed(self.chip(source)[0]))
 
         def answer_on(name: str) -> tuple[Question, Answer]:
-            there = question_on(name)
+            there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
         known = [*chips().values(), *session.added_chips.values()]

@@ -30,7 +30,7 @@ from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import KINDS, of_kind
 from hetbench.schema import PHASES
 
-__all__ = ["deadline_probability", "default_kind", "options_on", "pareto", "rank_chips", "select_chips"]
+__all__ = ["deadline_probability", "pareto", "rank_chips", "select_chips", "stack_options"]
 
 Ask = Callable[[str], tuple[Question, Answer]]
 """Name of a chip -> the question about it and its latency answer, with that of the source where there is one."""
@@ -99,31 +99,32 @@ def rank_chips(
     return Migration(graph.name, objective, slo_ms, source, ranked, tuple(dropped), stack)
 
 
-def default_kind(graph: ModelGraph, phase: str | None) -> str:
-    """The kind of stack of a ranking that names none: eager for models that generate tokens and for traced modules,
-    else compiled.
+def stack_options(
+    graph: ModelGraph, options: Mapping[str, Any]
+) -> tuple[str, Callable[[Chip], dict[str, Any]]]:  # fmt: skip
+    """The kind of stack that a ranking compares under, or the stack that its options name; and the options on a chip.
 
-    >>> from hetbench.graphs.model_graph import load
-    >>> default_kind(load("resnet-50"), None), default_kind(load("gpt2"), None)
-    ('compiled', 'eager')
-    """
-    eager = "decode" in graph.phases or phase not in (None, PHASES[0]) or graph.setting().batch is None
-    return DEFAULT_STACK if eager else "compiled"
-
-
-def options_on(chip: Chip, options: Mapping[str, Any], kind: str, graph: ModelGraph) -> dict[str, Any]:
-    """The options of a question about one chip, with its stack of a kind; eager where no stack of the kind is known.
+    Without a named stack the kind is eager for models that generate tokens and for traced modules, else compiled. A
+    chip where no stack of the kind is known takes eager execution.
 
     >>> from hetbench.catalog.chips import chip
-    >>> from hetbench.graphs.model_graph import load
-    >>> [options_on(chip(name), {}, "compiled", load("resnet-50"))["stack"] for name in ("cann", "mlu")]
-    ['acl', 'magicmind']
+    >>> from hetbench.graphs import load
+    >>> kind, placed = stack_options(load("resnet-50"), {})
+    >>> kind, [placed(chip(name))["stack"] for name in ("cann", "mlu")], stack_options(load("gpt2"), {})[0]
+    ('compiled', ['acl', 'magicmind'], 'eager')
     """
-    if kind not in KINDS:
-        return dict(options) | {"stack": kind}
-    made = Question.build(graph, chip, options)
-    found = of_kind(kind, made.whole, chip, made.phase, made.precision)
-    return dict(options) | {"stack": found or DEFAULT_STACK}
+    eager = "decode" in graph.phases or options.get("phase") not in (None, PHASES[0]) or graph.setting().batch is None
+    kind = str(options.get("stack") or (DEFAULT_STACK if eager else "compiled")).lower()
+
+    def placed(chip: Chip) -> dict[str, Any]:
+        if kind not in KINDS:
+            return dict(options)
+        made = Question.build(graph, chip, {**options, "stack": None})
+        return dict(options) | {
+            "stack": of_kind(kind, made.whole, chip, made.phase, made.precision) or DEFAULT_STACK
+        }
+
+    return kind, placed
 
 
 def select_chips(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:

@@ -113,13 +113,13 @@ class Estimator:
         if precision == "fp32":
             if not self._faster("fp16", "fp32") or (self._strong(stack, "fp32") and not self._strong(stack, "fp16")):
                 return found
-            return self._at_least(found, self._stacked(stack, "fp16"))
+            return _at_least(found, self._stacked(stack, "fp16"))
         wider = "fp16" if precision in ("int8", "fp8") else "fp32"
         if precision == "fp16" and not (self._strong(stack, "fp32") and not self._strong(stack, "fp16")):
             return found
         if not self._faster(precision, wider) or (stack != DEFAULT_STACK and not self.source(stack, wider)):
             return found
-        return self._at_most(found, self._precise(stack, wider))
+        return _at_most(found, self._precise(stack, wider))
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
         """A compiling stack not slower than eager launches.
@@ -135,13 +135,13 @@ class Estimator:
             weaker = eager_known or self.generates
             if not weaker and (found.level == "C").all():
                 return found
-            bounded = self._at_most(found, self._direct(DEFAULT_STACK, precision))
+            bounded = _at_most(found, self._direct(DEFAULT_STACK, precision))
             return bounded if weaker else _where(found.level == "C", found, bounded)
         if stack == DEFAULT_STACK and not eager_known and not self.generates:
             other = next((name for name in COMPILING if self._strong(name, precision)), None)
             if other is not None:
                 compiled = self._direct(other, precision)
-                return _where(compiled.level == "C", self._at_least(found, compiled), found)
+                return _where(compiled.level == "C", _at_least(found, compiled), found)
         return found
 
     def _direct(self, stack: str, precision: str) -> Estimate:
@@ -174,7 +174,7 @@ class Estimator:
         stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
         if taught != precision:
             ratio = self._summed(precision).value / self._summed(taught).value
-            wider = _width(precision) > _width(taught)
+            wider = _WIDTHS.get(precision, 2) > _WIDTHS.get(taught, 2)
             value = value * (np.maximum(ratio, 1.0) if wider else np.minimum(ratio, 1.0))
         if taught != precision:
             level = np.full(len(value), "D")
@@ -254,13 +254,12 @@ class Estimator:
         peaks = self.chip.peak_flops(narrow), self.chip.peak_flops(wide)
         return bool(peaks[0] and peaks[1] and peaks[0] >= _FASTER * peaks[1])
 
-    @staticmethod
-    def _at_least(found: Estimate, other: Estimate) -> Estimate:
-        return found.moved(np.maximum(found.value, other.value))
+def _at_least(found: Estimate, other: Estimate) -> Estimate:
+    return found.moved(np.maximum(found.value, other.value))
 
-    @staticmethod
-    def _at_most(found: Estimate, other: Estimate) -> Estimate:
-        return found.moved(np.minimum(found.value, other.value))
+
+def _at_most(found: Estimate, other: Estimate) -> Estimate:
+    return found.moved(np.minimum(found.value, other.value))
 
 
 def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
@@ -281,10 +280,6 @@ def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
     if longest is not None:
         grid = sorted({min(each, longest) for each in grid})
     return tuple(each for each in grid if each >= below) or (length,)
-
-
-def _width(precision: str) -> int:
-    return _WIDTHS.get(precision, 2)
 
 
 _WIDTHS: Mapping[str, int] = {"fp64": 8, "fp32": 4, "tf32": 3, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
