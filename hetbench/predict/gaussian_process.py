@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIP_RESIDUAL", "JITTER", "OperatorRows", "Posterior", "covariance", "prior_variance"]
+__all__ = ["CLIP_RESIDUAL", "JITTER", "MOST_NOISE", "OperatorRows", "Posterior", "covariance", "prior_variance"]
 
 CLIP_RESIDUAL = 1.5
 """Observed log residuals are clipped to this, so that a wrong row cannot distort its neighbours."""
+MOST_NOISE = 0.28
+"""Two timings of one operator on one chip differ by no more: the largest median |log ratio| between GEMM sources."""
 _FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
 JITTER = 1e-5
 _NORMAL_SURPRISE = 2.706  # 90 % quantile of the square of a standard normal variable

@@ -27,7 +27,7 @@ from hetbench.predict import rgat
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, canonical_dims, chip_facts, class_of, features
-from hetbench.predict.gaussian_process import OperatorRows, Posterior
+from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
 from hetbench.schema import STORAGE_BYTES
@@ -252,7 +252,8 @@ class OperatorSurrogate:
         seen = network.spec["seen_amplitude"][cls]
         amplitude = np.array([seen if c.level == "B" else 1.0 for c in choices])[which]
         classes = np.full(len(which), CLASSES.index(cls))
-        return OperatorRows(classes, cells, decoded.coordinates, decoded.noise, amplitude)
+        noise = np.minimum(decoded.noise, MOST_NOISE)
+        return OperatorRows(classes, cells, decoded.coordinates, noise, amplitude)
 
     def _level(self, cls: str, choice: Choice, chip: Chip) -> str:
         """Evidence level of a choice; the caller's measurements of the class raise D to C."""
