@@ -1,9 +1,11 @@
 """Run a torch module on fake tensors and write down every operator it calls.
 
 A TorchFunctionMode sees whole operators (`linear`, `layer_norm`, `scaled_dot_product_attention`), not what they
-decompose into; FakeTensorMode computes shapes without memory. Tensors that share a storage are one buffer, so views
-cost nothing and edges run through them to whoever wrote the buffer last. An operator that no floating-point tensor
-of the model reaches (parameter, buffer or input) is bookkeeping: positions, masks, indices.
+decompose into; a TorchDispatchMode sees what reaches torch without one (scripted functions, parts of functions without
+an operator type), so that nothing is missed. FakeTensorMode computes shapes without memory. Tensors that share a
+storage are one buffer, so views cost nothing and edges run through them to whoever wrote the buffer last. An operator
+that no floating-point tensor of the model reaches (parameter, buffer or input) is bookkeeping: positions, masks,
+indices; its values are known (see `values`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
+
+from hetbench.tracing.values import Values
 
 __all__ = ["CREATION", "Call", "Frame", "Recording", "buffer_of", "fake_like", "fake_state", "record", "unchanged"]
 
@@ -55,6 +59,8 @@ class Call:
     is_data: bool
     """Whether a floating-point tensor of the model reaches it."""
     frame: Frame
+    func: Any = None
+    """The function itself, which takes `args` and `kwargs`."""
 
     @property
     def inplace(self) -> bool:
@@ -76,6 +82,8 @@ class Recording:
     cache: set[int] = field(default_factory=set)
     """Buffers of the key-value cache that came in."""
     parameter_count: int = 0
+    values: Values = field(default_factory=Values)
+    """Values of tensors that no data reaches."""
 
 
 def buffer_of(tensor: Any) -> int:
@@ -100,21 +108,27 @@ class _Recorder:
         self.stack = [Frame("", module, None)]
         self.alive: list[Any] = []
         """Keeps tensors, so that the identities of their buffers stay unique."""
+        self.inside = 0
+        """Functions recorded whole that are running now: what they call is part of them."""
 
     def know(self, tensor: Any) -> None:
         """A tensor that exists before the first call."""
         self.recording.buffer_bytes[buffer_of(tensor)] = tensor.untyped_storage().nbytes()
         self.recording.buffer_dtype[buffer_of(tensor)] = tensor.dtype
         self.alive.append(tensor)
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() or tensor.is_complex():
             self.data.add(buffer_of(tensor))
 
-    def saw(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], returned: Any) -> None:
+    def saw(
+        self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], returned: Any, func: Any = None
+    ) -> None:
         """One call that has returned."""
         recording = self.recording
         inputs, outputs = _tensors((args, kwargs)), _tensors(returned)
         if name == "__setitem__":
             outputs = [args[0]]
+        elif kwargs.get("out") is not None:
+            outputs = _tensors(kwargs["out"])
         if not outputs:
             return
         self.alive.append((inputs, outputs))
@@ -128,7 +142,7 @@ class _Recorder:
         if is_data:  # a comparison of activations, and what follows from it, is work of the network too
             self.data.update(writes)
         recording.calls.append(
-            Call(name, args, kwargs, inputs, outputs, reads, writes, fresh, is_data, self.stack[-1])
+            Call(name, args, kwargs, inputs, outputs, reads, writes, fresh, is_data, self.stack[-1], func)
         )  # fmt: skip
 
 
@@ -139,32 +153,38 @@ def _tensors(tree: Any) -> list[Any]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
 
 
-def _modes(recorder: _Recorder, known: Callable[[str], bool]) -> Any:
-    """The function mode that feeds `recorder`; a function that is not `known` is recorded by its parts."""
+def _modes(recorder: _Recorder, known: Callable[[str], bool], fake: Any) -> tuple[Any, Any]:
+    """The two modes that feed `recorder`; a function that is not `known` is recorded by its parts."""
     from torch.overrides import TorchFunctionMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Parts(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            returned = func(*args, **(kwargs or {}))
-            recorder.saw(func.overloadpacket.__name__, args, kwargs or {}, returned)
+            kwargs = kwargs or {}
+            returned = recorder.recording.values.call(func, args, kwargs, fake)
+            if not recorder.inside:
+                recorder.saw(func.overloadpacket.__name__, args, kwargs, returned, func)
             return returned
 
     class Functions(TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
-            name = _plain(getattr(func, "__name__", str(func)), func)
+            name = _plain(func)
             if known(name) or name in _ATTRIBUTES:
-                returned = func(*args, **kwargs)
-                recorder.saw(name, args, kwargs, returned)
+                recorder.inside += 1
+                try:
+                    returned = func(*args, **kwargs)
+                finally:
+                    recorder.inside -= 1
+                if not recorder.inside:
+                    recorder.saw(name, args, kwargs, returned, func)
                 return returned
-            if isinstance(func, FunctionType) and "has_torch_function" in func.__code__.co_names:
+            if isinstance(func, FunctionType) and _guards(func):
                 with self:  # written in Python: record the calls it makes
                     return _unguarded(func)(*args, **kwargs)
-            with Parts():
-                return func(*args, **kwargs)
+            return func(*args, **kwargs)
 
-    return Functions()
+    return Parts(), Functions()
 
 
 # Properties and methods that return a tensor or none without doing work; `torch._assert`, which timm calls on shapes,
@@ -174,17 +194,28 @@ _ATTRIBUTES = frozenset({
 })  # fmt: skip
 
 
+def _guards(func: FunctionType) -> list[str]:
+    """The checks by which a function of torch hands itself to the active mode."""
+    return [name for name in func.__code__.co_names if name.startswith("has_torch_function")]
+
+
 def _unguarded(func: FunctionType) -> FunctionType:
-    """A copy of a function of torch.nn.functional that does not hand itself to the active mode again."""
-    guards = {name: lambda *_: False for name in func.__code__.co_names if name.startswith("has_torch_function")}
-    copy = FunctionType(func.__code__, {**func.__globals__, **guards}, func.__name__, func.__defaults__)
+    """A copy of a function of torch that does not hand itself to the active mode again."""
+    guards = {name: lambda *_: False for name in _guards(func)}
+    copy = FunctionType(
+        func.__code__, {**func.__globals__, **guards}, func.__name__, func.__defaults__, func.__closure__
+    )
     copy.__kwdefaults__ = func.__kwdefaults__
     return copy
 
 
-def _plain(name: str, func: Any) -> str:
-    """`__get__` of a property says nothing: use the property's own name."""
-    return str(getattr(getattr(func, "__self__", None), "__name__", name)) if name == "__get__" else name
+def _plain(func: Any) -> str:
+    """The name without namespace and overload; of a property its own name, since `__get__` says nothing."""
+    packet = getattr(func, "overloadpacket", func)
+    name = str(getattr(packet, "__name__", packet))
+    if name == "__get__":
+        name = str(getattr(getattr(func, "__self__", None), "__name__", name))
+    return name.rpartition("::")[2]
 
 
 def fake_state(module: Any, mode: Any, dtype: Any = None) -> dict[str, Any]:
@@ -216,17 +247,19 @@ def fake_like(tensor: Any, mode: Any, dtype: Any = None) -> Any:
 def record(
     module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, mode: Any,
     known: Callable[[str], bool], state: Mapping[str, Any] | None = None, cache: Sequence[Any] = (),
+    values: Iterable[tuple[Any, Any]] = (),
 ) -> Recording:
     """Call `module` on fake tensors that the caller made under the FakeTensorMode `mode`, and record what it calls.
 
     `state` replaces parameters and buffers by name, fake ones of the same dtype if left out; `cache` lists the tensors
-    of a key-value cache among the inputs; `known` says which functions to record whole. Nothing is computed, no weight
-    is read, and the module has its own parameters again afterwards.
+    of a key-value cache among the inputs; `known` says which functions to record whole; `values` pairs tensors of
+    integers with what they hold. No weight is read, and the module has its own parameters again afterwards.
     """
     from torch.nn.utils.stateless import _reparametrize_module
 
-    with mode, unchanged(module), _reparametrize_module(module, dict(state or fake_state(module, mode))):
-        return _record(module, args, kwargs or {}, known, cache)
+    given = dict(fake_state(module, mode) if state is None else state)
+    with mode, unchanged(module), _reparametrize_module(module, given):
+        return _record(module, args, kwargs or {}, known, cache, mode, values or ())
 
 
 @contextmanager
@@ -242,11 +275,10 @@ def unchanged(module: Any) -> Iterator[None]:
 
 
 def _record(
-    module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], known: Callable[[str], bool], cache: Sequence[Any]
+    module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], known: Callable[[str], bool], cache: Sequence[Any],
+    mode: Any, values: Iterable[tuple[Any, Any]],
 ) -> Recording:
     import torch
-    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-
     recording = Recording()
     recorder = _Recorder(recording, module)
     stack = recorder.stack
@@ -259,6 +291,8 @@ def _record(
         recorder.know(tensor)
     recording.inputs = {buffer_of(tensor) for tensor in given}
     recording.cache = {buffer_of(tensor) for tensor in cache}
+    for tensor, known_values in values:
+        recording.values.know(tensor, known_values)
 
     def enter(part: Any, _: Any) -> None:
         stack.append(Frame(names.get(part, stack[-1].path), part, stack[-1]))
@@ -267,10 +301,12 @@ def _record(
         stack.pop()
 
     with ExitStack() as scope:
-        for hook in (register_module_forward_pre_hook(enter), register_module_forward_hook(leave, always_call=True)):
-            scope.callback(hook.remove)
+        for part in names:
+            scope.callback(part.register_forward_pre_hook(enter, prepend=True).remove)
+            scope.callback(part.register_forward_hook(leave, always_call=True).remove)
         scope.enter_context(torch.no_grad())
-        scope.enter_context(_modes(recorder, known))
+        for each in _modes(recorder, known, mode):
+            scope.enter_context(each)
         returned = module(*args, **kwargs)
     recording.outputs = {buffer_of(leaf) for leaf in _result_tensors(returned)}
     return recording
