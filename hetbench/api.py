@@ -286,11 +286,14 @@ class HetBench(ArchitectureQueries):
         self._kept.clear()
         return chip
 
-    def trace(self, module: Any, example_inputs: Any, **names: Any) -> Any:
-        """The operators of a torch module of the caller's own, as something `query` takes for a model."""
+    def trace(self, module: Any, example_inputs: Any = None, **options: Any) -> Any:
+        """The operators of a torch module of the caller's own, as something `query` takes for a model.
+
+        Inputs are examples or `shapes={"x": (1, 3, 224, 224)}`; see `hetbench.tracing.trace`.
+        """
         from hetbench.tracing import trace  # torch is imported there
 
-        return trace(module, example_inputs, **names)
+        return trace(module, example_inputs, **options)
 
     def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:
         """The chip that `name` means, an added one first, and a note where a family's default was taken.

@@ -86,5 +86,5 @@ class OperatorType:
         )
 
 
-ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias", "v_dim", "area", "indices", "real"})
+ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias", "v_dim", "area", "indices", "real", "extra"})
 MAX_DIM = 2**40

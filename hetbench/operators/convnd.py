@@ -2,7 +2,8 @@
 
 A transposed convolution of an input of c channels with stride s is the gradient of the convolution that takes its
 output to its input, and costs the same: every input element is multiplied with every tap of its kernel. `stride` and
-`pad` hold for all axes; the output is `(size - 1) * stride - 2 * pad + kernel` wide, plus `extra`.
+`pad` hold for all axes; the output is `(size - 1) * stride - 2 * pad + kernel` wide, plus `extra`; `area` holds its positions where steps differ by
+axis.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ def _transposed_flops(axes: int, d: Dims) -> Size:
 
 
 def _transposed_elements(axes: int, d: Dims) -> Size:
-    return d["n"] * d["c"] * _size(axes, d) + _weights(axes, d) + d["n"] * d["oc"] * prod(_sizes_out(axes, d))
+    out = input_area(d, prod(_sizes_out(axes, d)))
+    return d["n"] * d["c"] * _size(axes, d) + _weights(axes, d) + d["n"] * d["oc"] * out
 
 
 def _as_convolution(axes: int, d: Dims) -> Dims:
@@ -104,7 +106,7 @@ def _transposed_type(axes: int) -> OperatorType:
     dims = ("n", "c", *(size for size, _ in _AXES[axes]), "oc", *(kernel for _, kernel in _AXES[axes]))
     return OperatorType(
         f"ConvTranspose{axes}d", "conv", dims, partial(_transposed_flops, axes), partial(_transposed_elements, axes),
-        partial(_transposed, axes), {"stride": 1, "pad": 0, "extra": 0, "groups": 1},
+        partial(_transposed, axes), {"stride": 1, "pad": 0, "extra": 0, "groups": 1, "area": 0},
         class_dims=partial(_as_convolution, axes),
     )  # fmt: skip
 

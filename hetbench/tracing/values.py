@@ -100,7 +100,7 @@ class Values:
         name = func.overloadpacket.__name__
         if name == "masked_select":
             mask = self.of(args[1])
-            picked = None if mask is None else torch.empty(int(mask.expand(args[0].shape).sum()), dtype=torch.long)
+            picked = None if mask is None else torch.empty(int(mask.expand(args[0].shape).sum()), dtype=torch.long, device="cpu")
             return None if picked is None else args[0].reshape(-1)[picked.to(args[0].device)]
         if name != "index":
             return None
