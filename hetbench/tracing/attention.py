@@ -66,12 +66,20 @@ def _stated_mask(call: Call) -> tuple[int, int]:
         root = root.parent
     config = getattr(module, "config", None) or getattr(root.module, "config", None)
     causal = bool(argument(call, 5 if call.name == _SDPA else 4, "is_causal")) if is_attention(call) else False
-    own = bool(getattr(module, "is_causal", None))
+    own = getattr(module, "is_causal", None)
+    if own is None and not is_attention(call):
+        own = _generates(root.module, config)
     one_query = call.name == _SDPA and call.inputs[0].shape[-2] == 1
     masked = call.name != _SDPA or one_query or call.kwargs.get("attn_mask") is not None
     if not (causal or (own and masked)):
         return 0, 0
     return 1, _stated_window(module, config)
+
+
+def _generates(network: Any, config: Any) -> bool:
+    """Whether a network says that it generates tokens from those before them, without an encoder."""
+    says = getattr(network, "can_generate", None)
+    return bool(callable(says) and says() and not getattr(config, "is_encoder_decoder", False))
 
 
 def _stated_window(module: Any, config: Any) -> int:

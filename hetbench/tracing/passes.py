@@ -152,7 +152,7 @@ def _has_values(tensor: Any) -> bool:
 def _quiet() -> Any:
     """Warnings and log lines of networks are about real calls."""
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -161,7 +161,10 @@ def _modes(recorder: _Recorder, known: Callable[[str], bool], fake: Any) -> tupl
     class Parts(TorchDispatchMode):  # type: ignore[misc]
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
-            returned = recorder.recording.values.call(func, args, kwargs, fake)
+            if func.overloadpacket.__name__ == "_grouped_mm":
+                returned = _grouped(func, args, kwargs)
+            else:
+                returned = recorder.recording.values.call(func, args, kwargs, fake)
             if not recorder.inside:
                 recorder.saw(func.overloadpacket.__name__, args, kwargs, returned, func)
             return returned
@@ -170,6 +173,8 @@ def _modes(recorder: _Recorder, known: Callable[[str], bool], fake: Any) -> tupl
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             kwargs = kwargs or {}
             name = _plain(func)
+            if name in ("numpy", "tolist", "__array__") and recorder.recording.values.of(args[0]) is not None:
+                return getattr(recorder.recording.values.of(args[0]), name)()
             if known(name) or name in _ATTRIBUTES:
                 recorder.inside += 1
                 try:
@@ -185,6 +190,15 @@ def _modes(recorder: _Recorder, known: Callable[[str], bool], fake: Any) -> tupl
             return func(*args, **kwargs)
 
     return Parts(), Functions()
+
+
+def _grouped(func: Any, args: Any, kwargs: Any) -> Any:
+    """A grouped product in any precision: for fake tensors torch takes bf16 only, its kernels take others too."""
+    import torch
+
+    a, b, *rest = args
+    made = func(a.to(torch.bfloat16), b.to(torch.bfloat16), *rest, **{**kwargs, "out_dtype": None})
+    return made.to(kwargs.get("out_dtype") or a.dtype)
 
 
 # Properties and methods that return a tensor or none without doing work; `torch._assert`, which timm calls on shapes,
