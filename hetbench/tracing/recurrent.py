@@ -23,7 +23,7 @@ def recurrent(call: Call) -> list[Lowered]:
     if call.name.endswith("_cell"):
         weights = [each for each in call.inputs if each.dim() == 2 and _is_parameter_like(call, each)]
         return _layer(weights[-2], weights[-1], None, gates, [_rows_of(call.inputs[0])], dtype, len(call.inputs) > 4)
-    packed = hasattr(call.args[1], "numel")  # batch sizes by step come second
+    packed = isinstance(call.args[3], tuple | list)  # batch sizes by step come second, then state and weights
     groups = call.args[3] if packed else call.args[2]
     biased, layers, both = (call.args[4], call.args[5], call.args[8]) if packed else (*call.args[3:5], call.args[7])
     rows = _rows_by_step(call, packed)
