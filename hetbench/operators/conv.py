@@ -1,4 +1,4 @@
-"""Convolutions of one and two axes, dilation 1. Padding is the same on both sides and both axes; groups = c is depthwise.
+"""Convolutions of one and two axes, dilation 1, padded alike on both sides and both axes; groups = c is depthwise.
 
 A convolution whose steps differ by axis, or that is dilated, is written as the one with the same kernel and outputs;
 `area` then holds the input positions of each channel, which h x w does not.

@@ -2,8 +2,8 @@
 
 A transposed convolution of an input of c channels with stride s is the gradient of the convolution that takes its
 output to its input, and costs the same: every input element is multiplied with every tap of its kernel. `stride` and
-`pad` hold for all axes; the output is `(size - 1) * stride - 2 * pad + kernel` wide, plus `extra`; `area` holds its positions where steps differ by
-axis.
+`pad` hold for all axes. The output is `(size - 1) * stride - 2 * pad + kernel` wide, plus `extra`; `area` holds its
+positions where steps differ by axis.
 """
 
 from __future__ import annotations

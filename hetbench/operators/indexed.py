@@ -55,7 +55,8 @@ OPERATORS = (
     OperatorType(
         "EmbeddingBag", "vector", ("bags", "tokens", "dim"), lambda d: d["tokens"] * d["dim"],
         lambda d: (d["tokens"] + d["bags"]) * d["dim"], _bag, {"vocab": 32000},
-        index_bytes=lambda d: 8 * (d["tokens"] + d["bags"]), class_dims=lambda d: {"rows": d["tokens"], "cols": d["dim"]},
+        index_bytes=lambda d: 8 * (d["tokens"] + d["bags"]),
+        class_dims=lambda d: {"rows": d["tokens"], "cols": d["dim"]},
     ),
     OperatorType(
         "ScatterAdd", "vector", ("numel", "touched"), lambda d: d["numel"], lambda d: d["numel"] + 2 * d["touched"],

@@ -58,5 +58,5 @@ OPERATORS = tuple(
     for name, flops, tensors, make in (
         ("LSTMGates", 30, 11, _lstm),  # reads 2 x 4 projections and the cell, writes state and cell
         ("GRUGates", 20, 8, _gru), ("RNNGates", 6, 3, _rnn),
-    )  # fmt: skip
+    )
 )

@@ -49,7 +49,8 @@ STAND_INS = {
     "MaxPool2d": ("ReLU", "Add"), "AvgPool2d": ("ReLU", "Add"), "AdaptiveAvgPool2d": ("ReLU", "Add"),
     "GroupedMatMul": ("BMM", "Linear", "MatMul"), "Conv3d": ("Conv2d",), "ConvTranspose1d": ("Conv1d", "Conv2d"),
     "ConvTranspose2d": ("Conv2d",), "ConvTranspose3d": ("Conv2d",), "VarMean": ("LayerNorm", "Softmax"),
-    "Sort": ("Softmax",), "TopK": ("Softmax",), "RoPE": ("Mul", "Add"), "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
+    "Sort": ("Softmax",), "TopK": ("Softmax",), "RoPE": ("Mul", "Add"), "SiLUAndMul": ("Mul", "Add"),
+    "Embedding": ("ReLU", "Add"),
 }  # fmt: skip
 _ANY_VECTOR = ("ReLU", "Mul", "Add", "GELU", "SiLU")
 

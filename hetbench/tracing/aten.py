@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hetbench.tracing.record import Call
+from hetbench.tracing.recording import Call
 
 __all__ = ["argument", "aten_name"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from hetbench.tracing.aten import argument
 from hetbench.tracing.flow import Flow, Step
 from hetbench.tracing.lowered import Lowered, lowered_type
-from hetbench.tracing.record import Call, Recording, buffer_of
+from hetbench.tracing.recording import Call, Recording, buffer_of
 
 __all__ = ["attention_call", "is_attention", "merge_attention"]
 
@@ -130,6 +130,7 @@ def _band(mask: tuple[int, int], pairs: tuple[int, int]) -> Any:
 
 
 def merge_attention(flow: Flow) -> None:
+    """Put every attention together, with what belongs to it."""
     for index, step in list(flow.live()):
         if flow.steps[index] is not step:
             continue

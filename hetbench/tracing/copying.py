@@ -86,7 +86,9 @@ class Copier:
 
     def _container(self, value: Any) -> Any:
         if isinstance(value, dict):
-            made: Any = defaultdict(self.copy(value.default_factory)) if isinstance(value, defaultdict) else type(value)()
+            made: Any = type(value)()
+            if isinstance(value, defaultdict):
+                made.default_factory = self.copy(value.default_factory)
             self._keep(value, made)
             for key, each in list(value.items()):
                 made[self.copy(key)] = self.copy(each)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hetbench.tracing.aten import aten_name
 from hetbench.tracing.lowered import Lowered, lowered_type
-from hetbench.tracing.record import Call, Frame, Recording, buffer_of
+from hetbench.tracing.recording import Call, Frame, Recording, buffer_of
 
 __all__ = ["Flow", "Node", "Step", "Trace", "as_trace"]
 

@@ -32,6 +32,7 @@ COPIES = frozenset({
     "diag_embed", "diag", "select_scatter", "slice_scatter", "diagonal_scatter", "polar", "block_diag", "unique",
     "_unique2", "nonzero", "argwhere", "cartesian_prod", "combinations", "max_unpool1d", "max_unpool2d",
     "max_unpool3d", "conj_physical", "bucketize", "searchsorted",
+    "_pack_padded_sequence", "_pad_packed_sequence",
 })  # fmt: skip
 CASTS = frozenset({
     "to", "float", "half", "bfloat16", "double", "type_as", "int", "long", "bool", "type", "byte", "_to_copy", "short",
@@ -83,8 +84,8 @@ REDUCE = {
     "all": "Max", "argmax": "ArgMax", "argmin": "ArgMax", "norm": "VectorNorm", "vector_norm": "VectorNorm",
     "linalg_vector_norm": "VectorNorm", "prod": "Sum", "var": "Sum", "std": "Sum", "logsumexp": "Sum",
     "count_nonzero": "Sum", "nansum": "Sum", "nanmean": "Mean", "special_logsumexp": "Sum", "aminmax": "Max",
-    "var_mean": "VarMean", "std_mean": "VarMean", "trace": "Sum", "histc": "Sum", "bincount": "Sum", "dist": "VectorNorm",
-    "linalg_norm": "VectorNorm", "frobenius_norm": "VectorNorm", "equal": "Max",
+    "var_mean": "VarMean", "std_mean": "VarMean", "trace": "Sum", "histc": "Sum", "bincount": "Sum",
+    "dist": "VectorNorm",    "linalg_norm": "VectorNorm", "frobenius_norm": "VectorNorm", "equal": "Max",
 }  # fmt: skip
 ROWS = {
     "softmax": "Softmax", "_softmax": "Softmax", "log_softmax": "LogSoftmax", "_log_softmax": "LogSoftmax",

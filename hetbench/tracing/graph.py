@@ -33,7 +33,7 @@ class TracedGraph(ModelGraph):
         """First axis of the example inputs; None where they do not share one."""
         first = self._first(name)
         limits = {"batch": self.batch} if self.batch is not None else {"fixed": True}
-        phases = {"inference": {precision: [] for precision in PRECISIONS}}
+        phases: dict[str, Any] = {"inference": {precision: [] for precision in PRECISIONS}}
         super().__init__({
             "format": FORMAT, "name": name, "params": first.parameter_count, "limits": limits, "phases": phases,
             "variants": [],
@@ -74,16 +74,20 @@ def _refuse_empty(found: Trace, name: str) -> None:
         )
 
 
-def arguments(example_inputs: Any, shapes: Mapping[str, Sequence[int]] | None) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def arguments(
+    example_inputs: Any, shapes: Mapping[str, Sequence[int]] | None
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword arguments from examples, or from shapes by argument name."""
     import torch
 
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
     if isinstance(example_inputs, Mapping):
-        args, kwargs = (), dict(example_inputs)
+        kwargs = dict(example_inputs)
     elif isinstance(example_inputs, tuple | list):
-        args, kwargs = tuple(example_inputs), {}
-    else:
-        args, kwargs = (() if example_inputs is None else (example_inputs,)), {}
+        args = tuple(example_inputs)
+    elif example_inputs is not None:
+        args = (example_inputs,)
     for name, shape in (shapes or {}).items():
         try:
             kwargs[name] = torch.empty(tuple(shape), device="meta")

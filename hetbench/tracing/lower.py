@@ -10,17 +10,31 @@ from __future__ import annotations
 
 from hetbench.tracing.aten import argument
 from hetbench.tracing.functions import (
-    BINARY, CASTS, COMPARE, COPIES, MAYBE_COPY, PRODUCTS, REDUCE, ROWS, SCALAR, TERNARY, UNARY, VIEWS, WHOLE, bare,
+    BINARY,
+    CASTS,
+    COMPARE,
+    COPIES,
+    MAYBE_COPY,
+    PRODUCTS,
+    REDUCE,
+    ROWS,
+    SCALAR,
+    TERNARY,
+    UNARY,
+    VIEWS,
+    WHOLE,
+    bare,
 )  # fmt: skip
+from hetbench.tracing.indexed import INDEXED
 from hetbench.tracing.layers import LAYERS
 from hetbench.tracing.lowered import Lowered, data_dtype, elements, lowered_type
 from hetbench.tracing.products import FACTORS, product
-from hetbench.tracing.record import CREATION, Call, Recording
+from hetbench.tracing.recording import CREATION, Call, Recording
 from hetbench.tracing.recurrent import RECURRENT, recurrent
 
 __all__ = ["UnknownFunctionError", "is_known", "lower"]
 
-_HANDLERS = {**LAYERS, **FACTORS}
+_HANDLERS = {**LAYERS, **INDEXED, **FACTORS}
 _EVERY = frozenset().union(
     VIEWS, MAYBE_COPY, COPIES, CASTS, UNARY, BINARY, TERNARY, COMPARE, REDUCE, ROWS, PRODUCTS, RECURRENT, _HANDLERS,
     CREATION, WHOLE,

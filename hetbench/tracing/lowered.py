@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench.tracing.record import Call
+from hetbench.tracing.recording import Call
 
 __all__ = ["Lowered", "data_dtype", "elements", "lowered_type"]
 

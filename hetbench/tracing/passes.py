@@ -14,7 +14,8 @@ from hetbench.tracing.copying import Copier, stand_ins
 from hetbench.tracing.flow import Trace
 from hetbench.tracing.lower import is_known
 from hetbench.tracing.recompose import recompose
-from hetbench.tracing.record import Recording, record
+from hetbench.tracing.record import record
+from hetbench.tracing.recording import Recording
 from hetbench.tracing.surroundings import restored
 from hetbench.tracing.values import MOST_ELEMENTS
 

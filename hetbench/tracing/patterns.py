@@ -7,12 +7,11 @@ sin, on q and then k.
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from hetbench.tracing.flow import Flow, Step
 from hetbench.tracing.lowered import Lowered, lowered_type
-from hetbench.tracing.record import Frame, buffer_of
+from hetbench.tracing.recording import Frame, buffer_of
 
 __all__ = ["merge_gelus", "merge_rms_norms", "merge_rotations"]
 
@@ -100,7 +99,7 @@ def _weighted(flow: Flow, place: int, members: list[int], cols: int) -> None:
         index, step = reader
         if wanted == "Mul":
             weight = [tensor for tensor in step.calls[0].inputs if tensor.numel() == cols]
-            steps = _weight_steps(flow, weight[-1], index) if weight else None
+            steps = _weight_steps(flow, weight[-1]) if weight else None
             if steps is None:
                 return
             members.extend(steps)
@@ -108,16 +107,16 @@ def _weighted(flow: Flow, place: int, members: list[int], cols: int) -> None:
         place = index
 
 
-def _weight_steps(flow: Flow, weight: Any, reader: int) -> list[int] | None:
+def _weight_steps(flow: Flow, weight: Any) -> list[int] | None:
     """The steps that make a weight out of a parameter (1 + w, a cast); None where it is no parameter."""
     found: list[int] = []
-    tensor, after = weight, reader
+    tensor = weight
     while buffer_of(tensor) not in flow.recording.parameters:
         made = flow.made_by(tensor)
         if made is None or made[1].lowered.op not in ("AddScalar", "Cast") or flow.only_reader(made[0]) is None:
             return None
         found.append(made[0])
-        tensor, after = made[1].calls[0].inputs[0], made[0]
+        tensor = made[1].calls[0].inputs[0]
     return found
 
 
@@ -160,7 +159,7 @@ def _gelu(flow: Flow, anchor: int) -> tuple[list[int], Lowered] | None:
 def _sources(flow: Flow, last: int) -> list[Any]:
     """Tensors that the pieces before `last` could all be computed from, nearest first."""
     found: list[Any] = []
-    pending, seen = [last], set()
+    pending, seen = [last], set[int]()
     while pending and len(seen) < _LONGEST:
         index = pending.pop(0)
         step = flow.steps[index]
@@ -212,10 +211,8 @@ def _is_gelu(flow: Flow, members: list[int], source: Any) -> bool:
     def value(tensor: Any) -> Any:
         return results[buffer_of(tensor)]
 
-    for index in members:
-        step = flow.steps[index]
-        assert step is not None
-        call = step.calls[0]
+    calls = [step.calls[0] for index in members if (step := flow.steps[index]) is not None]
+    for call in calls:
         if call.func is None or not call.fresh or call.inplace:
             return False
         try:
@@ -223,7 +220,7 @@ def _is_gelu(flow: Flow, members: list[int], source: Any) -> bool:
             results[buffer_of(call.outputs[0])] = call.func(*args, **kwargs)
         except (KeyError, RuntimeError, TypeError):
             return False
-    made, gelu = results[buffer_of(step.calls[0].outputs[0])], torch.nn.functional.gelu
+    made, gelu = results[buffer_of(calls[-1].outputs[0])], torch.nn.functional.gelu
     forms = (gelu(x), gelu(x, approximate="tanh"), x * torch.sigmoid(1.702 * x))
     return any(bool(torch.allclose(made, form, rtol=1e-3, atol=2e-3)) for form in forms)
 
@@ -260,6 +257,7 @@ def _rope(rotated: Any, table: Any) -> Lowered:
 
 
 def merge_rotations(flow: Flow) -> None:
+    """Put every rotation together, those of q and k as one."""
     pending: tuple[Frame, list[int], Lowered] | None = None
     for index, step in list(flow.live()):
         if step.lowered.op != "Neg" or flow.steps[index] is not step:

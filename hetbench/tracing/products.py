@@ -13,7 +13,7 @@ from typing import Any
 from hetbench.tracing.aten import argument
 from hetbench.tracing.functions import bare
 from hetbench.tracing.lowered import Lowered, lowered_type
-from hetbench.tracing.record import Call, Recording, buffer_of
+from hetbench.tracing.recording import Call, Recording, buffer_of
 
 __all__ = ["FACTORS", "product"]
 
@@ -127,9 +127,14 @@ def _powers(call: Call, _: Recording) -> Lowered:
     )  # fmt: skip
 
 
+_SOLVERS = (
+    "inverse", "linalg_inv", "linalg_inv_ex", "linalg_solve", "linalg_solve_ex", "_linalg_solve_ex", "linalg_cholesky",
+    "linalg_cholesky_ex", "cholesky",
+)  # fmt: skip
+
 FACTORS: dict[str, Callable[[Call, Recording], Lowered]] = {
-    "linear": _linear, "bilinear": _bilinear, "cdist": _distances, "_cdist_forward": _distances,
-    "_euclidean_dist": _distances, "affine_grid": _affine_grid, "affine_grid_generator": _affine_grid,
-    **dict.fromkeys(("inverse", "linalg_inv", "linalg_inv_ex", "linalg_solve", "linalg_solve_ex", "_linalg_solve_ex",
-                     "linalg_cholesky", "linalg_cholesky_ex", "cholesky", "linalg_solve_triangular"), _solved), "matrix_power": _powers, "linalg_matrix_power": _powers,
+    "linear": _linear, "bilinear": _bilinear,
+    **dict.fromkeys(("cdist", "_cdist_forward", "_euclidean_dist"), _distances),
+    "affine_grid": _affine_grid, "affine_grid_generator": _affine_grid, **dict.fromkeys(_SOLVERS, _solved),
+    "matrix_power": _powers, "linalg_matrix_power": _powers,
 }  # fmt: skip

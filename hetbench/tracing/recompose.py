@@ -14,7 +14,7 @@ from hetbench.tracing.flow import Flow, Step, Trace, as_trace
 from hetbench.tracing.lower import UnknownFunctionError, lower
 from hetbench.tracing.lowered import Lowered
 from hetbench.tracing.patterns import merge_gelus, merge_rms_norms, merge_rotations
-from hetbench.tracing.record import Call, Recording
+from hetbench.tracing.recording import Call, Recording
 
 __all__ = ["recompose"]
 

@@ -10,226 +10,14 @@ indices; its values are known (see `values`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any
 
-from hetbench.tracing.values import Values
+from hetbench.tracing.modes import modes
+from hetbench.tracing.recording import Frame, Recorder, Recording, buffer_of, tensors_in
 
-__all__ = ["CREATION", "Call", "Frame", "Recording", "buffer_of", "fake_like", "fake_state", "record", "unchanged"]
-
-
-@dataclass(eq=False, slots=True)
-class Frame:
-    """One call of one module."""
-
-    path: str
-    module: Any
-    parent: Frame | None
-
-    def within(self, accept: Callable[[Any], bool]) -> Frame | None:
-        """The outermost enclosing call, this one included, whose module is accepted."""
-        found: Frame | None = None
-        frame: Frame | None = self
-        while frame is not None:
-            if accept(frame.module):
-                found = frame
-            frame = frame.parent
-        return found
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """One recorded call of a torch function."""
-
-    name: str
-    """`linear`, `add`, `__getitem__` ... as torch calls it."""
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    inputs: list[Any]
-    outputs: list[Any]
-    reads: tuple[int, ...]
-    """Buffers of the inputs."""
-    writes: tuple[int, ...]
-    """Buffers of the outputs; for a view the buffer it looks into."""
-    fresh: tuple[int, ...]
-    """Those of `writes` that this call allocates."""
-    is_data: bool
-    """Whether a floating-point tensor of the model reaches it."""
-    frame: Frame
-    func: Any = None
-    """The function itself, which takes `args` and `kwargs`."""
-
-    @property
-    def inplace(self) -> bool:
-        """Whether the caller asked an activation to overwrite its input."""
-        return bool(self.kwargs.get("inplace"))
-
-
-@dataclass(slots=True)
-class Recording:
-    """What `record` saw: the calls in order, and which buffers are what."""
-
-    calls: list[Call] = field(default_factory=list)
-    parameters: set[int] = field(default_factory=set)
-    buffer_bytes: dict[int, int] = field(default_factory=dict)
-    """Size of each buffer."""
-    buffer_dtype: dict[int, Any] = field(default_factory=dict)
-    inputs: set[int] = field(default_factory=set)
-    outputs: set[int] = field(default_factory=set)
-    cache: set[int] = field(default_factory=set)
-    """Buffers of the key-value cache that came in."""
-    parameter_count: int = 0
-    values: Values = field(default_factory=Values)
-    """Values of tensors that no data reaches."""
-
-
-def buffer_of(tensor: Any) -> int:
-    """Identity of the memory that a tensor looks into; equal for views of one another."""
-    return int(tensor.untyped_storage()._cdata)
-
-
-# They read shapes, never values, so what they return carries no data.
-CREATION = frozenset({
-    "arange", "zeros", "ones", "full", "empty", "tensor", "eye", "zeros_like", "ones_like", "full_like", "empty_like",
-    "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "linspace", "finfo",
-})  # fmt: skip
-
-
-class _Recorder:
-    """Appends calls to a recording as they happen."""
-
-    def __init__(self, recording: Recording, module: Any) -> None:
-        self.recording = recording
-        self.data: set[int] = set()
-        """Buffers that a floating-point tensor of the model reaches."""
-        self.stack = [Frame("", module, None)]
-        self.alive: list[Any] = []
-        """Keeps tensors, so that the identities of their buffers stay unique."""
-        self.inside = 0
-        """Functions recorded whole that are running now: what they call is part of them."""
-
-    def know(self, tensor: Any) -> None:
-        """A tensor that exists before the first call."""
-        self.recording.buffer_bytes[buffer_of(tensor)] = tensor.untyped_storage().nbytes()
-        self.recording.buffer_dtype[buffer_of(tensor)] = tensor.dtype
-        self.alive.append(tensor)
-        if tensor.is_floating_point() or tensor.is_complex():
-            self.data.add(buffer_of(tensor))
-
-    def saw(
-        self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], returned: Any, func: Any = None
-    ) -> None:
-        """One call that has returned."""
-        recording = self.recording
-        inputs, outputs = _tensors((args, kwargs)), _tensors(returned)
-        if name == "__setitem__":
-            outputs = [args[0]]
-        elif kwargs.get("out") is not None:
-            outputs = _tensors(kwargs["out"])
-        if not outputs:
-            return
-        self.alive.append((inputs, outputs))
-        reads = tuple(dict.fromkeys(buffer_of(t) for t in inputs))
-        writes = tuple(dict.fromkeys(buffer_of(t) for t in outputs))
-        fresh = tuple(b for b in writes if b not in recording.buffer_bytes and b not in reads)
-        for tensor in outputs:
-            recording.buffer_bytes.setdefault(buffer_of(tensor), tensor.untyped_storage().nbytes())
-            recording.buffer_dtype.setdefault(buffer_of(tensor), tensor.dtype)
-        is_data = name not in CREATION and any(b in self.data for b in reads)
-        if is_data:  # a comparison of activations, and what follows from it, is work of the network too
-            self.data.update(writes)
-        recording.calls.append(
-            Call(name, args, kwargs, inputs, outputs, reads, writes, fresh, is_data, self.stack[-1], func)
-        )  # fmt: skip
-
-
-def _tensors(tree: Any) -> list[Any]:
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
-def _modes(recorder: _Recorder, known: Callable[[str], bool], fake: Any) -> tuple[Any, Any]:
-    """The two modes that feed `recorder`; a function that is not `known` is recorded by its parts."""
-    from torch.overrides import TorchFunctionMode
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Parts(TorchDispatchMode):  # type: ignore[misc]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            if func.overloadpacket.__name__ == "_grouped_mm":
-                returned = _grouped(func, args, kwargs)
-            else:
-                returned = recorder.recording.values.call(func, args, kwargs, fake)
-            if not recorder.inside:
-                recorder.saw(func.overloadpacket.__name__, args, kwargs, returned, func)
-            return returned
-
-    class Functions(TorchFunctionMode):  # type: ignore[misc]
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            name = _plain(func)
-            if name in ("numpy", "tolist", "__array__") and recorder.recording.values.of(args[0]) is not None:
-                return getattr(recorder.recording.values.of(args[0]), name)()
-            if known(name) or name in _ATTRIBUTES:
-                recorder.inside += 1
-                try:
-                    returned = func(*args, **kwargs)
-                finally:
-                    recorder.inside -= 1
-                if not recorder.inside:
-                    recorder.saw(name, args, kwargs, returned, func)
-                return returned
-            if isinstance(func, FunctionType) and _guards(func):
-                with self:  # written in Python: record the calls it makes
-                    return _unguarded(func)(*args, **kwargs)
-            return func(*args, **kwargs)
-
-    return Parts(), Functions()
-
-
-def _grouped(func: Any, args: Any, kwargs: Any) -> Any:
-    """A grouped product in any precision: for fake tensors torch takes bf16 only, its kernels take others too."""
-    import torch
-
-    a, b, *rest = args
-    made = func(a.to(torch.bfloat16), b.to(torch.bfloat16), *rest, **{**kwargs, "out_dtype": None})
-    return made.to(kwargs.get("out_dtype") or a.dtype)
-
-
-# Properties and methods that return a tensor or none without doing work; `torch._assert`, which timm calls on shapes,
-# would hand itself to the mode for ever unless it is called whole.
-_ATTRIBUTES = frozenset({
-    "grad", "grad_fn", "shape", "dtype", "device", "size", "dim", "is_floating_point", "numel", "_assert",
-})  # fmt: skip
-
-
-def _guards(func: FunctionType) -> list[str]:
-    """The checks by which a function of torch hands itself to the active mode."""
-    return [name for name in func.__code__.co_names if name.startswith("has_torch_function")]
-
-
-def _unguarded(func: FunctionType) -> FunctionType:
-    """A copy of a function of torch that does not hand itself to the active mode again."""
-    guards = {name: lambda *_: False for name in _guards(func)}
-    copy = FunctionType(
-        func.__code__, {**func.__globals__, **guards}, func.__name__, func.__defaults__, func.__closure__
-    )
-    copy.__kwdefaults__ = func.__kwdefaults__
-    return copy
-
-
-def _plain(func: Any) -> str:
-    """The name without namespace and overload; of a property its own name, since `__get__` says nothing."""
-    packet = getattr(func, "overloadpacket", func)
-    name = str(getattr(packet, "__name__", packet))
-    if name == "__get__":
-        name = str(getattr(getattr(func, "__self__", None), "__name__", name))
-    return name.rpartition("::")[2]
+__all__ = ["fake_like", "fake_state", "record", "unchanged"]
 
 
 def fake_state(module: Any, mode: Any, dtype: Any = None) -> dict[str, Any]:
@@ -294,10 +82,10 @@ def _record(
 ) -> Recording:
     import torch
     recording = Recording()
-    recorder = _Recorder(recording, module)
+    recorder = Recorder(recording, module)
     stack = recorder.stack
     names = {part: name for name, part in module.named_modules()}
-    given = _tensors((list(args), dict(kwargs)))
+    given = tensors_in((list(args), dict(kwargs)))
     for tensor in module.parameters():
         recording.parameter_count += tensor.numel()
         recording.parameters.add(buffer_of(tensor))
@@ -319,7 +107,7 @@ def _record(
             scope.callback(part.register_forward_pre_hook(enter, prepend=True).remove)
             scope.callback(part.register_forward_hook(leave, always_call=True).remove)
         scope.enter_context(torch.no_grad())
-        for each in _modes(recorder, known, mode):
+        for each in modes(recorder, known, mode):
             scope.enter_context(each)
         returned = module(*args, **kwargs)
     recording.outputs = {buffer_of(leaf) for leaf in _result_tensors(returned)}
@@ -329,4 +117,4 @@ def _record(
 def _result_tensors(returned: Any) -> list[Any]:
     """Tensors of a result; a returned key-value cache is not an activation."""
     fields = dict(returned) if isinstance(returned, Mapping) else {"result": returned}
-    return _tensors([value for name, value in fields.items() if "past" not in str(name)])
+    return tensors_in([value for name, value in fields.items() if "past" not in str(name)])

@@ -6,7 +6,7 @@ from typing import Any
 
 from hetbench.tracing.functions import bare
 from hetbench.tracing.lowered import Lowered, lowered_type
-from hetbench.tracing.record import Call
+from hetbench.tracing.recording import Call
 
 __all__ = ["RECURRENT", "recurrent"]
 

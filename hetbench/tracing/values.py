@@ -100,8 +100,13 @@ class Values:
         name = func.overloadpacket.__name__
         if name == "masked_select":
             mask = self.of(args[1])
-            picked = None if mask is None else torch.empty(int(mask.expand(args[0].shape).sum()), dtype=torch.long, device="cpu")
-            return None if picked is None else args[0].reshape(-1)[picked.to(args[0].device)]
+            if mask is None:
+                return None
+            with _without_modes():
+                count = int(mask.expand(args[0].shape).sum())
+            return args[0].new_empty(count)
+        if name == "_pack_padded_sequence":
+            return self._packed(*args)
         if name != "index":
             return None
         indices: list[Any] = []
@@ -116,6 +121,19 @@ class Values:
                 counts, axes = int(mask.sum()), mask.dim()
             indices += [torch.zeros(counts, dtype=torch.long, device=args[0].device) for _ in range(axes)]
         return func(args[0], indices)
+
+    def _packed(self, data: Any, lengths: Any, batch_first: bool) -> Any:
+        """Sequences packed by their lengths: the steps of each, and how many run at each step."""
+        import torch
+
+        values = self.of(lengths)
+        if values is None:
+            return None
+        with _without_modes():
+            each = [int((values > step).sum()) for step in range(int(values.max()))]
+            sizes = torch.tensor(each, device="cpu")
+        self.know(sizes, sizes)
+        return data.new_empty(sum(each), *data.shape[2:]), sizes
 
     def _forget(self, func: Any, given: list[Any]) -> None:
         """Values that an operator without values has overwritten are values no more."""
