@@ -193,6 +193,7 @@ def test_an_empty_batch_is_refused():
 # ---- wrappings -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_compiled_modules_are_traced_as_they_were_written():
     plain = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
     in_place = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
@@ -201,6 +202,7 @@ def test_compiled_modules_are_traced_as_they_were_written():
         assert ops(trace(module, torch.zeros(2, 8))) == ["Linear", "ReLU"]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_exported_programs_and_graph_modules_are_traced():
     module = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.LayerNorm(4))
     program = torch.export.export(module, (torch.zeros(2, 8),))
@@ -209,6 +211,7 @@ def test_exported_programs_and_graph_modules_are_traced():
         assert ops(trace(each, torch.zeros(2, 8))) == wanted
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_script_modules_are_refused_in_a_sentence_and_scripted_functions_are_seen_through():
     for scripted in (torch.jit.script(nn.Linear(8, 4)), nn.Sequential(torch.jit.script(nn.Linear(8, 4)))):
         with pytest.raises(InvalidInputError, match="is TorchScript"):
