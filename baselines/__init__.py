@@ -1,1 +1,1 @@
-"""Searches over hetbench's spaces without the hardware: problems, methods, results; run from the checkout."""
+"""Architecture search on hetbench instead of the hardware: problems, methods, results. Run from the checkout."""

@@ -1,4 +1,4 @@
-"""Train the policy of KG-A2O over the model zoo, and compare its plans with those of searches.
+"""Train the KG-A2O policy on the model catalogue and compare its plans with those of searches.
 
     pip install --editable '.[rl]'
     python -m baselines.a2o train --out runs/a2o          # some minutes on one core
@@ -26,8 +26,16 @@ import numpy as np
 from baselines.migration_env import MigrationEnv, scene
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
-from hetbench.plans.plan import Chosen, Plans
-from hetbench.plans.search import Counted, Found, beam, exhaustive, greedy, random_search, size
+from hetbench.plans.plan_space import OptionSet, PlanSpace
+from hetbench.plans.search import (
+    CountedPlans,
+    SearchResult,
+    beam,
+    count_combinations,
+    exhaustive,
+    greedy,
+    random_search,
+)
 from hetbench.schema import FAMILIES
 
 __all__ = ["HELD_OUT", "compare", "main", "propose", "report", "tasks", "train"]
@@ -39,7 +47,7 @@ Task = tuple[str, str]
 
 
 def tasks(held_out: bool) -> list[Task]:
-    """Models and families, those of the training or the others."""
+    """(model, family) pairs: the held-out ones or those of the training."""
     return [(name, family) for name in models() if (name in HELD_OUT) == held_out for family in FAMILIES]
 
 
@@ -64,7 +72,7 @@ def train(out: Path, steps: int, seed: int = 0) -> None:
 
 
 def propose(policy: Any, task: Task) -> tuple[float, int]:
-    """ms of the plan that the policy proposes, and its evaluations: the one that tells how good it is."""
+    """ms of the plan that the policy proposes, and its number of evaluations, 1."""
     env = MigrationEnv([task])
     seen, _ = env.reset(seed=0)
     done, ms = False, scene(*task).plans(frozenset())
@@ -75,14 +83,15 @@ def propose(policy: Any, task: Task) -> tuple[float, int]:
     return ms, 1
 
 
-def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
-    """Syne Tune's tree-structured Parzen estimator: a choice for every slot; those that do not go with the ones
-    before are left out. Plans that it asks for again cost no evaluation."""
+def _tpe(plans: PlanSpace, evaluations: int, seed: int) -> tuple[float, int]:
+    """Syne Tune's tree-structured Parzen estimator over one choice for each set of exclusive options.
+
+    Options that conflict with earlier ones are dropped; repeated plans cost no evaluation."""
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
 
-    slots, counted = plans.slots(), Counted(plans)
+    slots, counted = plans.exclusive_options(), CountedPlans(plans)
     space = {f"slot{at}": randint(0, len(slot)) for at, slot in enumerate(slots)}
     np.random.seed(seed)
     made = baselines.TPE(space, metric="ms", random_seed=seed, num_min_data_points=len(space) + 1)
@@ -92,30 +101,30 @@ def _tpe(plans: Plans, evaluations: int, seed: int) -> tuple[float, int]:
         asked += 1
         trial = scheduler.ask()
         picked = [(slot, int(trial.config[f"slot{at}"])) for at, slot in enumerate(slots)]
-        plan: Chosen = frozenset()
+        plan: OptionSet = frozenset()
         for each in (slot[number - 1] for slot, number in picked if number):
-            plan |= {each} if plans.problem(plan | {each}) is None else set()
+            plan |= {each} if plans.conflict(plan | {each}) is None else set()
         scheduler.tell(trial, {"ms": counted(plan)})
     return counted.known[counted.best], len(counted.trace)
 
 
-def _last(found: Found) -> tuple[float, int]:
-    """ms of the best plan that was evaluated, before it was pruned, which evaluates more; and the evaluations."""
+def _last(found: SearchResult) -> tuple[float, int]:
+    """ms of the best evaluated plan before pruning (which evaluates more plans), and the number of evaluations."""
     return (found.trace[-1] if found.trace else found.ms), found.evaluations
 
 
-def _searches() -> Mapping[str, Callable[[Plans], list[tuple[float, int]]]]:
-    """Name -> the results of one search, one for each seed."""
-    def once(method: Callable[..., Any], **how: Any) -> Callable[[Plans], list[tuple[float, int]]]:
-        def run(plans: Plans) -> list[tuple[float, int]]:
+def _searches() -> Mapping[str, Callable[[PlanSpace], list[tuple[float, int]]]]:
+    """Name -> search that returns one result for each seed."""
+    def once(method: Callable[..., Any], **how: Any) -> Callable[[PlanSpace], list[tuple[float, int]]]:
+        def run(plans: PlanSpace) -> list[tuple[float, int]]:
             found = method(plans, **how)
             return [_last(found)]
         return run
 
-    def drawn(count: int) -> Callable[[Plans], list[tuple[float, int]]]:
+    def drawn(count: int) -> Callable[[PlanSpace], list[tuple[float, int]]]:
         return lambda plans: [_last(random_search(plans, count, seed)) for seed in range(SEEDS)]
 
-    def estimated(count: int) -> Callable[[Plans], list[tuple[float, int]]]:
+    def estimated(count: int) -> Callable[[PlanSpace], list[tuple[float, int]]]:
         return lambda plans: [_tpe(plans, count, seed) for seed in range(2)]
 
     found = {"greedy": once(greedy), "beam, 8 wide": once(beam), "exhaustive": once(exhaustive)}
@@ -126,7 +135,7 @@ def _searches() -> Mapping[str, Callable[[Plans], list[tuple[float, int]]]]:
 
 
 def compare(policy: Any, held_out: Sequence[Task]) -> list[dict[str, Any]]:
-    """One row for each task and method: ms, evaluations, and the share of the best gain; a row a seed."""
+    """One row for each task, method and seed: ms, evaluations, and the share of the best gain."""
     rows = []
     for task in held_out:
         plans = scene(*task).plans
@@ -141,7 +150,8 @@ def compare(policy: Any, held_out: Sequence[Task]) -> list[dict[str, Any]]:
             for ms, evaluations in each:
                 share = (start - ms) / (start - best) if start - best > 1e-3 * start else None
                 rows.append({"model": task[0], "family": task[1], "method": name, "ms": ms, "start_ms": start,
-                             "best_ms": best, "evaluations": evaluations, "share": share, "plans": size(plans)})
+                             "best_ms": best, "evaluations": evaluations, "share": share,
+                             "plans": count_combinations(plans)})  # fmt: skip
     return rows
 
 
@@ -150,8 +160,8 @@ def report(rows: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> st
     counted = [row for row in rows if row["share"] is not None]
     number = len({(row["model"], row["family"]) for row in counted})
     lines = [
-        "# Plans for models that the policy never saw", "",
-        f"{number} tasks with something to gain: {', '.join(training['held_out'])} on the default chips of "
+        "# Plans for held-out models", "",
+        f"{number} tasks with a possible gain: {', '.join(training['held_out'])} on the default chips of "
         f"{', '.join(FAMILIES)}. MaskablePPO was trained for {training['steps']:,} steps in {training['seconds']:g} s "
         f"on {training['tasks']} other tasks. Quality is the share of the best gain that any method found.", "",
         "| method | tasks | evaluations, median | quality, mean | quality, worst | best plan found |",
@@ -169,13 +179,13 @@ def report(rows: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> st
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train, or evaluate what was trained."""
+    """Train the policy, or evaluate the trained policy."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m baselines.a2o", description=__doc__, formatter_class=raw)
     parser.add_argument("command", choices=("train", "evaluate"))
-    parser.add_argument("--out", type=Path, default=Path("runs/a2o"))
-    parser.add_argument("--steps", type=int, default=60_000, help="of training; default: %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/a2o"), help="folder; default: %(default)s")
+    parser.add_argument("--steps", type=int, default=60_000, help="environment steps; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training; default: %(default)s")
     chosen = parser.parse_args(argv)
     if chosen.command == "train":
         train(chosen.out, chosen.steps, chosen.seed)

@@ -1,4 +1,4 @@
-"""What a method measures on: it counts the budget, shows scaled values and keeps the rows of one run."""
+"""The evaluator of one run: it counts the budget, returns scaled scores and keeps the rows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Ints = NDArray[np.int64]
 
 
 class Bench:
-    """One run on a problem: `budget` architectures can be evaluated, each counts, again ones too.
+    """One run on a problem: at most `budget` evaluations, repeated architectures included.
 
-    Called with codes [b, parameters] it answers scores [b, objectives]: 0 at the ideal, 1 at the reference point,
-    lower is better, penalised where a constraint is broken (`Scale.scores`).
+    Called with codes [b, parameters] it returns scores [b, objectives]: 0 at the ideal, 1 at the reference point,
+    lower is better, with a penalty for violated constraints (`Scale.scores`).
     """
 
     def __init__(self, problem: Problem, scale: Scale, budget: int, seed: int) -> None:
@@ -43,13 +43,13 @@ class Bench:
         return self.budget - len(self.codes)
 
     def __call__(self, codes: Any) -> Array:
-        """Scores of architectures; those beyond the budget are not evaluated and get none."""
+        """Scores of architectures; those beyond the budget are not evaluated and have no score."""
         codes = np.asarray(codes)[: self.left]
         found = self.problem.evaluate(codes)
         return self._keep(found, np.full(len(codes), float(REPEATS)))
 
     def climb(self, code: Any, levels: range, go_on: Callable[[int, Array], bool]) -> None:
-        """Evaluate one architecture at more and more repeats until `go_on(repeats, scores)` says no; one row."""
+        """Evaluate one architecture with increasing repeats until `go_on(repeats, scores)` is false; one row."""
         found = self.problem.evaluate(np.asarray(code)[None])
         scores = self.scale.scores(found)[0]
         repeats = next((level for level in levels if not go_on(level, scores)), levels[-1])
@@ -60,7 +60,7 @@ class Bench:
         return self.space.sample_codes(count, int(self.rng.integers(2**31)))
 
     def mutated(self, codes: Ints, changes: int = 1) -> Ints:
-        """Each row with `changes` parameters drawn anew, [n, parameters]; one that is not there changes nothing."""
+        """Each row with `changes` parameters resampled, [n, parameters]; an inactive parameter has no effect."""
         codes = codes.copy()
         rows = np.arange(len(codes))
         for _ in range(changes):
@@ -69,12 +69,15 @@ class Bench:
         return self.space.canonical(codes)
 
     def best(self) -> Ints:
-        """Codes of what nothing evaluated dominates, [front, parameters]."""
+        """Codes of the non-dominated evaluations, [front, parameters]."""
         return self.codes[non_dominated(self.scores)]
 
     def columns(self) -> dict[str, Any]:
-        """The rows of the run as columns, in order of evaluation. `elapsed_s` is the simulated time since the start:
-        warm-up and timed calls on each chip of the problem, one after another; `wall_s` is this machine's."""
+        """The rows of the run as columns, in order of evaluation.
+
+        `elapsed_s` is the simulated time since the start (warm-up and timed calls on each chip of the problem in
+        sequence), `wall_s` the time on this machine.
+        """
         if not self._found:
             return {}
         repeats, calls = np.concatenate(self._repeats), np.concatenate([each.call_s for each in self._found])
@@ -96,7 +99,7 @@ class Bench:
 
 
 def non_dominated(values: Array) -> NDArray[np.bool_]:
-    """Which rows no other row dominates, lower is better, [n]; of equal rows the first.
+    """Mask of the non-dominated rows, lower is better, [n]; of equal rows the first.
 
     >>> non_dominated(np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])).tolist()
     [True, True, False, False]

@@ -1,4 +1,4 @@
-"""hetbench as a Syne Tune blackbox: for its simulator, where repeats of a measurement are the fidelity.
+"""hetbench as a Syne Tune blackbox for its simulator; the fidelity is the number of repeats of a measurement.
 
     blackbox = HetBenchBlackbox("gpt-s", ["loss_proxy", "latency@cann"])
     backend = UserBlackboxBackend(blackbox, elapsed_time_attr="elapsed")
@@ -28,7 +28,7 @@ _DRAWN = ("latency", "energy", "power", "throughput")
 
 
 def configuration_space(space: Space) -> dict[str, Any]:
-    """Syne Tune's domains of a space's parameters, by their names; what an architecture lacks is ignored."""
+    """Syne Tune's domains of a space's parameters by name; inactive parameters are ignored."""
     return {each.name: _domain(each) for each in space.parameters}
 
 
@@ -40,8 +40,7 @@ def _domain(parameter: Parameter) -> Any:
 
 
 class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
-    """Objectives of architectures, and `elapsed`: simulated seconds of the warm-up and the repeats so far on each chip
-    of the problem, one chip after another.
+    """Objectives of architectures and `elapsed`, the simulated seconds of warm-up and repeats so far on all chips.
 
     Predictions are deterministic, so every repeat shows the same value. With `noise_seed`, a measurement of r repeats
     is the mean of r draws from the predictive distribution of what was predicted, the same for the same seed and
@@ -88,14 +87,14 @@ class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
         return self.problem.space.canonical(np.array([row], dtype=np.int64))
 
     def _penalised(self, found: Any) -> Array:
-        """Objectives as minimised, in their own units, [n, objectives]."""
+        """Minimised objectives in their original units, [n, objectives]."""
         scale = self.problem.scale
         ideal, reference = np.array(scale.ideal), np.array(scale.reference)
         out: Array = ideal + scale.scores(found) * (reference - ideal)
         return out
 
     def _noisy(self, codes: NDArray[np.int64], shown: Array, seed: int | None) -> Array:
-        """Running means over repeats of draws of what is predicted; proxies and exact figures stay as they are."""
+        """Running means over repeats of draws of the predictions; proxies and exact values are constant."""
         entropy = [int(self.noise_seed or 0), int(seed or 0), *codes[0].tolist()]
         drawn = shown.copy()
         for column, asked in enumerate(self.problem.objectives):

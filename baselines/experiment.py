@@ -1,9 +1,9 @@
-"""The experiment of the project: every method on every GPT space and chip family.
+"""The search experiment: every method on every GPT space and chip family.
 
     python -m baselines.experiment --output runs/experiment
 
-Objectives are the loss proxy, latency and energy on the family's chip. Runs that are there are kept, so that a stopped
-experiment goes on; then baselines/report.md is written from the files.
+Objectives are the loss proxy, latency and energy on the family's chip. Finished runs are kept, so a stopped
+experiment can be resumed; then baselines/report.md is written from the files.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ __all__ = ["CHIPS", "SPACES", "main", "problems"]
 
 SPACES = ("gpt-s", "gpt-m", "gpt-l")
 CHIPS = {family: family for family in FAMILIES} | {"cann": "huawei-ascend-910a"}
-"""The chip that stands for each family: its default one, but for cann, whose default states no TDP and so no energy."""
+"""The chip of each family: the default, except for cann, whose default chip has no known TDP and so no energy."""
 REPORT = Path(__file__).resolve().parent / "report.md"
 
 
 def problems(spaces: Sequence[str] = SPACES) -> list[Problem]:
-    """Every space on every family."""
+    """The problems: every space on every family."""
     return [problem(space, ["loss_proxy", f"latency@{chip}", f"energy@{chip}"])
             for space in spaces for chip in CHIPS.values()]  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what is missing and write the report."""
+    """Run the missing searches and write the report."""
     made = argparse.ArgumentParser(
         prog="python -m baselines.experiment", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     made.add_argument("--output", type=Path, default=Path("runs/experiment"))
     made.add_argument("--report", type=Path, default=REPORT)
-    made.add_argument("--spaces", default=",".join(SPACES), help="some of gpt-s,gpt-m,gpt-l")
-    made.add_argument("--methods", default="all", help="some methods, separated by commas")
+    made.add_argument("--spaces", default=",".join(SPACES), help="spaces separated by commas; default: %(default)s")
+    made.add_argument("--methods", default="all", help="methods separated by commas, or all; default: %(default)s")
     made.add_argument("--seeds", type=int, default=5)
     made.add_argument("--budget", type=int, default=500)
     made.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     chosen = made.parse_args(argv)
-    return exit_code(partial(_run, chosen), "stopped; the runs finished so far are kept, run again to go on.")
+    return exit_code(partial(_run, chosen), "stopped; finished runs are kept, run the command again to resume.")
 
 
 def _run(chosen: argparse.Namespace) -> int:

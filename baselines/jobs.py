@@ -1,4 +1,4 @@
-"""Runs of searches, one after another or in several processes; finished ones are kept and skipped."""
+"""Runs searches in sequence or in several processes; finished runs are kept and skipped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Job:
 
 
 def pending(jobs: Iterable[Job]) -> list[Job]:
-    """Those without a file yet; methods that cannot run and files of other searches are errors before anything runs."""
+    """The jobs without a result file. Raises before any run for unavailable methods and files of other searches."""
     jobs = list(jobs)
     for name, objectives in dict.fromkeys((job.method, len(job.problem.objectives)) for job in jobs):
         methods.check(name, objectives)
@@ -45,7 +45,7 @@ def pending(jobs: Iterable[Job]) -> list[Job]:
 
 
 def run_all(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float]]:
-    """Run jobs and give each with its seconds when its file is there."""
+    """Run jobs; yield each with its seconds once its file is written."""
     if workers <= 1 or len(jobs) <= 1:
         yield from ((job, _run(job)) for job in jobs)
         return
@@ -69,7 +69,7 @@ def _run(job: Job) -> float:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """One thread of numerical libraries for each process started here: more would get in each other's way."""
+    """Limit numerical libraries to one thread in each started process, to avoid oversubscription."""
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"
     try:

@@ -1,4 +1,4 @@
-"""The search methods, one table: what each is, whose implementation runs it, and what keeps it quick.
+"""The table of search methods: what each is, which library implements it, and what limits its cost.
 
 A method is a function that evaluates on a `Bench` until the budget is spent. The same seed gives the same rows.
 """
@@ -34,12 +34,12 @@ class Method:
     name: str
     title: str
     needs: tuple[str, ...]
-    """Distributions of the `search` extra that it imports."""
+    """Packages of the `search` extra that it imports."""
     limits: str
-    """What keeps it quick, or why it is not a library's."""
+    """What limits its cost, or why no library implementation is used."""
     work: Callable[[Bench], None]
     least: int = 1
-    """Objectives that it needs."""
+    """Smallest number of objectives."""
 
 
 def shuffled(bench: Bench) -> None:
@@ -48,9 +48,9 @@ def shuffled(bench: Bench) -> None:
 
 
 def grid(bench: Bench) -> None:
-    """First all architectures whose layers are alike, in random order; then those whose two halves are, then quarters.
+    """Architectures with identical layers in random order, then with identical layers per half, then per quarter.
 
-    Syne Tune 0.16 has no grid search any more, and the full grid of gpt-s has 10^12 points.
+    Syne Tune 0.16 has no grid search, and the full grid of gpt-s has 10^12 points.
     """
     names = [each.name.partition(".")[0] for each in bench.space.parameters]
     seen: set[tuple[int, ...]] = set()
@@ -72,7 +72,7 @@ def grid(bench: Bench) -> None:
 
 
 def _grouped(names: list[str], parts: int) -> Ints:
-    """For each parameter the group that shares one choice: those of one name, cut into `parts` runs, [parameters]."""
+    """Group of each parameter that shares one choice: parameters of one name, split into `parts` runs, [parameters]."""
     keys = []
     for place, name in enumerate(names):
         size, rank = names.count(name), names[:place].count(name)
@@ -81,8 +81,10 @@ def _grouped(names: list[str], parts: int) -> Ints:
 
 
 def local_search(bench: Bench) -> None:
-    """Pareto local search: neighbours of an architecture that nothing dominates and that was not looked around yet;
-    where none is left, a random one. Syne Tune's went with 0.14."""
+    """Pareto local search: the neighbours of a non-dominated architecture that was not expanded yet, else a random one.
+
+    Syne Tune 0.16 has no local search.
+    """
     bench(bench.random(min(_NEIGHBOURS, bench.left)))
     looked: set[tuple[int, ...]] = set()
     while bench.left:
@@ -94,7 +96,7 @@ def local_search(bench: Bench) -> None:
 
 
 def _neighbours(bench: Bench, code: Ints) -> Ints:
-    """All architectures that differ from one in a single parameter, [n, parameters]."""
+    """All architectures that differ in a single parameter, [n, parameters]."""
     rows = []
     for column, size in enumerate(bench.counts):
         for value in range(size):
@@ -107,7 +109,7 @@ def _neighbours(bench: Bench, code: Ints) -> Ints:
 
 
 def nsga2(bench: Bench) -> None:
-    """pymoo's NSGA-II by ask and tell, a generation at a time, on whole-number codes."""
+    """pymoo's NSGA-II by ask and tell, one generation at a time, on integer codes."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.evaluator import Evaluator
     from pymoo.core.problem import Problem
@@ -138,8 +140,8 @@ def nsga2(bench: Bench) -> None:
 _SYNE, _BOTORCH = ("syne-tune",), ("botorch",)
 METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (
     Method("random", "random search", (), "one batch; ours", shuffled),
-    Method("grid", "grid of alike layers, refined", (), "ours: Syne Tune 0.16 has none", grid),
-    Method("local_search", "Pareto local search", (), "16 neighbours a step; ours: Syne Tune 0.16 has none",
+    Method("grid", "grid of identical layers, refined", (), "own: Syne Tune 0.16 has none", grid),
+    Method("local_search", "Pareto local search", (), "16 neighbours a step; own: Syne Tune 0.16 has none",
            local_search),
     Method("regularized_evolution", "regularized evolution, random scalarisation", _SYNE,
            "population 50; new weights every 25 evaluations", synetune.regularized_evolution),
@@ -159,7 +161,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (
 
 
 def check(name: str, objectives: int) -> Method:
-    """The method called `name`, for so many objectives; refused where what it needs is not installed."""
+    """The method called `name` for a number of objectives. Raises `RefusedError` if its packages are not installed."""
     if name not in METHODS:
         raise UnknownNameError("search method", name, METHODS)
     missing = [each for each in METHODS[name].needs if find_spec(each.replace("-", "_")) is None]
@@ -171,7 +173,7 @@ def check(name: str, objectives: int) -> Method:
 
 
 def run(name: str, bench: Bench) -> None:
-    """Search until the budget is spent; the libraries' global random states are set, and put back afterwards."""
+    """Search until the budget is spent; the libraries' global random states are seeded and restored afterwards."""
     method = check(name, len(bench.problem.objectives))
     with _seeded(bench.seed):
         while bench.left:  # a method that ends early, in a space that it has exhausted, starts again
@@ -180,7 +182,7 @@ def run(name: str, bench: Bench) -> None:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Syne Tune draws from NumPy's global generator, and BoTorch from torch's, whatever seed they are given."""
+    """Seed the global generators: Syne Tune and BoTorch draw from those of NumPy and torch despite their own seed."""
     states: tuple[Any, Any] = python_random.getstate(), np.random.get_state()
     python_random.seed(seed)
     np.random.seed(seed)

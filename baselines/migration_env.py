@@ -1,6 +1,6 @@
 """KG-A2O as a Gymnasium environment: one episode builds a plan for one model on one chip, option by option.
 
-What is seen, float32 [OBSERVATION]: the summary of the model's operator graph on the chip
+The observation, float32 [OBSERVATION]: the summary of the model's operator graph on the chip
 (`hetbench.predict.model_features`), the chip's peaks over its fp32 peak, for every group of operators its share of the
 time, its place under the roof, what the knowledge graph holds for it and what the plan has set so far, which options
 are open, and the budget that is left. Groups are sorted by their share; slots without a group are zeros. No predicted
@@ -23,30 +23,29 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.attribution.rooflines import BOUNDS, Bench, benches, together
+from hetbench.attribution import BOUNDS, RooflinePoint, combined, roofline_points
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import InvalidInputError
 from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import ACTIONS, MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.evidence import lacking
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.operator_evidence import missing_registrations
+from hetbench.plans.plan_space import OptionSet, PlanSpace
 from hetbench.predict.model_features import SUMMARY, composition
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.query import Question, answer_metric
 from hetbench.schema import ITEMSIZE
 
 __all__ = ["BUDGET", "GROUPS", "KINDS", "OBSERVATION", "MigrationEnv", "Scene", "scene"]
 
 GROUPS = 20
-"""Slots of operator groups; the slot after them is the whole model."""
+"""Number of slots for operator groups; one more slot is the whole model."""
 BUDGET = 12
-"""Options of a plan at most."""
+"""Largest number of options in a plan."""
 _CHOICES = {"matrix-unit": ("tf32",), "precision": ("fp16", "bf16", "fp8", "int8")}
 KINDS = tuple((name, choice) for name in ACTIONS for choice in _CHOICES.get(name, ("",)))
-"""What can be done to a slot: the twelve actions, precision once for each choice."""
+"""Actions on a slot: the twelve actions, precision once per choice."""
 _NARROW = tuple(choice for choices in _CHOICES.values() for choice in choices)
 _CLASSES = ("gemm", "conv", "attention", "vector")
 _STATIC = 4 + len(BOUNDS) + len(_CLASSES)
@@ -58,17 +57,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A model on a chip: its plans, and what of it never changes in an episode."""
+    """A model on a chip: its plan space and the constant part of the observation."""
 
-    plans: Plans
+    plans: PlanSpace
     order: tuple[str, ...]
-    """Group of each slot, the largest share of the time first."""
+    """Group of each slot, sorted by share of the time."""
     seen: Floats
     """Summary and peaks."""
     static: Floats
     """[GROUPS, static columns]."""
     option: Mapping[int, Option]
-    """Number of an action -> what it does."""
+    """Action number -> option."""
 
 
 @lru_cache(maxsize=512)
@@ -76,7 +75,7 @@ def scene(model: str, target: str) -> Scene:
     """The scene of a catalogue model in fp32 on a chip or a family's default chip."""
     graph, chip = load(model), chip_named(target)
     question = Question.build(graph, chip, {"precision": "fp32"})
-    plans = effects(graph, question, solve(question, graph, "latency"))
+    plans = build_plan_space(graph, question, answer_metric(question, graph, "latency"))
     parts = plans.group_ms(frozenset())
     order = tuple(sorted(plans.groups, key=lambda name: -parts[name])[:GROUPS])
     table = graph.operators(*question.sizes)
@@ -84,13 +83,13 @@ def scene(model: str, target: str) -> Scene:
     peaks = [(chip.peak_flops(name) or 0) / (chip.peak_flops("fp32") or np.inf) for name in _NARROW]
     seen = np.concatenate((summary / 10, np.log2(1 + np.array(peaks)))).astype(np.float32)
     counts = {(row["op"], row["dtype"], tuple(sorted(row["dims"].items()))): row["count"] for row in table.rows()}
-    by_group: dict[str, list[Bench]] = {}
-    for key, each in benches(table, chip).items():
+    by_group: dict[str, list[RooflinePoint]] = {}
+    for key, each in roofline_points(table, chip).items():
         by_group.setdefault(key[0], []).append(each.times(counts[key]))
     static = np.zeros((GROUPS, _STATIC), dtype=np.float32)
     for at, name in enumerate(order):
         share = parts[name] / sum(parts.values())
-        static[at] = _static(name, share, together(by_group[name]), chip, plans.measured[name])
+        static[at] = _static(name, share, combined(by_group[name]), chip, plans.measured[name])
     numbers = {name: at for at, name in enumerate((*order, *[""] * (GROUPS - len(order)), MODEL)) if name}
     kinds = {kind: at for at, kind in enumerate(KINDS)}
     option = {
@@ -100,18 +99,22 @@ def scene(model: str, target: str) -> Scene:
     return Scene(plans, order, seen, static, option)
 
 
-def _static(name: str, share: float, bench: Bench, chip: Chip, known: int) -> list[float]:
-    """Share of the time, distance to the roof, measured operators, support; bound and cost class as one-hots."""
+def _static(name: str, share: float, bench: RooflinePoint, chip: Chip, known: int) -> list[float]:
+    """Share of the time, distance to the roofline, measured operators, support; bound and cost class one-hot."""
     roofs = np.log2(max(bench.roofs, 1.0)) / 10 if bench.roof_ms else 1.0
     rows = np.log2(1 + known) / 16
     kind = operator_type(name).cost_class
-    return [share, min(roofs, 2.0), rows, float(not lacking(name, chip)), *(float(bench.bound == each) for each in
-            BOUNDS), *(float(kind == each) for each in _CLASSES)]  # fmt: skip
+    supported = float(not missing_registrations(name, chip))
+    one_hots = (*(bench.bound == each for each in BOUNDS), *(kind == each for each in _CLASSES))
+    return [share, min(roofs, 2.0), rows, supported, *map(float, one_hots)]
 
 
 class MigrationEnv(gymnasium.Env[Floats, int]):
-    """Plans for tasks, each a catalogue model and a chip; an episode is one task, drawn by the seed of `reset`, or that
-    of `reset(options={"task": number})`. An action that is not open changes nothing."""
+    """Builds plans for tasks. A task is a catalogue model on a chip.
+
+    An episode is one task, drawn with the seed of `reset` or chosen by `reset(options={"task": number})`. An action
+    that the mask excludes changes nothing.
+    """
 
     STOP = (GROUPS + 1) * len(KINDS)
     """Number of the action that ends the plan."""
@@ -119,12 +122,14 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
 
     def __init__(self, tasks: Sequence[tuple[str, str]], budget: int = BUDGET, accuracy_safe: bool = False) -> None:
         if not tasks or budget < 1:
-            raise InvalidInputError(f"needs a task and a budget from 1; given: {len(tasks)} tasks, budget={budget!r}.")
+            raise InvalidInputError(
+                f"a task and a budget of 1 or more are required; given: {len(tasks)} tasks, budget={budget!r}."
+            )
         self.tasks, self.budget, self.accuracy_safe = tuple(tasks), budget, accuracy_safe
         self.action_space = gymnasium.spaces.Discrete(self.STOP + 1)  # type: ignore[assignment]
         self.observation_space = gymnasium.spaces.Box(-20.0, 20.0, (OBSERVATION,), np.float32)
         self.scene = scene(*self.tasks[0])
-        self.plan: Chosen = frozenset()
+        self.plan: OptionSet = frozenset()
         self.left = budget
 
     def reset(
@@ -139,7 +144,7 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
         return self._observed(), {"task": task, "start_ms": self._start}
 
     def step(self, action: int) -> tuple[Floats, float, bool, bool, dict[str, Any]]:
-        """Take an option, or end the plan."""
+        """Add an option to the plan, or end it."""
         before, legal = self._ms, bool(self.action_masks()[action])
         if legal and action != self.STOP:
             self.plan |= {self.scene.option[int(action)]}
@@ -150,24 +155,24 @@ class MigrationEnv(gymnasium.Env[Floats, int]):
         return self._observed(), (before - self._ms) / self._start, bool(done), False, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which actions are open, [actions]; stopping always is."""
+        """Mask of valid actions, [actions]; stopping is always valid."""
         found = np.zeros(self.STOP + 1, dtype=np.bool_)
         found[self.STOP] = True
         plans = self.scene.plans
         for number, each in self.scene.option.items():
             if each in self.plan or (self.accuracy_safe and ACTIONS[each.action].changes_results):
                 continue
-            found[number] = plans.problem(self.plan | {each}) is None
+            found[number] = plans.conflict(self.plan | {each}) is None
         return found
 
     def _observed(self) -> Floats:
         plans, masks = self.scene.plans, self.action_masks()[: self.STOP].reshape(GROUPS + 1, len(KINDS))
         slots = np.zeros((GROUPS, _SLOT), dtype=np.float32)
         slots[:, :_STATIC] = self.scene.static
-        place = dict(zip(plans.groups, plans.places(self.plan), strict=True))
+        place = dict(zip(plans.groups, plans.precision_indices(self.plan), strict=True))
         fused = {each.group for each in self.plan if each.action == "operator-fusion"}
         for at, name in enumerate(self.scene.order):
-            slots[at, _STATIC] = ITEMSIZE[plans.formats[place[name]]] / 4
+            slots[at, _STATIC] = ITEMSIZE[plans.precisions[place[name]]] / 4
             slots[at, _STATIC + 1] = name in fused
         slots[:, _STATIC + 2 :] = masks[:GROUPS]
         rest = [*masks[GROUPS].astype(np.float32), self.left / self.budget]

@@ -27,7 +27,7 @@ EHVI_LIMITS = f"{LIMITS}; {_TOGETHER} picks for one decomposition of a front of 
 
 
 def bo_linear(bench: Bench) -> None:
-    """The mean of all scores is one objective; Thompson samples of its Gaussian process pick."""
+    """Thompson sampling from a Gaussian process of the mean score."""
 
     def pick(model: Any, pool: Any, known: Any) -> list[int]:
         return _distinct(_sampled(bench, model, pool)[..., 0])
@@ -36,7 +36,7 @@ def bo_linear(bench: Bench) -> None:
 
 
 def bo_random(bench: Bench) -> None:
-    """A Gaussian process an objective; each pick is the best Thompson sample under weights of its own."""
+    """One Gaussian process per objective; each pick is the best Thompson sample under its own random weights."""
 
     def pick(model: Any, pool: Any, known: Any) -> list[int]:
         drawn = _sampled(bench, model, pool)  # [picks, pool, objectives]
@@ -47,7 +47,7 @@ def bo_random(bench: Bench) -> None:
 
 
 def ehvi(bench: Bench) -> None:
-    """Expected hypervolume improvement over the front, up to the reference point; picks of a batch see each other."""
+    """Expected hypervolume improvement over the front; each pick of a batch accounts for the picks before it."""
     import torch
     from botorch.acquisition.multi_objective.logei import qLogExpectedHypervolumeImprovement
     from botorch.sampling.normal import SobolQMCNormalSampler
@@ -73,7 +73,7 @@ def ehvi(bench: Bench) -> None:
 
 
 def _search(bench: Bench, view: Callable[[Any], Any], pick: Callable[[Any, Any, Any], list[int]]) -> None:
-    """Random architectures, then batches that `pick` chooses from a pool by models of the scores as `view` has them."""
+    """Random architectures, then batches that `pick` selects from a pool with models of `view(scores)`."""
     import torch
 
     bench(bench.random(_START))
@@ -91,7 +91,7 @@ def _search(bench: Bench, view: Callable[[Any], Any], pick: Callable[[Any, Any, 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """torch adds up in another order on more threads: the same seed would give other rows there."""
+    """One torch thread: more threads sum in another order, so the same seed would give other rows."""
     import torch
 
     before = torch.get_num_threads()
@@ -135,7 +135,7 @@ def _sampled(bench: Bench, model: Any, pool: Any) -> Any:
 
 
 def _distinct(drawn: Any) -> list[int]:
-    """The best place of each row that no row before took."""
+    """Index of the best entry of each row that no earlier row took."""
     taken: list[int] = []
     for row in drawn:
         row[taken] = np.inf
@@ -155,14 +155,14 @@ def _candidates(bench: Bench) -> Ints:
 
 
 def _informative(bench: Bench) -> Any:
-    """Places of the results that models learn from: the front, and the latest of the others."""
+    """Indices of the results that the models are fitted to: the front, then the latest others."""
     front = np.flatnonzero(non_dominated(bench.scores))[-_DATA // 2 :]
     rest = np.setdiff1d(np.arange(len(bench.scores)), front)
     return np.sort(np.concatenate((front, rest[len(rest) - min(len(rest), _DATA - len(front)) :])))
 
 
 def _spread(front: Any, most: int) -> Any:
-    """At most so many rows of a front, evenly along its first objective."""
+    """At most `count` rows of a front, evenly spaced along its first objective."""
     if len(front) <= most:
         return front
     order = front[:, 0].argsort(stable=True)

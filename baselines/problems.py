@@ -1,4 +1,4 @@
-"""A search problem: a space, what to optimise in it, what must hold, and the scale on which methods see it."""
+"""A search problem: a space, objectives, constraints, and the scale of the scores that methods see."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ _MOST_EXTREMES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Architectures with all that was asked about them."""
+    """Architectures with their objectives and constrained quantities."""
 
     codes: Ints  # [n, parameters]
     values: dict[str, Array]
-    """Every objective and every limited quantity by its name, in its own unit, [n]."""
+    """Objectives and constrained quantities by name, in their units, [n]."""
     minimised: Array  # [n, objectives], lower is better
     violation: Array  # [n], 0 where every constraint holds
     call_s: Array
-    """Seconds that one call on each chip of the problem takes, one chip after another, [n]."""
+    """Seconds of one call on every chip of the problem in sequence, [n]."""
 
     @property
     def feasible(self) -> NDArray[np.bool_]:
-        """Where all objectives are known and all constraints hold, [n]."""
+        """Mask of architectures with known objectives and satisfied constraints, [n]."""
         out: NDArray[np.bool_] = (self.violation == 0) & ~np.isnan(self.minimised).any(axis=1)
         return out
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Ideal and reference point of a problem, in minimised orientation and own units."""
+    """Ideal and reference point of a problem, minimised, in original units."""
 
     ideal: tuple[float, ...]
     reference: tuple[float, ...]
@@ -67,7 +67,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Problem:
-    """What is searched for; pickles."""
+    """A search problem; it can be pickled."""
 
     space: Space
     objectives: tuple[Quantity, ...]
@@ -86,12 +86,12 @@ class Problem:
 
     @cached_property
     def devices(self) -> tuple[str, ...]:
-        """Every chip that is asked about."""
+        """Every chip of the objectives and constraints."""
         asked = (*self.objectives, *(each.quantity for each in self.constraints))
         return tuple(dict.fromkeys(each.device for each in asked if each.device))
 
     def evaluate(self, codes: Any) -> Evaluation:
-        """All that is asked about architectures, [n] each."""
+        """Objectives and constrained quantities of architectures, [n] each."""
         codes = self.space.codes(codes)
         asked = {each.name: each for each in (*self.objectives, *(each.quantity for each in self.constraints))}
         values = {name: self._values(each, codes) for name, each in asked.items()}
@@ -109,7 +109,7 @@ class Problem:
         return self.query(codes, asked)
 
     def query(self, codes: Ints, asked: Quantity, **options: Any) -> Array:
-        """What hetbench answers, [n], or [n, draws] with `sample`."""
+        """Answers of hetbench, [n], or [n, draws] with `sample`."""
         options = {**dict(self.setting), **options}
         found = api(self.space.name).query_batch(codes, device=asked.device, metric=asked.metric, **options)
         return np.asarray(found, dtype=np.float64)
@@ -127,7 +127,7 @@ class Problem:
         return values[name] if name in values else self.query(codes, quantity(name, self.space))
 
     def describe(self) -> dict[str, Any]:
-        """What a result file says of the problem."""
+        """The problem as the metadata of a result file."""
         objectives = [{"name": o.name, "unit": o.unit, "better": o.better} for o in self.objectives]
         limits = [{"name": c.quantity.name, "unit": c.quantity.unit, "relation": c.relation, "limit": c.limit}
                   for c in self.constraints]  # fmt: skip
@@ -145,13 +145,13 @@ class Problem:
         ideal, worst = known.min(axis=0), known.max(axis=0)
         flat = [each.name for each, low, high in zip(self.objectives, ideal, worst, strict=True) if low == high]
         if flat:
-            raise InvalidInputError(f"{', '.join(flat)} is the same for every architecture: nothing to search.")
+            raise InvalidInputError(f"nothing to search: {', '.join(flat)} is the same for every architecture.")
         reference = worst + _MARGIN * (worst - ideal)
         return Scale(tuple(map(float, ideal)), tuple(map(float, reference)))
 
 
 def _extremes(space: Space) -> Ints:
-    """Codes of the architectures whose parameters, all layers alike, are at their first or last choice."""
+    """Codes of architectures with identical layers whose parameters are at their first or last choice."""
     groups = [name.partition(".")[0] for name in (each.name for each in space.parameters)]
     names = list(dict.fromkeys(groups))
     last = np.array([len(each.choices) - 1 for each in space.parameters])
@@ -164,7 +164,7 @@ def problem(
     space_name: str, objectives: Sequence[str], constraints: Sequence[str] = (), quality: str | None = None,
     setting: Mapping[str, Any] | None = None,
 ) -> Problem:  # fmt: skip
-    """A problem from words; an error says which word cannot be meant.
+    """A problem from words such as `latency@cann`. An error names the invalid word.
 
     >>> problem("gpt-s", ["loss_proxy", "latency@cann"], ["latency@mlu<20ms"]).devices
     ('cann', 'mlu')
@@ -173,7 +173,7 @@ def problem(
     names = [name.strip() for name in objectives if name.strip()]
     if not names or len(set(names)) != len(names):
         given = ", ".join(names) or "none"
-        raise InvalidInputError(f"objectives are one or more different quantities; given: {given}.")
+        raise InvalidInputError(f"objectives must be one or more distinct quantities; given: {given}.")
     return Problem(
         found, tuple(quantity(name, found, quality) for name in names),
         tuple(constraint(text, found, quality) for text in constraints if text.strip()), quality,
@@ -182,7 +182,7 @@ def problem(
 
 
 def scale_of(asked: Problem, output: Path) -> Scale:
-    """The problem's scale as `output` states it, computed and stated there first where it is not yet."""
+    """The scale stored in `output`; computed and stored there if it is missing."""
     path = output / "reference" / asked.space.name / f"{asked.slug}.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

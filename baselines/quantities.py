@@ -1,4 +1,4 @@
-"""What a search optimises or limits, read from words such as `latency@cann` and `memory@cuda<16GB`."""
+"""Quantities that a search optimises or constrains, parsed from words such as `latency@cann` and `memory@cuda<16GB`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Constraint", "Quantity", "api", "constraint", "metric_names", "quali
 
 Array = NDArray[np.float64]
 QUALITY = "quality"
-"""Name of the objective that a function of the caller's own gives."""
+"""Name of the objective that the caller's own function returns."""
 _PLACELESS = ("memory", "params", "flops")  # what needs no chip, though the precision of one changes the memory
 _ON_CHIPS = ("latency", "energy", "power", "throughput")
 _UNITS = {
@@ -39,19 +39,19 @@ _CONSTRAINT = re.compile(r"\s*([^<>=\s]+)\s*(<=|>=|<|>)\s*([-+]?[\d.]+(?:[eE][-+
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """One figure of an architecture."""
+    """A quantity of an architecture."""
 
     name: str
-    """As it was asked for: `latency@cann`."""
+    """As given: `latency@cann`."""
     metric: str
     device: str | None
     unit: str
     better: str
-    """`lower` or `higher`; what is neither, such as params, counts as `lower`."""
+    """`lower` or `higher`; `lower` for a metric without a direction, such as params."""
 
     @property
     def sign(self) -> float:
-        """What turns values into ones to be minimised."""
+        """Sign that turns values into minimised ones."""
         return -1.0 if self.better == "higher" else 1.0
 
 
@@ -62,12 +62,12 @@ class Constraint:
     text: str
     quantity: Quantity
     limit: float
-    """In the quantity's own unit."""
+    """In the unit of the quantity."""
     relation: str
     """One of `<`, `<=`, `>`, `>=`."""
 
     def excess(self, values: Array) -> Array:
-        """How far values are on the wrong side, as a share of the limit; 0 where they hold, 1 where unknown, [n]."""
+        """Relative violation of the limit: 0 where satisfied, 1 where unknown, [n]."""
         holds = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal}[self.relation]
         over = np.abs(values - self.limit) / (abs(self.limit) or 1.0)
         return np.where(np.isnan(values), 1.0, np.where(holds(values, self.limit), 0.0, over))
@@ -81,7 +81,7 @@ class Constraint:
 
 @lru_cache(maxsize=16)
 def api(space: str) -> HetBench:
-    """The one `HetBench` of a process for a space, so that its tables are compiled once."""
+    """The `HetBench` of a space, one per process, so that its tables are compiled once."""
     return HetBench(search_space=space)
 
 
@@ -104,7 +104,7 @@ def quantity(text: str, space: Space, quality: str | None = None) -> Quantity:
         raise UnknownNameError(f"objective of {space.name}", metric, known)
     if metric == QUALITY:
         if quality is None:
-            raise InvalidInputError("the objective 'quality' is a function of your own: name it, module:function.")
+            raise InvalidInputError("the objective 'quality' needs your own function, given as module:function.")
         function = quality_function(quality)
         return Quantity(name, metric, None, getattr(function, "unit", "1"), getattr(function, "better", "lower"))
     if at and not (device and metric in (*_ON_CHIPS, "memory")):
@@ -130,7 +130,7 @@ def constraint(text: str, space: Space, quality: str | None = None) -> Constrain
     """
     match = _CONSTRAINT.fullmatch(text)
     if match is None:
-        raise InvalidInputError(f"{text!r} is no constraint: write QUANTITY<LIMIT and unit, such as latency@mlu<20ms.")
+        raise InvalidInputError(f"{text!r} is not a constraint: write QUANTITY<LIMIT, such as latency@mlu<20ms.")
     name, relation, number, unit = match.groups()
     found = quantity(name, space, quality)
     units = _UNITS.get(found.unit, {found.unit: 1.0, "": 1.0})
@@ -150,7 +150,7 @@ def quality_function(path: str) -> Callable[[list[dict[str, Any]]], Any]:
     `higher`; its `unit` is `1` unless it says so."""
     module, colon, name = path.partition(":")
     if not (module and colon and name):
-        raise InvalidInputError(f"a quality function is named module:function; given: {path!r}.")
+        raise InvalidInputError(f"a quality function is given as module:function; given: {path!r}.")
     try:
         function = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

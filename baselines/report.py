@@ -1,4 +1,4 @@
-"""What the experiment says, as one page: who does best, and how far Pareto sets of one chip family serve another."""
+"""The report of the experiment: ranking of methods, and transfer of Pareto sets between chip families."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Transfer:
-    """How the Pareto sets of chips serve the other chips, in a space, for quality and one more metric."""
+    """Transfer of Pareto sets between chips in a space, for quality and one more metric."""
 
     metric: str
     chips: tuple[str, ...]
@@ -51,7 +51,7 @@ def transfer(problems: Sequence[Problem], pool: Ints, metric: str) -> Transfer:
 
 
 def report(paths: Sequence[Path], problems: Sequence[Problem]) -> str:
-    """The whole page in Markdown."""
+    """The report in Markdown."""
     runs = [read(path) for path in paths]
     return "\n".join([*_setting(runs, problems), *_methods(runs), *_transfers(runs, problems)]) + "\n"
 
@@ -151,7 +151,7 @@ def _carried(found: Iterable[tuple[str, Transfer]]) -> Iterable[str]:
 
 
 def _pool(space: Space, runs: Sequence[Run]) -> Ints:
-    """Architectures that nothing in their own run dominates, each once, [pool, parameters]."""
+    """Distinct architectures that are non-dominated in their own run, [pool, parameters]."""
     texts: dict[str, Any] = {}
     for run in runs:
         configs = run.columns["config"][run.columns["feasible"]]

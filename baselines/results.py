@@ -1,6 +1,6 @@
-"""Result files of searches, and what they say together: hypervolume, ranks, significance.
+"""Result files of searches and their statistics: hypervolume, ranks, significance.
 
-A file holds one run, one row an evaluation; its metadata say what was searched for. It is there only once it is whole.
+A file holds one run, one row per evaluation; its metadata describe the search. It appears only once it is complete.
 """
 
 from __future__ import annotations
@@ -64,18 +64,18 @@ class Run:
 
 
 def path_of(output: Path, problem: Problem, method: str, seed: int) -> Path:
-    """Where the file of a run lies."""
+    """Path of the file of a run."""
     return output / problem.space.name / problem.slug / method / f"seed{seed}.parquet"
 
 
 def metadata(problem: Problem, scale: Scale, budget: int) -> dict[str, Any]:
-    """What a file says about its run."""
+    """The metadata of a run."""
     stated = {"reference_point": list(scale.reference), "ideal": list(scale.ideal), "budget": budget}
     return {**problem.describe(), **stated, "versions": {name: _version(name) for name in _PACKAGES}}
 
 
 def write(path: Path, bench: Bench, method: str) -> None:
-    """The run of a bench as a file, which appears only once it is whole."""
+    """Write the run of a bench; the file appears only once it is complete."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,7 +90,7 @@ def write(path: Path, bench: Bench, method: str) -> None:
 
 
 def read(path: Path) -> Run:
-    """The run that a file holds."""
+    """Read the run of a file."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, partitioning=None)
@@ -99,12 +99,12 @@ def read(path: Path) -> Run:
 
 
 def read_all(folder: Path) -> list[Run]:
-    """Every run below a folder, in the order of their paths."""
+    """Every run in a folder, sorted by path."""
     return [read(path) for path in sorted(folder.rglob("seed*.parquet"))]
 
 
 def finished(path: Path, problem: Problem, scale: Scale, budget: int) -> bool:
-    """Whether this very run is there; a file of another one under the same name is an error."""
+    """Whether this run has a result file. Raises if a file of another run has the same name."""
     if not path.exists():
         return False
     import pyarrow.parquet as pq
@@ -121,12 +121,12 @@ def finished(path: Path, problem: Problem, scale: Scale, budget: int) -> bool:
 
 def _meta(found: Any, path: Path) -> Any:
     if not found or _KEY not in found:
-        raise InvalidInputError(f"{path} holds no search: it has no metadata of hetbench.")
+        raise InvalidInputError(f"{path} is not a search result: it has no hetbench metadata.")
     return json.loads(found[_KEY])
 
 
 def hypervolume(minimised: Any, reference: Sequence[float]) -> float:
-    """What points dominate up to the reference point; lower is better, points beyond it count nothing.
+    """Hypervolume dominated up to the reference point; lower is better, points beyond it are ignored.
 
     >>> hypervolume([[1, 3], [2, 2], [3, 1], [5, 5]], [4, 4])
     6.0
@@ -146,7 +146,7 @@ def boxed(scale: Scale, minimised: Array) -> float:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How methods do over problems."""
+    """Statistics of methods over problems."""
 
     methods: tuple[str, ...]
     problems: tuple[str, ...]
@@ -165,7 +165,7 @@ class Comparison:
         return np.asarray(rankdata(-self.share, axis=1))
 
     def friedman(self) -> float:
-        """p of the hypothesis that all methods do alike (Friedman's test over problems)."""
+        """p-value of equal performance of all methods (Friedman test over problems)."""
         from scipy.stats import friedmanchisquare
 
         return float(friedmanchisquare(*self.share.T).pvalue)
@@ -197,7 +197,7 @@ class Comparison:
 
 
 def compare(runs: Sequence[Run]) -> Comparison:
-    """Methods over the problems of runs; every method must have run on every problem."""
+    """Compare the methods of runs; every method must have run on every problem."""
     by_problem = {key: list(group) for key, group in groupby(sorted(runs, key=_problem_key), key=_problem_key)}
     methods = tuple(dict.fromkeys(run.method for run in runs))
     share, deviation, best_known = [], [], []
@@ -207,7 +207,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
                  for name in methods}  # fmt: skip
         missing = [name for name, values in found.items() if not values]
         if missing:
-            raise InvalidInputError(f"{key} has no run of {', '.join(missing)}: methods compare on the same problems.")
+            raise InvalidInputError(f"{key} has no run of {', '.join(missing)}: methods must share their problems.")
         share.append([float(np.mean(values)) for values in found.values()])
         deviation.append([float(np.std(values)) for values in found.values()])
         best_known.append(best)

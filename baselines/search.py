@@ -1,4 +1,4 @@
-"""Search a space from the shell.
+"""Search an architecture space from the shell.
 
     python -m baselines.search --space gpt-s --objectives loss_proxy,latency@cann --method nsga2 --seeds 5 \\
         --budget 500 --output runs/search
@@ -37,28 +37,31 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m baselines.search", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--space", default="gpt-s", help="one of hetbench.spaces: gpt-s, vit, deploy ...")
+    made.add_argument("--space", default="gpt-s",
+                      help="space: gpt-s, vit, deploy, ... (`hetbench spaces`); default: %(default)s")
     made.add_argument("--objectives", default="loss_proxy,latency@cann",
-                      help="what to optimise, separated by commas: loss_proxy, latency@cann, energy@nvidia-t4, memory")
-    made.add_argument("--constraints", default="", help="what must hold: 'latency@mlu<20ms,memory@cuda<16GB'")
+                      help="objectives separated by commas: loss_proxy, latency@cann, energy@nvidia-t4, memory")
+    made.add_argument("--constraints", default="",
+                      help="constraints separated by commas: 'latency@mlu<20ms,memory@cuda<16GB'")
     made.add_argument("--quality", help="module:function, architectures -> values of the objective 'quality'")
     made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="setting",
-                      help="an option of every query, such as batch=8; may be repeated")
-    made.add_argument("--method", default="nsga2", help="one of --list-methods, several by commas, or all")
-    made.add_argument("--seeds", type=int, default=5, help="run seeds 0 .. SEEDS-1")
-    made.add_argument("--budget", type=int, default=500, help="architectures that a run may evaluate")
-    made.add_argument("--output", type=Path, default=Path("runs/search"))
-    made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    made.add_argument("--list-methods", action="store_true", help="say what each method is, and stop")
+                      help="option of every query, such as batch=8; can be repeated")
+    made.add_argument("--method", default="nsga2",
+                      help="methods separated by commas (see --list-methods), or all; default: %(default)s")
+    made.add_argument("--seeds", type=int, default=5, help="number of seeds, 0 to SEEDS-1; default: %(default)s")
+    made.add_argument("--budget", type=int, default=500, help="evaluations per run; default: %(default)s")
+    made.add_argument("--output", type=Path, default=Path("runs/search"), help="folder; default: %(default)s")
+    made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; default: one per core")
+    made.add_argument("--list-methods", action="store_true", help="list the methods and exit")
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Search and say how it went."""
+    """Run the searches and print a summary."""
     chosen = parser().parse_args(argv)
     if chosen.list_methods:
         return _list_methods()
-    return exit_code(partial(_search, chosen), "stopped; the runs finished so far are kept, run again to go on.")
+    return exit_code(partial(_search, chosen), "stopped; finished runs are kept, run the command again to resume.")
 
 
 def _search(chosen: argparse.Namespace) -> int:
@@ -76,7 +79,7 @@ def _search(chosen: argparse.Namespace) -> int:
 
 
 def progressing(jobs: Sequence[Job], workers: int) -> dict[Job, float]:
-    """Run what is not there yet, under a progress bar on stderr; seconds of each run."""
+    """Run the missing searches with a progress bar on stderr; return the seconds of each run."""
     left, seconds = pending(jobs), {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:

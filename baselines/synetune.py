@@ -1,5 +1,8 @@
-"""Syne Tune's searchers on whole-number codes. Its schedulers for one objective see a random scalarisation: every few
-evaluations new weights are drawn and all results are told anew under them."""
+"""Syne Tune's searchers on integer codes.
+
+Single-objective schedulers see a random scalarisation: every few evaluations new weights are drawn and all results are
+reported again under them.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,7 @@ def _config(bench: Bench, code: Ints) -> dict[str, int]:
 
 
 def regularized_evolution(bench: Bench) -> None:
-    """The last 50 are the population; every 25 evaluations they are weighed anew."""
+    """The population is the last 50 evaluations; new weights are drawn every 25."""
     from syne_tune.optimizer.schedulers.searchers.regularized_evolution import RegularizedEvolution
 
     bench(bench.random(_POPULATION))
@@ -108,7 +111,7 @@ def mo_rea(bench: Bench) -> None:
 
 
 def mo_asha(bench: Bench) -> None:
-    """Random architectures, measured on only while they are among the best third of those measured as often."""
+    """Random architectures; a measurement continues only while it is in the best third at its number of repeats."""
     from syne_tune.backend.trial_status import Trial
     from syne_tune.optimizer.scheduler import SchedulerDecision
     from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
@@ -187,7 +190,7 @@ def cqr(bench: Bench) -> None:
 
 
 def _distinct(bench: Bench, searcher: Any, count: int) -> Ints:
-    """Codes of different suggestions, [at most count, parameters]: a sampled quantile often picks the same."""
+    """Distinct suggestions as codes, [at most count, parameters]; a sampled quantile often repeats one."""
     found: dict[tuple[int, ...], None] = {}
     for _ in range(20 * count):
         found[tuple(_code(bench, searcher.suggest()).tolist())] = None
@@ -197,7 +200,7 @@ def _distinct(bench: Bench, searcher: Any, count: int) -> Ints:
 
 
 def _unseen(bench: Bench, pool: Ints) -> Ints:
-    """Different architectures of a pool that were not evaluated yet; the pool itself where there is none."""
+    """Distinct architectures of a pool that were not evaluated yet; the whole pool if there are none."""
     seen = set(map(tuple, bench.codes.tolist()))
     kept = [row for row in dict.fromkeys(map(tuple, pool.tolist())) if row not in seen]
     return np.array(kept, dtype=np.int64) if kept else pool

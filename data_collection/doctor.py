@@ -1,8 +1,8 @@
 """python -m data_collection.doctor [--store DIR]
 
-Says what this machine can measure: which chip families are here and why the others are not, the chip's name in the
-catalogue, drivers and libraries, counters of energy and memory, the stacks, the store, and whether the machine is
-quiet enough now. Exit code 0 if something can be measured, 3 if nothing can.
+Prints what this machine can measure: available chip families (and what the others need), the chip's name in the
+catalogue, drivers and libraries, energy and memory counters, stacks, the store, and whether the machine is quiet
+enough at the moment. Exit code 0 if something can be measured, 3 if nothing can.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_collection.backends import Backend, backends
-from data_collection.backends._base import installed
+from data_collection.backends import Backend, backends, installed
 from data_collection.profile.quiet import OTHERS, Meter
 from data_collection.profile.stacks import STACKS, missing
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from hetbench.errors import HetBenchError
 
 PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
@@ -28,7 +27,7 @@ PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.doctor", description=__doc__, formatter_class=raw)
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
     chosen = parser.parse_args(argv)
     absent = [name for name in PACKAGES if not installed(name)]
     print("packages: " + ", ".join(f"{name} {installed(name) or 'MISSING'}" for name in PACKAGES))
@@ -46,12 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"stack {stack}: {(missing(stack) or 'available') if 'torch' not in absent else 'needs torch'}")
     print(f"store {chosen.store}: {_writable(chosen.store)}")
     if not absent:
-        print(f"now: {_quiet()}")
+        print(f"load: {_quiet()}")
     return 0 if usable and not absent else 3
 
 
 def _about(device: Backend) -> Iterator[str]:
-    """What a device says, line by line."""
+    """Lines about one device."""
     yield f"device: {device.identity().device_name}"
     try:
         yield f"chip: {device.chip().name}"
@@ -59,13 +58,13 @@ def _about(device: Backend) -> Iterator[str]:
         yield f"chip: {error}"
     yield f"software: {device.software()}"
     yield f"timing: {', '.join(device.protocols)}"
-    yield f"peak memory: {'told' if device.memory() else 'not told'}"
-    energy = "a counter" if device.joules() is not None else "by power" if device.watts() is not None else "absent"
+    yield f"peak memory: {'reported' if device.memory() else 'not reported'}"
+    energy = "counter" if device.joules() is not None else "from power" if device.watts() is not None else "none"
     yield f"energy: {energy}"
 
 
 def _writable(store: Path) -> str:
-    """Whether rows can be written there."""
+    """Whether rows can be written to a store, and the free space."""
     there = next(path for path in (store, *store.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -77,12 +76,12 @@ def _writable(store: Path) -> str:
 
 
 def _quiet() -> str:
-    """What others take on this machine within a second."""
+    """CPU use of other processes over one second."""
     meter = Meter()
     time.sleep(1.0)
     others = meter.others_cores()
     said = "quiet" if others <= OTHERS else "NOT quiet: rows measured now would be marked as disturbed"
-    return f"other processes take {others:.2f} CPU cores: {said}"
+    return f"other processes use {others:.2f} CPU cores: {said}"
 
 
 if __name__ == "__main__":

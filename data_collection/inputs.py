@@ -1,11 +1,11 @@
-"""Standard inputs of six categories, 90 specifications: batch by length or size, values from a seed, with checksums.
+"""Standard inputs: 90 specifications in six categories, batch by length or size, generated from a seed, with checksums.
 
     python -m data_collection.inputs list
     python -m data_collection.inputs write NAME ... --out DIR [--seed 0]
     python -m data_collection.inputs check NAME ... --out DIR
 
-Nothing is downloaded. Values are whole arithmetic on the bits of the Philox generator, so that every machine and every
-numpy makes the same bytes: tokens below the vocabulary's size, reals in [-1, 1).
+Nothing is downloaded. Values are computed by integer arithmetic on the bits of the Philox generator, so that every
+machine and every numpy version gives the same bytes: token ids below the vocabulary size, reals in [-1, 1).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = ["InputSpec", "checksum", "generate", "reals", "specs", "tokens"]
 Array = NDArray[Any]
 _SAMPLE_RATE = 16_000
 _VOCABULARIES = {"llm": 32_000, "nlp": 30_000, "multimodal": 49_408}
-"""The smallest among the catalogue's models of the category, so that all of them can read the tokens."""
+"""Smallest vocabulary of the catalogue's models of a category, so that the tokens are valid for all of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One standard input: the shape of each tensor; integers are tokens or a diffusion step, all else is real."""
+    """One standard input: the shape of each tensor. Token ids and diffusion steps are integers, the rest is real."""
 
     name: str
     category: str
@@ -58,7 +58,7 @@ def _grid() -> Iterator[InputSpec]:
     for b, side, s in product((1, 4, 8), (224, 336), (32, 64, 77)):
         shapes = {"input_ids": (b, s), "pixel_values": (b, 3, side, side)}
         yield InputSpec(f"multimodal-b{b}-{side}px-s{s}", "multimodal", shapes)
-    for b, side in product((1, 2, 4), (64, 96, 128)):  # latents of images eight times the side
+    for b, side in product((1, 2, 4), (64, 96, 128)):  # latents: an eighth of the image's side
         shapes = {"latents": (b, 4, side, side), "timestep": (b,), "encoder_hidden_states": (b, 77, 768)}
         yield InputSpec(f"diffusion-b{b}-{side}", "diffusion", shapes)
 
@@ -73,7 +73,7 @@ def specs() -> Mapping[str, InputSpec]:
 
 
 def generate(name: str, seed: int = 0) -> dict[str, Array]:
-    """The arrays of one specification: int64 tokens and steps, float32 reals.
+    """The arrays of one specification: int64 token ids and steps, float32 reals.
 
     >>> generate("nlp-b1-s64")["input_ids"].shape
     (1, 64)
@@ -82,7 +82,7 @@ def generate(name: str, seed: int = 0) -> dict[str, Array]:
         raise UnknownNameError("input", name, specs())
     spec, made = specs()[name], {}
     for tensor, shape in spec.shapes.items():
-        stream = seed * 2**32 + zlib.crc32(f"{name}/{tensor}".encode())  # every tensor has bits of its own
+        stream = seed * 2**32 + zlib.crc32(f"{name}/{tensor}".encode())  # a separate random stream per tensor
         if tensor == "input_ids":
             made[tensor] = tokens(shape, _VOCABULARIES[spec.category], stream)
         elif tensor == "timestep":
@@ -93,12 +93,12 @@ def generate(name: str, seed: int = 0) -> dict[str, Array]:
 
 
 def tokens(shape: Sequence[int], below: int, seed: int) -> Array:
-    """int64 from 0 to `below` - 1."""
+    """int64 values from 0 to `below` - 1, of the given shape."""
     return (_bits(prod(shape), seed) % np.uint64(below)).astype(np.int64).reshape(shape)
 
 
 def reals(shape: Sequence[int], seed: int) -> Array:
-    """float32 in [-1, 1), in steps of 2**-23."""
+    """float32 values in [-1, 1) in steps of 2**-23, of the given shape."""
     steps = (_bits(prod(shape), seed) >> np.uint64(40)).astype(np.float32)  # 24 bits: exact in float32
     return (steps * np.float32(2.0**-23) - np.float32(1)).reshape(shape)
 
@@ -108,7 +108,7 @@ def _bits(count: int, seed: int) -> NDArray[np.uint64]:
 
 
 def checksum(arrays: Mapping[str, Array]) -> str:
-    """sha256 over names, types, shapes and little-endian bytes."""
+    """sha256 over the arrays' names, types, shapes and little-endian bytes."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.inputs", description=__doc__, formatter_class=raw)
     parser.add_argument("command", choices=("list", "write", "check"))
-    parser.add_argument("names", nargs="*", metavar="NAME", help="specifications or categories; none means all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="specifications or categories; default: all")
     parser.add_argument("--out", type=Path, default=Path("runs") / "inputs")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(argv)
@@ -158,7 +158,7 @@ def _run(command: str, chosen: Sequence[InputSpec], folder: Path, seed: int) -> 
 
 
 def _write(path: Path, arrays: Mapping[str, Array]) -> str:
-    """Write the arrays and, beside them, their checksum, which is returned."""
+    """Write the arrays and a file with their checksum; returns the checksum."""
     said = checksum(arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pages: one list of parts, written as Markdown or as one self-contained HTML file."""
+"""Write a page from a list of parts, as Markdown or as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabula
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """Begins a section."""
+    """A section heading."""
 
     text: str
 
@@ -41,7 +41,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells are texts, numbers, or None where nothing is known."""
+    """A table; cells are texts, numbers, or None if unknown."""
 
     caption: str
     columns: Sequence[str]
@@ -50,7 +50,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A Plotly figure; Markdown leaves it out, and the table beside it holds the same numbers."""
+    """A Plotly figure; omitted in Markdown, where the table beside it has the same numbers."""
 
     title: str
     figure: Any
@@ -60,7 +60,7 @@ Part = Heading | Text | Table | Chart
 
 
 def shown(cell: Any) -> str:
-    """A cell as text: a dash where nothing is known, four digits of a fraction.
+    """A cell as text: a dash if unknown, four significant digits of a fraction.
 
     >>> shown(None), shown(0.0012345), shown(12345.6), shown(8), shown(True)
     ('–', '0.001234', '12,346', '8', 'yes')
@@ -75,7 +75,7 @@ def shown(cell: Any) -> str:
 
 
 def markdown(title: str, parts: Sequence[Part]) -> str:
-    """The page as GitHub's Markdown."""
+    """The page as GitHub Markdown."""
     lines = [f"# {_plain(title)}", ""]
     for part in parts:
         if isinstance(part, Heading):
@@ -93,12 +93,12 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
+    """Text escaped for Markdown, on one line."""
     return escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("`", "\\`").replace("[", "\\[")
 
 
 def html(title: str, parts: Sequence[Part]) -> str:
-    """The page in one file that loads nothing; Plotly's program is in it once, where there is a chart."""
+    """The page as one self-contained HTML file, with Plotly's script included once if there is a chart."""
     body: list[str] = []
     sections = [part.text for part in parts if isinstance(part, Heading)]
     charts = 0
@@ -130,7 +130,7 @@ def html(title: str, parts: Sequence[Part]) -> str:
 def _table(part: Table) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in part.columns)
     rows = "\n".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in part.rows)
-    # in the order of the tab key, so that a wide table can be scrolled without a mouse
+    # focusable, so that a wide table can be scrolled with the keyboard
     return (f'<div class="wide" tabindex="0" role="region" aria-label="{escape(part.caption)}"><table>'
             f"<caption>{escape(part.caption)}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>\n{rows}\n</tbody></table></div>")  # fmt: skip

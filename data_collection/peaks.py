@@ -1,9 +1,9 @@
-"""Measure what a CPU reaches: matrix products in each precision, and memory bandwidth by a triad, as STREAM does.
+"""Measure the peaks of a CPU: matrix products in each precision, and memory bandwidth by a STREAM triad.
 
     python -m data_collection.peaks [--threads 2] [--seconds 20]
 
-For chips whose datasheet nobody can look up, such as a virtual machine's share of a processor. Each figure is the best
-of many repeats, so another process can only make it smaller; it goes to data_collection/sources/own_chips.csv by hand.
+For chips without a datasheet, such as a virtual machine's share of a processor. Each figure is the best of many
+repeats, so load from other processes can only lower it. Enter the figures in data_collection/sources/own_chips.csv.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TRIAD = 2**25  # elements of fp32: three arrays of 128 MiB, four times a cache 
 
 
 def product_tflops(precision: str, seconds: float) -> float:
-    """Best TFLOP/s of a product of matrices."""
+    """Best TFLOP/s of a matrix product."""
     import torch
 
     best = 0.0
@@ -47,7 +47,7 @@ def bandwidth_gbs(seconds: float) -> float:
 
 
 def _shortest(call: Callable[[], Any], seconds: float) -> float:
-    """The fastest call within some seconds."""
+    """Seconds of the fastest call within `seconds`."""
     call()
     best, end = float("inf"), time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.peaks", description=__doc__, formatter_class=raw)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each figure")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds per figure; default: %(default)s")
     chosen = parser.parse_args(argv)
     import torch
 

@@ -1,9 +1,10 @@
-"""What a question gets: one number with its unit, interval, kind, evidence level and references.
+"""Answers: one number with its unit, interval, kind, evidence level and references.
 
-Kinds: `measured` (the answer is a published row, and `refs` says which), `predicted` (a surrogate's, with an
-interval and an evidence level), `derived` (exact arithmetic on the operator graph).
-Levels of a prediction: B this chip has operator rows for these operators; C only few of them, or model rows; D none,
-datasheet and other chips only. A is a measured row of exactly this setting. A level is that of the weakest part.
+Kinds: `measured` (a published row, named in `refs`), `predicted` (by a surrogate, with an interval and an evidence
+level), `derived` (exact arithmetic on the operator graph).
+Evidence levels: A a measured row of exactly this setting; B predicted, with operator rows of these operators on this
+chip; C predicted from few such rows, from rows of related operators or from rows of whole models; D predicted from the
+datasheet and rows of other chips. An answer that combines several has the weakest level.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ KINDS = ("measured", "predicted", "derived")
 LEVEL_TEXTS = MappingProxyType({
     "A": "this model, chip and setting was measured",
     "B": "this chip has measured rows of these operators",
-    "C": "this chip has few of them or rows of related operators, or rows of whole models under this stack",
-    "D": "nothing of this chip was measured: its datasheet, and other chips' rows",
+    "C": "this chip has few rows of these operators, rows of related ones, or rows of whole models under this stack",
+    "D": "no row of this chip was measured: predicted from its datasheet and the rows of other chips",
 })
 LEVELS = tuple(LEVEL_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One number and what it rests on; `float(answer)` is the number.
+    """One number with its unit and evidence; `float(answer)` is the number.
 
     >>> answer = Answer(1.9, "ms", 1.7, 2.2, kind="predicted", level="B", metric="latency", chip="nvidia-l4")
     >>> float(answer), answer
@@ -42,14 +43,14 @@ class Answer:
     """Lower end of the interval; None for measured and derived numbers."""
     upper: float | None = None
     interval_level: float = 0.9
-    """Share of true values that intervals of this kind are calibrated to hold."""
+    """Share of true values that such intervals are calibrated to contain, 0 to 1."""
     kind: str = "predicted"
     level: str | None = None
-    """A, B, C or D; None where the number is derived."""
+    """Evidence level A, B, C or D; None for a derived number."""
     support: int | None = None
-    """Measured rows behind the answer; 0: none of this chip. None: not counted."""
+    """Number of measured rows behind the answer: 0 where this chip has none, None where they are not counted."""
     refs: tuple[str, ...] = ()
-    """repository@commit:path of every measured row, registration table or derivation that the number is of."""
+    """repository@commit:path of every measured row, registration table or derivation that gives the number."""
     metric: str = "latency"
     model: str | None = None
     operator: str | None = None
@@ -62,17 +63,17 @@ class Answer:
     phase: str | None = None
     stack: str | None = None
     protocol: str | None = None
-    """What the time includes: kernel, graph, event or wall."""
+    """Timing protocol: kernel, graph, event or wall (see `hetbench.schema`)."""
     surrogate: str | None = None
-    """Surrogate and head that predicted; None otherwise."""
+    """Surrogate and head that predicted the number; None for other kinds."""
     notes: tuple[str, ...] = ()
-    """What a reader must know: the default chip taken, memory that does not suffice, refused alternatives."""
+    """Remarks: the default chip that was taken, too little device memory, alternatives that were refused."""
     shares: Mapping[str, float] = field(default_factory=dict, hash=False)
-    """Where a model's time goes: operator class -> ms."""
+    """Share of the latency by operator class -> ms."""
     source: Answer | None = None
-    """The same question on the source chip, where one was named."""
+    """Answer to the same question on the source chip; None where no source was named."""
     ratio: float | None = None
-    """value / source value."""
+    """Value divided by the value on the source chip; None without a source."""
 
     def __float__(self) -> float:
         return float(self.value)
@@ -94,7 +95,7 @@ class Answer:
     __repr__ = __str__
 
     def scaled(self, factor: float, **changes: Any) -> Answer:
-        """The same answer with value and interval multiplied by `factor` (> 0), and `changes` made.
+        """A copy with value and interval multiplied by `factor` (above 0); `changes` replaces further fields.
 
         >>> Answer(2.0, "ms", 1.0, 4.0).scaled(0.5).upper
         2.0
@@ -104,7 +105,7 @@ class Answer:
         return replace(self, value=self.value * factor, lower=lower, upper=upper, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the source side included; what is not known is None.
+        """The answer as plain values for JSON, the source answer included; unknown is None.
 
         >>> Answer(2.0, "ms", refs=("o/r@c:p",)).to_dict()["refs"]
         ['o/r@c:p']
@@ -115,7 +116,9 @@ class Answer:
 
 
 class Answers(Mapping[str, Answer]):
-    """Answers by metric, read-only; a metric that was refused is not in it: `refused` says why.
+    """Read-only mapping of metric -> answer; `refused` maps the metrics without an answer to the reason.
+
+    Indexing with a refused metric raises `RefusedError`.
 
     >>> answers = Answers({"latency": Answer(2.0, "ms")}, {"energy": "nobody measured it"})
     >>> list(answers), answers.refused["energy"]
@@ -134,7 +137,7 @@ class Answers(Mapping[str, Answer]):
         return self._answers[metric]
 
     def get(self, metric: str, default: Any = None) -> Any:
-        """The answer, or `default` where it was refused or not asked."""
+        """The answer, or `default` for a metric that was refused or not asked for."""
         return self._answers.get(metric, default)
 
     def __contains__(self, metric: object) -> bool:
@@ -147,7 +150,7 @@ class Answers(Mapping[str, Answer]):
         return len(self._answers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the answers and the refusals, each by metric."""
+        """Plain values for JSON: `answers` and `refused`, each by metric."""
         answers = {name: answer.to_dict() for name, answer in self._answers.items()}
         return {"answers": answers, "refused": dict(self.refused)}
 
@@ -158,7 +161,7 @@ class Answers(Mapping[str, Answer]):
 
 
 def digits(value: float) -> str:
-    """Three significant digits, large numbers with thousands separators.
+    """A number as text: three significant digits, thousands separators from 1,000 on.
 
     >>> digits(0.012345), digits(1234567.0)
     ('0.0123', '1,234,567')
@@ -171,7 +174,7 @@ def digits(value: float) -> str:
 
 
 def number(value: float, unit: str) -> str:
-    """The number with its unit, the unit `1` left out.
+    """A number with its unit as text; the unit `1` is not shown.
 
     >>> number(2.5, "ms"), number(124439808, "1")
     ('2.5 ms', '124,439,808')

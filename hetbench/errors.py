@@ -1,12 +1,12 @@
-"""What can go wrong, as one tree.
+"""The errors that hetbench raises, as one tree.
 
 HetBenchError
-├── UnknownNameError     a model, chip, metric, operator ... that the catalogue does not hold   (exit 2)
-├── InvalidInputError    a size, precision, table or file that cannot be meant                  (exit 2)
-├── RefusedError         the question is sound, but no evidence allows an honest answer         (exit 3)
-└── ArtifactError        a surrogate file is missing, damaged or of another version             (exit 4)
+├── UnknownNameError     a model, chip, metric, operator ... that is not in the catalogue   (exit 2)
+├── InvalidInputError    an invalid size, table, file or other value                        (exit 2)
+├── RefusedError         a valid question that no evidence can answer                       (exit 3)
+└── ArtifactError        a surrogate file is missing, damaged or of another version         (exit 4)
 
-Every message says what was given, what is known, the nearest name and, where one helps, the command to run.
+Every message states what was given, what would be accepted, the nearest name and, where useful, the command to run.
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ class HetBenchError(Exception):
 
 
 class InvalidInputError(HetBenchError):
-    """A value, table or file that cannot be meant: the message says what would be accepted."""
+    """An invalid value, table or file; the message says what would be accepted."""
 
 
 class RefusedError(HetBenchError):
-    """No evidence supports an honest answer: the message says what is missing and what is covered."""
+    """A valid question without evidence to answer it; the message says what is missing and what is covered."""
 
     exit_code = 3
 
 
 class ArtifactError(HetBenchError):
-    """A surrogate artefact is missing, damaged or written by an incompatible version."""
+    """A surrogate file that is missing, damaged or of a format that this version does not read."""
 
     exit_code = 4
 
 
 class UnknownNameError(HetBenchError):
-    """A name that the catalogue does not hold.
+    """A name that is not in the catalogue; the message suggests the nearest known names.
+
+    `kind` is what the name stands for, `given` the name, `known` all valid names, `then` a sentence to append.
 
     >>> print(UnknownNameError("metric", "latncy", ["latency", "memory"]))
     unknown metric 'latncy'. Did you mean 'latency'? `hetbench metrics` lists all 2.
@@ -70,7 +72,7 @@ _LISTED = ("model", "chip", "metric", "operator")  # kinds with a listing comman
 
 
 def nearest(given: str, known: Iterable[str], limit: int = 3) -> list[str]:
-    """The known names most like `given`, best first, at most `limit`.
+    """The known names most similar to `given`, best first, at most `limit`; case, spaces and underscores do not count.
 
     >>> nearest("H100", ["nvidia-h100-pcie", "amd-mi210"])
     ['nvidia-h100-pcie']
@@ -83,8 +85,9 @@ def nearest(given: str, known: Iterable[str], limit: int = 3) -> list[str]:
 
 
 def exit_code(work: Callable[[], int], stopped: str) -> int:
-    """What a command's `work` returns, or the exit code of the error it raised, with its message on stderr; 130 with
-    the words of `stopped` after Ctrl-C.
+    """Run a command and return its exit code; a `HetBenchError` is printed to stderr and gives its own exit code.
+
+    `work` returns the exit code of success. After Ctrl-C, `stopped` is printed and 130 returned.
 
     >>> exit_code(lambda: 0, stopped="")
     0

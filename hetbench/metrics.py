@@ -1,7 +1,7 @@
-"""The metrics that hetbench answers: one table, nothing else to register.
+"""The metrics that hetbench answers, in one table: adding a metric means adding an entry.
 
-`kind` says where a number can come from: `surrogate` metrics are measured or predicted, `derived` ones are
-exact arithmetic on the operator graph.
+The `kind` of a metric is where its values come from: `surrogate` metrics are measured or predicted, `derived` metrics
+are exact arithmetic on the operator graph.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["METRICS", "Metric", "metric", "metrics"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One quantity: its unit, which direction is better and where its values come from."""
+    """One metric: unit, direction that is better, and where its values come from."""
 
     name: str
     unit: str
@@ -36,15 +36,15 @@ METRICS = MappingProxyType({m.name: m for m in (
     Metric("memory", "MB", "lower", "derived",
            "weights + peak of live activations + KV cache, in MB of 10^6 bytes, without allocator or runtime"),
     Metric("coverage", "%", "higher", "derived",
-           "share of the model's eager operator calls that the backend registers or composes of registered ones; what "
-           "it hands to the CPU, lacks or nobody knows of is not covered"),
+           "share of the model's eager operator calls that run on the chip: registered by the backend or composed of "
+           "registered operators; CPU fallback, missing and unknown operators do not count"),
     Metric("flops", "FLOP", "lower", "derived", "floating-point operations of one call (a multiply-add is 2)"),
     Metric("params", "1", "neither", "derived", "parameters, tied weights counted once"),
 )})
 
 
 def metrics() -> MappingProxyType[str, Metric]:
-    """All metrics by name.
+    """All metrics by name, read-only.
 
     >>> metrics()["latency"].unit
     'ms'
@@ -53,7 +53,7 @@ def metrics() -> MappingProxyType[str, Metric]:
 
 
 def metric(name: str) -> Metric:
-    """The metric called `name`; `UnknownNameError` with the nearest name otherwise.
+    """The metric called `name`; raises `UnknownNameError` with the nearest name for any other.
 
     >>> metric("memory").kind
     'derived'

@@ -1,4 +1,4 @@
-"""Modules imported on first use: plug-ins, found by file name, and the names that a package re-exports."""
+"""Lazy imports: plug-in modules found by file name, and names that a package re-exports from its modules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["lazy_exports", "load", "names"]
 
 
 def names(package: ModuleType) -> list[str]:
-    """Names of the public modules of a package, sorted, without importing them.
+    """Names of the public modules of a package, sorted; nothing is imported.
 
     >>> import hetbench.operators
     >>> "conv" in names(hetbench.operators)
@@ -24,7 +24,10 @@ def names(package: ModuleType) -> list[str]:
 
 
 def load(package: ModuleType, name: str) -> ModuleType:
-    """Import one plug-in; a broken one fails loudly, an unknown one names the nearest."""
+    """Import the plug-in `name` of a package.
+
+    Raises `UnknownNameError` where there is no such module; errors of the module itself are passed on.
+    """
     known = names(package)
     if name not in known:
         raise UnknownNameError(f"plug-in of {package.__name__}", name, known)
@@ -32,10 +35,10 @@ def load(package: ModuleType, name: str) -> ModuleType:
 
 
 def lazy_exports(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package that re-exports names of its modules without importing them first.
+    """The `__getattr__` of a package that re-exports names of its modules and imports each module on first use.
 
-    `names` maps each module to the names it lends the package, separated by spaces. The package lists the same names
-    in `__all__`, and imports them under `TYPE_CHECKING` so that editors and type checkers know them.
+    `package` is `__name__`; `names` maps each module to the names exported from it, separated by spaces. The
+    package lists the same names in `__all__` and imports them under `TYPE_CHECKING`, for editors and type checkers.
 
     >>> get = lazy_exports("hetbench.catalog", {"chips": "Chip chip"})
     >>> get("Chip").__module__

@@ -1,8 +1,8 @@
-"""The vocabulary of measurement rows: precisions, phases, timing protocols, and what is checked on them.
+"""The vocabulary of measurement rows: chip families, phases, precisions and timing protocols.
 
-The timing protocol says what a figure includes, which moves small operators more than the vendor does:
-`kernel` device time of the kernels alone, `graph` replay of a recorded device graph, `event` device events
-around an eager launch, `wall` host clock with a synchronise.
+The timing protocol is what a latency includes; for small operators it matters more than the vendor. `kernel`: device
+time of the kernels alone. `graph`: replay of a recorded device graph. `event`: device events around an eager launch.
+`wall`: host clock with a synchronisation.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ PROTOCOLS = ("kernel", "graph", "event", "wall")
 ITEMSIZE = MappingProxyType(
     {"fp64": 8, "fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
 )
-"""Bytes of one element of each precision a model can be asked in."""
+"""Bytes per element of each precision that a query can ask for."""
 
 STORAGE_BYTES = MappingProxyType({**ITEMSIZE, "int64": 8, "int32": 4, "int16": 2, "uint8": 1, "bool": 1})
-"""Bytes of one element of every dtype that occurs in a graph."""
+"""Bytes per element of every dtype that occurs in a graph."""
 
 PRECISIONS = tuple(ITEMSIZE)
 _ALIASES = MappingProxyType({
@@ -33,7 +33,7 @@ _ALIASES = MappingProxyType({
 
 
 def precision(name: str) -> str:
-    """The canonical name of a precision; `UnknownNameError` lists the known ones.
+    """The canonical name of a precision; raises `UnknownNameError` for an unknown one.
 
     >>> precision("float16")
     'fp16'
@@ -46,7 +46,7 @@ def precision(name: str) -> str:
 
 
 def itemsize(dtype: str) -> int:
-    """Bytes of one element.
+    """Bytes per element of a dtype; raises `UnknownNameError` for an unknown one.
 
     >>> itemsize("bf16")
     2

@@ -1,1 +1,1 @@
-"""Figures, one file each, drawn from result files alone."""
+"""Figures, one module each: they read result files, draw with matplotlib and write PNG and PDF."""

@@ -1,8 +1,8 @@
-"""Every figure for which there are results; the others are named with the reason.
+"""Draws every figure whose results exist, and prints why the others were skipped.
 
     python -m plotting.all --results runs --out runs/figures
 
-Figures are found by their file: a module of `plotting` that has `draw`.
+A figure is any module of `plotting` with a function `draw`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["draw_all", "figures", "main"]
 
 
 def figures() -> dict[str, ModuleType]:
-    """The modules that draw, by name."""
+    """Name -> module of every figure."""
     modules = {name: plugins.load(plotting, name) for name in plugins.names(plotting)}
     return {name: module for name, module in modules.items() if hasattr(module, "draw")}
 
 
 def draw_all(results: Path, out: Path) -> dict[str, str]:
-    """Draw what can be drawn, print the files, and give why the others were skipped, by figure."""
+    """Draw the figures and print their files. Returns the reason of each skipped figure by name."""
     skipped = {}
     for name, module in figures().items():
         try:
@@ -37,7 +37,7 @@ def draw_all(results: Path, out: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    """Draw all; what was skipped is no error."""
+    """Draw all figures; a skipped figure is not an error."""
     chosen = options(__doc__, Path("runs"))
     for name, why in draw_all(chosen.results, chosen.out).items():
         print(f"skipped {name}: {why}")

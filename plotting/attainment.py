@@ -1,4 +1,4 @@
-"""What the best, the median and the worst seed of each method attained: empirical attainment surfaces, two objectives.
+"""Empirical attainment surfaces of the best, median and worst seed of each search method, two objectives.
 
     python -m plotting.attainment --results runs/search --out runs/figures
 """
@@ -21,7 +21,7 @@ _LINES = {"best": ("-", 0.9), "median": ("-", 2.0), "worst": ((0, (2, 1.5)), 0.9
 
 
 def levels(seeds: int) -> dict[str, int]:
-    """How many of the seeds must have attained a point: one, the half (the lower of two middle ones), all.
+    """Number of seeds that must have attained a point, by line: one, half (rounded up), all.
 
     >>> levels(5), levels(2)
     ({'best': 1, 'median': 3, 'worst': 5}, {'best': 1, 'median': 1, 'worst': 2})
@@ -30,7 +30,7 @@ def levels(seeds: int) -> dict[str, int]:
 
 
 def draw(search: Search) -> Any:
-    """One panel a method; the dots are what no method beat."""
+    """One panel per method; the dots are the non-dominated points of all methods."""
     names = list(search.methods)
     columns = min(_COLUMNS, len(names))
     figure, axes = style.panels(ceil(len(names) / columns), columns, width=3.2, height=2.7, sharex=True, sharey=True)

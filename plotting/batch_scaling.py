@@ -1,4 +1,4 @@
-"""Latency and throughput of a model over the batch size, on the default chip of each family.
+"""Latency and throughput of a model as a function of batch size, on the default chip of each family.
 
     python -m plotting.batch_scaling --results runs/tables --out runs/figures
 """
@@ -20,12 +20,12 @@ _METRICS = ("latency", "throughput")
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By model a table with columns model, family, chip, batch, metric, value, lower, upper, unit and level."""
+    """Model -> table with columns model, family, chip, batch, metric, value, lower, upper, unit and level."""
     return by_model(folder, "batch_scaling.parquet")
 
 
 def draw(frame: Any) -> Any:
-    """A row of panels a metric, one panel a chip with the band of its intervals, the other chips in grey."""
+    """One row of panels per metric, one panel per chip with its interval band; other chips are grey."""
     chips = {family: part for family in style.FAMILY if len(part := frame[frame.family == family])}
     figure, axes = style.panels(len(_METRICS), len(chips), width=2.5, height=2.7, sharex=True, sharey="row")
     for row, metric in zip(axes, _METRICS, strict=True):
@@ -45,7 +45,7 @@ def draw(frame: Any) -> Any:
     axes[0, 0].set_xticks(batches, [str(batch) for batch in batches])
     axes[0, 0].set_xticks([], minor=True)
     figure.supxlabel("batch", fontsize=10)
-    figure.suptitle(f"{frame.model.iloc[0]}; bands: 90 % intervals, grey: the other chips", fontsize=10)
+    figure.suptitle(f"{frame.model.iloc[0]}; bands: 90 % intervals, grey: other chips", fontsize=10)
     return figure
 
 

@@ -1,9 +1,9 @@
-"""How many measurements intervals hold, against how many they should: by evidence level and family.
+"""Interval calibration: share of measurements inside the intervals against the nominal share, by evidence level.
 
     python -m plotting.calibration --results runs --out runs/figures
 
-From predictions of what was held out; intervals come from other rows held out alike (`plotting.holdouts`): of another
-half of the shapes or models, and for a chip from the other chips left out, but never narrower than those of models.
+Uses hold-out predictions. The intervals come from other held-out rows (`plotting.holdouts`): from the other half of the
+shapes or models, and for a chip from the other held-out chips, but never narrower than the intervals of models.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["LEVELS", "RESULTS", "draw", "main", "read"]
 
 RESULTS = "."
 LEVELS = tuple(round(0.5 + 0.04 * step, 2) for step in range(13))
-"""What `confidence=` may be."""
-_TITLES = ("B: operators, shapes never seen", "C: whole models never seen", "D: whole models on a chip never seen")
+"""Nominal shares, over the range of `confidence=`."""
+_TITLES = ("B: operators, unseen shapes", "C: unseen models", "D: models on an unseen chip")
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By evidence level a table: one row a family, with `n` and a column a level of confidence."""
+    """Title -> table with one row per family, the number of rows `n` and one column per nominal share."""
     found, missing = {}, []
     try:
         found[_TITLES[0]] = held(operator_rows(folder / "operators"), LEVELS)
@@ -43,7 +43,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def draw(tables: Any) -> Any:
-    """One panel an evidence level; above the diagonal intervals are wider than they need be."""
+    """One panel per evidence level; above the diagonal the intervals are wider than necessary."""
     figure, axes = style.panels(1, len(tables), width=3.9, height=4.0, sharex=True, sharey=True)
     for axis, (title, table) in zip(axes[0], tables.items(), strict=True):
         levels = [column for column in table if column != "n"]
@@ -57,7 +57,7 @@ def draw(tables: Any) -> Any:
         axis.set(xlabel="interval should hold, %")
         axis.set_title(title, fontsize=10)
         axis.legend(fontsize=8, loc="best", handlelength=3.2)
-    axes[0, 0].set_ylabel("interval holds, % of measurements")
+    axes[0, 0].set_ylabel("observed coverage, % of measurements")
     return figure
 
 

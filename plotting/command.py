@@ -1,7 +1,7 @@
-"""What every figure does on the command line: read results, draw, write PNG and PDF.
+"""The command line of every figure: read results, draw, write PNG and PDF.
 
-A figure is a module of `plotting` with `RESULTS` (its folder below the results), `read(folder)`, which gives a table
-for each figure to draw by what is added to its name ("" where there is one), `draw(table)` and `main()`.
+A figure is a module of `plotting` with `RESULTS` (its subfolder of the results), `read(folder)`, `draw(table)` and
+`main()`. `read` returns one table per drawing, by the suffix of its file name ("" for a single drawing).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Draw = Callable[[Any], Any]
 
 
 def files(folder: Path, pattern: str, made_by: str) -> list[Path]:
-    """Result files below a folder, sorted; where there is none, `RefusedError` names what writes them."""
+    """Sorted result files in a folder. Raises `RefusedError` with the command that writes them if there are none."""
     found = sorted(folder.glob(pattern))
     if not found:
         raise RefusedError(f"no {pattern} in {folder}. Run: {made_by}")
@@ -30,7 +30,7 @@ def files(folder: Path, pattern: str, made_by: str) -> list[Path]:
 
 
 def by_model(folder: Path, name: str) -> dict[str, Any]:
-    """A table of `plotting.tables`, one part a model in the order of the file."""
+    """A table of `plotting.tables`, split by model in the order of the file."""
     import pandas as pd
 
     frame = pd.read_parquet(files(folder, name, "python -m plotting.tables")[0])
@@ -38,21 +38,21 @@ def by_model(folder: Path, name: str) -> dict[str, Any]:
 
 
 def written(name: str, read: Read, draw: Draw, results: Path, out: Path) -> Iterator[Path]:
-    """Draw every figure of one kind, and give the files."""
+    """Draw every table of one figure and yield the files."""
     for suffix, table in read(results).items():
         yield from style.save(draw(table), out, f"{name}-{suffix}" if suffix else name)
 
 
 def options(doc: str | None, results: Path) -> argparse.Namespace:
-    """`--results` and `--out` of the command line."""
+    """Parse `--results` and `--out`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=results, help="folder of the result files")
-    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="folder for PNG and PDF")
+    parser.add_argument("--results", type=Path, default=results, help="result folder; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("runs/figures"), help="output folder; default: %(default)s")
     return parser.parse_args()
 
 
 def run(file: str, doc: str | None, read: Read, draw: Draw, results: str) -> None:
-    """The `main` of one figure; without results the exit code is 3, and why goes to stderr."""
+    """The `main` of one figure. Without results it prints the reason to stderr and returns exit code 3."""
     chosen = options(doc, Path("runs") / results)
     try:
         for path in written(Path(file).stem, read, draw, chosen.results, chosen.out):

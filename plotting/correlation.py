@@ -1,4 +1,4 @@
-"""How alike metrics and chips rank the architectures of a space: Spearman's rank correlation.
+"""Spearman rank correlation between metrics and chips over the architectures of a search space.
 
     python -m plotting.correlation --results runs/tables --out runs/figures
 """
@@ -20,7 +20,7 @@ RESULTS = "tables"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By space a table of architectures, one column a metric (`latency@cuda`)."""
+    """Space -> table of architectures with one column per metric, such as `latency@cuda`."""
     found = files(folder, "architectures-*.parquet", "python -m plotting.tables")
     tables = {path.stem.removeprefix("architectures-"): pd.read_parquet(path) for path in found}
     for name, table in tables.items():
@@ -29,12 +29,12 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def matrix(frame: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's correlation of the columns: Pearson's of their ranks; NaN where a column has one value only."""
+    """Spearman correlation of the columns: Pearson correlation of their ranks; NaN for a constant column."""
     return frame.rank().corr()
 
 
 def draw(frame: Any) -> Any:
-    """All columns against all."""
+    """Correlation of every pair of columns as a heat map."""
     table = matrix(frame)
     least = -1 if (table < 0).any(axis=None) else 0
     figure, axes = style.panels(1, 1, width=2.2 + 0.46 * len(table), height=1.6 + 0.42 * len(table))

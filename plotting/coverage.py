@@ -1,4 +1,4 @@
-"""Which share of a model's operator calls each family's back end runs on the chip.
+"""Operator coverage: share of a model's operator calls that each family's backend runs on the chip.
 
     python -m plotting.coverage --results runs/tables --out runs/figures
 """
@@ -28,7 +28,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def draw(frame: Any) -> Any:
-    """Models down, families across, a line between categories; on the right what has a kernel of its own."""
+    """Heat maps, models by families, a line between categories; the right one counts native kernels only."""
     order = list(dict.fromkeys(frame.sort_values("category", kind="stable").model))
     categories = frame.drop_duplicates("model").set_index("model").category[order].tolist()
     figure, axes = style.panels(1, len(_SHOWN), width=3.6, height=1.2 + 0.21 * len(order), sharey=True)

@@ -1,4 +1,4 @@
-"""How far predictions were off on each chip: models that were held out, and all models on a chip that was left out.
+"""Absolute prediction error by chip, for held-out models and for all models on a held-out chip.
 
     python -m plotting.error_by_chip --results runs/models --out runs/figures
 """
@@ -15,12 +15,12 @@ from plotting.holdouts import FAMILIES, model_rows
 __all__ = ["RESULTS", "draw", "main", "read"]
 
 RESULTS = "models"
-_LEAST = 20  # rows of a chip that is drawn
-_SPLITS = {"models": "models never seen", "chips": "a chip never seen"}
+_LEAST = 20  # fewest rows of a chip that is drawn
+_SPLITS = {"models": "unseen models", "chips": "unseen chip"}
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By what was held out a table with columns family, chip and ape, the absolute error in percent."""
+    """One table per split with columns family, chip and ape, the absolute percentage error."""
     found = {}
     for split, title in _SPLITS.items():
         frame = model_rows(folder, split)
@@ -29,7 +29,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def draw(tables: Any) -> Any:
-    """One panel a table, one box a chip: quartiles and median, whiskers from the 5th to the 95th percentile."""
+    """One panel per table, one box per chip: quartiles and median, whiskers from the 5th to the 95th percentile."""
     chips = sorted(
         {(FAMILIES.index(family), chip) for frame in tables.values() for (family, chip), rows in
          frame.groupby(["family", "chip"]).size().items() if rows >= _LEAST}, reverse=True

@@ -1,6 +1,6 @@
-"""Sets of points of which every coordinate is to be small: what none dominates, hypervolume, attainment.
+"""Non-dominated points, hypervolume and attainment surfaces of point sets; every coordinate is minimised.
 
-All exact, in plain numpy. Rows with NaN never count.
+Exact, in numpy alone. Rows with NaN are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Array = Any  # of float64
 
 
 def nondominated(points: Array) -> Array:
-    """The distinct points that no other one equals or beats everywhere, by first coordinate, [k, dims].
+    """The distinct non-dominated points, sorted by the first coordinate, [k, dims].
 
     >>> nondominated(np.array([[1.0, 3.0], [2.0, 2.0], [2.0, 4.0]])).tolist()
     [[1.0, 3.0], [2.0, 2.0]]
@@ -51,9 +51,9 @@ def hypervolume(points: Array, reference: Array) -> float:
 
 
 def growth(points: Array, reference: Array) -> Array:
-    """Hypervolume after each of the points in their order, [n].
+    """Hypervolume after each point in the given order, [n].
 
-    A new point adds its box less what of it was dominated: the hypervolume of the others, moved into its box.
+    A new point adds its box minus the part that earlier points already dominate.
 
     >>> growth(np.array([[2.0, 2.0], [2.5, 2.5], [1.0, 2.0]]), np.array([3.0, 3.0])).tolist()
     [1.0, 1.0, 2.0]
@@ -68,10 +68,10 @@ def growth(points: Array, reference: Array) -> Array:
 
 
 def attainment(runs: Sequence[Array], level: int) -> Array:
-    """The corners of what at least `level` of the runs attained, two objectives, [k, 2].
+    """Corners of the region that at least `level` runs attained, two objectives, [k, 2].
 
-    Level 1 is the best surface of all runs, `len(runs)` the worst, the middle one the median (Fonseca and Fleming,
-    1996).
+    Level 1 is the best surface of all runs, `len(runs)` the worst, the middle level the median (Fonseca and
+    Fleming, 1996).
 
     >>> attainment([np.array([[1.0, 3.0]]), np.array([[2.0, 1.0]])], 2).tolist()
     [[2.0, 3.0]]
@@ -88,7 +88,7 @@ def attainment(runs: Sequence[Array], level: int) -> Array:
 
 
 def staircase(front: Array, end: Sequence[float]) -> Array:
-    """The edge of what a front of two objectives dominates, drawn as far as `end`, [2 k + 1, 2].
+    """Boundary of the region dominated by a front of two objectives, drawn up to `end`, [2 k + 1, 2].
 
     >>> staircase(np.array([[1.0, 2.0], [2.0, 1.0]]), (3.0, 3.0)).tolist()
     [[1.0, 3.0], [1.0, 2.0], [2.0, 2.0], [2.0, 1.0], [3.0, 1.0]]

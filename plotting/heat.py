@@ -1,4 +1,4 @@
-"""A table of numbers as shades with the number in each cell, readable without the shades."""
+"""A heat map with the number printed in each cell."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Predictions of what was held out, and the intervals that others held out set for them.
+"""Hold-out predictions with cross-fitted intervals.
 
-An interval of a row is between two quantiles of log(measured / predicted) of other rows held out alike: for operators
-and whole models the half of the shapes or models that the row is not in, for a chip left out the other chips.
+The interval of a row lies between two quantiles of log(measured / predicted) over other held-out rows: for operators
+and models the half of the shapes or models without the row, for a held-out chip the other chips.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from plotting.command import files
 
 __all__ = ["FAMILIES", "band", "held", "model_rows", "operator_rows", "others", "with_intervals"]
 
-_LEAST = 30  # rows that set an interval of their own; fewer take the family's
+_LEAST = 30  # fewest rows of a cell with its own interval; smaller cells use the family's
 _SHAPE = (
     "op", "dtype", "b", "m", "n", "k", "c", "h", "w", "oc", "kh", "kw", "stride", "pad", "groups", "batch", "q_len",
     "kv_len", "heads", "kv_heads", "head_dim", "causal", "window", "numel", "rows", "cols", "tokens", "dim",
@@ -27,10 +27,10 @@ _TAKEN = ("group", "family", "chip", "measured", "predicted", "unit", "cell")
 
 
 def model_rows(folder: Path, split: str) -> pd.DataFrame:
-    """Whole models held out (split `models`) or on chips left out (`chips`): columns of `_TAKEN`, in ms.
+    """Held-out models (split `models`) or all models on held-out chips (`chips`): columns of `_TAKEN`, in ms.
 
-    `group` is the surrogate, `unit` what was held out together; rows of one `cell`, the stack or in a generation the
-    phase, share an interval.
+    `group` is the surrogate, `unit` the unit of the hold-out; rows of one `cell` share an interval: the stack, or for
+    generation the phase.
     """
     from hetbench.predict import models
 
@@ -47,9 +47,9 @@ def model_rows(folder: Path, split: str) -> pd.DataFrame:
 
 
 def operator_rows(folder: Path) -> pd.DataFrame:
-    """Operators of shapes held out on chips that have rows, level B: columns of `_TAKEN`, in ms.
+    """Operators of held-out shapes on chips with rows, level B: columns of `_TAKEN`, in ms.
 
-    `group` is the class of operators, `unit` the shape, `cell` whether the launch floor dominates.
+    `group` is the operator class, `unit` the shape, `cell` whether the launch floor dominates.
     """
     parts = []
     for path in files(folder, "*.seen.parquet", "python -m surrogates.train"):
@@ -62,7 +62,7 @@ def operator_rows(folder: Path) -> pd.DataFrame:
 
 
 def others(frame: pd.DataFrame, *, each: bool = False) -> list[Any]:
-    """Pairs (rows that set intervals, rows checked by them), [rows] of bool each: halves of the units, or each unit."""
+    """Pairs (calibration rows, checked rows) of bool masks [rows]: halves of the units, or leave one unit out."""
     codes = pd.util.hash_pandas_object(frame.unit, index=False).to_numpy()
     units = sorted(set(frame.unit)) if each else ()
     checked = [frame.unit.to_numpy() == unit for unit in units] if each else [codes % 2 == half for half in (0, 1)]
@@ -93,7 +93,7 @@ def band(frame: pd.DataFrame, sets: Any, checked: Any, levels: Any, *, each: boo
 
 
 def _setting(both: Any, of_cell: Any, of_family: Any, of_group: Any) -> list[Any]:
-    """Which sets of rows, [rows] of bool each, give a band."""
+    """The masks [rows] of calibration rows that a band is taken from."""
     if both.sum() >= _LEAST:
         return [both]
     wider = [rows for rows, least in ((of_cell, _LEAST), (of_family, 1)) if rows.sum() >= least]
@@ -107,9 +107,10 @@ def _quantiles(values: Any, weight: Any, at: Any) -> Any:
 
 
 def held(frame: pd.DataFrame, levels: Sequence[float], *, each: bool = False, wider: Any = None) -> pd.DataFrame:
-    """Share of measurements inside their intervals: one row a family, with `n` and a column a level.
+    """Share of measurements inside their intervals: one row per family, with `n` and one column per level.
 
-    `wider` is another table of residuals whose bands, where wider, count: a chip left out is never surer than a model.
+    `wider` is another table of residuals; the wider band of both counts, so a held-out chip is never more certain than
+    a held-out model.
     """
     residual = np.log(frame.measured / frame.predicted).to_numpy()
     parts = []
@@ -127,7 +128,7 @@ def held(frame: pd.DataFrame, levels: Sequence[float], *, each: bool = False, wi
 
 
 def with_intervals(frame: pd.DataFrame, level: float) -> pd.DataFrame:
-    """The rows with columns lower and upper at one level, set by the other half of the units."""
+    """The rows with columns lower and upper at one level, calibrated on the other half of the units."""
     parts = []
     for sets, rows in others(frame):
         low, high = band(frame, sets, rows, [level])

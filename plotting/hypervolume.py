@@ -1,9 +1,9 @@
-"""How the hypervolume grows, over evaluations and over simulated time: mean over seeds, band of one standard error.
+"""Hypervolume over evaluations and over simulated time: mean over seeds with a band of one standard error.
 
     python -m plotting.hypervolume --results runs/search --out runs/figures
 
-The reference point is that of the results. The volume is a share of the box from the ideal to the reference point;
-where the ideal is that of a sample, a search can pass 1.
+The reference point is that of the results. The volume is a share of the box between the ideal and the reference point;
+it can exceed 1 if the ideal point was estimated from a sample.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["RESULTS", "draw", "main", "read"]
 
 
 def draw(search: Search) -> Any:
-    """Evaluations on the left, simulated seconds on the right; the legend goes by the last value."""
+    """Evaluations on the left, simulated seconds on the right; the legend is sorted by the last value."""
     figure, axes = style.panels(1, 2, width=5, height=4, sharey=True)
     looks, ends = style.methods(search.methods), {}
     for name, runs in search.methods.items():

@@ -1,4 +1,4 @@
-"""Predictions in order, each with its interval and what was measured, of models that were held out.
+"""Predictions of held-out models in ascending order, each with its interval and the measurement.
 
     python -m plotting.intervals --results runs/models --out runs/figures
 """
@@ -20,12 +20,12 @@ _SHOWN = 60  # predictions of one family
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Models held out, with the ends of their 90 % intervals."""
+    """Held-out models with the bounds of their 90 % intervals."""
     return {"": with_intervals(model_rows(folder, "models"), LEVEL)}
 
 
 def draw(frame: Any) -> Any:
-    """The figure of a table with columns family, measured, predicted, lower and upper; a sample of each family."""
+    """One panel per family with a sample of the rows; columns family, measured, predicted, lower and upper."""
     figure, axes = style.panels(len(FAMILIES), 1, width=9, height=1.9)
     for axis, family in zip(axes[:, 0], FAMILIES, strict=True):
         part = frame[frame.family == family]
@@ -45,7 +45,7 @@ def draw(frame: Any) -> Any:
                          zorder=3, **looks)  # fmt: skip
         style.log_ticks(axis, "y")
         axis.set(ylabel="ms", xlim=(-1, _SHOWN), xticks=[])
-    axes[-1, 0].set_xlabel("models held out, a sample, in order of the prediction")
+    axes[-1, 0].set_xlabel("sample of held-out models, sorted by prediction")
     style.legend(figure, axes[0, 0])
     return figure
 

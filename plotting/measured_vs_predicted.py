@@ -1,8 +1,8 @@
-"""Measured against predicted latency of models that were held out, one panel a family.
+"""Measured against predicted latency of held-out models, one panel per family.
 
     python -m plotting.measured_vs_predicted --results runs/models --out runs/figures
 
-Reads the hold-out predictions that `python -m surrogates.whole` keeps. Log axes; the dashed lines are 20 % off.
+Reads the hold-out predictions that `python -m surrogates.whole` keeps. Log axes; dashed lines: 20 % error.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _POINTS = 3000  # of one family; more hide one another
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Models held out, of every group."""
+    """Held-out models of every surrogate group."""
     return {"": model_rows(folder, "models")}
 
 
 def draw(frame: Any) -> Any:
-    """The figure of a table with columns family, measured and predicted, in ms."""
+    """One panel per family; columns family, measured and predicted, in ms."""
     figure, axes = style.panels(1, len(FAMILIES), width=3.2, height=3.6)
     for axis, family in zip(axes[0], FAMILIES, strict=True):
         part = frame[frame.family == family]
@@ -45,7 +45,7 @@ def draw(frame: Any) -> Any:
         axis.set(xlabel="measured, ms", xlim=ends, ylim=ends)
         style.log_ticks(axis, "xy")
         axis.set_title(f"{family}: {len(part):,} rows, median error {error:.1%}", fontsize=10)
-    axes[0, 0].set_ylabel("predicted, ms (model held out)")
+    axes[0, 0].set_ylabel("predicted, ms (held-out models)")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""How much longer a model takes on the target than on the source, for each pair of families.
+"""Migration matrix: latency on the target over latency on the source for each pair of families.
 
     python -m plotting.migration_matrix --results runs/tables --out runs/figures
 """
@@ -22,12 +22,12 @@ _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By model a table with columns model, source, target, ratio and level."""
+    """Model -> table with columns model, source, target, ratio and level."""
     return by_model(folder, "migration.parquet")
 
 
 def draw(frame: Any) -> Any:
-    """Sources down, targets across; in each cell the ratio and the evidence level of the weaker side."""
+    """Rows are sources, columns targets; each cell shows the ratio and the weaker evidence level."""
     ratio, level = (frame.pivot(index="source", columns="target", values=name)
                     .reindex(index=list(FAMILIES), columns=list(FAMILIES)) for name in ("ratio", "level"))  # fmt: skip
     widest = max(float(np.log10(frame.ratio).abs().max()), 0.1)
@@ -38,7 +38,7 @@ def draw(frame: Any) -> Any:
 
     image = heat(axes[0, 0], np.log10(ratio), text, (-widest, widest))
     axes[0, 0].set(xlabel="target", ylabel="source")
-    axes[0, 0].set_title(f"{frame.model.iloc[0]}: latency on the target / on the source, evidence level", fontsize=9)
+    axes[0, 0].set_title(f"{frame.model.iloc[0]}: target latency / source latency, evidence level", fontsize=9)
     bar = figure.colorbar(image, ax=axes[0, 0], fraction=0.05)
     ticks = [ratio for ratio in _TICKS if abs(np.log10(ratio)) <= widest]
     bar.set_ticks(np.log10(ticks), labels=[f"x {ratio:g}" for ratio in ticks])

@@ -1,4 +1,4 @@
-"""The best trade-offs that each search method found, two objectives, the seeds of a method taken together.
+"""Pareto front of each search method over all its seeds, two objectives.
 
     python -m plotting.pareto_2d --results runs/search --out runs/figures
 """
@@ -21,7 +21,7 @@ read = partial(of_objectives, count=2)
 
 
 def draw(search: Search) -> Any:
-    """Every evaluation as a dot, and the front of each method as a staircase over that of all."""
+    """Evaluations as dots, the front of each method as a staircase over the front of all methods."""
     figure, axes = style.panels(1, 1, width=7.5, height=5.2)
     axis, looks = axes[0, 0], style.methods(search.methods)
     points = np.concatenate([run.points for run in search.runs]) * search.signs

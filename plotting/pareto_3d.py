@@ -1,4 +1,4 @@
-"""The best trade-offs that each search method found, three objectives: in space, and seen along each axis.
+"""Pareto front of each search method over all its seeds, three objectives: in 3-D and projected along each axis.
 
     python -m plotting.pareto_3d --results runs/search --out runs/figures
 """
@@ -21,7 +21,7 @@ _VIEWS = ((0, 1), (0, 2), (1, 2))
 
 
 def draw(search: Search) -> Any:
-    """One panel in space and three flat ones, each method's front over all seeds."""
+    """One 3-D panel and three projections with the front of each method over all seeds."""
     figure, axes = style.panels(2, 2, width=4.8, height=4)
     axes[0, 0].remove()
     space = figure.add_subplot(2, 2, 1, projection="3d")

@@ -1,4 +1,4 @@
-"""How far methods are from the best known: hypervolume missing to the front of all runs, and each objective alone.
+"""Regret of search methods: hypervolume missing to the front of all runs, and each objective alone.
 
     python -m plotting.regret --results runs/search --out runs/figures
 """
@@ -17,19 +17,19 @@ __all__ = ["RESULTS", "draw", "hypervolume_regret", "main", "read", "simple_regr
 
 
 def hypervolume_regret(search: Search, one: Run) -> Any:
-    """Share of the box that the best known front dominates and this run does not yet, [n]."""
+    """Share of the box that the best known front dominates but this run does not, [n]."""
     known = fronts.hypervolume(search.scaled(search.front), np.ones(len(search.objectives)))
     return np.maximum(known - search.volumes[one.method, one.seed], 0.0)
 
 
 def simple_regret(search: Search, one: Run, objective: int) -> Any:
-    """Best value of one objective so far less the best known, in its own unit, infinite before the first, [n]."""
+    """Best value of one objective so far minus the best known, in its unit, infinite before the first, [n]."""
     found = np.fmin.accumulate(np.nan_to_num(one.points[:, objective], nan=np.inf))
     return found - search.front[:, objective].min()
 
 
 def draw(search: Search) -> Any:
-    """The hypervolume first, if there are several objectives, then each; on log axes a regret of 0 ends the line."""
+    """One panel for the hypervolume (if multi-objective) and one per objective; log axes, so a line ends at 0."""
     count = len(search.objectives)
     titles = [f"{each.name} {'above' if each.sign > 0 else 'below'} the best known{style.of_unit(each.unit)}"
               for each in search.objectives]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Search results as the baselines write them: one Parquet file a run, the problem in its metadata."""
+"""Reads search results of the baselines: one Parquet file per run, with the problem in its metadata."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TIMES = 200  # moments at which runs are averaged
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What was to be made small or large."""
+    """An objective of a search."""
 
     name: str
     unit: str
@@ -46,7 +46,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Run:
-    """One method with one seed."""
+    """One run of a method with one seed."""
 
     method: str
     seed: int
@@ -66,7 +66,7 @@ class Search:
     reference: Any
     """Reference point, lower is better, [objectives]."""
     ideal: Any
-    """The best of each objective in a sample, or where it isn't stated the best found, [objectives]."""
+    """Best of each objective in a sample, or the best found if the results do not state it, [objectives]."""
     runs: tuple[Run, ...]
 
     @property
@@ -82,7 +82,7 @@ class Search:
 
     @cached_property
     def front(self) -> Any:
-        """What no run beat, [k, objectives]."""
+        """Non-dominated points of all runs, [k, objectives]."""
         return fronts.nondominated(np.concatenate([fronts.nondominated(run.points) for run in self.runs]))
 
     @cached_property
@@ -94,7 +94,7 @@ class Search:
 
     @property
     def signs(self) -> Any:
-        """What turns minimised coordinates into own ones, [objectives]."""
+        """Factors from minimised to original coordinates, [objectives]."""
         return np.array([each.sign for each in self.objectives])
 
     def scaled(self, points: Any) -> Any:
@@ -109,7 +109,7 @@ class Search:
 
 
 def read(folder: Path) -> dict[str, Search]:
-    """Every problem below the folder of which some run has a feasible row, by `space-slug`."""
+    """Problems in the folder with at least one feasible row, by `space-slug`."""
     found: dict[tuple[str, str], list[Path]] = {}
     for path in files(folder, "*/*/*/seed*.parquet", _MADE_BY):
         found.setdefault((path.parts[-4], path.parts[-3]), []).append(path)
@@ -121,7 +121,7 @@ def read(folder: Path) -> dict[str, Search]:
 
 
 def of_objectives(folder: Path, count: int) -> dict[str, Search]:
-    """Those problems that have so many objectives."""
+    """Problems with `count` objectives."""
     found = {name: search for name, search in read(folder).items() if len(search.objectives) == count}
     if not found:
         raise RefusedError(f"no search of {count} objectives in {folder}. Run: {_MADE_BY}")
@@ -168,7 +168,7 @@ def average(lines: Sequence[tuple[Any, Any]], *, log: bool = False) -> tuple[Any
 
 
 def staircase_of(search: Search, front: Any) -> tuple[Any, Any]:
-    """x and y of a front's edge in own units, drawn beyond the reference point and all that is shown."""
+    """x and y of a front's staircase in original units, extended beyond the visible range."""
     end = np.maximum(search.reference, search.shown[1])
     return tuple((fronts.staircase(front, end + (end - search.shown[0])) * search.signs).T)
 
@@ -179,14 +179,14 @@ def evaluations(values: Any) -> Any:
 
 
 def limits(axis: Any, search: Search) -> None:
-    """Show the fronts of all runs with some margin, not all that dominated points reach."""
+    """Limit the axes to the fronts of all runs plus a margin; dominated points may lie outside."""
     low, high = search.shown
     ends = np.array([low - 0.06 * (high - low), high + 0.06 * (high - low)]) * search.signs
     axis.set(xlim=sorted(ends[:, 0]), ylim=sorted(ends[:, 1]))
 
 
 def drawn(axis: Any, line: tuple[Any, Any, Any], method: str, how: style.Style) -> None:
-    """Draw a mean as steps with a band of one standard error, a marker about every tenth of it."""
+    """Draw a mean as steps with a band of one standard error and about ten markers."""
     at, mean, error = line
     axis.plot(at, mean, label=method, markevery=0.1, drawstyle="steps-post", **how.of_line())
     axis.fill_between(at, mean - error, mean + error, step="post", color=how.colour, alpha=0.15, linewidth=0)

@@ -1,7 +1,7 @@
-"""What all figures share: colours of families, styles of methods, sizes, and writing PNG and PDF.
+"""Style of all figures: colours of families, line styles of methods, sizes, writing PNG and PDF.
 
-Colours are those of Okabe and Ito, which colour-blind readers tell apart. Those of families, and those of methods of
-one line pattern, also differ by at least `GREY_STEP` of 255 levels of grey, so that a black and white print serves.
+Colours are the colour-blind-safe palette of Okabe and Ito. Colours of families, and of methods with one line pattern,
+also differ by at least `GREY_STEP` of 255 grey levels, so that figures are readable in black and white.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ METHODS = (
     "nsga2", "ehvi", "random", "local_search", "mo_rea", "mo_asha", "grid", "tpe", "bo_random", "bore", "cqr",
     "regularized_evolution", "bo_linear",
 )  # fmt: skip
-"""Search methods whose style is the same in every figure; others take what is left."""
+"""Search methods with the same style in every figure; others take the remaining styles."""
 
 
 def methods(names: Iterable[str]) -> dict[str, Style]:
-    """A style for every method; beyond the number of styles they repeat.
+    """A style for every method; styles repeat if there are more methods than styles.
 
     >>> methods(["nsga2", "my_own"])["my_own"] == methods(["my_own"])["my_own"]
     False
@@ -102,7 +102,7 @@ def panels(rows: int, columns: int, *, width: float = COLUMN, height: float = RO
 
 
 def legend(figure: Any, axis: Any, title: str | None = None, *, order: Sequence[str] = ()) -> None:
-    """One legend to the right of all panels, in room of its own; labels in the given order, others after them."""
+    """One legend to the right of all panels; labels in the given order, then the others."""
     width, height = figure.get_size_inches()
     figure.set_size_inches(width + LEGEND, height)
     found = dict(zip(*axis.get_legend_handles_labels()[::-1], strict=True))
@@ -114,7 +114,7 @@ def legend(figure: Any, axis: Any, title: str | None = None, *, order: Sequence[
 
 
 def of_unit(unit: str) -> str:
-    """What to write after a name: a comma and the unit, nothing for a number without one.
+    """Suffix of an axis label: a comma and the unit; empty for dimensionless values.
 
     >>> of_unit("ms"), of_unit("1")
     (', ms', '')
@@ -148,7 +148,7 @@ def log_ticks(axis: Any, which: str) -> None:
 
 
 def text_on(colour: Any) -> str:
-    """Black or white, whichever is read on a matplotlib colour (red, green, blue, ...) of 0 to 1."""
+    """Black or white, whichever is readable on a matplotlib colour with components 0 to 1."""
     return "black" if 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2] > 0.5 else "white"
 
 

@@ -1,9 +1,8 @@
-"""Ask HetBench what figures show, and keep the answers as Parquet: coverage, batch sizes, migration, attribution,
-correlation.
+"""Answers of HetBench for the figures, as Parquet: coverage, batch scaling, migration, attribution, correlation.
 
     python -m plotting.tables --out runs/tables
 
-Everything comes from `hetbench`, for the default chip of each family; a question that it refuses has no row.
+All answers are for the default chip of each family; a refused query has no row.
 """
 
 from __future__ import annotations
@@ -21,8 +20,7 @@ from hetbench.catalog.chips import default_chip
 from hetbench.catalog.models import models
 from hetbench.catalog.support import SUPPORT
 from hetbench.errors import RefusedError
-from hetbench.graphs import model_graph
-from hetbench.graphs.coverage import coverage as operator_coverage
+from hetbench.graphs import load, operator_coverage
 from hetbench.schema import FAMILIES
 from hetbench.spaces import BlockSpace, space, spaces
 
@@ -36,9 +34,9 @@ _OF_NONE = ("memory", "flops", "params")
 
 
 def coverage(api: HetBench) -> pd.DataFrame:
-    """Operator coverage of every model of the catalogue on every family: model, category, family, chip, `value` in %.
+    """Operator coverage of every catalogue model on every family: model, category, family, chip, `value` in %.
 
-    Columns native ... unknown split the calls, in %, by how the back end runs them.
+    Columns native ... unknown split the calls in % by support status.
     """
     rows = []
     for name, model in models().items():
@@ -51,8 +49,8 @@ def coverage(api: HetBench) -> pd.DataFrame:
 
 
 def _split(model: str, family: str) -> dict[str, float]:
-    """Share of a model's operator calls by how the back end runs them, in %."""
-    found = operator_coverage(model_graph.load(model), default_chip(family)[0])
+    """Share of a model's operator calls by support status, in %."""
+    found = operator_coverage(load(model), default_chip(family)[0])
     status = {each.operator: each.status for each in found.operators}
     total = sum(found.calls.values())
     calls = {name: sum(count for op, count in found.calls.items() if status[op] == name) for name in SUPPORT}
@@ -60,7 +58,7 @@ def _split(model: str, family: str) -> dict[str, float]:
 
 
 def batch_scaling(api: HetBench, names: Sequence[str] = MODELS, batches: Sequence[int] = BATCHES) -> pd.DataFrame:
-    """Latency and throughput of models over the batch size: value, lower, upper (NaN where measured), unit, level."""
+    """Latency and throughput of models by batch size: value, lower, upper (NaN if measured), unit, level."""
     rows = []
     for name in names:
         for family in FAMILIES:
@@ -77,7 +75,7 @@ def batch_scaling(api: HetBench, names: Sequence[str] = MODELS, batches: Sequenc
 
 
 def migration(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
-    """Latency on the target over latency on the source for every pair of default chips; the level is the weaker one."""
+    """Latency on the target over latency on the source for every pair of default chips, with the weaker level."""
     rows = []
     for name in names:
         for source in FAMILIES:
@@ -92,7 +90,7 @@ def migration(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
 
 
 def attribution(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
-    """What the groups of operators contribute from the latency on cuda to that on each other default chip, in ms."""
+    """Shapley contributions of operator groups to the latency change from cuda to each other default chip, in ms."""
     rows = []
     for name in names:
         for family in FAMILIES[1:]:
@@ -107,7 +105,7 @@ def attribution(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
 
 
 def shares(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
-    """What the groups of operators contribute to the latency on each default chip, in ms."""
+    """Contributions of operator groups to the latency on each default chip, in ms."""
     return pd.DataFrame([
         {"model": name, "chip": found.target.chip, "group": each.name, "ms": each.value_ms, "level": found.target.level}
         for name in names for family in FAMILIES
@@ -116,7 +114,7 @@ def shares(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
 
 
 def architectures(name: str, count: int = ARCHITECTURES, seed: int = 0) -> pd.DataFrame:
-    """Every metric of architectures drawn from a space, [count] each: `latency@cuda` ... `memory`, `params`, proxy."""
+    """Metrics of architectures sampled from a space, [count] each: `latency@cuda` ... `memory`, `params`, proxy."""
     found, api = space(name), HetBench(search_space=name)
     codes = found.sample_codes(count, seed)
     asked: list[tuple[str, str | None]] = [(metric, family) for metric in _OF_CHIP for family in FAMILIES]
@@ -132,7 +130,7 @@ def architectures(name: str, count: int = ARCHITECTURES, seed: int = 0) -> pd.Da
 
 
 def _answer(api: HetBench, model: str, **question: Any) -> Any:
-    """The answer, or None where it is refused."""
+    """The answer, or None if it is refused."""
     try:
         return api.query(model, **question)
     except RefusedError:
@@ -143,8 +141,8 @@ def main() -> None:
     """Write all tables."""
     known = [name for name, each in spaces().items() if isinstance(each, BlockSpace)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/tables"))
-    parser.add_argument("--models", nargs="+", default=list(MODELS), help="for batch sizes and migration")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder; default: %(default)s")
+    parser.add_argument("--models", nargs="+", default=list(MODELS), help="models for batch scaling and migration")
     parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="for the correlation")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which groups of operators a latency consists of, as areas.
+"""Treemap of a latency by operator group.
 
     python -m plotting.treemap --results runs/tables --out runs/figures
 """
@@ -20,12 +20,12 @@ _NAMED = 0.03  # of the whole area, from which on there is room for a name
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By model a table with columns model, chip, group, ms and level."""
+    """Model -> table with columns model, chip, group, ms and level."""
     return by_model(folder, "shares.parquet")
 
 
 def squares(sizes: Sequence[float], box: Box = (0.0, 0.0, 1.0, 1.0)) -> list[Box]:
-    """Boxes as left, bottom, width and height whose areas are as `sizes`, largest first, each about as wide as high.
+    """Boxes (left, bottom, width, height) with areas proportional to `sizes`, largest first, nearly square.
 
     The squarified treemap of Bruls, Huizing and van Wijk (2000): a row along the shorter side takes boxes as long as
     that does not make the longest of them longer.
@@ -57,7 +57,7 @@ def squares(sizes: Sequence[float], box: Box = (0.0, 0.0, 1.0, 1.0)) -> list[Box
 
 
 def draw(frame: Any) -> Any:
-    """A panel a chip; areas are percent of its latency."""
+    """One panel per chip; areas are percent of its latency."""
     import matplotlib.pyplot as plt
 
     chips = dict(list(frame.groupby("chip", sort=False)))
@@ -76,7 +76,7 @@ def draw(frame: Any) -> Any:
                           rotation=90 if height > 2 * width else 0)  # fmt: skip
         axis.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
         axis.set_title(f"{chip}\n{total:.3g} ms, level {part.level.iloc[0]}", fontsize=8)
-    figure.suptitle(f"{frame.model.iloc[0]}: operators in the latency", fontsize=9)
+    figure.suptitle(f"{frame.model.iloc[0]}: latency by operator group", fontsize=9)
     return figure
 
 

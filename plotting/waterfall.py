@@ -1,4 +1,4 @@
-"""From the latency on one chip to that on another, group of operators by group.
+"""Waterfall from the latency on one chip to that on another, by operator group.
 
     python -m plotting.waterfall --results runs/tables --out runs/figures
 """
@@ -21,12 +21,12 @@ _SHOWN = 7  # groups with a bar of their own; the others share one
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """By model a table with columns model, source, target, source_ms, target_ms, group, value_ms and level."""
+    """Model -> table with columns model, source, target, source_ms, target_ms, group, value_ms and level."""
     return by_model(folder, "attribution.parquet")
 
 
 def steps(part: pd.DataFrame) -> list[tuple[str, float, float]]:
-    """Bars as name, start and end in ms: the source from 0, the groups one after another, the target from 0.
+    """Bars (name, start, end) in ms: the source from 0, the groups in sequence, the target from 0.
 
     >>> made = pd.DataFrame({"source": "a", "target": "b", "source_ms": 4.0, "target_ms": 5.0,
     ...                      "group": ["Linear", "Add"], "value_ms": [1.5, -0.5]})
@@ -47,7 +47,7 @@ def steps(part: pd.DataFrame) -> list[tuple[str, float, float]]:
 
 
 def draw(frame: Any) -> Any:
-    """A panel a target; grey: whole latencies, hatched: what makes it slower there, plain: what makes it faster."""
+    """One panel per target. Grey: total latencies, hatched: slower on the target, plain: faster."""
     targets = dict(list(frame.groupby("target", sort=False)))
     figure, axes = style.panels(1, len(targets), width=3.6, height=3.2)
     for axis, part in zip(axes[0], targets.values(), strict=True):
@@ -64,7 +64,7 @@ def draw(frame: Any) -> Any:
         axis.set_xlim(0, 1.2 * max(max(start, end) for _, start, end in bars))
         axis.set_xlabel("latency, ms", fontsize=8)
         axis.set_title(f"level {part.level.iloc[0]}", fontsize=8)
-    figure.suptitle(f"{frame.model.iloc[0]}: what makes it slower (hatched) or faster there", fontsize=9)
+    figure.suptitle(f"{frame.model.iloc[0]}: contribution to slower (hatched) or faster latency", fontsize=9)
     return figure
 
 

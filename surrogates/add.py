@@ -24,9 +24,10 @@ import pandas as pd
 from hetbench.catalog.chips import Chip, chip
 from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError
 from hetbench.operators import operator_type
+from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
-from hetbench.predict.heads import OWN_EFFECTS
-from hetbench.predict.operators import FLOOR_QUANTILE, FORMAT, OperatorSurrogate
+from hetbench.predict.operators import FORMAT, OperatorSurrogate
+from hetbench.predict.protocols import FLOOR_QUANTILE
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest
 from surrogates.intervals import band

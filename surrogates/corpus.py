@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from hetbench.artifacts.sets import sha256_of
+from hetbench.artifacts import sha256_of
 from hetbench.catalog.chips import chips
 from hetbench.schema import PRECISIONS
 

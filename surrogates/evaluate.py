@@ -13,7 +13,7 @@ from scipy.stats import kendalltau
 
 from hetbench.catalog.chips import chips
 from hetbench.operators import operator_type
-from hetbench.predict.heads import CELL_KEYS
+from hetbench.predict.cells import CELL_KEYS
 from hetbench.predict.operators import OperatorSurrogate
 
 _TAU_ROWS = 5_000  # Kendall's tau on at most this many rows

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import chips
-from hetbench.predict.heads import CELL_KEYS, ENOUGH_ROWS
+from hetbench.predict.cells import CELL_KEYS, ENOUGH_ROWS
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from surrogates import add
 from surrogates.corpus import cited, load

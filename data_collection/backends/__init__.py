@@ -1,17 +1,17 @@
-"""Chip families that this project can measure on: one file each, found by name.
+"""Back ends: how to time, count energy and read versions on each chip family; one file per family, found by its name.
 
-Everything common is in `_base`, on PyTorch's device-generic interfaces; a file adds what only its vendor offers.
+`_base` implements all of it on PyTorch's device-generic interfaces; a family's file overrides what its vendor adds.
 """
 
 from __future__ import annotations
 
-from data_collection.backends._base import Backend, Identity
+from data_collection.backends._base import Backend, Identity, installed
 
-__all__ = ["Backend", "Identity", "backend", "backends", "first_available", "picked"]
+__all__ = ["Backend", "Identity", "backend", "backends", "first_available", "installed", "picked"]
 
 
 def backends() -> dict[str, Backend]:
-    """A backend for every family, by name; making one loads no vendor library."""
+    """One backend per family, by name; creating them imports no vendor library."""
     import data_collection.backends as package
     from hetbench import plugins
 
@@ -19,7 +19,7 @@ def backends() -> dict[str, Backend]:
 
 
 def backend(name: str) -> Backend:
-    """The backend called `name`; `UnknownNameError` lists the others, `RefusedError` says why it is not available."""
+    """The backend called `name`; raises `UnknownNameError`, or `RefusedError` if it cannot be used on this machine."""
     from hetbench.errors import RefusedError, UnknownNameError
 
     known = backends()
@@ -32,13 +32,13 @@ def backend(name: str) -> Backend:
 
 
 def picked(name: str | None) -> Backend:
-    """The backend called `name`; where none is named the first available."""
+    """The backend called `name`, or the first available one if `name` is None."""
     return backend(name) if name else first_available()
 
 
 def first_available() -> Backend:
-    """An accelerator's backend if there is one, else the CPU's."""
+    """The backend of an accelerator if there is one, else that of the CPU."""
     found = [each for each in backends().values() if not each.missing()]
     if not found:
-        return backend("oneapi")  # says what is missing
+        return backend("oneapi")  # raises, and says what is missing
     return sorted(found, key=lambda each: each.device == "cpu")[0]

@@ -1,7 +1,7 @@
-"""What a backend does, written once on PyTorch's device-generic interfaces (`torch.get_device_module`).
+"""The base class of all backends, on PyTorch's device-generic interfaces (`torch.get_device_module`).
 
-A backend file names its family and device and overrides what only its vendor offers. What a vendor does not offer is
-absent: None, never 0.
+A family's file states its family and device and overrides what its vendor adds. A quantity that the vendor does not
+report is None, never 0.
 """
 
 from __future__ import annotations
@@ -23,44 +23,44 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a device says about itself."""
+    """What a device reports about itself."""
 
     device_name: str
-    """As driver or processor state it; the catalogue's chip is found by it."""
+    """Name reported by the driver or processor; used to find the chip in the catalogue."""
     driver: str | None
     libraries: Mapping[str, str]
-    """Library -> version, of what runs operators here."""
+    """Library -> version, for the libraries that execute operators."""
 
 
 class Backend:
-    """One chip family. Subclasses set the class attributes; nothing of a vendor is imported before a method runs."""
+    """One chip family. Subclasses set the class attributes; vendor packages are imported inside methods only."""
 
     family: ClassVar[str]
     device: str
     """Device type as torch names it."""
     extension: ClassVar[str | None] = None
-    """Package that adds the device to torch."""
+    """Package that adds the device type to torch, or None."""
     install: ClassVar[str]
-    """What to do where it is missing."""
+    """How to install what is missing."""
     protocols: ClassVar[tuple[str, ...]] = ("event", "wall")
-    """How it can time; the first is its default."""
+    """Timing protocols that it supports; the first is the default."""
     warmup_calls: ClassVar[int] = 10
     warmup_seconds: ClassVar[float] = 0.05
-    """Warm-up ends when both are reached: kernels are chosen and clocks have risen."""
+    """Warm-up ends when both are reached: by then kernels are selected and clocks have ramped up."""
 
     def missing(self) -> str | None:
-        """Why it cannot be used here, with what to install; None if it can."""
+        """Why it cannot be used on this machine and what to install, or None if it can."""
         if not installed("torch"):
             return "PyTorch is not installed. Run: pip install '.[collect]'."
         if self.extension:
             try:
                 __import__(self.extension)
-            except (ImportError, OSError) as error:  # OSError: a driver library that is not there
+            except (ImportError, OSError) as error:  # OSError: a missing driver library
                 return f"{self.extension} cannot be imported ({error}). {self.install}"
         return self.device_missing()
 
     def device_missing(self) -> str | None:
-        """The same, once torch and its extension are there."""
+        """The same, called when torch and its extension can be imported."""
         if not self.module().is_available():
             return f"torch sees no {self.device} device. {self.install}"
         return None
@@ -77,15 +77,15 @@ class Backend:
         return Identity(name, self.driver(), {"torch": _torch_version(), **self.libraries()})
 
     def driver(self) -> str | None:
-        """Version of the kernel driver, where it can be read."""
+        """Version of the kernel driver, or None if it cannot be read."""
         return None
 
     def libraries(self) -> Mapping[str, str]:
-        """Versions of the vendor's libraries, beside torch."""
+        """Versions of the vendor's libraries, without torch."""
         return {}
 
     def chip(self, named: str | None = None) -> Chip:
-        """The catalogue's chip for this device, or the one the caller names."""
+        """The catalogue's chip for this device, or the one called `named`."""
         said = self.identity().device_name
         for candidate in (named,) if named else self.spellings(said):
             try:
@@ -103,17 +103,17 @@ class Backend:
         )
 
     def spellings(self, device_name: str) -> tuple[str, ...]:
-        """Names to look for in the catalogue, surest first."""
+        """Names to look up in the catalogue, most specific first."""
         return (device_name,)
 
     def software(self) -> str:
-        """One line for rows: libraries and versions, driver last."""
+        """The `software` column of rows: libraries and versions, driver last."""
         seen = self.identity()
         parts = [f"{name} {version}" for name, version in seen.libraries.items()]
         return ", ".join([*parts, f"driver {seen.driver}"] if seen.driver else parts)
 
     def synchronise(self) -> None:
-        """Wait until the device has done everything."""
+        """Wait until the device has finished all queued work."""
         self.module().synchronize()
 
     def seconds(self, call: Call, calls: int, protocol: str) -> float:
@@ -147,30 +147,30 @@ class Backend:
         return sum(event.self_device_time_total for event in kernels) / calls / 1e6 or None  # from microseconds
 
     def sweep(self, llc_bytes: float) -> Call:
-        """A call after which the caches hold nothing of a timed operator: it writes twice their size."""
+        """A call that evicts the caches: it writes twice the size of the last-level cache."""
         import torch
 
         buffer = torch.empty(max(int(2 * llc_bytes), 2**26), dtype=torch.uint8, device=self.device)
         return lambda: (buffer.add_(1), self.synchronise())
 
     def reset_peak_memory(self) -> None:
-        """Begin to watch the peak of memory."""
+        """Start to track peak memory."""
         self.module().reset_peak_memory_stats()
 
     def memory(self) -> tuple[int, int] | None:
-        """Bytes in use now and at the peak since `reset_peak_memory`; None where it cannot be told."""
+        """Bytes in use now and at the peak since `reset_peak_memory`; None if the device does not report them."""
         return int(self.module().memory_allocated()), int(self.module().max_memory_allocated())
 
     def joules(self) -> float | None:
-        """The chip's energy counter; None where it has none."""
+        """The chip's energy counter in joules; None if it has none."""
         return None
 
     def watts(self) -> float | None:
-        """Power now, for chips that state power but count no energy."""
+        """Current power in watts, for chips that report power but no energy."""
         return None
 
     def fell_back(self, call: Call) -> bool | None:
-        """Whether the device hands work of this call to the CPU, which back ends announce by a warning."""
+        """Whether part of this call falls back to the CPU, which PyTorch extensions report by a warning."""
         import torch
 
         before = torch.is_warn_always_enabled()
@@ -185,7 +185,7 @@ class Backend:
         return any("fall back" in str(each.message).lower() for each in seen)
 
     def set_threads(self, threads: int) -> None:
-        """Threads of the CPU that run operators; an accelerator's host needs no more than the default."""
+        """Set the CPU threads that execute operators; accelerators ignore it."""
 
 
 def installed(package: str) -> str | None:

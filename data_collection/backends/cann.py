@@ -1,6 +1,6 @@
-"""cann: Huawei Ascend through torch_npu. Power by npu-smi, which counts no energy.
+"""cann: Huawei Ascend through torch_npu. Power from npu-smi, which has no energy counter.
 
-Not exercised yet: no Ascend NPU was at hand.
+Never run on an Ascend NPU.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Cann(Backend):
     device = "npu"
     extension = "torch_npu"
     install = "Install the CANN toolkit, source its set_env.sh, then: pip install torch-npu (of torch's own version)."
-    warmup_calls = 20  # the first calls compile operators
+    warmup_calls = 20  # the first calls compile kernels
 
     def spellings(self, device_name: str) -> tuple[str, ...]:
         plain = device_name.removeprefix("Ascend").strip()

@@ -1,4 +1,7 @@
-"""cuda: NVIDIA GPUs through PyTorch. Exercised wherever torch sees one; energy by NVML (`pip install nvidia-ml-py`)."""
+"""cuda: NVIDIA GPUs through PyTorch. Energy from NVML (`pip install nvidia-ml-py`).
+
+No measurement of this project was made with it; its tests run where torch sees a GPU.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _DEVICES = {
     "NVIDIA H100 80GB HBM3": "nvidia-h100-sxm5-80gb", "NVIDIA H200": "nvidia-h200-sxm-141gb",
     "NVIDIA A100 80GB PCIe": "nvidia-a100-pcie-80gb", "Tesla T4": "nvidia-t4",
 }  # fmt: skip
-"""Names that the driver gives and the catalogue spells otherwise."""
+"""Driver's device name -> catalogue name, where the two are spelled differently."""
 
 
 class Cuda(Backend):
@@ -48,7 +51,7 @@ class Cuda(Backend):
         return False  # CUDA raises instead
 
     def _nvml(self, ask: Any) -> Any:
-        """An answer of NVML about the current device; None without the library or where the board has no answer."""
+        """A value from NVML for the current device; None without the library or if the board does not report it."""
         try:
             import pynvml
         except ImportError:

@@ -1,6 +1,6 @@
-"""mlu: Cambricon through torch_mlu. Power by cnmon, which counts no energy.
+"""mlu: Cambricon through torch_mlu. Power from cnmon, which has no energy counter.
 
-Not exercised yet: no Cambricon card was at hand.
+Never run on a Cambricon card.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Mlu(Backend):
         return float(shown) if shown else None
 
     def _cnmon(self, pattern: str) -> str | None:
-        """The first match in what `cnmon info` prints about the current card; None without the tool."""
+        """First match of a pattern in the output of `cnmon info` for the current card; None if the tool is missing."""
         try:
             asked = ["cnmon", "info", "-c", str(self.module().current_device())]
             shown = subprocess.run(asked, capture_output=True, text=True, timeout=5, check=True).stdout

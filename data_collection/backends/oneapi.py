@@ -1,6 +1,6 @@
 """oneapi: x86 CPUs through PyTorch with oneDNN and oneMKL, and Intel GPUs (torch.xpu) where torch sees one.
 
-The CPU is exercised by the tests; the GPU path is not, for want of one.
+The tests run the CPU path; the GPU path has never run on a device.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class OneApi(Backend):
         return clock() - start
 
     def kernel_seconds(self, call: Call) -> float | None:
-        """None on a CPU: its kernels run inside the call, and a profiler around them costs as much as they do."""
+        """None on a CPU: kernels run inside the call, and the profiler's overhead is as large as they are."""
         return None if self.device == "cpu" else super().kernel_seconds(call)
 
     def reset_peak_memory(self) -> None:
@@ -88,7 +88,7 @@ class OneApi(Backend):
         else:
             try:
                 Path("/proc/self/clear_refs").write_text("5")
-            except OSError:  # the peak would be that of the whole life of the process
+            except OSError:  # the kernel keeps the peak of the whole process lifetime
                 self._tells_peak = False
 
     def memory(self) -> tuple[int, int] | None:
@@ -101,7 +101,7 @@ class OneApi(Backend):
         return kib["VmRSS"] * 1024, kib["VmHWM"] * 1024
 
     def joules(self) -> float | None:
-        """CPU: RAPL packages (they wrap after minutes to hours; a negative difference is dropped). GPU: hwmon."""
+        """CPU: sum of RAPL packages (which wrap after minutes to hours: drop negative differences). GPU: hwmon."""
         root, pattern = _RAPL if self.device == "cpu" else _HWMON
         try:
             counters = [int(path.read_text()) for path in Path(root).glob(pattern)]
@@ -119,7 +119,7 @@ class OneApi(Backend):
 
 
 def _cpu_name() -> str:
-    """Model name and, since virtual machines hide it, the identity behind: family, model, CPUs, hypervisor."""
+    """Model name plus family, model, CPU count and hypervisor, since virtual machines hide the product name."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:

@@ -1,6 +1,6 @@
-"""rocm: AMD GPUs through PyTorch, which names them cuda. Energy by amdsmi, which ROCm ships.
+"""rocm: AMD GPUs through PyTorch, which names them cuda. Energy from amdsmi, which is part of ROCm.
 
-Not exercised yet: no AMD GPU was at hand.
+Never run on an AMD GPU.
 """
 
 from __future__ import annotations

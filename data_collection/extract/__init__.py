@@ -1,1 +1,1 @@
-"""Operator graphs of the catalogue's models, from their configurations, without weights or network."""
+"""Build the operator graphs of the catalogue's models from their configurations, without weights or network access."""

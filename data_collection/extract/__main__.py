@@ -1,7 +1,7 @@
 """python -m data_collection.extract NAME ... | --all [--check] [--out FOLDER]
 
-Builds each model from its configuration, traces it and writes catalogue graphs; --check instead compares the graphs
-that are there with fresh traces at settings that were never used for fitting.
+Builds each model from its configuration, traces it and writes its graph into the catalogue; --check compares the
+existing graphs with fresh traces at settings that were not used for fitting.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(names: Sequence[str], folder: Path, *, checking: bool) -> int:
-    """Extract or check each model; 1 if a check found a difference."""
+    """Extract or check each model; exit code 1 if a check found a difference."""
     if not names:
         raise InvalidInputError("name at least one model, or give --all. `hetbench models` lists them.")
     records = [model(name) for name in names]

@@ -1,8 +1,8 @@
 """Trace a model at several settings, find its structures, and write the graph file.
 
-Settings that give the same operators in the same order are one structure. Where they do not, a condition tells them
-apart: batch 1 or seq_len 1 (a copy that is a view when one axis has size 1), the trained image size (no window to
-shift) or the trained number of patches (nothing to interpolate).
+Settings that give the same operators in the same order share one structure. Other structures are selected by a
+condition: batch 1 or seq_len 1 (where a copy becomes a view), the trained image size (no window to shift) or the
+trained number of patches (nothing to interpolate).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from hetbench.tracing.document import signature, variant_table
 __all__ = ["StructureError", "extract", "fit_points", "limits", "write"]
 
 PRECISIONS = ("fp32", "fp16", "bf16")
-UNBOUNDED = 131_072  # longest seq_len where the network sets no limit
+UNBOUNDED = 131_072  # longest seq_len of networks without a limit
 MIN_IMAGE, MAX_IMAGE = 64, 2048
 Conditions = list[list[Any]]
 
 
 class StructureError(HetBenchError):
-    """The operators of a network depend on the setting in a way that no known condition tells apart."""
+    """The operators of a network depend on the setting in a way that no known condition explains."""
 
 
 def limits(record: Model) -> dict[str, Any]:
@@ -46,9 +46,9 @@ def limits(record: Model) -> dict[str, Any]:
 
 
 def image_multiple(record: Model) -> int:
-    """Image sizes that need no padding. Swin pads windows that do not fit, which changes its operators.
+    """Step between image sizes that need no padding. Swin pads incomplete windows, which changes its operators.
 
-    Its stages halve the image three times after the patches, so patch x 8 x window.
+    Its stages halve the image three times after the patches, so the step is patch x 8 x window.
     """
     if record.config_class == "SwinConfig":
         return int(record.config["patch_size"] * 8 * record.config["window_size"])
@@ -56,7 +56,7 @@ def image_multiple(record: Model) -> int:
 
 
 def fit_points(record: Model) -> list[Point]:
-    """Settings that determine every polynomial: batches 1 and more, sizes that share no factors and all residues."""
+    """Settings that determine every polynomial: several batches, coprime sizes, and all residues of the strides."""
     batches = (2, 1, 3, 5, 1, 2, 7, 1, 3, 2, 1, 1)
     lengths: list[int | None] = [37, 29, 53, 64, 41, 17, 23, 61, 19, 47, 31, 43]
     images: list[int | None] = [224, 256, 225, 255, 193, 320, 239, 159, 287, 224, 384, 130]
@@ -69,7 +69,7 @@ def fit_points(record: Model) -> list[Point]:
         return [Point(*sizes) for sizes in zip(batches[:6], lengths, [None] * 6, strict=False)]
     points = [Point(*sizes) for sizes in zip(batches, lengths, images, strict=True)]
     native, patch = native_size(record), patch_size(record)
-    if native is not None:  # the trained size, and sizes that cut into as many patches
+    if native is not None:  # the trained size, and sizes with the same number of patches
         near = [native + extra if step == 1 else native for extra in (0, 0, 0, 0, 1, 2, patch - 1, patch // 2)]
         sizes = zip((1, 2, 3, 5, 1, 3, 2, 1), lengths, near, strict=False)
         points += [point for each in sizes if (point := Point(*each)) not in points]
@@ -100,7 +100,7 @@ def extract(record: Model, say: Callable[[str], None] = lambda _: None) -> dict[
                 points, traces = [*settings, *single], [*traces, *map(trace, single)]
             rules = []
             for conditions, chosen in _structures(record, points, traces, precision):
-                chosen = sorted(chosen, key=lambda i: points[i].batch == 1)  # the first says what reshapes copy
+                chosen = sorted(chosen, key=lambda i: points[i].batch == 1)  # the first decides which reshapes copy
                 variant = _fit([points[i] for i in chosen], [traces[i] for i in chosen], precision)
                 index = known.setdefault(json.dumps(variant, sort_keys=True), len(variants))
                 if index == len(variants):
@@ -125,7 +125,7 @@ def _fit(points: Sequence[Point], traces: Sequence[Trace], precision: str) -> di
 def _structures(
     record: Model, points: Sequence[Point], traces: Sequence[Trace], precision: str
 ) -> list[tuple[Conditions, list[int]]]:
-    """Conditions that tell the structures apart, each with the settings that meet them."""
+    """Conditions that select the structures, each with the settings that meet it."""
     signatures = [signature(trace, precision) for trace in traces]
     one: tuple[Any, int] = ("batch", 1)
     tests: list[tuple[tuple[Any, int], ...]] = [(), (one,)]
@@ -149,7 +149,7 @@ def _structures(
 
 
 def _measure(point: Point, what: Any) -> int:
-    """What a condition looks at; see `hetbench.graphs.model_graph`."""
+    """The quantities in conditions at one setting; see `hetbench.graphs.model_graph`."""
     return int(getattr(point, what)) if isinstance(what, str) else ((point.image_size or 0) + what[0]) // what[1]
 
 

@@ -3,7 +3,7 @@
 inference  one full forward pass, no cache, scores of all positions.
 prefill    fills an empty KV cache with seq_len tokens, scores of the last position only. T5 and Whisper: the encoder,
            then the decoder over seq_len tokens.
-decode     one new token a sequence, with a cache of seq_len tokens. T5 and Whisper: one step of the decoder, with
+decode     one new token per sequence, with a cache of seq_len tokens. T5 and Whisper: one step of the decoder, with
            the encoder's keys and values cached (T5: of seq_len tokens, Whisper: of 30 s).
 """
 
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Sizes at which a model is traced; seq_len or image_size is None where the model takes none."""
+    """Sizes at which a model is traced; seq_len or image_size is None if the model has none."""
 
     batch: int
     seq_len: int | None = None
@@ -50,7 +50,7 @@ def has_cache(record_: Model) -> bool:
 
 
 def build(record_: Model, device: str = "meta") -> Any:
-    """The network in evaluation mode, on the meta device unless another is named; its weights are not meant."""
+    """The network in evaluation mode with arbitrary weights, on the meta device by default."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ["TRANSFORMERS_SDPA_FORCE_GQA"] = "1"  # grouped heads stay grouped under a mask too
     logging.getLogger("transformers").setLevel(logging.ERROR)
@@ -88,7 +88,7 @@ def trace_point(record_: Model, network: Any, point: Point, precision: str, phas
 
 
 def inputs(record_: Model, point: Point, dtype: Any) -> dict[str, Any]:
-    """Arguments of one full forward pass on torch's default device: tokens 0, all else empty."""
+    """Arguments of one full forward pass on torch's default device: token ids 0, all else uninitialised."""
     import torch
 
     def tokens(name: str) -> dict[str, Any]:
@@ -116,25 +116,25 @@ def inputs(record_: Model, point: Point, dtype: Any) -> dict[str, Any]:
 
 
 def native_size(record_: Model) -> int | None:
-    """Side of the images that position tables and windows were made for, where the network has such."""
+    """Image side for which position tables and windows were made; None if the network has neither."""
     vision = record_.config.get("vision_config", record_.config)
     attends = "num_attention_heads" in vision or "num_heads" in vision
     return vision.get("image_size") if "patch_size" in vision and attends else None
 
 
 def patch_size(record_: Model) -> int:
-    """Side of a patch; 1 where images are not cut."""
+    """Side of a patch; 1 if images are not cut into patches."""
     return int(record_.config.get("vision_config", record_.config).get("patch_size", 1))
 
 
 def _interpolates(record_: Model, point: Point) -> bool:
-    """DINOv2 always interpolates, on its own account."""
+    """Whether to ask for interpolation; DINOv2 always interpolates by itself."""
     native = native_size(record_)
     return native is not None and point.image_size != native and record_.config_class != "Dinov2Config"
 
 
 def cache_arguments(record_: Model, network: Any, inputs: dict[str, Any], phase: str) -> dict[str, Any]:
-    """Arguments about the KV cache; for decode the inputs shrink to one token, in place."""
+    """Arguments for the KV cache; for decode the inputs are reduced to one token in place."""
     import torch
     from transformers import DynamicCache, EncoderDecoderCache
 
@@ -164,7 +164,7 @@ def _tensors_of(cache: Any) -> list[Any]:
 
 @contextmanager
 def last_position_only(record_: Model, network: Any, phase: str) -> Iterator[None]:
-    """T5 and Whisper score every position; a generator needs the last one, so their output layer sees only that."""
+    """Restrict the output layer of T5 and Whisper, which score every position, to the last position."""
     if phase != "prefill" or record_.inputs not in ENCODER_DECODER:
         yield
         return

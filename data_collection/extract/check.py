@@ -1,5 +1,4 @@
-"""Compare a graph file with fresh traces at settings that were never used for fitting: node by node, with
-their flops, memory and ATen operators, exactly."""
+"""Compare a graph file with fresh traces at settings not used for fitting: nodes, flops, memory and ATen operators."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from typing import Any
 from data_collection.extract.assemble import fit_points, image_multiple
 from data_collection.extract.build import Point, build, native_size, phases, trace_point
 from hetbench.catalog.models import Model
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, GraphNode, ModelGraph, load
+from hetbench.graphs import FORMAT, TRACED_AS, GraphNode, ModelGraph, load
 from hetbench.tracing import Trace
 from hetbench.tracing.document import constant, variant_table
 
@@ -19,7 +18,7 @@ __all__ = ["check", "compare", "unseen_points"]
 
 
 def unseen_points(record: Model) -> list[Point]:
-    """Settings that no graph was fitted to: defaults, large ones, batch 1, odd sizes, just above the trained size."""
+    """Settings not used for fitting: defaults, large ones, batch 1, odd sizes, just above the trained size."""
     longest = min(record.max_seq_len or 1500, 1500)
     lengths: list[int | None] = [record.seq_len, longest, 1, min(77, longest), 3, 2]
     step, native = image_multiple(record), native_size(record) or 301
@@ -38,7 +37,7 @@ def unseen_points(record: Model) -> list[Point]:
 
 def check(record: Model, points: Iterable[Point] | None = None, precisions: Iterable[str] = ("fp32", "fp16", "bf16"),
           only: Iterable[str] | None = None) -> list[str]:
-    """What differs between the stored graph and fresh traces; empty if nothing does."""
+    """Differences between the stored graph and fresh traces; empty if there are none."""
     graph, network, found = load(record.name), build(record), []
     for phase in only or phases(record):
         for precision in precisions:
@@ -51,7 +50,7 @@ def check(record: Model, points: Iterable[Point] | None = None, precisions: Iter
 
 
 def compare(graph: ModelGraph, trace: Trace, point: Point, precision: str, phase: str) -> str:
-    """The first difference between a graph and a trace of the same setting, or nothing."""
+    """The first difference between a graph and a trace of the same setting; empty if there is none."""
     traced: dict[str, Any] = {"precision": precision, "phase": phase}
     asked: dict[str, Any] = {**asdict(point), **traced}
     nodes = [_unmasked(node) for node in graph.nodes(**asked)]
@@ -68,7 +67,7 @@ def compare(graph: ModelGraph, trace: Trace, point: Point, precision: str, phase
         ("flops", table.flops, alone.operators(**traced).flops),
         ("memory", graph.memory(**asked), alone.memory(**traced)),
     ]
-    if 1 not in asked.values():  # along an axis of size 1 a reshape that copies elsewhere is a view
+    if 1 not in asked.values():  # along an axis of size 1 a reshape that would copy is a view
         totals.append(("ATen operators", _work(graph, **asked), _work(alone, **traced)))
     for name, said, seen_total in totals:
         if said != seen_total:
@@ -77,20 +76,20 @@ def compare(graph: ModelGraph, trace: Trace, point: Point, precision: str, phase
 
 
 def _work(graph: ModelGraph, **asked: Any) -> Counter[str]:
-    """ATen calls on data; those on positions and masks are few, and networks keep some results between calls."""
+    """ATen calls on data; calls on positions and masks are left out, as networks cache some of their results."""
     aside = graph.variant(graph.setting(**asked)).table["bookkeeping"]
     return Counter(graph.aten_ops(**asked)) - Counter(aside)
 
 
 def _unmasked(node: GraphNode) -> GraphNode:
-    """Attention of one query to one key has nothing to mask, and torch is not told whether it is causal."""
+    """Ignore whether attention of one query to one key is causal: there is nothing to mask."""
     if node.op == "Attention" and node.dims["q_len"] == node.dims["kv_len"] == 1:
         return replace(node, dims={**node.dims, "causal": 0})
     return node
 
 
 def _alone(trace: Trace, precision: str, phase: str) -> ModelGraph:
-    """A graph of one trace, which answers for that setting only."""
+    """The graph of one trace, valid for that setting only."""
     structure = {TRACED_AS[precision]: [[[], 0]]}
     return ModelGraph({
         "format": FORMAT, "name": "trace", "params": trace.parameter_count, "limits": {"fixed": True},

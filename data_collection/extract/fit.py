@@ -1,8 +1,8 @@
-"""Express every size of a network as an integer polynomial over batch, seq_len and (image_size + a) // d.
+"""Express every tensor size of a network as an integer polynomial in batch, seq_len and (image_size + a) // d.
 
-Convolutions and pools round down, and a chain of them is again one (image_size + a) // d with d the product of the
-strides; padding to a multiple rounds up, a = d - 1. A size is the shortest sum of at most three terms that holds at
-every traced setting, with whole factors; anything else is an error, not an approximation.
+Convolutions and pooling round down; a chain of them is again (image_size + a) // d, with d the product of the strides.
+Padding to a multiple rounds up: a = d - 1. A size is the shortest sum of at most three terms with integer factors that
+is exact at every traced setting; if there is none, `FitError` is raised.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ DIVISORS = (1, 2, 4, 8, 16, 32, 64, 14, 224)
 
 
 class FitError(HetBenchError):
-    """A size is no polynomial of the atoms at hand."""
+    """A size is not a polynomial in the known variables."""
 
 
 class Basis:
-    """Monomials at the traced points; `express` fits one size over them."""
+    """Values of the monomials at the traced points; `express` fits one size."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         self.points = list(points)
@@ -36,11 +36,11 @@ class Basis:
 
     @property
     def monomials(self) -> list[Factors]:
-        """Those that some size needed, in order of index."""
+        """The monomials that some size uses, in order of index."""
         return list(self.used)
 
     def _families(self) -> list[dict[tuple[int, ...], Factors]]:
-        """Groups of monomials that may occur in one sum: values at the points -> factors. Constants come first."""
+        """Groups of monomials that may occur in one sum, constants first."""
         batches = [] if _constant([p.batch for p in self.points]) else ["b"]
         over_batch: list[Factors] = [(), *(tuple(batches) * n for n in (1, 2) if batches)]
         atoms: list[list[Any]] = []
@@ -93,9 +93,9 @@ def _constant(values: Sequence[Any]) -> bool:
 
 
 def _solve(values: Sequence[tuple[int, ...]], seen: tuple[int, ...]) -> list[int] | None:
-    """Whole, non-zero factors with sum(factor * value) == seen at every point, or None."""
+    """Non-zero integer factors with sum(factor * value) == seen at every point, or None."""
     size = len(values)
-    rows: list[list[Fraction]] = []  # independent equations, reduced
+    rows: list[list[Fraction]] = []  # linearly independent equations in reduced form
     for point in range(len(seen)):
         row = [Fraction(value[point]) for value in values] + [Fraction(seen[point])]
         for known in rows:

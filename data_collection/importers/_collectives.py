@@ -1,8 +1,8 @@
-"""The columns that the Vidur profiler writes for a collective, shared by the sources that use it."""
+"""Columns of a collective in tables of the Vidur profiler, which several sources use."""
 
 from __future__ import annotations
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["OPERATORS", "statistics"]
 

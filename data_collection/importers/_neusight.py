@@ -1,8 +1,8 @@
-"""NeuSight's measurements of whole models: what the name of a file says, and the nodes of one traced layer.
+"""NeuSight's measurements of whole models: facts in file names, and the nodes of one traced layer.
 
-A trace has a line a node of the graph, timed alone. The operator is read off the node's target: a function's name, or
-the last part of a module's. Left out are nodes on integers, views but getitem, the embeddings of positions and of token
-types, and dropout at inference, which does nothing. The backward pass of a node is a second row with its dims.
+A trace has one line per node of the graph, timed by itself. The operator follows from the node's target: the name of a
+function, or the last part of a module's name. Left out are nodes on integers, views except getitem, embeddings of
+positions and token types, and dropout at inference, which does nothing. The backward pass of a node is a second row.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any, NamedTuple
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["CHIPS", "FASTEST", "LABELS", "Label", "label", "trace"]
 
@@ -40,12 +40,12 @@ _MODULES = {
     "activation": "ReLU", "activation_fn": "ReLU",
 }  # fmt: skip
 _WITH_SCALAR = ("Add", "Mul", "Div", "Pow")
-_FLAT = ("CumSum", "Dropout", "GetItem", "Where")  # dims are the number of elements alone
-_HEADS = ("decoder", "lm_head")  # their output has a column a token of the vocabulary
+_FLAT = ("CumSum", "Dropout", "GetItem", "Where")  # the number of elements is the only dim
+_HEADS = ("decoder", "lm_head")  # their output has one column per token of the vocabulary
 
 
 class Label(NamedTuple):
-    """What the path of a measurement says."""
+    """Facts in the path of a measurement."""
 
     chip: str
     platform: str

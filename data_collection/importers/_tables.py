@@ -1,6 +1,6 @@
-"""Tables of a README, in Markdown or HTML, as grids of plain text with the headings above them.
+"""Read the tables of a README, in Markdown or HTML, as grids of plain text with the headings above them.
 
-A cell that spans rows or columns is repeated in each. Links, images, tags and emphasis are taken off.
+A cell that spans rows or columns is repeated in each. Links, images, tags and emphasis are removed.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ __all__ = ["Table", "number", "plain", "tables"]
 
 
 class Table(NamedTuple):
-    """One table and where it stands."""
+    """One table and its context."""
 
     line: int
     headings: tuple[str, ...]
-    """The headings that are open above it, outermost first."""
+    """The headings above it, outermost first."""
     above: str
     """Text between the last heading or table and this one."""
     head: list[str]
-    """Column names; those of several head rows are joined by ` | ` where they differ."""
+    """Column names; if there are several header rows, different names are joined by ` | `."""
     body: list[tuple[int, list[str]]]
-    """(line, cells), as many cells as columns."""
+    """(line, cells), with one cell per column."""
 
 
 def tables(text: str) -> Iterator[Table]:
@@ -37,7 +37,7 @@ def tables(text: str) -> Iterator[Table]:
     while at < len(lines):
         line = lines[at]
         if line.lstrip().startswith("```") and line.count("```") == 1:
-            fenced = not fenced or line.strip() != "```"  # one that names its language opens, whatever stood before
+            fenced = not fenced or line.strip() != "```"  # a fence with a language always opens a block
         title = None if fenced else re.match(r"(#+)\s*(.+?)\s*#*$", line)
         if title:
             headings = [each for each in headings if each[0] < len(title[1])] + [(len(title[1]), plain(title[2]))]
@@ -53,7 +53,7 @@ def tables(text: str) -> Iterator[Table]:
 
 
 def plain(text: str) -> str:
-    """A cell or line without marks.
+    """A cell or line without markup.
 
     >>> plain("**[ResNet-50](https://x.y)** <br>v1.5")
     'ResNet-50 v1.5'
@@ -65,7 +65,7 @@ def plain(text: str) -> str:
 
 
 def number(text: str) -> float | None:
-    """The number that a cell is, or None; commas mark thousands, or the fraction where they cannot.
+    """A cell as a number, or None; commas separate thousands, or the fraction if they cannot.
 
     >>> number("1,234.5"), number("47,34"), number("12.5x")
     (1234.5, 47.34, None)
@@ -149,7 +149,7 @@ class _Parser(HTMLParser):
 
 
 def _spread(rows: list[tuple[int, bool, list[_Cell]]]) -> list[tuple[int, bool, list[str]]]:
-    """The grid: cells that span are repeated, short rows are filled; without a head, the first row is it."""
+    """The grid: spanning cells are repeated, short rows are filled; without a header, the first row is used."""
     held: dict[int, tuple[int, str]] = {}  # column -> rows still covered, text
     grid = []
     for line, heading, cells in rows:

@@ -1,7 +1,7 @@
 """Read the table of tuned sizes at the end of a Tensile logic file: (m, n, batch, k) with kernel and GFLOPS.
 
-The files are YAML whose last list pairs sizes with [kernel, GFLOPS]; only these two kinds of lines are read, so that a
-file of some megabytes needs no YAML parser. Time is 2·m·n·k·batch over the published GFLOPS, an exact inversion.
+The files are YAML; the last list pairs sizes with [kernel, GFLOPS]. Only these two kinds of lines are read, without a
+YAML parser, as files have megabytes. Time is 2·m·n·k·batch divided by the published GFLOPS.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["chips_of", "logic_rows"]
 
@@ -28,7 +28,7 @@ _MIXED = ("HF8", "F8H")
 
 
 def logic_rows(tree: Tree, path: str, chip: str, software: str) -> Iterator[dict[str, Any]]:
-    """Rows of one file; none where its precision is not one of ours (complex numbers, fp8)."""
+    """Rows of one file; empty if its precision is not in the schema (complex numbers, fp8)."""
     name = _NAME.match(path.rsplit("/", 1)[1])
     prec = _precision(name[3]) if name else ""
     if name is None or not prec:

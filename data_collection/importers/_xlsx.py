@@ -15,7 +15,7 @@ _LINK = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id
 
 
 def sheets(content: bytes) -> dict[str, dict[int, Row]]:
-    """Sheet -> row number -> column letter -> text of the cell; empty cells are left out."""
+    """Sheet -> row number -> column letter -> text of the cell; without empty cells."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         shared = _shared(archive)
         targets = {

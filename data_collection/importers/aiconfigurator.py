@@ -1,8 +1,8 @@
-"""Operator tables of aiconfigurator: Parquet files a system, operator and serving engine, latency in ms.
+"""Operator tables of aiconfigurator: a Parquet file per system, operator and serving engine, latency in ms.
 
-Read are GEMM in bf16, fp8, int8 weight-only and SmoothQuant; attention with a bf16 cache; quantisation, MoE and
-collectives. Energy is power times latency, where power was sampled. A time that is not above 0 is left out. The
-reference names the file and its row, counted from 1.
+Imported: GEMM in bf16, fp8, int8 weight-only and SmoothQuant; attention with a bf16 cache; quantisation, MoE and
+collectives. Energy is power times latency if power was sampled. Times of 0 are left out. The reference names the file
+and its row, counted from 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

@@ -1,7 +1,7 @@
 """Tuned kernel tables of aiter: the best kernel found for a shape, in microseconds.
 
-The kind of table is read from its head. Lines whose time is not above 0 or infinite are failed tunings and left out.
-The gfx name is inferred from the number of compute units where a table has none.
+The kind of table follows from its header. Lines with a time of 0 or infinity are failed tunings and left out. The gfx
+name is inferred from the number of compute units if a table does not state it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 

@@ -1,7 +1,7 @@
-"""Trainings of MindCV and MindYOLO on Ascend: README tables of milliseconds a step and images a second, all cards.
+"""Training of MindCV and MindYOLO on Ascend: README tables of ms per step and images per second over all cards.
 
-The step includes the data pipeline. Batch is of one card. `910*` and Atlas 800T A2 are the 910B. Precision is the
-recipe's, not in the tables. Images a second follow from the step; `consistent` is false where they contradict it.
+The step includes the data pipeline. Batch is per card. `910*` and Atlas 800T A2 are the 910B. The tables do not state
+the precision. Images per second follow from the step time; `consistent` is false if they contradict it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from data_collection.importers._tables import Table, number, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "once", "rows"]
 

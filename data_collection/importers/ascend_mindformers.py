@@ -1,9 +1,9 @@
 """Training and prediction throughput of MindFormers on Ascend: tables of model cards at 11 branches.
 
-A figure a device (`/p`) is of one chip; of the others the number of chips is not stated. A row that stands at several
-branches is read once, from the oldest release that has it. The chip is that of the line, of the
-name of the configuration or of the text above the table: 910B (Atlas 800T A2, 900 A2), 910A (Atlas 800), or 910 of
-unknown generation. Precision is not read.
+A figure per device (`/p`) is of one chip; for the others the number of chips is not stated. A row of several branches
+is read once, from the oldest release that has it. The chip is stated in the line, in the name of the configuration or
+in the text above the table: 910B (Atlas 800T A2, 900 A2), 910A (Atlas 800), or 910 of unknown generation. Precision is
+not read.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from data_collection.importers._tables import Table, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "once", "rows"]
 

@@ -1,8 +1,8 @@
-"""Speed lines of the README tables of MindSpore models: mostly milliseconds a step of a training, a column a device.
+"""Speed lines in README tables of MindSpore models: mostly ms per training step, one column per device.
 
-A cell states several figures, each with its number of cards where upstream says it (`1pc: 190 ms/step; 8pcs: 200
-ms/step`); seconds are turned into milliseconds. A README often stands in English and in Chinese: a row that both have
-is read once. The chip is that of the resource line, or of the column where that names none. Precision is not stated.
+A cell can have several figures, each with its number of cards if stated (`1pc: 190 ms/step; 8pcs: 200 ms/step`);
+seconds are converted to milliseconds. A row that is in both the English and the Chinese README is read once. The chip
+is that of the resource line, or else of the column. Precision is not stated.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from data_collection.importers._tables import Table, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "once", "rows"]
 

@@ -1,10 +1,10 @@
-"""README tables of Ascend ModelZoo-PyTorch: inference of offline models on 310, 310P and 310B, trainings on 910.
+"""README tables of Ascend ModelZoo-PyTorch: inference of offline models on 310, 310P and 310B, training on 910.
 
-Inference is samples a second of the NPU alone, as upstream's tool computes it; a table has a chip a line or a chip a
-column, and quotes a T4. Where the figure or its column has no unit, frames a second are assumed (`unit_source`).
-Precision is not stated (the tool's default is fp16). Of the 310, four chips a card stand in the row only where upstream
-writes so. Trainings are frames a second of all cards; the generation of the 910 is not stated, and the vendor's words
-for the GPUs beside it are read as V100 and A100. Ratios, accuracies and sentences are not read.
+Inference is samples per second of the NPU alone, as upstream's tool computes it. Tables have one chip per line or per
+column, and quote a T4. If neither the figure nor its column has a unit, frames per second are assumed (`unit_source`).
+Precision is not stated (the tool's default is fp16). A 310 row has four chips per card only if upstream states it.
+Training is frames per second of all cards; the generation of the 910 is not stated, and the vendor's names of the GPUs
+beside it are read as V100 and A100. Ratios, accuracies and sentences are not read.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._tables import Table, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 

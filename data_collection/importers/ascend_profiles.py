@@ -1,7 +1,7 @@
-"""A kernel table of the Ascend profiler: one training step of a GPT, one execution a line, microseconds.
+"""A kernel table of the Ascend profiler: one training step of a GPT, one execution per line, microseconds.
 
-A row has the shape of the first output; products have m, n and k (and b) from output and first input. Scalars and
-communication have no dims. The chip is not named: the numbers of cube and vector cores are those of the 910B family.
+Dims are the shape of the first output; matrix products have m, n and k (and b) from output and first input. Scalars and
+communication have no dims. The chip is not named; the numbers of cube and vector cores are those of the 910B family.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

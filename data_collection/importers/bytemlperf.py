@@ -1,8 +1,8 @@
-"""Reports of ByteMLPerf's general_perf: one JSON a model and precision, of accelerators beside the five families.
+"""Reports of ByteMLPerf's general_perf: one JSON per model and precision, on accelerators outside the five families.
 
-Each batch size gives samples a second and mean latency of a batch (the 99th percentile in `extra`). Where several
-batches are in flight the two do not follow from one another. The back end tells the make, not always the product; the
-SPU runs weights of which 15 of 16 are zero. The same files come out of the user's own runs of that suite.
+Each batch size has samples per second and mean latency per batch (the 99th percentile in `extra`); with several batches
+in flight neither follows from the other. The back end identifies the vendor, not always the product. The SPU runs
+weights of which 15 of 16 are zero. Users' own runs of that suite give the same files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

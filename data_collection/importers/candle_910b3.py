@@ -1,8 +1,8 @@
 """Operators of a LLaMA-7B layer on an Ascend 910B3 through torch_npu: the vendor's column of candle's comparison.
 
-Median of 50 host-timed calls after 10, the device synchronised before and after, so that 65 to 70 us are overhead. The
-heading states batch, length and data type; the widths are those of upstream's script: hidden 4096, feed-forward 11008,
-32 heads of 128, vocabulary 32000. RMSNorm and RoPE are composites of several kernels.
+Median of 50 host-timed calls after 10 warm-up calls, synchronised before and after, which includes 65 to 70 us of
+overhead. The heading states batch, length and data type; widths are from upstream's script: hidden 4096, feed-forward
+11008, 32 heads of 128, vocabulary 32000. RMSNorm and RoPE consist of several kernels.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._tables import tables
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

@@ -1,8 +1,8 @@
 """Energy of Hugging Face pipelines: 1,000 queries of a model on one GPU of a node with eight, by codecarbon.
 
-The tables of `complete` say which runs belong to a task; the figures are those of the `query model` line of the run's
-own file in `base`. Three rows a run, the total over 1,000: time and energy, with the mean power of all eight GPUs. The
-text-to-image tables are not read: their number of steps is not stated.
+The tables in `complete` list the runs of a task; figures are from the `query model` line of the run's file in `base`.
+There are three rows per run: time and energy (total / 1,000), and mean power of all eight GPUs. The text-to-image
+tables are not read, as the number of steps is not stated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

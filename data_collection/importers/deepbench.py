@@ -1,7 +1,7 @@
 """DeepBench result sheets: GEMM, convolution, recurrent layers and all-reduce, host-timed averages in ms.
 
-A sheet holds sections; a section starts with its name in column A, and the names of its columns stand in that row or
-the next. The reference names the sheet and the row. Empty and `N/A` cells are left out. `algo` is upstream's label.
+A sheet has sections; a section starts with its name in column A and its column names in that row or the next. The
+reference names the sheet and the row. Empty and `N/A` cells are left out. `algo` is upstream's label.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from data_collection.importers._xlsx import Row, sheets
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

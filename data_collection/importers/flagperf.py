@@ -1,8 +1,8 @@
-"""Operator reports of FlagPerf on an A100: one README an operator and precision, PyTorch beside FlagGems (Triton).
+"""Operator reports of FlagPerf on an A100: one README per operator and precision, PyTorch and FlagGems (Triton).
 
-The median kernel time in microseconds is the row; the nine operators whose run has a backward pass give a second row,
-one host-timed forward call. The size of an operator stands in upstream's case_config.yaml and main.py, not in the
-report: the table below states it, one large shape each. Card power is in `extra`, no energy is derived.
+A row is the median kernel time in microseconds; the nine operators with a backward pass have a second row for one
+host-timed forward call. The report does not state the size of an operator; the table below has it from upstream's
+case_config.yaml and main.py, one large shape each. Card power is in `extra`; no energy is derived.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

@@ -1,9 +1,9 @@
-"""FlagPerf's trainings and inferences: README tables on Nvidia A100 to H800 and on Ascend 910B, a line a setting.
+"""FlagPerf's training and inference: README tables on Nvidia A100 to H800 and on Ascend 910B, one line per setting.
 
 Throughput is of the whole job, with (`p_whole`) and without evaluation (`p_train`) and data loading (`p_core`), or of
-one card (`token/p/s`). `p_val_*` of an inference is the run of the framework without the tool of its line. The memory
-of the card tells A100s apart; lines of dashes within a table name the model of those below; an Ascend README whose
-lines still say A100 is read by its hardware section. Lines of other makers' tools and blank cells are left out.
+one card (`token/p/s`). `p_val_*` of an inference is the run of the framework without the tool of its line. The variant
+of an A100 follows from its memory; lines of dashes within a table name the model of the lines below; an Ascend README
+whose lines still say A100 is read by its hardware section. Lines of other vendors' tools and blank cells are left out.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from data_collection.importers._tables import tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "once", "rows"]
 

@@ -1,8 +1,8 @@
 """HipKittens beside vendor kernels on MI355X and MI325X: JSON files of mean device times, milliseconds, by size.
 
-A file holds one operator in one setting, a key a size: the side of a square product, else the length of the sequence;
-the other dims are those of upstream's scripts. The batch of an attention is what makes its stated TFLOPS of its time.
-`impl` in `extra` names the library: a general model should keep the vendor's and PyTorch's.
+A file has one operator in one setting, with one key per size: the side of a square matrix product, else the sequence
+length; other dims are from upstream's scripts. The batch of an attention follows from its stated TFLOPS and time.
+`impl` in `extra` names the library; for a general model keep only the vendor's and PyTorch's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

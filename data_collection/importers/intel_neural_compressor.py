@@ -1,9 +1,9 @@
 """Validated models of Intel Neural Compressor: throughput of int8 and fp32 models on one Xeon socket, summed over
 instances of a few cores.
 
-The page was rewritten release by release, so that it is read at many commits, the newest first; a row that stands in
-several is read once. Framework and version are those of the heading, the processor and the instances those of the
-sentence about the tests, unless the column states others.
+The page changes with each release, so it is read at many commits, the newest first; a row in several of them is read
+once. Framework and version are from the heading, processor and instances from the sentence about the tests, unless the
+column states others.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from data_collection.importers._tables import Table, number, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "once", "rows"]
 

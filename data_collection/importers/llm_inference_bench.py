@@ -1,8 +1,8 @@
-"""LLM-Inference-Bench of Argonne: end-to-end time of one batch and tokens a second, in and out counted.
+"""LLM-Inference-Bench of Argonne: end-to-end time of one batch, and tokens per second (input plus output tokens).
 
-A line gives seconds and tokens/s; two rows. Tables of time to first token give runs of one output token. The batch of
-llama.cpp is its prompt chunk, not a number of sequences: left empty. Hardware that is not listed here is not read:
-Intel GPUs without a statement of tiles, SambaNova.
+A line has seconds and tokens/s: two rows. Tables of time to first token are of runs with one output token. The batch of
+llama.cpp is its prompt chunk, not a number of sequences, and is left empty. Hardware that is not listed here is not
+read: Intel GPUs without a statement of tiles, SambaNova.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

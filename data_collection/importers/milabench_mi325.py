@@ -1,8 +1,8 @@
-"""Trainings of milabench on MI325X: items a second and peak memory at several batch sizes, of one YAML file.
+"""Training of milabench on MI325X: items per second and peak memory at several batch sizes, from one YAML file.
 
-Items are of one GPU, with eight copies running at once; of the whole node for benches that end in -gpus. The precision
-is the bench's suffix, or upstream's default for its models; the sequence is the length that upstream's configuration
-gives. On this chip tf32 repeats fp32. Runs that failed (0 items) are left out.
+Items are per GPU, with eight copies running at once, or per node for benches that end in -gpus. The precision is the
+suffix of the bench, or upstream's default for its models; the sequence length is from upstream's configuration. On this
+chip tf32 equals fp32. Failed runs (0 items) are left out.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 

@@ -15,14 +15,14 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 
 
 def _faster_than_the_chip(row: dict[str, Any]) -> bool:
-    """Above the 13.4 fp32 TFLOPS of gfx906, the slowest chip with such rows; asked only of rows without a partner."""
+    """Above the 13.4 fp32 TFLOPS of gfx906, the slowest chip with such rows; applied only to unmatched rows."""
     return float(json.loads(row["extra"])["flops"]) / row["latency_ms"] / 1e9 > 13.4
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

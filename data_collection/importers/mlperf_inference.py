@@ -1,10 +1,10 @@
-"""MLPerf inference results v2.0 to v4.1 as MLCommons republishes them: lists of runs in JSON, one file a scenario.
+"""MLPerf inference results v2.0 to v4.1 as republished by MLCommons: lists of runs in JSON, one file per scenario.
 
-A run is one row, with power a second; a run whose figure is its power gives that row alone. Single-stream time is the
-90th percentile of a query, multi-stream the 99th of a query of eight samples. Power is of the whole system at the wall.
-A run stands in several files and is read once, from the file of its round where there is one. Chips are those listed
-here: x86 processors where no accelerator is stated, not Arm, phones or accelerators of other makers. A mobilenet's size
-is read where its name ends with it.
+A run is one row, and a second one if it has power; a run whose figure is its power has that row only. Single-stream
+time is the 90th percentile of a query, multi-stream the 99th of a query of eight samples. Power is of the whole system
+at the wall. A run is in several files and is read once, from the file of its round if there is one. Chips are those
+listed here: x86 processors if no accelerator is stated, but no Arm, phones or accelerators of other vendors. The size
+of a mobilenet is read if its name ends with it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

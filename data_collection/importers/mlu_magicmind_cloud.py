@@ -1,10 +1,10 @@
 """MagicMind samples on Cambricon MLU370-S4 and -X4: README tables, and the logs of mm_run behind many of their lines.
 
-Upstream deleted both (`withdrawn` in each row); they are read at the commits before. Throughput is of one thread, host
-copies in a pipeline; latency that of the MLU alone. A log adds latency, mean power and memory of the card, which it
-tells by its clusters: 6 or 8. `flags` holds why a row should not be used: its throughput and latency contradict each
-other, its table was to be updated, repeats another or beats the chip's peak. The size of an image is the network's
-usual one where the table prints none.
+Upstream deleted both (`withdrawn` in each row); they are read at earlier commits. Throughput is of one thread with
+pipelined host copies; latency is of the MLU alone. A log adds latency, mean power and memory of the card, whose type
+follows from the number of clusters, 6 or 8. `flags` states why a row should not be used: its throughput and latency
+contradict each other, or its table is marked as outdated, repeats another or exceeds the chip's peak. The image size is
+the network's usual one if the table has none.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from data_collection.importers._tables import Table, number, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "once", "rows"]
 

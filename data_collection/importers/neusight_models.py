@@ -1,6 +1,6 @@
-"""Whole-model times of NeuSight: one JSON a measurement, fp32, a batch of whole sequences, random weights.
+"""Whole-model times of NeuSight: one JSON per measurement, fp32, a batch of full sequences, random weights.
 
-Training is forward and backward without an optimiser step, the parts are rows of their own. Options are torch.compile
+Training is forward and backward without an optimiser step; both parts are also separate rows. Options: torch.compile
 (`fusion`) and Megatron on four GPUs (data, tensor or pipeline parallel).
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._neusight import label
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

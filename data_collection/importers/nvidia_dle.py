@@ -1,8 +1,8 @@
 """Inference tables of NVIDIA's Deep Learning Examples: mean latency and throughput of a forward pass on one GPU.
 
-The heading names the GPU; the model is the folder's, the line's or what the text above the table names: TensorFlow 2
-tables of BERT-Base and BERT-Large follow each other. Mixed precision is amp. Percentiles and speed-ups are not read,
-nor are the tables of training.
+The heading names the GPU; the model is named by the folder, the line or the text above the table, since TensorFlow 2
+tables of BERT-Base and BERT-Large follow each other. Mixed precision is amp. Percentiles, speed-ups and tables of
+training are not read.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._tables import Table, tables
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 

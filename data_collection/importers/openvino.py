@@ -1,7 +1,8 @@
-"""OpenVINO's benchmark table: frames a second and latency of networks on Intel processors, their GPUs and NPUs.
+"""OpenVINO's benchmark table: frames per second and latency of networks on Intel processors, their GPUs and NPUs.
 
-Throughput is benchmark_app's throughput mode, whose batch and streams are not stated; latency is of batch 1, under the
-precision that its column names. CPU, built-in GPU, NPU and CPU with GPU are chips of their own. Chips a row: sockets.
+Throughput is benchmark_app's throughput mode, whose batch and streams are not stated; latency is at batch 1, in the
+precision of its column. CPU, integrated GPU, NPU, and CPU with GPU are separate chips. `n_chips` is the number of
+sockets.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 

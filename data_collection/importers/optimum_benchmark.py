@@ -1,8 +1,8 @@
-"""Reports of optimum-benchmark examples on one A100-80GB: a line an experiment, seconds to three digits.
+"""Reports of optimum-benchmark examples on one A100-80GB: one line per experiment, seconds to three digits.
 
 Each column with a figure becomes a row: the forward pass (prefill of a generating model), the whole generate call, its
-decode part, and three kinds of memory that are told apart by their unit. The precision is the data type with the
-quantisation scheme that the line states; `gptq` and `awq` that only the experiment's name states are in `extra`.
+decode part, and three kinds of memory, distinguished by their unit. The precision is the data type with the
+quantisation scheme of the line; `gptq` and `awq` that are only in the experiment's name are in `extra`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

@@ -1,7 +1,7 @@
 """fp8 GEMM and collective timings of pipeweave.
 
-GEMM times are averages in microseconds, one row a chip and shape. Collective times are medians in milliseconds, one
-row a rank; the unit of their `size` is not stated upstream.
+GEMM times are averages in microseconds, one row per chip and shape. Collective times are medians in milliseconds, one
+row per rank; the unit of their `size` is not stated upstream.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._collectives import OPERATORS, statistics
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._tensile import chips_of, logic_rows
-from data_collection.sources.check import Known
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.differences import Known
+from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 

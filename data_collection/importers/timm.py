@@ -1,7 +1,7 @@
-"""Benchmark tables of timm: one line a model, samples a second and ms a batch; the file name says the setting.
+"""Benchmark tables of timm: one line per model, samples per second and ms per batch; the file name has the setting.
 
-Two rows a line, throughput and latency of a batch. GPU tables are AMP fp16 at the largest batch that fits, CPU tables
-fp32 at batch 1. `dynamo` in the name means torch.compile.
+A line gives two rows, throughput and latency per batch. GPU tables are AMP fp16 at the largest batch that fits, CPU
+tables fp32 at batch 1. `dynamo` in the name means torch.compile.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 
@@ -35,7 +35,7 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
         common, extra = _setting(tree, path, found)
         for line, cells in tree.records(path):
             if not cells[f"{found['work']}_samples_per_sec"]:
-                continue  # upstream keeps a line for a model that did not run
+                continue  # upstream keeps a line for a model that failed
             yield from _pair(tree, path, line, cells, found["work"], common, extra)
 
 

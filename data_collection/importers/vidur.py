@@ -1,7 +1,7 @@
 """Layer and collective profiles of Vidur: medians of a kernel trace in ms, resolution 1 us, fp16.
 
 A line of mlp.csv times ten parts of one transformer layer for a number of tokens and a tensor-parallel degree; each
-becomes a row with the dims that this layer has. The projection up is twice as wide where the MLP is gated.
+becomes a row with the dims of that part. The up projection is twice as wide if the MLP is gated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_collection.importers._collectives import OPERATORS, statistics
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
 
 __all__ = ["rows"]
 

@@ -6,8 +6,8 @@ operators of the catalogue models' graphs, `models` whole networks with random w
     python -m data_collection.profile operators --models resnet-50 gpt2 --precision fp32 bf16 --batch 1 8 --limit 200
     python -m data_collection.profile models bert-base --seq-len 32 128 --stack eager onnxruntime
 
-Run the same command again and it goes on where it stopped: rows that the store has for this chip, setting and software
-are skipped (`--again` measures them anew). A machine that is not quiet makes it wait, then mark the row `disturbed`.
+The same command resumes where it stopped: rows that the store has for this chip, setting and software are skipped
+(`--again` measures them once more). If the machine is not quiet, it waits, and finally marks the row `disturbed`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,18 @@ from data_collection.profile.stacks import STACKS, missing
 from data_collection.profile.tasks import Grid, Task, model_tasks, operator_tasks
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
-from data_collection.store import open_run
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE, open_run
 from data_collection.store.rows import CACHES, LAYOUTS
 from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, exit_code
 from hetbench.schema import PHASES, precision
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that states the default of every option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default not in (None, []) else action.help
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,9 +46,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m data_collection.profile", description=__doc__, formatter_class=raw)
     commands = made.add_subparsers(dest="kind", required=True)
     for kind, text in (("operators", "distinct operators of models"), ("models", "whole models")):
-        add = commands.add_parser(kind, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter).add_argument
+        add = commands.add_parser(kind, help=text, formatter_class=_Help).add_argument
         if kind == "operators":
-            add("--models", nargs="+", default=["all"], metavar="NAME", help="whose operators")
+            add("--models", nargs="+", default=["all"], metavar="NAME", help="models whose operators are measured")
             add("--types", nargs="+", default=[], metavar="OP", help="only these operator types")
         else:
             add("models", nargs="+", metavar="NAME", help="catalogue models, or all")
@@ -50,24 +56,24 @@ def parser() -> argparse.ArgumentParser:
         add("--batch", nargs="+", type=int, default=[1])
         add("--seq-len", nargs="+", type=int, default=[None])
         add("--image-size", nargs="+", type=int, default=[None])
-        add("--phase", nargs="+", default=[], choices=PHASES, help="the model's first phase if none is named")
+        add("--phase", nargs="+", default=[], choices=PHASES, help="default: the model's first phase")
         add("--stack", nargs="+", default=["eager"], choices=STACKS)
         add("--layout", nargs="+", default=["contiguous"], choices=LAYOUTS)
         add("--cache", nargs="+", default=["hot"], choices=CACHES)
-        add("--threads", nargs="+", type=int, help="of the CPU; all cores if none is named")
-        add("--protocol", help="event or wall; the backend's own if none is named")
-        add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
-        add("--chip", help="catalogue chip, where the device is not known by its name")
-        add("--limit", type=int, help="at most so many configurations")
-        add("--store", "--out", type=Path, default=DEFAULT)
-        add("--again", action="store_true", help="measure also what the store has")
-        add("--timeout", type=float, default=300.0, help="seconds for one row")
-        add("--seconds", type=float, default=1.0, help="at most, repeating one row")
-        add("--min-seconds", type=float, default=0.05, help="at least; energy counters need 0.5")
-        add("--repeats", type=int, default=100, help="at least, unless --seconds are over")
-        add("--retries", type=int, default=4, help="of a disturbed row")
-        add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
-        add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
+        add("--threads", nargs="+", type=int, help="CPU threads; default: all cores")
+        add("--protocol", help="event or wall; default: that of the backend")
+        add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
+        add("--chip", help="catalogue name of the chip, if the device is not recognised")
+        add("--limit", type=int, help="largest number of operators or models")
+        add("--store", "--out", type=Path, default=DEFAULT_STORE)
+        add("--again", action="store_true", help="also measure rows that the store has")
+        add("--timeout", type=float, default=300.0, help="time limit of one row in seconds")
+        add("--seconds", type=float, default=1.0, help="most seconds to repeat one row")
+        add("--min-seconds", type=float, default=0.05, help="least seconds to repeat one row; energy counters need 0.5")
+        add("--repeats", type=int, default=100, help="least number of repeats, within --seconds")
+        add("--retries", type=int, default=4, help="further attempts for a disturbed row")
+        add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
+        add("--memory-gb", type=float, help="memory limit of the child process; default: 0.9 of the free memory")
     return made
 
 
@@ -79,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
-    """Measure what the command line asks for; 1 if any row failed or was disturbed."""
+    """Measure what the command line asks for; exit code 1 if any row failed or was disturbed."""
     device = picked(chosen.backend)
     tasks = _tasks(chosen, device)
     environment = describe(device, chosen.chip)
@@ -99,7 +105,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:
-    """What to measure, in order; says what the models refuse."""
+    """What to measure, in order; prints the settings that a model does not support."""
     for stack in chosen.stack:
         reason = missing(stack)
         if reason:
@@ -122,7 +128,7 @@ def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:
     for reason in refused:
         print(f"left out: {reason}", file=sys.stderr)
     if not tasks:
-        raise InvalidInputError("nothing to measure: the models take none of these settings.")
+        raise InvalidInputError("nothing to measure: the models support none of these settings.")
     return tasks
 
 

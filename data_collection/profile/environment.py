@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends import Backend
-from data_collection.backends._base import installed
+from data_collection.backends import Backend, installed
 from data_collection.profile.stacks import EXPORTED
 from data_collection.profile.tasks import Task
 from hetbench.catalog.chips import Chip
@@ -28,14 +27,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What stays the same during a run."""
+    """Machine and software facts that stay the same during a run."""
 
     chip: Chip
     base_software: str
     facts: Mapping[str, Any]
     """Device, processor, memory, kernel, packages, variables."""
     run: Mapping[str, Any]
-    """Of this run only, and no part of the id: load averages when it began, this project's commit."""
+    """Facts of this run only, not part of the id: load averages at its start, commit of this project."""
 
     @property
     def id(self) -> str:
@@ -43,18 +42,18 @@ class Environment:
         return hashlib.sha256(json.dumps(self.facts, sort_keys=True).encode()).hexdigest()[:12]
 
     def software(self, task: Task) -> str:
-        """The `software` of a row: libraries and versions, those of the stack, and what builds the models."""
+        """The `software` column of a row: libraries and versions, those of the stack, and transformers for models."""
         extra = [task.stack] if task.stack in EXPORTED else []
         extra += ["transformers"] if task.kind == "model" else []
         return ", ".join([self.base_software, *(f"{name} {installed(name)}" for name in extra)])
 
     def manifest(self) -> dict[str, Any]:
-        """For the manifest of a run."""
+        """As plain values for the manifest of a run."""
         return {"id": self.id, "chip": self.chip.name, **self.facts, **self.run}
 
 
 def describe(backend: Backend, chip: str | None = None) -> Environment:
-    """Read the environment; `chip` names the catalogue's chip where the device is not known."""
+    """Read the environment; `chip` is the catalogue name of a device that is not recognised."""
     import psutil
 
     seen = backend.identity()
@@ -77,7 +76,7 @@ def _read(path: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, with + where files differ from it."""
+    """The checkout's commit, with a `+` if files differ from it."""
     asked = ["git", "-C", str(ROOT), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()

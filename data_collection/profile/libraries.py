@@ -1,8 +1,8 @@
-"""Which library really ran a call, as the libraries themselves report it; never guessed.
+"""Which library executed a call, as reported by the libraries themselves; never guessed.
 
-oneDNN and MKL print a line for every primitive and every BLAS call when asked to, and torch's profiler names the
-ATen operators that took the time. MKL prints nothing for its vector mathematics, which ATen uses for some
-full-precision functions: those are `unknown`.
+In verbose mode oneDNN and MKL print a line for every primitive and BLAS call, and torch's profiler lists the ATen
+operators that took the time. MKL prints nothing for its vector math functions, which ATen uses for some fp32 functions:
+those calls are `unknown`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NAMED = (
 _VECTOR_MATHS = {f"aten::{name}" for name in ("acos", "asin", "atan", "cos", "erf", "erfc", "exp", "log", "log10",
                                               "sin", "sqrt", "tan", "tanh", "trunc")}  # fmt: skip
 _SHARE = 0.1
-"""An operator that took less of the call's time did not run it."""
+"""Least share of a call's time for an operator to count as the one that executed it."""
 
 
 def ran_by(call: Callable[[], Any]) -> str:
-    """Names of the libraries, sorted and joined by " + "; `unknown` where nothing tells."""
+    """Names of the libraries, sorted and joined by " + "; `unknown` if none reported."""
     import torch
 
     with printed() as text, torch.autograd.profiler.profile() as seen:
@@ -50,7 +50,7 @@ def ran_by(call: Callable[[], Any]) -> str:
 
 @contextlib.contextmanager
 def printed() -> Iterator[list[str]]:
-    """What oneDNN and MKL print while the block runs, and the profiler's own log, which is dropped with it."""
+    """Captures what oneDNN and MKL print while the block runs (and the profiler's own log)."""
     import torch
 
     text: list[str] = []

@@ -1,4 +1,4 @@
-"""Measure one task in this process: build, warm up, canary, repeat, canary; what cannot run becomes a status."""
+"""Measure one task in this process: build, warm up, canary, repeat, canary; errors become a status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNSUPPORTED = ("not implemented for", "not supported", "unsupported", "could no
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a task."""
+    """Result of one task: its status and, if it ran, its columns."""
 
     status: str
     reason: str | None = None
@@ -35,9 +35,10 @@ class Outcome:
 
 def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, fresh: bool,
             change: Callable[[Any], Any] | None = None) -> Outcome:
-    """Time a task, a model's network changed by `change`. Peak memory is told only in a `fresh` process, which holds
-    nothing of an earlier task; a CPU's only for eager PyTorch, since compilers and other runtimes keep memory of their
-    own in the same process."""
+    """Time a task; `change`, if given, modifies a model's network first.
+
+    Peak memory is reported only in a `fresh` process, which holds no memory of an earlier task; on a CPU only for eager
+    PyTorch, since compilers and other runtimes allocate in the same process."""
     tells_peak = fresh and (task.stack == "eager" or backend.device != "cpu")
     try:
         if task.threads:
@@ -56,7 +57,7 @@ def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, f
 
 
 def status_of(error: BaseException) -> str:
-    """The status that an error means.
+    """The row status of an exception.
 
     >>> status_of(RuntimeError('"addmm_impl_cpu_" not implemented for \\'Bool\\'')), status_of(MemoryError())
     ('unsupported', 'oom')
@@ -71,7 +72,7 @@ def status_of(error: BaseException) -> str:
 
 def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canary: Canary,
            llc_bytes: float) -> tuple[dict[str, Any], tuple[int, int] | None, Sight]:
-    """Columns of the row, memory after the warm-up, and what disturbed."""
+    """Columns of the row, memory after the warm-up, and what disturbed the measurement."""
     resets = [subject.reset] if subject.reset else []
     if task.cache == "cold":
         resets.append(backend.sweep(llc_bytes))
@@ -98,7 +99,7 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
 
 
 def _joules(backend: Backend, call: Callable[[], Any], budget: Budget, shortest: float) -> float | None:
-    """Joules of one call, of repeats of their own, so that no canary is in them; None where nothing counts them."""
+    """Joules per call, from separate repeats without canary; None if the device reports neither energy nor power."""
     if backend.joules() is None and backend.watts() is None:
         return None
     with Energy(backend) as energy:
@@ -119,8 +120,9 @@ def _ms(seconds: float | None) -> float | None:
 
 
 class Energy:
-    """Energy of a block in joules: the difference of the chip's counter, or mean power times time where it states
-    power only. None where there is neither, or where the block was too short for such instruments."""
+    """Energy of a block in joules: difference of the chip's counter, or mean power times time.
+
+    None if the chip reports neither, or if the block was too short for the sampling rate."""
 
     shortest_s = 0.5
     every_s = 0.1

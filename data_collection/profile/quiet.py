@@ -1,4 +1,4 @@
-"""Tell a quiet machine from a disturbed one: a reference operator before and after, and what others took meanwhile."""
+"""Detect disturbed measurements: a reference operator (canary) before and after, and CPU time of other processes."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from hetbench.operators import operator_type
 __all__ = ["Canary", "Meter", "Sight", "Watch", "disturbance"]
 
 TOLERANCE = 0.10
-"""How much slower than its best the canary may be. On the quiet machine at hand nine of ten medians are within 2 % of
-their best, and some, when the host is busy, 12 to 25 % above it."""
+"""Allowed slowdown of the canary over its best time. On a quiet machine nine of ten medians are within 2 % of the best;
+with a busy host some are 12 to 25 % above it."""
 OTHERS = 0.2
-"""CPU cores that others may take."""
+"""CPU cores that other processes may use."""
 _TICK_S = 0.03  # the kernel counts CPU time in ticks of 10 ms; below three of them a difference says nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen around one measurement."""
+    """Canary time and load of other processes around one measurement."""
 
     canary_ms: float
     others_cores: float
 
 
 def disturbance(seen: Sight, reference_ms: float) -> str | None:
-    """Why a measurement cannot be trusted, or None.
+    """Why a measurement is disturbed, or None.
 
     >>> disturbance(Sight(canary_ms=0.5, others_cores=0.0), reference_ms=0.4)
     'the canary took 0.5000 ms, 25 % above its best of 0.4000 ms'
@@ -47,7 +47,7 @@ def disturbance(seen: Sight, reference_ms: float) -> str | None:
 
 
 class Canary:
-    """A small product of matrices, on the device and its threads as they are set."""
+    """The canary: a small matrix product on the device, with the current number of threads."""
 
     def __init__(self, backend: Backend) -> None:
         import torch
@@ -63,7 +63,7 @@ class Canary:
 
 
 class Watch:
-    """Looks at the canary now and then, and says whether it was near its best."""
+    """Times the canary between repeats and says whether it was close to its best."""
 
     def __init__(self, canary: Canary, best_ms: float) -> None:
         self.canary, self.limit_ms = canary, best_ms * (1 + TOLERANCE)
@@ -78,14 +78,14 @@ class Watch:
 
 
 class Meter:
-    """CPU time of everyone else between two moments."""
+    """CPU time of other processes between two points in time."""
 
     def __init__(self) -> None:
         self.start = self._now()
 
     @staticmethod
     def _now() -> tuple[float, float, float]:
-        """Wall time, CPU time of the whole machine (what the host stole included), CPU time of this process."""
+        """Wall time, CPU time of the machine including time stolen by the host, CPU time of this process."""
         import psutil
 
         whole, own = psutil.cpu_times(), os.times()
@@ -93,7 +93,7 @@ class Meter:
         return time.monotonic(), busy, own.user + own.system + own.children_user + own.children_system
 
     def others_cores(self) -> float:
-        """Cores that others kept busy on average; 0 where the difference is below what the kernel's clock shows."""
+        """CPU cores that other processes used on average; 0 below the resolution of the kernel's clock."""
         wall, busy, own = (now - then for now, then in zip(self._now(), self.start, strict=True))
         others = busy - own
         return max(0.0, others / wall) if others > _TICK_S and wall > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Measure tasks one after another into the store; a row that was disturbed is measured again, then marked."""
+"""Measure tasks one after another and write rows; a disturbed row is measured again, and marked if that fails."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ from hetbench.errors import RefusedError
 __all__ = ["Policy", "Session", "canaries", "key_of", "row_of", "settled", "shown"]
 
 _HEAVY_BYTES = 2**28
-"""Operators that move more are measured in a process of their own."""
+"""Operators whose tensors are larger are measured in a process of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How hard a session tries."""
+    """Limits of a session: time per row, retries, and waiting for a quiet machine."""
 
     budget: Budget = field(default_factory=Budget)
     timeout_s: float = 300.0
     retries: int = 4
     patience_s: float = 60.0
-    """How long it waits, for one row, until the machine is quiet."""
+    """Seconds to wait per row until the machine is quiet."""
 
 
 class Session:
-    """One run of the profiler on one device: what the worker measures becomes rows of the store."""
+    """One run of the profiler on one device: turns the worker's outcomes into rows of the store."""
 
     def __init__(self, environment: Environment, worker: Worker, *, store: Path | None, policy: Policy,
                  say: Callable[[str], None] = print, floors: Mapping[int | None, float] | None = None) -> None:
-        """`floors` stand for the store's canaries where there is no store, on another machine."""
+        """`floors` replaces the store's canary times on a machine without the store (a cluster node)."""
         self.environment, self.worker, self.store, self.policy, self.say = environment, worker, store, policy, say
         self.floors = floors
         self.references: dict[int | None, float] = {}
-        """Threads -> the canary's best, in milliseconds."""
+        """Threads -> the canary's best time in milliseconds."""
 
     def new(self, tasks: Iterable[Task]) -> list[Task]:
-        """Tasks that the store has no settled row of; disturbed rows are measured again."""
+        """Tasks without a final row in the store; disturbed rows are measured again."""
         done = settled(self.store)
         return [task for task in tasks if key_of(self.environment, task) not in done]
 
     def run(self, tasks: Iterable[Task], run: Run) -> dict[str, int]:
-        """Measure and append each task; how many rows of each status there are."""
+        """Measure and append each task; returns the number of rows by status."""
         counts: dict[str, int] = {}
         tasks = list(tasks)
         try:
@@ -68,13 +68,13 @@ class Session:
         return counts
 
     def measure(self, task: Task, run: str) -> Row:
-        """One task as a row, whatever came of it; nothing is written."""
+        """Measure one task and return its row, whatever the status; nothing is written."""
         started = datetime.now(UTC).isoformat(timespec="seconds")
         outcome = self._settled(task)
         return row_of(self.environment, task, outcome, run, started, self.references.get(task.threads))
 
     def _settled(self, task: Task) -> Outcome:
-        """The outcome of a quiet attempt, or of the last one, marked."""
+        """The first undisturbed outcome, or the last one, marked as disturbed."""
         reference = self._reference(task.threads)
         fresh = task.kind == "model" or task.bytes_moved() > _HEAVY_BYTES
         deadline = time.monotonic() + self.policy.patience_s
@@ -101,11 +101,11 @@ class Session:
         return False
 
     def _reference(self, threads: int | None) -> float:
-        """The canary's best: seen now, or by earlier runs on this chip with this software."""
+        """The canary's best time in this run or in earlier runs on this chip with this software."""
         if threads not in self.references:
             seen = self.worker.look(threads, seconds=1.0)
             if seen is None:
-                raise RefusedError("the measuring process dies on a small product of matrices.")
+                raise RefusedError("the child process dies on the canary, a small matrix product.")
             if self.floors is None:
                 self.floors = canaries(self.store, self.environment)
             self.references[threads] = min(seen.canary_ms, self.floors.get(threads, math.inf))
@@ -116,7 +116,7 @@ def row_of(environment: Environment, task: Task, outcome: Outcome, run: str, sta
            reference_ms: float | None = None) -> Row:
     """The row of a task's outcome."""
     figures = outcome.figures
-    if outcome.status == "disturbed":  # the repeats stay, to be looked into; no figure of time must be used
+    if outcome.status == "disturbed":  # keep the repeats for inspection, but no latency that could be used
         figures = {name: value for name, value in figures.items() if name not in FIGURES}
     seen = outcome.seen
     return Row(
@@ -128,12 +128,12 @@ def row_of(environment: Environment, task: Task, outcome: Outcome, run: str, sta
 
 
 def key_of(environment: Environment, task: Task) -> str:
-    """The key that the task's row has in this environment."""
+    """The key of the task's row in this environment."""
     return key(row_of(environment, task, Outcome("ok"), "", ""))
 
 
 def settled(store: Path | None, since: datetime | None = None) -> set[str]:
-    """Keys of the rows that need no repetition: not disturbed, and not begun before `since`."""
+    """Keys of rows that need not be measured again: not disturbed, and not older than `since`."""
     return {
         key(Row(**values)) for values in _rows(store)
         if values["status"] != "disturbed" and (since is None or datetime.fromisoformat(values["started"]) >= since)
@@ -141,7 +141,7 @@ def settled(store: Path | None, since: datetime | None = None) -> set[str]:
 
 
 def canaries(store: Path | None, environment: Environment) -> dict[int | None, float]:
-    """Threads -> the canary's best in earlier runs on this chip with this software."""
+    """Threads -> the canary's best time in earlier runs on this chip with this software."""
     found: dict[int | None, float] = {}
     for row in _rows(store):
         same = row["chip"] == environment.chip.name and row["software"].startswith(environment.base_software)
@@ -151,7 +151,7 @@ def canaries(store: Path | None, environment: Environment) -> dict[int | None, f
 
 
 def _rows(store: Path | None) -> list[dict[str, Any]]:
-    """Rows of the store without their repeats; none if there is no store yet."""
+    """Rows of the store without their repeats; empty if there is no store yet."""
     if store is None or not (store / "runs").is_dir():
         return []
     result = connect(read(store)).execute("SELECT * REPLACE (NULL AS raw_ms) FROM rows")
@@ -160,7 +160,7 @@ def _rows(store: Path | None) -> list[dict[str, Any]]:
 
 
 def shown(row: Row) -> str:
-    """For people: the figure, or why there is none."""
+    """One line to print: the latency, or why there is none."""
     if row.latency_ms is None:
         return f"{row.status}: {row.reason}"
     return f"{row.latency_ms:.4g} ms +- {row.spread or 0:.1%}, {row.repeats} repeats, {row.library}"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends._base import installed
+from data_collection.backends import installed
 from data_collection.profile.tasks import Task
 from hetbench.errors import RefusedError
 
@@ -20,12 +20,12 @@ __all__ = ["EXPORTED", "STACKS", "exported", "missing", "run"]
 EXPORTED = ("onnxruntime", "openvino")
 STACKS = ("eager", "compiled", *EXPORTED)
 _PRECISIONS = {"onnxruntime": {"fp32": ""}, "openvino": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}}
-"""What each computes on a CPU, and its own name for it; ONNX Runtime casts half precisions to fp32 and back."""
+"""Stack -> precisions that it computes in on a CPU, with its own names; ONNX Runtime only casts to and from fp32."""
 _PIP = {"onnxruntime": "onnxruntime onnx onnxscript", "openvino": "openvino onnx onnxscript"}
 
 
 def missing(stack: str) -> str | None:
-    """Why a stack cannot run here, with what to install; None if it can.
+    """Why a stack cannot run on this machine and what to install, or None if it can.
 
     >>> missing("eager") is None
     True
@@ -38,7 +38,7 @@ def missing(stack: str) -> str | None:
 
 
 def run(stack: str, target: Callable[..., Any]) -> Callable[..., Any]:
-    """`target` as eager or compiled PyTorch runs it."""
+    """`target`, compiled if the stack is `compiled`."""
     if stack not in ("eager", "compiled"):
         raise RefusedError(f"{stack} runs whole models only; single operators run eager or compiled.")
     reason = missing(stack)
@@ -54,14 +54,14 @@ def run(stack: str, target: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def exported(stack: str, network: Any, arguments: Mapping[str, Any], task: Task) -> Iterator[tuple[Any, str]]:
-    """Export to ONNX at the task's setting and yield a call with the library's name."""
+    """Export to ONNX at the task's setting and yield a callable and the library's name."""
     import torch
 
     reason = missing(stack)
     if reason:
         raise RefusedError(reason)
     if arguments.get("use_cache"):
-        raise RefusedError(f"{stack} measures the phase inference; {task.phase} carries a cache of Python objects.")
+        raise RefusedError(f"{stack} measures the phase inference only; {task.phase} has a KV cache.")
     if task.precision not in _PRECISIONS[stack]:
         raise RefusedError(f"{stack} computes in {', '.join(_PRECISIONS[stack])} on a CPU, not in {task.precision}.")
     tensors = {name: value for name, value in arguments.items() if isinstance(value, torch.Tensor)}
@@ -104,7 +104,7 @@ def _openvino(path: Path, tensors: list[Any], task: Task) -> tuple[Any, str]:
 
 
 def _feeds(names: list[str], tensors: list[Any]) -> dict[str, Any]:
-    """Arrays by the exported names, which keep the order of the arguments."""
+    """Arrays by the names in the exported graph, in the order of the arguments."""
     if len(names) != len(tensors):
         raise RefusedError(f"the exported model has {len(names)} inputs, the call {len(tensors)} tensors.")
     return {name: tensor.detach().contiguous().numpy() for name, tensor in zip(names, tensors, strict=True)}

@@ -1,4 +1,4 @@
-"""A task made ready: a call without arguments that can be timed."""
+"""Build the operator or model of a task as a callable without arguments that can be timed."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is timed."""
+    """The callable that is timed."""
 
     call: Callable[[], Any]
     reset: Callable[[], Any] | None = None
-    """Puts back what a call changes; runs outside the clock."""
+    """Restores state that a call changes; runs outside the timed section."""
     library: str | None = None
-    """The one that runs it, where the stack says so."""
+    """Library that executes it, if the stack determines that."""
 
 
 @contextmanager
 def ready(backend: Backend, task: Task, change: Callable[[Any], Any] | None = None) -> Iterator[Subject]:
-    """Build the operator or the model, and drop it at the end; `change` may make another network of a model's."""
+    """Context with the built operator or model, freed at the end; `change` may modify a model's network."""
     import torch
 
     dtype = precise(backend, task)
@@ -60,7 +60,7 @@ def ready(backend: Backend, task: Task, change: Callable[[Any], Any] | None = No
 
 
 def precise(backend: Backend, task: Task) -> Any:
-    """torch's dtype of the task's precision, and its matrix units set to it."""
+    """torch dtype of the task's precision; also switches TF32 on or off."""
     import torch
 
     if task.precision not in DTYPES:
@@ -74,7 +74,7 @@ def precise(backend: Backend, task: Task) -> Any:
 
 
 def rehearse(task: Task) -> None:
-    """Import what a model needs, on the meta device, so that its code is not counted as its memory."""
+    """Import the model's code by building it on the meta device, so that imports do not count as its memory."""
     if task.kind == "model":
         build(model(task.name))
 
@@ -92,7 +92,7 @@ def _operator(backend: Backend, task: Task, dtype: Any) -> Callable[[], Any]:
 
 
 class _ChannelsLast:
-    """torch, except that tensors of four axes are made with channels last."""
+    """torch, except that four-dimensional tensors are created channels-last."""
 
     def __init__(self, torch: Any) -> None:
         self._torch = torch
@@ -142,12 +142,12 @@ def through(network: Any, arguments: Mapping[str, Any], task: Task,
 
 
 def _network(record: Model, device: str, dtype: Any) -> Any:
-    """The network with small random weights from a seed: values do not move its time, unless they are not finite."""
+    """The network with small random weights from a fixed seed; finite values do not affect the time."""
     import torch
     from transformers.initialization import no_init_weights
 
     default = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)  # so that no weight is ever held twice
+    torch.set_default_dtype(dtype)  # never hold a weight twice
     try:
         with no_init_weights():
             network = build(record, device)
@@ -162,7 +162,7 @@ def _network(record: Model, device: str, dtype: Any) -> Any:
 
 
 def filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
-    """Tokens below the vocabulary's size and reals in [-1, 1), by the rule of the standard inputs."""
+    """Token ids below the vocabulary size and reals in [-1, 1), generated like the standard inputs."""
     import torch
 
     for place, (name, value) in enumerate(arguments.items()):
@@ -179,7 +179,7 @@ def filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, An
 
 
 def _cache_reset(arguments: Mapping[str, Any]) -> Callable[[], None]:
-    """A call appends to the KV cache: put back the tensors that were there before."""
+    """Restores the KV cache, to which every call appends."""
     cache = arguments["past_key_values"]
     parts = [cache.self_attention_cache, cache.cross_attention_cache] if hasattr(cache, "is_updated") else [cache]
     before = [[(layer, dict(vars(layer))) for layer in part.layers] for part in parts]

@@ -1,4 +1,4 @@
-"""What to measure: one task a row, drawn from the catalogue's graphs in an order that depends on nothing else."""
+"""What to measure: one task per row, from the catalogue's graphs, in a fixed order."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Grid", "Task", "model_tasks", "operator_tasks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One thing to measure; the fields mean what they mean in a row of the store."""
+    """One measurement to make; the fields mean the same as in a row of the store."""
 
     kind: str
     name: str
@@ -36,7 +36,7 @@ class Task:
     threads: int | None
 
     def label(self) -> str:
-        """For people: `Linear k=768 m=128 n=3072 fp32`."""
+        """One line to print: `Linear k=768 m=128 n=3072 fp32`."""
         sizes = json.loads(self.dims) if self.dims else {
             name: getattr(self, name) for name in ("batch", "seq_len", "image_size") if getattr(self, name)
         }  # fmt: skip
@@ -54,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Settings to combine. None in `seq_len` or `image_size`, and no phase at all, mean the model's own default."""
+    """Settings to combine. None in `seq_len` or `image_size`, or an empty `phase`, is the model's default."""
 
     precision: Sequence[str] = ("fp32",)
     batch: Sequence[int] = (1,)
@@ -68,12 +68,12 @@ class Grid:
     threads: Sequence[int | None] = (None,)
 
     def ways(self) -> Iterator[dict[str, object]]:
-        """How one thing is run: stack, layout, cache, threads."""
+        """How it is executed: stack, layout, cache, threads."""
         for stack, layout, cache, threads in product(self.stack, self.layout, self.cache, self.threads):
             yield {"stack": stack, "layout": layout, "cache": cache, "threads": threads, "protocol": self.protocol}
 
     def settings(self, name: str) -> Iterator[dict[str, object]]:
-        """Sizes, precision and phase of a model; a size that it does not take is left out."""
+        """Sizes, precision and phase of a model, without sizes that it does not have."""
         record = model(name)
         lengths = self.seq_len if record.seq_len is not None else (None,)
         images = self.image_size if record.image_size is not None else (None,)
@@ -87,12 +87,12 @@ class Grid:
 def operator_tasks(
     models: Iterable[str], grid: Grid, *, types: Sequence[str] = (), limit: int | None = None
 ) -> tuple[list[Task], list[str]]:
-    """Distinct operators of the models at all settings, and the settings that a model refuses.
+    """Distinct operators of the models at all settings, and the settings that a model does not support.
 
-    `limit` takes as many of each type as it can, by a hash of the dims: the same ones on every machine.
+    `limit` takes equally many of each type, chosen by a hash of the dims: the same ones on every machine.
     """
     chosen = {operator_type(name).name for name in types}
-    found: dict[tuple[str, str, str], str] = {}  # -> its place in the order
+    found: dict[tuple[str, str, str], str] = {}  # task -> sort key
     refused = []
     for name in models:
         for setting in grid.settings(name):
@@ -116,7 +116,7 @@ def operator_tasks(
 
 
 def model_tasks(models: Iterable[str], grid: Grid, *, limit: int | None = None) -> tuple[list[Task], list[str]]:
-    """Every model at every setting it takes, and what it refuses."""
+    """Every model at every setting, and the settings that a model does not support."""
     tasks, refused = [], []
     for name in models:
         for setting in grid.settings(name):

@@ -13,9 +13,9 @@ from data_collection.backends import Backend
 __all__ = ["Budget", "Timing", "quantile", "repeat", "spread_of_median", "warm_up"]
 
 Call = Callable[[], Any]
-_RESOLUTION_S = 50e-6  # a repeat lasts at least this long, so that the clock and the loop cost little of it
-_FEWEST = 6  # below six values no interval of order statistics holds the median with 95 %
-_WINDOW_S = 0.03  # repeats between two looks at the canary
+_RESOLUTION_S = 50e-6  # least duration of a repeat, so that clock and loop overhead are small
+_FEWEST = 6  # with fewer values no order-statistics interval covers the median with 95 %
+_WINDOW_S = 0.03  # repeats between two canary runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +29,21 @@ class Budget:
     max_seconds: float = 1.0
     spread: float = 0.02
     canary_ms: float | None = None
-    """The canary's best; where it is known, only repeats between two quiet looks at the canary count."""
+    """The canary's best time; if known, only repeats between two quiet canary runs count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """All repeats of one call, in seconds of one call."""
+    """All repeats, in seconds per call."""
 
     seconds: tuple[float, ...]
     calls: int
-    """Calls in one repeat; a repeat is their mean."""
+    """Calls per repeat; a repeat's value is their mean."""
     quiet: bool = True
-    """Whether enough repeats were made on a quiet machine."""
+    """Whether enough repeats were undisturbed."""
 
     def figures(self) -> dict[str, Any]:
-        """The columns of a row. A tail that too few repeats show is None: p90 needs 10 repeats, p99 100."""
+        """The timing columns of a row. p90 is None below 10 repeats, p99 below 100."""
         ordered = sorted(1e3 * each for each in self.seconds)
         count = len(ordered)
         return {
@@ -56,7 +56,7 @@ class Timing:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """A quantile of sorted values, linear between neighbours.
+    """A quantile of sorted values, linearly interpolated.
 
     >>> quantile([1.0, 2.0, 3.0, 4.0], 0.5)
     2.5
@@ -68,7 +68,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def spread_of_median(ordered: Sequence[float]) -> float:
-    """Half the 95 % interval of the median by order statistics, over the median; no distribution is assumed.
+    """Half the 95 % interval of the median, from order statistics, divided by the median; distribution-free.
 
     >>> spread_of_median([1.0] * 20)
     0.0
@@ -79,7 +79,7 @@ def spread_of_median(ordered: Sequence[float]) -> float:
 
 
 def warm_up(backend: Backend, call: Call, reset: Call | None = None) -> float:
-    """Run until the backend's policy is met, at most ten times its seconds; the shortest call, in seconds."""
+    """Warm up by the backend's policy, at most ten times its seconds; returns the shortest call in seconds."""
     start, shortest, calls = time.perf_counter(), math.inf, 0
     while True:
         if reset:
@@ -94,11 +94,11 @@ def warm_up(backend: Backend, call: Call, reset: Call | None = None) -> float:
 
 def repeat(backend: Backend, call: Call, protocol: str, budget: Budget, *, shortest: float,
            reset: Call | None = None, quiet: Callable[[], bool] | None = None) -> Timing:
-    """Time `call`. `reset` runs before every call, outside the clock; then a repeat is one call.
+    """Time `call`. With `reset`, which runs before every call outside the timed section, a repeat is one call.
 
-    With `quiet`, which says whether the machine is undisturbed now, repeats are made in short windows and those of
-    a window count where it was quiet before and after. Where too few are left, all are returned: the caller sees
-    from its canary that they were disturbed.
+    With `quiet`, which says whether the machine is undisturbed, repeats are grouped in short windows and only windows
+    that were quiet before and after count. If too few are left, all are returned, and the caller's canary shows that
+    they were disturbed.
     """
     least = max(_RESOLUTION_S, budget.min_seconds / budget.max_repeats)
     calls = 1 if reset else max(1, math.ceil(least / max(shortest, 1e-9)))

@@ -1,4 +1,4 @@
-"""A child process that measures, so that a hang, an exhausted memory or a crash costs one row and nothing else."""
+"""Measure in a child process, so that a hang, an out-of-memory kill or a crash costs one row and nothing else."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _START_S = 120.0  # importing torch on a busy machine
 
 
 class Worker:
-    """The parent's side. The child is started when it is needed and again after it died."""
+    """The parent's side. The child is started on demand and restarted after it died."""
 
     def __init__(self, backend: Backend, *, llc_bytes: float, memory_bytes: int | None = None) -> None:
         self.backend, self.llc_bytes, self.memory_bytes = backend, llc_bytes, memory_bytes
@@ -40,14 +40,14 @@ class Worker:
 
     @classmethod
     def on(cls, backend: Backend, chip: Chip, memory_bytes: int | None = None) -> Worker:
-        """A worker for this chip, which may take 0.9 of the memory that is free unless told otherwise."""
+        """A worker for this chip; its memory limit defaults to 0.9 of the free memory."""
         import psutil
 
         memory_bytes = memory_bytes or int(0.9 * psutil.virtual_memory().available)
         return cls(backend, llc_bytes=2**20 * (chip.llc_mb or chip.l2_mb or 32), memory_bytes=memory_bytes)
 
     def measure(self, task: Task, budget: Budget, timeout: float, *, fresh: bool = False) -> Outcome:
-        """The outcome of one task; `fresh` has it measured in a child of its own, which also tells peak memory."""
+        """The outcome of one task; with `fresh` in a new child, which also reports peak memory."""
         if fresh and self._used:
             self.close()
         outcome = self.ask(_measured, (task, budget, self.llc_bytes, fresh), timeout)
@@ -56,12 +56,12 @@ class Worker:
         return outcome if isinstance(outcome, Outcome) else Outcome("error", str(outcome))
 
     def look(self, threads: int | None, seconds: float = 0.5) -> Sight | None:
-        """The canary and what others take, measured for about so long; None if the child died."""
+        """Canary time and load of other processes over about this many seconds; None if the child died."""
         seen = self.ask(_looked, (threads, seconds), _START_S)
         return seen if isinstance(seen, Sight) else None
 
     def close(self, patience: float = 5.0) -> None:
-        """End the child: it leaves when the pipe closes, and is killed if it is busy for longer than the patience."""
+        """End the child by closing its pipe; it is killed if it stays busy for too long."""
         if self._process is not None:
             assert self._pipe is not None
             self._pipe.close()
@@ -73,7 +73,7 @@ class Worker:
         self._used = False
 
     def ask(self, function: Callable[..., Any], arguments: tuple[Any, ...], timeout: float) -> Any:
-        """What `function(backend, *arguments)` returns in the child, or an outcome that says how the child ended."""
+        """The result of `function(backend, *arguments)` in the child, or an outcome that says how the child died."""
         self._start()
         assert self._pipe is not None
         kills = _kernel_kills()
@@ -112,7 +112,7 @@ class Worker:
 
 
 def _kernel_kills() -> int | None:
-    """How often the kernel killed a process for memory since it booted."""
+    """Number of processes that the kernel's OOM killer ended since boot."""
     with suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):
@@ -121,12 +121,12 @@ def _kernel_kills() -> int | None:
 
 
 def _serve(pipe: Connection, backend: Backend, memory_bytes: int | None) -> None:
-    """The child: answers until the pipe closes, which also happens when the parent dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    """Main loop of the child: serves requests until the pipe closes, which also happens when the parent dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # if memory runs out, this process goes, not another
+        Path("/proc/self/oom_score_adj").write_text("1000")  # the first to be killed when memory runs out
     if memory_bytes:
         import resource
 

@@ -1,6 +1,6 @@
-"""A report of the store: what was measured, and beside it what hetbench answers for the same models on other chips.
+"""Report of a store: measured rows, and hetbench's answers for the same models on other chips.
 
 tables          rows of the store as tables
-charts          the same numbers drawn
+charts          the same numbers as charts
 compatibility   models x chips: operators, memory, evidence, rating
 """

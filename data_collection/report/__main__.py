@@ -1,8 +1,8 @@
 """python -m data_collection.report [--store DIR] --output DIR [--reference eager/fp32] [--chips NAME ...]
 
-Writes report.md and report.html, one file that loads nothing: the machine, latency and throughput, batch scaling,
-speed-up against a reference, memory, operators, what failed, and a compatibility matrix of models and chips with the
-rule of its rating. Figures are rows of the store, or answers of hetbench with their level; a dash is not known.
+Writes report.md and report.html (self-contained): machines, latency and throughput, batch scaling, speed-up over a
+reference, memory, operators, failures, and a compatibility matrix of models and chips with its rating rule. Values are
+rows of the store, or answers of hetbench with their level; a dash means unknown.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_collection.backends._base import installed
+from data_collection.backends import installed
 from data_collection.pages import Heading, Part, Table, Text, html, markdown
 from data_collection.profile.stacks import STACKS
 from data_collection.report import charts
 from data_collection.report.compatibility import RULE, matrix
 from data_collection.report.tables import Tables
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from data_collection.store.read import connect, read
 from hetbench.artifacts.atomic import staged
 from hetbench.catalog.chips import chip, default_chip
@@ -33,11 +33,11 @@ TITLE = "hetbench: measured on this machine"
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.report", description=__doc__, formatter_class=raw)
-    parser.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+    parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
     parser.add_argument("--output", type=Path, default=Path("runs") / "report", help="default: %(default)s")
-    parser.add_argument("--reference", default="eager/fp32", help="stack/precision of the speed-ups; %(default)s")
-    parser.add_argument("--models", nargs="+", default=["all"], help="of the compatibility matrix; default: all")
-    parser.add_argument("--chips", nargs="+", help="default: each family's, and those of the store")
+    parser.add_argument("--reference", default="eager/fp32", help="baseline of speed-ups; default: %(default)s")
+    parser.add_argument("--models", nargs="+", default=["all"], help="models of the matrix; default: all")
+    parser.add_argument("--chips", nargs="+", help="chips of the matrix; default: each family's and the store's")
     chosen = parser.parse_args(argv)
     try:
         return run(chosen)
@@ -76,7 +76,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _parts(tables: Tables, reference: tuple[str, str], skipped: Sequence[str]) -> list[Part]:
-    """Everything that comes from the store."""
+    """The parts that come from the store."""
     rows, groups = tables.models, tables.scaling()
     parts: list[Part] = [Heading("System"), *tables.system()]
     if skipped:

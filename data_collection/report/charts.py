@@ -1,4 +1,4 @@
-"""The report's charts: Plotly figures of the rows that stand in the tables beside them."""
+"""Charts of the report: Plotly figures of the same rows as the tables beside them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from data_collection.report.tables import Row, label, throughput
 __all__ = ["latency", "memory", "scaling"]
 
 MOST = 30
-"""Bars or lines that can still be read."""
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
+"""Most bars or lines in one chart."""
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # distinguishable with colour blindness
 _SYMBOLS = ("circle", "square", "diamond", "cross", "triangle-up", "x")
 
 
@@ -24,7 +24,7 @@ def latency(rows: Sequence[Row]) -> Chart:
 
 
 def memory(rows: Sequence[Row]) -> Chart:
-    """The largest peaks that were measured."""
+    """The largest measured memory peaks."""
     known = [row for row in rows if row["peak_memory_bytes"] is not None]
     chosen = sorted(known, key=lambda row: row["peak_memory_bytes"])[-MOST:]
     return _bars(f"Peak memory, largest {len(chosen)} settings", "MB (log)", chosen,
@@ -32,7 +32,7 @@ def memory(rows: Sequence[Row]) -> Chart:
 
 
 def scaling(groups: Sequence[Sequence[Row]]) -> Chart:
-    """Throughput by batch, a line a setting."""
+    """Throughput by batch, one line per setting."""
     import plotly.graph_objects as go
 
     lines = [

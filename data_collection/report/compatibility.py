@@ -1,4 +1,4 @@
-"""Models x chips: are the operators registered, does it fit the memory, what does an answer rest on; and a rating."""
+"""Compatibility of models and chips: registered operators, memory, evidence of the latency answer, and a rating."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from data_collection.pages import Table, shown
 from hetbench.api import HetBench
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import RefusedError
-from hetbench.graphs.coverage import coverage
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load, operator_coverage
 
 __all__ = ["RULE", "Match", "match", "matrix"]
 
 ROOM = 0.9
-"""Share of the chip's memory that a model may need: the rest is for the runtime and its allocator."""
+"""Share of the chip's memory that a model may use; the rest is left to the runtime and its allocator."""
 RULE = (
     "Rating, the first that applies. no: weights, activations and cache need more than 90 % of the chip's memory. "
     "–: coverage, memory or level is not known. partial: the back end neither registers nor composes some call, so "
@@ -29,19 +28,19 @@ RULE = (
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One model on one chip; None where it is not known."""
+    """One model on one chip; unknown values are None."""
 
     model: str
     chip: str
     precision: str | None
     covered_percent: float | None
-    """Operator calls that the back end registers or composes."""
+    """Percent of operator calls that the back end registers or composes."""
     needs_mb: float | None
     has_mb: float | None
     level: str | None
     latency_ms: float | None
     interval_ms: str | None = None
-    """Of the latency answer, at 90 %; None where it was measured."""
+    """The 90 % interval of the latency answer; None if it was measured."""
 
     @property
     def fits(self) -> bool | None:
@@ -51,7 +50,7 @@ class Match:
 
     @property
     def rating(self) -> str | None:
-        """By `RULE`."""
+        """Rating by `RULE`."""
         if self.fits is False:
             return "no"
         if self.fits is None or self.covered_percent is None or self.level is None:
@@ -62,14 +61,14 @@ class Match:
 
 
 def match(api: HetBench, model: str, chip: str) -> Match:
-    """What is known of a model on a chip; a refusal is an unknown."""
+    """Coverage, memory and latency of a model on a chip; a refused answer is unknown."""
     known = chip_named(chip)
     latency = memory = covered = None
     with suppress(RefusedError):
         latency = api.query(model, target=known.name, metric="latency", batch=1)
     with suppress(RefusedError):
         memory = api.query(model, target=known.name, metric="memory", batch=1)
-        covered = coverage(load(model), known, precision=memory.precision, batch=1).share
+        covered = operator_coverage(load(model), known, precision=memory.precision, batch=1).share
     return Match(
         model, known.name, memory.precision if memory else None, covered, memory.value if memory else None,
         None if known.memory_bytes is None else known.memory_bytes / 1e6,
@@ -79,7 +78,7 @@ def match(api: HetBench, model: str, chip: str) -> Match:
 
 
 def matrix(models: Iterable[str], chips: Iterable[str]) -> list[Table]:
-    """The rating of every pair at a glance, then what it follows from."""
+    """The ratings of all pairs, then the values behind them."""
     api, chips = HetBench(), list(chips)
     found = {name: [match(api, name, chip) for chip in chips] for name in models}
     glance = [[name, *(each.rating for each in row)] for name, row in found.items()]

@@ -1,4 +1,4 @@
-"""The store as tables: the newest row of every setting, throughput, batch scaling, speed-up, memory, operators."""
+"""Tables of a store: the newest row of every setting, throughput, batch scaling, speed-up, memory, operators."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _NEWEST = f"""SELECT * EXCLUDE (raw_ms), count(*) OVER same AS measured FROM row
 
 
 class Tables:
-    """Tables of one store, by an open connection on it."""
+    """Tables of one store, given an open connection."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.models = list(self._rows(_NEWEST, ["model"]))
-        """The newest row that is ok of every setting of a model."""
+        """The newest `ok` row of every setting of a model."""
 
     def system(self) -> list[Table]:
-        """The machines of all runs, and how many rows have which status."""
+        """The machines of all runs, and the number of rows by status."""
         machines: dict[str, Row] = {}
         for run in self._rows("SELECT * FROM runs ORDER BY run"):
             facts = json.loads(run["environment"])
@@ -46,7 +46,7 @@ class Tables:
         ]
 
     def latency(self) -> Table:
-        """Every setting's newest row."""
+        """The newest row of every setting."""
         columns = ["model", *_SHAPE, *_SETTING[:-1], "p50, ms", "p90, ms", "p99, ms", "half 95 % interval, %",
                    "samples (tokens)/s", "energy, J", "ran by", "measured", "row of"]  # fmt: skip
         rows = [
@@ -58,12 +58,12 @@ class Tables:
         return Table("Whole models: one call on the whole batch, the newest row that is ok", columns, rows)
 
     def scaling(self) -> list[list[Row]]:
-        """Rows that differ in batch only, where there are two batches or more."""
+        """Rows that differ only in batch, for settings with two batches or more."""
         found = _groups(self.models, ("name", "seq_len", "image_size", *_SETTING))
         return [sorted(group, key=lambda row: row["batch"]) for group in found if len(group) > 1]
 
     def batches(self) -> Table:
-        """Throughput of each batch over that of the smallest."""
+        """Throughput of each batch relative to the smallest."""
         rows = [
             [label(group[0]), row["batch"], row["latency_ms"], throughput(row), throughput(row) / throughput(group[0])]
             for group in self.scaling() for row in group
@@ -72,7 +72,7 @@ class Tables:
         return Table("Throughput by batch", columns, rows)
 
     def speedups(self, stack: str, precision: str) -> Table:
-        """Every other stack and precision against the reference at the same sizes on the same chip and threads."""
+        """Speed-up of other stacks and precisions over the reference at the same sizes, chip and threads."""
         same = ("name", *_SHAPE, "phase", "layout", "cache", "threads", "protocol", "chip")
         rows = []
         for group in _groups(self.models, same):
@@ -86,7 +86,7 @@ class Tables:
         return Table(f"Speed-up against {stack} {precision}", columns, rows)
 
     def memory(self) -> Table:
-        """What was measured beside what the graph needs."""
+        """Measured memory beside the memory derived from the graph."""
         api = HetBench()
         rows = [
             [label(row), row["batch"], row["peak_memory_bytes"] / 1e6, _derived(api, row)]
@@ -96,7 +96,7 @@ class Tables:
         return Table("Memory, MB of 10^6 bytes", columns, rows)
 
     def operators(self, limit: int = 40) -> Table:
-        """The types of operators whose rows took longest."""
+        """The operator types with the slowest rows."""
         query = """SELECT name, precision, stack, chip, count(*) AS rows, min(latency_ms) AS least,
             median(latency_ms) AS middle, max(latency_ms) AS most FROM rows WHERE status = 'ok' AND kind = 'operator'
             GROUP BY ALL ORDER BY most DESC, name, precision, stack, chip LIMIT ?"""
@@ -105,7 +105,7 @@ class Tables:
         return Table(f"Operators by type, longest first, at most {limit}", columns, rows)
 
     def failures(self, limit: int = 100) -> Table:
-        """Rows without a figure, and why."""
+        """Rows without a latency, with the reason."""
         query = """SELECT name, batch, precision, stack, chip, status, reason FROM rows WHERE status <> 'ok'
             ORDER BY status, name, batch, started LIMIT ?"""
         rows = [list(row.values()) for row in self._rows(query, [limit])]
@@ -119,13 +119,13 @@ class Tables:
 
 
 def throughput(row: Row) -> float:
-    """Samples per second by the median; tokens per second in the phases prefill and decode."""
+    """Samples per second from the median; tokens per second in the phases prefill and decode."""
     each = row["seq_len"] if row["phase"] == "prefill" else 1
     return float(1e3 * row["batch"] * each / row["latency_ms"])
 
 
 def label(row: Row) -> str:
-    """A row's model and setting without its batch: what is usual is left out."""
+    """A row's model and setting without the batch; default values are omitted."""
     usual = {"phase": "inference", "layout": "contiguous", "cache": "hot"}
     sizes = [f"{name}={row[name]}" for name in _SHAPE[1:] if row[name] is not None]
     rare = [row[name] for name, plain in usual.items() if row[name] != plain]

@@ -1,4 +1,4 @@
-"""Published sources: pins, downloads, the corpus built from them, and the catalogue's chip and support tables.
+"""Build the corpus from published data sets, and the catalogue's tables of chips and of operator support.
 
-`python -m data_collection.sources build` makes the corpus; `check` compares it with a prepared one.
+`python -m data_collection.sources build` writes the corpus; `check` compares a table with a prepared one.
 """

@@ -1,13 +1,13 @@
-"""Published data sets -> tables of the corpus, each from the commit that configs/sources.toml pins.
+"""Import published data sets as tables of the corpus, each from the commits that configs/sources.toml pins.
 
     python -m data_collection.sources list
     python -m data_collection.sources import NAME --out FILE.parquet [--from DIR]
     python -m data_collection.sources check NAME --corpus ../shared/corpus [--from DIR]
     python -m data_collection.sources build --out corpus/ [--from-root DIR] [--only NAME ...] [--include-restricted]
 
-Without --from, the files are fetched by git (or, with --via archive, as an archive) into --cache. `check` compares
-with a prepared table and names the reasons of differences. Sources with no stated or a restricting licence are built
-only with --include-restricted.
+Without --from, the files are fetched by git (with --via archive: as a tar archive) into --cache. `check` compares with
+a prepared table and prints the reasons of differences. Sources without a stated licence, or with a restrictive one, are
+built only with --include-restricted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import argparse
 from pathlib import Path
 
 from data_collection.sources import build, check, tables
-from data_collection.sources.pins import Pin, not_imported, pin, pins
-from data_collection.sources.upstream import Tree, UpstreamError, open_trees
+from data_collection.upstream.files import Tree, UpstreamError, open_trees
+from data_collection.upstream.pins import Pin, not_imported, pin, pins
 from hetbench.errors import exit_code
 
 _FAILED = 2
@@ -26,24 +26,24 @@ _FAILED = 2
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="sources with their pins and licences")
-    one = commands.add_parser("import", help="one source as one Parquet file")
+    commands.add_parser("list", help="list the sources with their pins and licences")
+    one = commands.add_parser("import", help="import one source into a Parquet file")
     one.add_argument("--out", type=Path, required=True)
-    compared = commands.add_parser("check", help="one source against a prepared table")
+    compared = commands.add_parser("check", help="compare one source with a prepared table")
     compared.add_argument("--corpus", type=Path, required=True)
     for command in (one, compared):
         command.add_argument("name")
         command.add_argument("--from", dest="folder", type=Path, help="clone, bare repository or unpacked archive")
-    many = commands.add_parser("build", help="a corpus with its manifest")
+    many = commands.add_parser("build", help="build a corpus with its manifest")
     many.add_argument("--out", type=Path, required=True)
     many.add_argument("--only", nargs="+", default=[], metavar="NAME")
-    many.add_argument("--jobs", type=int, default=2, help="processes (default 2)")
-    many.add_argument("--offline", action="store_true", help="never fetch")
+    many.add_argument("--jobs", type=int, default=2, help="number of processes; default: %(default)s")
+    many.add_argument("--offline", action="store_true", help="fail instead of fetching")
     for command in (one, compared, many):
         command.add_argument("--from-root", type=Path, help="folder of clones or unpacked archives")
-        command.add_argument("--cache", type=Path, default=build.Place().cache, help="where fetched files are kept")
+        command.add_argument("--cache", type=Path, default=build.Place().cache, help="folder for fetched files")
         command.add_argument("--via", choices=("git", "archive"), default="git")
-        command.add_argument("--host", help="another host in place of GitHub, such as a mirror or file:///DIR")
+        command.add_argument("--host", help="host to use instead of GitHub, such as a mirror or file:///DIR")
         command.add_argument("--include-restricted", action="store_true")
     options = parser.parse_args(words)
     return exit_code(lambda: _COMMANDS[options.command](options), "stopped; the same command goes on from here")

@@ -1,8 +1,8 @@
-"""What PyTorch's composite operators call: the operators that a back end must register for each of them to run.
+"""Operators that PyTorch's composite operators call: a back end must register them for the composite to run.
 
-`native_functions.yaml` says that an operator is composite, not of what. These lists are read from the implementations
-in PyTorch 2.13 (aten/src/ATen/native/*.cpp) and hold at inference, for back ends outside the PyTorch tree: a branch
-that only CPU or CUDA takes is left out. `a|b` means either: the dispatcher takes the first that is registered.
+`native_functions.yaml` says that an operator is composite, but not what it calls. These lists are read from the
+implementations in PyTorch 2.13 (aten/src/ATen/native/*.cpp). They hold for inference on back ends outside the PyTorch
+tree: branches for CPU or CUDA only are left out. `a|b` means either: the dispatcher takes the first that is registered.
 Shape arithmetic that calls no operator is not listed; an operator that only returns its input has no parts.
 """
 
@@ -260,4 +260,4 @@ PARTS = _read(_LISTED.format(attention=_ATTENTION))
 """Composite operator -> the operators it calls, each `a` or `a|b`."""
 
 CALLERS = {"_weight_norm_interface": "_weight_norm", "_adaptive_avg_pool2d": "adaptive_avg_pool2d"}
-"""Operator that a trace shows -> the operator a model calls, where only CPU and CUDA go through the former."""
+"""Operator in a trace -> operator that the model calls, where only CPU and CUDA use the former."""

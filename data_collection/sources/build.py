@@ -1,7 +1,7 @@
-"""Build a corpus: one Parquet file a source, and manifest.json that says what each holds and where it is from.
+"""Build a corpus: one Parquet file per source, and manifest.json with rows, hashes, licence and commits of each.
 
-A source whose pinned files, pin and importer are as the manifest says is not read again. Tables are written beside
-their place and renamed; the manifest is rewritten after each, so that a build that stops goes on where it was.
+A source is rebuilt only if its pinned files, its pin or its importer changed since the manifest was written. Tables are
+put in place by rename and the manifest is updated after each, so that an interrupted build resumes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from data_collection.sources import download
-from data_collection.sources.pins import Pin, pin
 from data_collection.sources.tables import imported, importer_files, write
-from data_collection.sources.upstream import Tree, UpstreamError, open_trees
-from hetbench.artifacts.sets import sha256_of
+from data_collection.upstream import download
+from data_collection.upstream.files import Tree, UpstreamError, open_trees
+from data_collection.upstream.pins import Pin, pin
+from hetbench.artifacts import sha256_of
 from hetbench.errors import HetBenchError, InvalidInputError
 
 __all__ = ["FORMAT", "MANIFEST", "Place", "build", "chosen", "manifest"]
@@ -31,10 +31,10 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where upstream files come from: folders that are here, or a host to fetch from."""
+    """Where upstream files come from: local folders, or a host to fetch from."""
 
     root: Path | None = None
-    """Folder of clones or unpacked archives; a source that it lacks is fetched."""
+    """Folder of clones or unpacked archives; sources missing in it are fetched."""
     cache: Path = Path.home() / ".cache" / "hetbench" / "upstream"
     via: str = "git"
     host: str | None = None
@@ -46,14 +46,15 @@ class Place:
         if here is not None:
             return open_trees(source, here)
         if self.offline:
-            raise UpstreamError(f"{self.root} has no {source.name} ({source.repository}); --offline forbids to fetch.")
+            where = f"{self.root} has no {source.name} ({source.repository})"
+            raise UpstreamError(f"{where}; leave out --offline to fetch it.")
         if self.via == "archive":
             return download.by_archive(source, self.cache, self.host or download.ARCHIVES)
         return download.by_git(source, self.cache, self.host or download.HOST)
 
 
 def chosen(pins: Iterable[Pin], only: Sequence[str], include_restricted: bool) -> tuple[list[Pin], list[Pin]]:
-    """The sources to build, and those left out for their licence; naming one of these is an error."""
+    """The sources to build, and those left out for their licence; naming one of the latter is an error."""
     wanted = [pin(name) for name in only] if only else list(pins)
     left = [each for each in wanted if each.restricted and not include_restricted]
     if only and left:
@@ -66,7 +67,7 @@ def chosen(pins: Iterable[Pin], only: Sequence[str], include_restricted: bool) -
 
 def build(sources: Sequence[Pin], out: Path, place: Place, *, jobs: int = 1,
           say: Callable[[str], None] = print) -> dict[str, HetBenchError]:  # fmt: skip
-    """Bring `out` up to date for these sources; what failed, by source."""
+    """Bring `out` up to date for these sources; returns the errors by source."""
     out.mkdir(parents=True, exist_ok=True)
     known = manifest(out)
     failed: dict[str, HetBenchError] = {}
@@ -89,21 +90,21 @@ def build(sources: Sequence[Pin], out: Path, place: Place, *, jobs: int = 1,
 
 
 def manifest(out: Path) -> dict[str, dict[str, Any]]:
-    """Source -> entry of the manifest of a corpus; empty where there is none."""
+    """Source -> entry of a corpus' manifest; empty if there is none."""
     path = out / MANIFEST
     if not path.exists():
         return {}
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InvalidInputError(f"{path} is not JSON: {error}; remove it to build anew.") from None
+        raise InvalidInputError(f"{path} is not JSON: {error}; remove it to rebuild.") from None
     if told.get("format") != FORMAT:
         raise InvalidInputError(f"{path} has format {told.get('format')!r}, this version reads {FORMAT}.")
     return dict(told["sources"])
 
 
 def _one(source: Pin, out: Path, place: Place, before: dict[str, Any] | None) -> dict[str, Any]:
-    """Build one table unless its inputs are those of before; its entry."""
+    """Build one table unless its inputs are unchanged; returns its manifest entry."""
     trees = place.trees(source)
     inputs = _inputs(source, trees)
     path = out / source.table
@@ -119,7 +120,7 @@ def _one(source: Pin, out: Path, place: Place, before: dict[str, Any] | None) ->
 
 
 def _inputs(source: Pin, trees: Sequence[Tree]) -> str:
-    """Digest of all that decides what the table holds: files, pin, importer."""
+    """Digest of everything that determines the table: files, pin, importer."""
     listed = [[tree.commit.sha, tree.listing()] for tree in trees]
     code = [[file.name, sha256_of(file)] for file in importer_files(source)]
     told = json.dumps([listed, asdict(source), code], sort_keys=True, default=str)

@@ -1,8 +1,8 @@
-"""Compare what an importer reads with a prepared table of the corpus, row by row.
+"""Compare the rows of an importer with a prepared table of the corpus.
 
-Rows are keyed on operator or model, chip, dims, dtype, phase, software and setting (split of an operator row; batch,
-seq_len, image_size, metric, unit and n_chips of a model row). Under one key the figures are paired in order; a pair
-within 1e-6 is equal. Rows that are left belong to one side only; `KNOWN` of the importer says why.
+The key of a row is operator or model, chip, dims, dtype, phase, software and setting (split of an operator row; batch,
+seq_len, image_size, metric, unit and n_chips of a model row). Values of one key are sorted and paired; a pair within
+1e-6 is equal. The other rows are on one side only; `KNOWN` of the importer gives the reasons.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import data_collection.importers
-from data_collection.sources.pins import Pin
+from data_collection.upstream.differences import Known
+from data_collection.upstream.pins import Pin
 from hetbench import plugins
 
-__all__ = ["Comparison", "Known", "compare", "prepared", "report"]
+__all__ = ["Comparison", "compare", "prepared", "report"]
 
 TOLERANCE = 1e-6
 _KEY = {
@@ -33,18 +34,9 @@ _FIGURE = {"op": "latency_ms", "model": "value"}
 _NUMBERS = ("batch", "seq_len", "image_size", "n_chips")
 
 
-class Known(NamedTuple):
-    """A difference that is understood: on which side, why, and of which rows."""
-
-    side: str
-    """here or corpus."""
-    why: str
-    holds: Callable[[dict[str, Any]], bool]
-
-
 @dataclass
 class Comparison:
-    """Counts of both sides, and the rows that have no partner."""
+    """Counts, and the rows without a partner on the other side."""
 
     equal: int = 0
     same_extra: int = 0
@@ -61,7 +53,7 @@ class _Side(NamedTuple):
 
 def compare(kind: str, here: Callable[[], Iterable[dict[str, Any]]],
             corpus: Callable[[], Iterable[dict[str, Any]]]) -> Comparison:  # fmt: skip
-    """A side is read once as hashes and figures, and once more if it has rows without a partner."""
+    """Each side is read once as hashes and values, and once more if it has rows without a partner."""
     mine, theirs = _side(kind, here()), _side(kind, corpus())
     alone_mine, alone_theirs = _paired(mine, theirs)
     made = Comparison(equal=len(mine.keys) - len(alone_mine))
@@ -80,7 +72,7 @@ def prepared(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def report(pin: Pin, made: Comparison, examples: int = 3) -> list[str]:
-    """Lines for a person: the counts, then each reason with how many rows it explains, then examples of the rest."""
+    """Lines to print: counts, then each reason with the number of rows it explains, then examples of the rest."""
     lines = [
         f"{pin.name}: {made.equal:,} equal ({made.same_extra:,} with equal extra), "
         f"{len(made.here):,} only here, {len(made.corpus):,} only there"
@@ -113,7 +105,7 @@ def _side(kind: str, rows: Iterable[dict[str, Any]]) -> _Side:
 
 
 def _paired(mine: _Side, theirs: _Side) -> tuple[set[int], set[int]]:
-    """Row numbers of either side that find no partner."""
+    """Row numbers on each side without a partner."""
     import numpy as np
 
     orders = [np.lexsort((side.figures, side.keys)) for side in (mine, theirs)]
@@ -161,7 +153,7 @@ def _canonical(text: str | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Whole floats as integers, floats to ten digits, so that 1, 1.0 and rounding in the last place are one."""
+    """Integral floats as integers, other floats to ten digits, so that 1, 1.0 and rounding differences are equal."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):

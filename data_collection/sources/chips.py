@@ -1,8 +1,8 @@
-"""Write hetbench/catalog/chips.toml: facts as the chip tables of the corpus and `own_chips.csv` state them.
+"""Write hetbench/catalog/chips.toml: datasheet facts from the chip tables of the corpus and from `own_chips.csv`.
 
     python -m data_collection.sources.chips --corpus ../shared/corpus
 
-`own_chips.csv` holds the chips that this project measures on and no published table has. Unknown cells are left out.
+`own_chips.csv` holds chips that this project measures on and no published table has. Unknown facts are left out.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def render(chips: Sequence[Path], aliases: Path) -> str:
-    """The catalogue as TOML, chips of all tables by name; a table's own column of aliases counts too."""
+    """The catalogue as TOML: chips of all tables by name, with the aliases of each table."""
     rows = sorted((row for path in chips for row in _rows(path)), key=lambda row: row["canonical"])
     named: dict[str, dict[str, str]] = {}
     for row in _rows(aliases):

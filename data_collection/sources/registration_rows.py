@@ -1,11 +1,11 @@
-"""Renew operator_registrations.csv from the registration file of a newer back end.
+"""Update operator_registrations.csv from the registration file of a newer back end version.
 
     python -m data_collection.sources.registration_rows --corpus ../shared/corpus --backend cann --torch 2.13 \\
         --file op_plugin_functions.yaml --out DIR \\
         --ref Ascend/op-plugin@COMMIT:op_plugin/config/op_plugin_functions.yaml
 
-One file `registrations_BACKEND.py` here reads the registrations of one back end. The rows of its repository are
-replaced, all others copied; `python -m data_collection.sources.registrations --corpus DIR` then makes the table.
+`registrations_BACKEND.py` in this folder reads the registrations of one back end. The rows of its repository are
+replaced, all others copied. Then run `python -m data_collection.sources.registrations --corpus DIR`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--backend", choices=backends(), required=True)
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--ref", required=True, help="repository@commit:path of the file")
-    parser.add_argument("--torch", default="", help="PyTorch version, where the file names several")
+    parser.add_argument("--torch", default="", help="PyTorch version, if the file covers several")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     with (options.corpus / NAME).open(newline="") as stream:
@@ -64,7 +64,7 @@ def backends() -> list[str]:
 
 
 def renewed(old: Iterable[dict[str, str]], found: Iterable[Row], repository: str, ref: str) -> list[dict[str, str]]:
-    """The rows with those of a repository, told by how their reference begins, replaced."""
+    """The rows, with those of one repository (by the prefix of their reference) replaced."""
     kept = [row for row in old if not row["ref"].startswith(repository)]
     return kept + [
         {"platform": row.platform, "aten_op": row.operator, "support": row.support, "ref": ref + row.suffix}
@@ -73,7 +73,7 @@ def renewed(old: Iterable[dict[str, str]], found: Iterable[Row], repository: str
 
 
 def parsed(text: str) -> Any:
-    """A YAML text as plain values."""
+    """A YAML document as plain values."""
     import yaml
 
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))

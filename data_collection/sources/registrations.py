@@ -2,11 +2,11 @@
 
     python -m data_collection.sources.registrations --corpus ../shared/corpus --torch-xpu-ops DIR
 
-Reads operator_registrations.csv, and native_functions.yaml of the installed PyTorch (2.13, which the CSV is of): it
-says which operators are structured, so that their functional and in-place forms run the registered out form. DIR is
-a checkout of intel/torch-xpu-ops at 8fbe66e74, the last commit that lists its registrations: the CSV has only the
-operators that Intel GPUs hand to the CPU. Composite operators are resolved into what they call
-(`data_collection.sources.aten_composites`); where that is not known the operator is unknown, never supported.
+Reads operator_registrations.csv and native_functions.yaml of the installed PyTorch, which must be 2.13 as in the CSV.
+The latter says which operators are structured: their functional and in-place forms run the registered out form. DIR is
+a checkout of intel/torch-xpu-ops at 8fbe66e74, the last commit that lists its registrations; the CSV has only the
+operators that fall back to the CPU on Intel GPUs. Composite operators are resolved into the operators that they call
+(`data_collection.sources.aten_composites`); if those are not known, the status is unknown, never supported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ IN_CODE = {
     "convolution_overrideable": "pytorch/pytorch@6a09f2fe8c18:aten/src/ATen/native/mkldnn/xpu/Conv.cpp",
     "copy_": "intel/torch-xpu-ops@ab84f925a:src/ATen/native/xpu/Copy.cpp",
 }
-"""What Intel GPUs register in code: a TORCH_LIBRARY_IMPL, and the kernel behind PyTorch's own copy_."""
+"""Operators that Intel GPUs register in C++ code: a TORCH_LIBRARY_IMPL, and the kernel behind PyTorch's copy_."""
 
 PLATFORMS = {
     "cuda": "PyTorch 2.13.0, CUDA",
@@ -48,7 +48,7 @@ PLATFORMS = {
 _IN_TREE = {"cuda": UPSTREAM, "rocm": AS_ROCM, "oneapi-cpu": UPSTREAM}
 
 NOT_OPERATORS = frozenset({"torchvision", "name", "name.overload", "realize"})
-"""Words of XPUFallback.cpp that the CSV took for operators: a library, two words of a comment, a Python module."""
+"""Words of XPUFallback.cpp that the CSV lists as operators by mistake: a library, two words of a comment, a module."""
 ENDED = frozenset({
     "_unsafe_index.Tensor", "_fake_quantize_per_tensor_affine_cachemask_tensor_qparams",
     "fake_quantize_per_channel_affine_cachemask", "_fused_moving_avg_obs_fq_helper",
@@ -59,11 +59,11 @@ _BEYOND = re.compile(
     "_cufft|^_test|^sym_|_jagged|_?fw_primal|_?make_dual|dequant|^q_|^quantized|^_amp_|_named_tensor|names?$|dimname|"
     "fbgemm|nnpack|foobar|xla|vulkan|_batch_dim|qparams|_sobol|_dyn_quant|int_repr|qscheme|gradient|make_dep_token"
 )
-"""Training, sparse, nested and quantised tensors, vendor libraries, tests: beyond eager inference on dense tensors."""
+"""Not used in eager inference on dense tensors: training, sparse, nested, quantised, vendor libraries, tests."""
 
 
 class Found(NamedTuple):
-    """Status of one operator on one platform, references, and what it runs or lacks."""
+    """Status of one operator on one platform, references, and the operators that it runs or lacks."""
 
     status: str
     refs: tuple[str, ...] = ()
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def registrations(path: Path, upstream: Mapping[str, Any]) -> dict[str, dict[str, Found]]:
-    """Platform -> operator -> what the CSV says, after cleaning; prints what is dropped and why."""
+    """Platform -> operator -> entry of the CSV, cleaned; prints which rows are dropped and why."""
     dropped: dict[str, list[str]] = {}
     listed: dict[str, dict[str, Found]] = {platform: {} for platform in PLATFORMS}
     with path.open(newline="") as stream:
@@ -113,7 +113,7 @@ def registrations(path: Path, upstream: Mapping[str, Any]) -> dict[str, dict[str
 
 
 def _reason(name: str, platform: str, ref: str, upstream: Mapping[str, Any]) -> str | None:
-    """Why a row is dropped; None where it is kept."""
+    """Reason to drop a row; None to keep it."""
     if name in NOT_OPERATORS and platform == "oneapi-xpu":
         return "a word of the source file, no operator"
     if "::" in name or name.startswith("npu_") or name.startswith("_npu_"):
@@ -126,12 +126,12 @@ def _reason(name: str, platform: str, ref: str, upstream: Mapping[str, Any]) -> 
 
 
 def add_xpu(listed: dict[str, Found], upstream: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    """What Intel GPUs register: torch-xpu-ops' list, PyTorch's own XPU kernels, and what is in code."""
+    """Operators that Intel GPUs register: torch-xpu-ops' list, PyTorch's XPU kernels, and those in C++ code."""
     own = dict(IN_CODE)
     for entries, ref in ((upstream, UPSTREAM), (theirs, XPU_LIST)):
         own |= {name: ref for name, entry in entries.items() if "XPU" in _keys(entry)}
     for name, ref in own.items():
-        if name not in listed:  # one that the CSV lists falls back to the CPU whatever else is registered
+        if name not in listed:  # an operator in the CSV falls back to the CPU even if it is registered elsewhere
             listed[name] = Found("native", (ref,))
     print(f"added {len(own)} registrations of Intel GPUs, which the CSV does not have")
 
@@ -148,7 +148,7 @@ class Resolver:
         self.lists = tuple(sorted({ref for found in self.rows.values() for ref in found.refs}))
 
     def find(self, name: str, above: tuple[str, ...] = ()) -> Found:
-        """Status of an operator; `above` are the composites being resolved."""
+        """Status of an operator; `above` is the chain of composites being resolved."""
         if name in above:
             return Found("unknown")
         if name in self.rows:
@@ -165,7 +165,7 @@ class Resolver:
         return Found("absent", self.lists)
 
     def _of_parts(self, name: str, above: tuple[str, ...]) -> Found:
-        """A composite operator runs where each of its parts does."""
+        """Status of a composite operator: it runs if each of its parts does."""
         base, _, overload = name.partition(".")
         functional = base.removesuffix("_") + (f".{overload}" if overload else "")
         parts = PARTS.get(name, PARTS.get(functional))
@@ -180,14 +180,14 @@ class Resolver:
         return Found("composite", tuple(refs), tuple(found))
 
     def _either(self, part: str, above: tuple[str, ...]) -> tuple[str, Found]:
-        """The best of alternatives `a|b`, with its name; all of them where none is covered."""
+        """The best of the alternatives `a|b`, with its name; all of them if none is covered."""
         found = {name: self.find(name, above) for name in part.split("|")}
         name = min(found, key=lambda each: SUPPORT.index(found[each].status))
         return (name if found[name].status in COVERED else part), found[name]
 
 
 def in_scope(name: str, entry: Mapping[str, Any]) -> bool:
-    """Whether a model in eager inference on dense tensors may call it."""
+    """Whether eager inference on dense tensors can call it."""
     base, _, overload = name.partition(".")
     if re.search(r"\*,.*Tensor\([a-z]!\)", entry["func"].split("->")[0]):
         return False  # an out form
@@ -195,7 +195,7 @@ def in_scope(name: str, entry: Mapping[str, Any]) -> bool:
 
 
 def render(support: Mapping[str, Mapping[str, Found]]) -> str:
-    """One line an operator: a cell for each platform, of status, references (indices) and via."""
+    """One line per operator: for each platform its status, references (indices) and via."""
     refs = sorted({ref for row in support.values() for found in row.values() for ref in found.refs})
     place = {ref: index for index, ref in enumerate(refs)}
     head = {"format": FORMAT, "platforms": PLATFORMS, "refs": refs}

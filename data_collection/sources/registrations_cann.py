@@ -1,7 +1,7 @@
-"""What torch_npu registers, from op_plugin/config/op_plugin_functions.yaml of Ascend/op-plugin.
+"""Operators that torch_npu registers, from op_plugin/config/op_plugin_functions.yaml of Ascend/op-plugin.
 
-Every entry names the PyTorch versions that its two implementations, `acl_op` and `op_api`, are built for. Sections
-other than `official` hold the vendor's own operators, but for `symint`: official ones with symbolic sizes.
+Every entry states the PyTorch versions that its two implementations, `acl_op` and `op_api`, are built for. Sections
+other than `official` and `symint` (official operators with symbolic sizes) hold the vendor's own operators.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _IMPLEMENTED = ("acl_op", "op_api")
 
 
 def rows(text: str, torch: str) -> Iterator[Row]:
-    """The operators built for a PyTorch version such as 2.13, each once a section; with version "" those of any."""
+    """The operators built for a PyTorch version such as 2.13, each once per section; version "" means any."""
     table = parsed(text)
     for section, prefix in _SECTIONS.items():
         seen = set()
@@ -36,7 +36,10 @@ def _built(entry: Mapping[str, Any], torch: str) -> bool:
 
 
 def _holds(versions: Any, torch: str) -> bool:
-    """`all_version`, one version, or the first and the last of a range, which may be `newest`; a list or a text."""
+    """Whether a version specification covers a version.
+
+    It is `all_version`, one version, or first and last of a range, which may be `newest`; as a list or as text.
+    """
     if versions == "all_version":
         return True
     stated = versions if isinstance(versions, list) else [each.strip() for each in versions.split(",")]

@@ -1,4 +1,4 @@
-"""What torch_mlu registers, from codegen/mlu_functions.yaml of Cambricon/torch_mlu: one section for each namespace."""
+"""Operators that torch_mlu registers, from codegen/mlu_functions.yaml of Cambricon/torch_mlu."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BACKEND, REPOSITORY = "mlu", "Cambricon/torch_mlu"
 
 
 def rows(text: str, torch: str) -> Iterator[Row]:
-    """Every operator once; the file is of one PyTorch version and names none."""
+    """Every operator once; the file is for one PyTorch version, which it does not state."""
     for namespace, entries in parsed(text).items():
         prefix = "" if namespace == "aten" else f"{namespace}::"
         for name in dict.fromkeys(entry["func"].split("(")[0] for entry in entries):

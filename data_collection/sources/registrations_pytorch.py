@@ -1,6 +1,6 @@
-"""What PyTorch itself registers for CUDA, ROCm and x86 CPUs, from aten/src/ATen/native/native_functions.yaml.
+"""Operators that PyTorch registers for CUDA, ROCm and x86 CPUs, from aten/src/ATen/native/native_functions.yaml.
 
-An operator without a dispatch table, or with a composite key, is composed of others. ROCm builds register the CUDA key.
+An operator without a dispatch table, or with a composite key, calls other operators. ROCm builds register the CUDA key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _COMPOSITE = {"CompositeImplicitAutograd", "CompositeExplicitAutograd", "Composi
 
 
 def rows(text: str, torch: str) -> Iterator[Row]:
-    """Native and composite operators of the three platforms; the file is of one version."""
+    """Native and composite operators of the three platforms; the file is for one PyTorch version."""
     entries = {entry["func"].split("(")[0]: entry for entry in parsed(text)}
     for name, entry in entries.items():
         keys = _keys(entries[entry.get("structured_delegate", name)])  # a structured operator runs its out form

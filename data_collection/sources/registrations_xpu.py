@@ -1,6 +1,6 @@
-"""What Intel GPUs hand to the CPU, from src/ATen/native/xpu/XPUFallback.cpp of intel/torch-xpu-ops.
+"""Operators that fall back to the CPU on Intel GPUs, from src/ATen/native/xpu/XPUFallback.cpp of intel/torch-xpu-ops.
 
-The list is a vector of strings of the C++ file. What they register themselves is read by
+The list is a vector of strings in the C++ file. The operators that Intel GPUs register are read by
 `data_collection.sources.registrations` from the YAML list of that repository.
 """
 
@@ -19,7 +19,7 @@ _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 
 
 def rows(text: str, torch: str) -> Iterator[Row]:
-    """The operators of the list; `SystemExit` where the file has none."""
+    """The operators of the list; raises `SystemExit` if the file has none."""
     found = _LIST.search(_COMMENT.sub("", text))
     if found is None:
         raise SystemExit("no fallback_list in this file; it is not XPUFallback.cpp of intel/torch-xpu-ops.")

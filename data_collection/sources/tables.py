@@ -1,4 +1,4 @@
-"""Rows of importers as Parquet in the columns of the corpus, written in batches so that memory stays bounded."""
+"""Write the rows of importers as Parquet in the columns of the corpus, in batches so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import data_collection.importers
-from data_collection.sources.pins import Pin
-from data_collection.sources.upstream import Tree
+from data_collection.upstream.files import Tree
+from data_collection.upstream.pins import Pin
 from hetbench import plugins
 from hetbench.errors import InvalidInputError
 
@@ -38,9 +38,9 @@ _BATCH = 20_000
 
 
 def imported(pin: Pin, trees: Iterable[Tree]) -> Iterator[dict[str, Any]]:
-    """Every row of a source, complete: what the pin states is filled in, dims and extra are JSON texts.
+    """Every row of a source with all columns: facts of the pin filled in, dims and extra as JSON.
 
-    Of rows for which the importer's `once` is the same, the first is kept, over all commits in the pin's order.
+    Of rows with the same `once` of the importer only the first is kept, over all commits in the pin's order.
     """
     module = plugins.load(data_collection.importers, pin.importer)
     once = getattr(module, "once", None)
@@ -72,7 +72,7 @@ def _complete(pin: Pin, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
-    """Write a table beside its place and rename it when it is whole; the number of rows."""
+    """Write a table and rename it into place when it is complete; returns the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -92,7 +92,7 @@ def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
 
 
 def importer_files(pin: Pin) -> list[Path]:
-    """The code that decides what a table holds: the importer and the modules of its package that it imports."""
+    """The code files that determine a table: the importer and the modules of its package that it imports."""
     modules = (import_module(f"data_collection.importers.{name}") for name in sorted(_closure(pin.importer)))
     return [Path(str(module.__file__)) for module in modules]
 

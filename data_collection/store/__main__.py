@@ -2,8 +2,8 @@
 
 Read this project's own measurements with SQL (DuckDB). Views: `rows` (everything, with its status), `operators` and
 `models` (figures of rows that are ok, columns named as in the corpus), `runs` (manifests: command, environment).
-`check` reads every byte, names what is damaged, and makes parts of the journals that killed runs left. `publish`
-writes the newest figure of every setting to one compact Parquet file with its environments.
+`check` verifies every file, reports damaged ones, and recovers the journals of killed runs. `publish` writes the newest
+latency of every setting, with its environments, to one compact Parquet file.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_collection.store.publish import publish
-from data_collection.store.read import VIEWS, Contents, connect, read
+from data_collection.store.read import DEFAULT_STORE, VIEWS, Contents, connect, read
 from data_collection.store.write import recover
 from hetbench.errors import HetBenchError, InvalidInputError
-
-DEFAULT = Path("runs") / "measurements"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
              "publish": "write one file of figures"}  # fmt: skip
     for name, text in texts.items():
         command = commands.add_parser(name, help=text)
-        command.add_argument("--store", type=Path, default=DEFAULT, help="default: %(default)s")
+        command.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
         if name == "sql":
             command.add_argument("query")
             command.add_argument("--json", action="store_true", help="one JSON object a row")
@@ -61,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _answer(contents: Contents, query: str, *, as_json: bool) -> str:
-    """The result as JSON lines or as a tab-separated table with a header; empty cells are unknown."""
+    """The result as JSON lines, or as a tab-separated table with a header in which unknown values are empty."""
     import duckdb
 
     try:

@@ -1,7 +1,7 @@
-"""One compact Parquet file of a store's figures, to be committed or sent: the newest ok row of every key.
+"""Publish a store as one compact Parquet file: the newest `ok` row of every key.
 
-The repeats stay in the store; quantiles, canary, run and environment id travel. The environments themselves (processor,
-libraries, versions) are JSON in the file's own metadata, under `environments`.
+The file has quantiles, canary, run and environment id, but not the single repeats. The environments (processor,
+libraries, versions) are JSON in the file's metadata, under `environments`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ROW_GROUP = 10_000
 
 
 def publish(contents: Contents, out: Path) -> int:
-    """Write the figures of a store to `out`; how many rows they are. Nothing half-written is left behind."""
+    """Write the newest rows of a store to `out` and return their number. The file is complete or not there."""
     import pyarrow.parquet as pq
 
     if not (contents.rows or contents.parts):

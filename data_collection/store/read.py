@@ -1,4 +1,4 @@
-"""Read the store: every part that is what its manifest says, the journals of live runs, and SQL over both."""
+"""Read the store: all parts that match their manifest, the journals of running processes, and SQL over both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from data_collection.store.rows import FORMAT, IDENTITY, schema
 from data_collection.store.write import journal_rows
 from hetbench.errors import InvalidInputError
 
-__all__ = ["Contents", "connect", "read"]
+__all__ = ["DEFAULT_STORE", "Contents", "connect", "read"]
+
+DEFAULT_STORE = Path("runs") / "measurements"
+"""Where the commands keep measurements unless `--store` names another folder."""
 
 _CORPUS = """'hetbench' AS dataset, 'hetbench:' || run AS ref, 'MIT' AS licence, family AS platform, chip, software"""
 _SETTING = "stack, layout, cache, protocol, threads, library, cpu_fallback"
@@ -32,30 +35,30 @@ VIEWS = {
 
 @dataclass(slots=True)
 class Contents:
-    """What was read."""
+    """Contents of a store."""
 
     parts: list[Path] = field(default_factory=list)
-    """Parts that are what their manifest says."""
+    """Parts that match their manifest."""
     rows: list[dict[str, Any]] = field(default_factory=list)
     """Rows that are still in journals."""
     runs: list[dict[str, Any]] = field(default_factory=list)
     """Manifests."""
     skipped: list[str] = field(default_factory=list)
-    """What was left out, and why."""
+    """Files that were skipped, with the reason."""
 
 
 def read(store: Path) -> Contents:
-    """The store's contents; damaged files are named in `skipped`, everything else is there."""
+    """The contents of a store; damaged files are listed in `skipped`."""
     if not (store / "runs").is_dir():
         raise InvalidInputError(
             f"{store} is no store: it has no runs/. "
             f"Make one: python -m data_collection.profile operators --store {store}"
         )
     found, named = Contents(), set()
-    # journals first: what becomes a part meanwhile is then read twice, and counts once
+    # journals first: a journal that becomes a part meanwhile is read twice and its rows count once
     journals = sorted((store / "journals").glob("*.jsonl"))
     for path in journals:
-        with suppress(FileNotFoundError):  # became a part just now
+        with suppress(FileNotFoundError):  # it has just become a part
             rows, wrong = journal_rows(path)
             found.rows += [asdict(row) for row in rows]
             found.skipped += wrong
@@ -86,7 +89,7 @@ def read(store: Path) -> Contents:
 
 
 def _fault(part: Path, entry: dict[str, Any]) -> str:
-    """What is wrong with a part, or nothing."""
+    """What is wrong with a part; empty if nothing is."""
     try:
         data = part.read_bytes()
     except OSError as error:

@@ -1,8 +1,8 @@
-"""One measurement, its checks and its key.
+"""One row of the store: its columns, checks and key.
 
 Rows of operators and of models share one table: `name` is an operator type with `dims`, or a catalogue model with
-batch and sizes. What does not apply or is not known is None, never 0. A figure stands only in a row whose status is
-`ok`; the repeats behind a row that was disturbed are kept in `raw_ms`.
+batch and sizes. What does not apply or is not known is None, never 0. Only rows of status `ok` have a latency; the
+repeats of a disturbed row are kept in `raw_ms`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["FIGURES", "FORMAT", "IDENTITY", "KINDS", "STATUSES", "Row", "check",
 FORMAT = 1
 KINDS = ("operator", "model")
 STATUSES = ("ok", "disturbed", "oom", "timeout", "unsupported", "error")
-"""`disturbed`: something else ran on the machine. `unsupported`: the stack says it cannot. `error`: it failed."""
+"""`disturbed`: other work ran on the machine. `unsupported`: the stack refused it. `error`: it failed."""
 CACHES = ("hot", "cold")
 LAYOUTS = ("contiguous", "channels_last")
 
@@ -47,17 +47,17 @@ class Row:
     """eager, compiled, onnxruntime or openvino."""
     layout: str = "contiguous"
     cache: str = "hot"
-    """`cold`: the caches were swept before every call."""
+    """`cold`: the caches were evicted before every call."""
     protocol: str
     threads: int | None = None
-    """Threads of the CPU; None on an accelerator."""
+    """CPU threads; None on an accelerator."""
     family: str
     chip: str
     software: str
     library: str | None = None
-    """What ran it, as the libraries themselves reported: MKL, oneDNN, ATen ... or `unknown`."""
+    """Library that executed it, as the libraries report: MKL, oneDNN, ATen ... or `unknown`."""
     cpu_fallback: bool | None = None
-    """Whether an accelerator handed it to the CPU; None where that cannot be told."""
+    """Whether an accelerator fell back to the CPU; None if that cannot be detected."""
     status: str
     reason: str | None = None
     latency_ms: float | None = None
@@ -67,22 +67,22 @@ class Row:
     iqr_ms: float | None = None
     min_ms: float | None = None
     spread: float | None = None
-    """Half the 95 % interval of the median, over the median."""
+    """Half the 95 % interval of the median, divided by the median."""
     kernel_ms: float | None = None
-    """Device time of the kernels alone, by the profiler."""
+    """Device time of the kernels, from the profiler."""
     repeats: int | None = None
     calls_per_repeat: int | None = None
-    """A repeat is the mean of so many calls, and the quantiles are those of such means."""
+    """Calls per repeat: a repeat is the mean of these, and quantiles are over repeats."""
     raw_ms: tuple[float, ...] | None = None
     energy_j: float | None = None
-    """Of one call, by the chip's own counter."""
+    """Joules per call, from the chip's own counter."""
     peak_memory_bytes: int | None = None
-    """Above what the process held before: weights, inputs, activations and workspace."""
+    """Peak over the memory held before: weights, inputs, activations and workspace."""
     canary_ms: float | None = None
-    """The reference operator, the slower of before and after."""
+    """Time of the reference operator, the slower one of before and after."""
     canary_reference_ms: float | None = None
     others_cores: float | None = None
-    """CPU cores that other processes and the host took while this was measured."""
+    """CPU cores that other processes and the host used during the measurement."""
     environment: str
     """Id of the environment; the manifest of the run describes it."""
     run: str
@@ -94,7 +94,7 @@ IDENTITY = (
     "kind", "name", "dims", "batch", "seq_len", "image_size", "precision", "phase", "stack", "layout", "cache",
     "protocol", "threads", "chip", "software",
 )  # fmt: skip
-"""What was measured, under which setting and software, on which chip; a figure of the same key is a repetition."""
+"""Chip, setting and software of a measurement; rows of the same key are repetitions."""
 FIGURES = ("latency_ms", "p90_ms", "p99_ms", "iqr_ms", "min_ms", "spread", "kernel_ms", "energy_j")
 _HINTS = get_type_hints(Row)
 _KNOWN = {
@@ -104,13 +104,13 @@ _KNOWN = {
 
 
 def key(row: Row) -> str:
-    """A short id of what was measured, the same in every run."""
+    """A short id of `identity`, the same in every run."""
     text = json.dumps([getattr(row, name) for name in IDENTITY])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def check(row: Row) -> Row:
-    """The row itself, or `InvalidInputError` that says which value cannot be meant."""
+    """The row itself; raises `InvalidInputError` that names the invalid value."""
     for name, hint in _HINTS.items():
         value = getattr(row, name)
         if not isinstance(value, _classes(hint)) or (isinstance(value, bool) and bool not in _classes(hint)):
@@ -134,7 +134,7 @@ def check(row: Row) -> Row:
 
 
 def _classes(hint: Any) -> tuple[type, ...]:
-    """Python classes that a column's annotation allows; an int may stand for a float."""
+    """Python classes that a column's annotation allows; an int is a valid float."""
     parts = get_args(hint) if type(None) in get_args(hint) else (hint,)
     found = tuple(getattr(part, "__origin__", part) for part in parts)
     return (*found, int) if float in found else found
@@ -154,7 +154,7 @@ def encode(row: Row) -> str:
 
 
 def decode(line: str) -> Row:
-    """The row of a journal line; `InvalidInputError` or ValueError if it is none."""
+    """The row of a journal line; raises `InvalidInputError` or ValueError if it is not one."""
     values = json.loads(line)
     if not isinstance(values, dict) or set(values) != set(_HINTS):
         raise InvalidInputError("not a row of this format")

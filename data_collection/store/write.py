@@ -1,4 +1,4 @@
-"""Write to the store: one run at a time holds the lock of its journal, appends rows, and ends with a part."""
+"""Write to the store: a run locks its journal, appends rows to it, and turns it into a part at the end."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FOLDERS = ("runs", "journals", "parts")
 
 
 class Run:
-    """One run that writes. Rows are safe on disk when `append` returns."""
+    """A run that writes. Rows are flushed to disk when `append` returns."""
 
     def __init__(self, store: Path, name: str, journal: IO[bytes]) -> None:
         self.store, self.name, self.journal = store, name, journal
 
     def append(self, row: Row) -> None:
-        """Check a row and write it to the journal; a full disk leaves the journal as it was."""
+        """Check a row and append it to the journal; if the disk is full, the journal is left as it was."""
         line, place = (encode(check(row)) + "\n").encode(), self.journal.fileno()
         end = os.lseek(place, 0, os.SEEK_END)
         try:
@@ -46,14 +46,14 @@ class Run:
             ) from None
 
     def close(self) -> int:
-        """Make a part of the journal; how many rows it holds."""
+        """Turn the journal into a part; returns its number of rows."""
         with _explained(self.store):
             return _compact(self.store, self.name)
 
 
 @contextmanager
 def open_run(store: Path, environment: Mapping[str, Any], command: Sequence[str] = ()) -> Iterator[Run]:
-    """A new run: recovers what killed runs left, writes the manifest, locks a journal, and ends with a part."""
+    """Context of a new run: recovers killed runs, writes the manifest, locks a journal, and ends with a part."""
     with _explained(store):
         for folder in FOLDERS:
             (store / folder).mkdir(parents=True, exist_ok=True)
@@ -63,21 +63,22 @@ def open_run(store: Path, environment: Mapping[str, Any], command: Sequence[str]
         _replace(_manifest_path(store, name), json.dumps({**manifest, "parts": []}, indent=1).encode())
         path = store / "journals" / f".{name}"
         stream = _locked(path, "x+b")
-        path.rename(path.with_name(f"{name}.jsonl"))  # only now can others see it, and it is locked
+        path.rename(path.with_name(f"{name}.jsonl"))  # visible to others only once it is locked
     run = Run(store, name, stream)
     with stream:
         try:
             yield run
         except BaseException:
-            with contextlib.suppress(InvalidInputError):  # say what went wrong first; the next run recovers
+            with contextlib.suppress(InvalidInputError):  # report the first error; the next run recovers the journal
                 run.close()
             raise
         run.close()
 
 
 def recover(store: Path) -> dict[str, int]:
-    """Make parts of the journals whose run is gone: run -> rows. A journal that a live run holds is left alone, and so
-    is one whose manifest is damaged: its rows are read from the journal."""
+    """Turn the journals of dead runs into parts; returns run -> rows.
+
+    Journals of live runs and those with a damaged manifest are left alone; their rows are read from the journal."""
     found = {}
     for path in sorted((store / "journals").glob("*.jsonl")):
         with contextlib.suppress(BlockingIOError, FileNotFoundError, json.JSONDecodeError), _locked(path, "r+b"):
@@ -86,7 +87,7 @@ def recover(store: Path) -> dict[str, int]:
 
 
 def journal_rows(path: Path) -> tuple[list[Row], list[str]]:
-    """Whole rows of a journal, and what is wrong with the others: a kill can tear the last line."""
+    """Complete rows of a journal, and what is wrong with the others: a kill can truncate the last line."""
     rows, wrong = [], []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
@@ -97,7 +98,7 @@ def journal_rows(path: Path) -> tuple[list[Row], list[str]]:
 
 
 def _compact(store: Path, name: str) -> int:
-    """Journal -> part, then manifest, then the journal goes: cut short anywhere, it can be done again."""
+    """Write the part, then the manifest, then delete the journal; safe to repeat after an interruption."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -123,7 +124,7 @@ def _manifest_path(store: Path, name: str) -> Path:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file that is there in full or not at all."""
+    """Write a file atomically: it is there in full or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with partial.open("wb") as stream:

@@ -1,7 +1,7 @@
-"""Measure what a suite file lists, here or on a Ray cluster, into one store; compare two runs.
+"""Measure everything that a suite file lists, on this machine or a Ray cluster, into one store; compare two runs.
 
 plan      the TOML file, checked and expanded to tasks for a device
-engine    where tasks are measured: this machine, in a child process
-cluster   the same on a Ray cluster, one worker an accelerator
-compare   what became slower between two runs, by a rank test on the raw repeats
+engine    measure the tasks on this machine, in a child process
+cluster   measure them on a Ray cluster, one worker per accelerator
+compare   which rows became slower between two runs, by a rank test on the raw repeats
 """

@@ -1,15 +1,16 @@
 """python -m data_collection.suite run SUITE.toml [--check] [--older-than 30d] | compare RUN_A RUN_B   [--store DIR]
 
-`run` measures what a suite file lists and the store does not have yet; stop it, kill it, run it again: it goes on.
-`--check` says what it would measure. `--engine ray` spreads the tasks over a Ray cluster, whose nodes name their chips:
+`run` measures what a suite file lists and the store does not have yet; after an interruption the same command resumes.
+`--check` prints what would be measured. `--engine ray` distributes the tasks over a Ray cluster whose nodes announce
+their chips:
 
     ray start --address=HEAD:6379 --resources='{"amd-mi210": 2}'
     python -m data_collection.suite run configs/suites/default.toml --engine ray --address HEAD:6379
 
-`compare` tells what became slower from one run to another: `previous`, `latest`, or (the beginning of) a run's name.
+`compare` lists what became slower between two runs: `previous`, `latest`, or a run's name or a prefix of it.
 
 Exit codes: 0 done; 1 `run`: rows failed or were disturbed, or tasks are left; 1 `compare`: something became slower or
-broke; 2 wrong usage or an unknown name; 3 refused; 130 stopped by hand.
+fails; 2 wrong usage or an unknown name; 3 refused; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from data_collection.backends import Backend, backends, picked
 from data_collection.profile.environment import ROOT, describe
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from data_collection.suite.compare import compare
 from data_collection.suite.engine import Measured, Order, alone, carry_out, local
 from data_collection.suite.plan import Device, load
@@ -40,25 +41,25 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m data_collection.suite", description=__doc__, formatter_class=raw)
     commands = made.add_subparsers(dest="command", required=True)
-    add = commands.add_parser("run", help="measure a suite").add_argument
+    add = commands.add_parser("run", help="measure what a suite file lists").add_argument
     add("suite", nargs="?", type=Path, default=SUITE, help=f"default: {SUITE.relative_to(ROOT)}")
-    add("--check", action="store_true", help="say what would be measured, and measure nothing")
+    add("--check", action="store_true", help="print what would be measured, without measuring")
     add("--create-config", type=Path, metavar="FILE", help="write a commented suite to start from")
-    add("--older-than", metavar="AGE", help="measure again what is older: 12h, 30d, 4w")
-    add("--again", action="store_true", help="measure again everything, as for comparing two runs")
+    add("--older-than", metavar="AGE", help="also measure rows older than this: 12h, 30d, 4w")
+    add("--again", action="store_true", help="measure everything once more, to compare two runs")
     add("--only", nargs="+", default=[], metavar="FIELD=PATTERN", help="such as name=bert-* precision=fp32 batch=8")
-    add("--limit", type=int, help="at most so many rows now")
+    add("--limit", type=int, help="largest number of rows to measure in this call")
     add("--engine", choices=("local", "ray"), default="local")
-    add("--address", help="of the Ray cluster; without it, one of this machine alone")
-    add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
-    add("--chip", help="catalogue chip, where the device is not known by its name")
-    add("--memory-gb", type=float, help="limit of the measuring process; 0.9 of what is free if not given")
-    add("--store", type=Path, default=DEFAULT)
-    add = commands.add_parser("compare", help="what became slower").add_argument
+    add("--address", help="address of the Ray cluster; default: a local one")
+    add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
+    add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--memory-gb", type=float, help="memory limit of the child process; default: 0.9 of the free memory")
+    add("--store", type=Path, default=DEFAULT_STORE)
+    add = commands.add_parser("compare", help="list what became slower between two runs").add_argument
     add("first", metavar="RUN_A")
     add("second", metavar="RUN_B")
-    add("--threshold", type=float, default=1.05, help="ratio of medians that counts as a change; default: %(default)s")
-    add("--store", type=Path, default=DEFAULT)
+    add("--threshold", type=float, default=1.05, help="least ratio that counts as a change; default: %(default)s")
+    add("--store", type=Path, default=DEFAULT_STORE)
     return made
 
 

@@ -1,12 +1,12 @@
-"""Measure a suite on a Ray cluster: one worker an accelerator, each pinned to its node.
+"""Measure a suite on a Ray cluster: one worker per accelerator, pinned to its node.
 
-A node says what it carries by a resource named as the catalogue's chip:
+A node announces its chips by a Ray resource with the catalogue's name:
 
     ray start --address=HEAD:6379 --resources='{"amd-mi210": 2}'      # two of them: two workers
 
-Every node needs this checkout, installed with its extras. A worker measures and returns rows; it writes nothing.
-The driver keeps the queue: a task is open, in flight at one worker, or done. A worker that is lost gives its task back
-to the queue. Workers are found anew each round, so nodes may join and return while the suite runs.
+Every node needs this checkout, installed with its extras. Workers measure and return rows; only the driver writes.
+The driver keeps the queue: a task is open, in flight at one worker, or done. The task of a lost worker goes back to the
+queue. Nodes are listed again each round, so they may join or return while the suite runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from hetbench.errors import InvalidInputError, RefusedError
 __all__ = ["Driver", "measured", "started"]
 
 _LOSSES = 3
-"""A task that lost so many workers becomes a row of status `error`; a place that lost so many is given up."""
+"""After this many lost workers a task becomes a row of status `error`, and a place is given up."""
 _ROUND_S = 5.0
 _VISIBLE = ("GPU", "NPU")
 """Resources by which Ray shows each worker its own accelerator."""
@@ -48,11 +48,11 @@ class Measurer:
         self.session: Session | None = None
 
     def describe(self) -> Device:
-        """What the driver draws tasks by."""
+        """Facts of the node from which the driver selects tasks."""
         return self.device
 
     def measure(self, task: Task, floors: dict[int | None, float]) -> Row:
-        """One row; `floors` are the canary's best of earlier runs."""
+        """Measure one task; `floors` are the canary's best times of earlier runs."""
         if self.session is None:
             worker = Worker.on(self.backend, self.device.environment.chip)
             self.session = Session(self.device.environment, worker, store=None, policy=self.policy, floors=floors)
@@ -61,10 +61,10 @@ class Measurer:
 
 @dataclass(slots=True)
 class Hand:
-    """A worker as the driver knows it."""
+    """The driver's view of a worker."""
 
     place: tuple[str, str, int]
-    """Node, chip, and which of the node's."""
+    """Node, chip, and index on the node."""
     actor: Any
     device: Device | None = None
     """None until it has described itself."""
@@ -74,7 +74,7 @@ class Hand:
 
 @dataclass(slots=True)
 class Queue:
-    """Tasks of one environment by their keys; those of equal keys are one task, whoever measures it."""
+    """Tasks of one environment by key; tasks of equal keys are measured once."""
 
     tasks: dict[str, Task]
     waiting: deque[str]
@@ -83,7 +83,7 @@ class Queue:
 
 @dataclass(slots=True)
 class Driver:
-    """Who measures what, who was lost, what is left."""
+    """The driver's state: workers, tasks in flight, losses, open tasks."""
 
     ray: Any
     order: Order
@@ -93,13 +93,13 @@ class Driver:
     queues: dict[str, Queue] = field(default_factory=dict)
     """Environment -> its tasks."""
     open: set[str] = field(default_factory=set)
-    """Keys that nobody measures now."""
+    """Keys of open tasks."""
     drawn: set[str] = field(default_factory=set)
     losses: dict[Any, int] = field(default_factory=dict)
-    """Key or place -> workers lost."""
+    """Key or place -> number of lost workers."""
 
     def rows(self) -> Iterator[Measured]:
-        """Rows as they come, until everything is done or nobody is left who could do it."""
+        """Yield rows as they arrive, until all tasks are done or no worker is left."""
         while True:
             self._recruit()
             self._assign()
@@ -111,11 +111,11 @@ class Driver:
         if not self.queues:
             raise RefusedError(f"no worker of the cluster could start. {_offer()}")
         if self.open:
-            self.order.say(f"{len(self.open)} tasks are left: no node that could measure them is there any more. "
+            self.order.say(f"{len(self.open)} tasks are left: no node of the cluster can measure them. "
                            "Run the same command again when it is back.")  # fmt: skip
 
     def _recruit(self) -> None:
-        """A worker for every accelerator that has none."""
+        """Start a worker on every accelerator that has none."""
         taken = {hand.place for hand in [*self.hands.values(), *self.idle]}
         strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         for node in self.ray.nodes():
@@ -139,7 +139,7 @@ class Driver:
             assert hand.device is not None
             queue = self.queues[hand.device.environment.id]
             while queue.waiting and queue.waiting[0] not in self.open:
-                queue.waiting.popleft()  # another environment's worker of the same key took it
+                queue.waiting.popleft()  # taken by a worker of another environment
             if queue.waiting:
                 hand.task = queue.waiting.popleft()
                 self.open.remove(hand.task)
@@ -164,7 +164,7 @@ class Driver:
         self.idle.append(hand)
 
     def _draw(self, device: Device) -> None:
-        """The tasks of a device whose environment was not there before."""
+        """Register the tasks of a device with a new environment."""
         environment = device.environment
         if environment.id in self.queues:
             return
@@ -174,12 +174,12 @@ class Driver:
         self.drawn |= tasks.keys()
 
     def _failed(self, hand: Hand, said: str) -> Iterator[Measured]:
-        """The worker lives but its code did not get through: for this place nothing else can be expected."""
+        """The worker is alive but its code failed to load: give up the place."""
         self.losses[hand.place] = _LOSSES
         yield from self._lost(hand, said.strip().splitlines()[-1])
 
     def _lost(self, hand: Hand, how: str) -> Iterator[Measured]:
-        """Back into the queue with the task, unless it took too many workers down."""
+        """Put the task back into the queue, unless it has lost too many workers."""
         node, name, number = hand.place
         self.losses[hand.place] = self.losses.get(hand.place, 0) + 1
         self.order.say(f"lost the worker {name} {number} of node {node[:8]}: {how}")
@@ -207,7 +207,7 @@ class Driver:
 
 
 def started(address: str | None, name: str | None) -> Any:
-    """ray, joined to the cluster at `address`, or to one of this machine alone that carries the chip `name`."""
+    """ray, connected to the cluster at `address`, or to a local one that announces the chip `name`."""
     try:
         import ray
         import ray.util.scheduling_strategies
@@ -227,7 +227,7 @@ def started(address: str | None, name: str | None) -> Any:
 
 
 def _answering(address: str) -> None:
-    """Refuse an address that nobody listens at: Ray itself would go on trying for many minutes."""
+    """Refuse an address at which nothing listens: Ray itself would retry for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if address == "auto":
         return
@@ -240,7 +240,7 @@ def _answering(address: str) -> None:
 
 
 def measured(order: Order, ray: Any) -> Iterator[Measured]:
-    """Measure on every node of the cluster that offers a chip."""
+    """Measure on every node of the cluster that announces a chip."""
     if not any(node["Alive"] and node["Resources"].keys() & chips().keys() for node in ray.nodes()):
         raise RefusedError(f"no node of the cluster offers a chip. {_offer()}")
     driver = Driver(ray, order)

@@ -1,11 +1,11 @@
-"""What changed between two runs: the ratio of medians of every key that both measured, and how sure that is.
+"""What changed between two runs: the ratio of medians of every key that both measured, and its significance.
 
-A key is what was measured, where and under which setting, but not under which software: a new version is what one
-compares. The raw repeats of both are compared by the Mann-Whitney U test, which assumes no distribution, and the
-p-values of all keys are corrected together by Benjamini and Hochberg. Repeats of one run follow each other closely and
-are not independent, so that tiny shifts become significant; a change therefore counts only beyond a threshold as well.
+A key is what was measured, on which chip and at which setting, without the software version, which may be what changed.
+The raw repeats are compared by the Mann-Whitney U test (distribution-free); p-values are corrected for the number of
+keys by Benjamini and Hochberg. Repeats of one run are not independent, so that tiny shifts become significant; a
+change therefore also has to exceed a threshold.
 
-The test is written out because `collect` does not bring SciPy; where SciPy is installed a test compares the two.
+The test is implemented here because the extra `collect` does not install SciPy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 __all__ = ["Change", "adjusted", "compare", "mann_whitney"]
 
 _EXACT = 20
-"""Up to so many repeats on either side, all different, the distribution of U is counted out."""
+"""Up to this many repeats on each side, without ties, the distribution of U is enumerated exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +37,17 @@ class Change:
     label: str
     chip: str
     verdict: str
-    """slower, faster, same, broken (it gave a figure and no longer does), mended, or unknown (neither does)."""
+    """slower, faster, same, broken (only the first has a latency), mended (only the second), or unknown (neither)."""
     ratio: float | None = None
     """Median of the second run over that of the first."""
     q: float | None = None
     """p-value of the rank test, corrected for the number of keys."""
     said: str = ""
-    """Statuses of both, where one has no figure."""
+    """Statuses of both, if one has no latency."""
 
 
 def compare(store: Path, first: str, second: str, *, threshold: float = 1.05, level: float = 0.05) -> list[Change]:
-    """Changes from the first run to the second, keys that only one of them has left out."""
+    """Changes from the first run to the second, for the keys that both have."""
     if not threshold >= 1:
         raise InvalidInputError(f"--threshold {threshold} must be a ratio from 1; 1.05 is 5 % slower.")
     contents = connect(read(store))
@@ -68,7 +68,7 @@ def _change(a: dict[str, Any], b: dict[str, Any], q: float, threshold: float, le
 
 
 def _without_figure(a: dict[str, Any], b: dict[str, Any]) -> Change:
-    """A disturbed row says nothing about the software; any other row without a figure does."""
+    """A disturbed row says nothing about the software; any other row without a latency does."""
     said = f"{a['status']} -> {b['status']}"
     if "disturbed" in (a["status"], b["status"]) or "ok" not in (a["status"], b["status"]):
         return Change(_label(a), a["chip"], "unknown", said=said)
@@ -80,14 +80,14 @@ def _label(row: dict[str, Any]) -> str:
 
 
 def _runs(contents: Any, *asked: str) -> list[str]:
-    """Full names of runs that have rows, oldest first: a name, the beginning of one, `latest` or `previous`."""
+    """Full names of runs that have rows, oldest first; each given as a name, a prefix, `latest` or `previous`."""
     known = [run for (run,) in contents.execute("SELECT DISTINCT run FROM rows ORDER BY run").fetchall()]
     places = {"latest": known[-1:], "previous": known[-2:-1]}
     found = []
     for name in asked:
         fits = places[name] if name in places else [run for run in known if run.startswith(name)]
         if len(fits) > 1:
-            raise InvalidInputError(f"run {name!r} is not one run; it begins {', '.join(fits)}.")
+            raise InvalidInputError(f"run {name!r} is ambiguous: it is the beginning of {', '.join(fits)}.")
         if not fits:
             raise UnknownNameError("run", name, (*known, *places))
         found += fits
@@ -97,7 +97,7 @@ def _runs(contents: Any, *asked: str) -> list[str]:
 
 
 def _rows(contents: Any, run: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """Rows of a run by what was measured; where one run holds several versions of the software, the last."""
+    """Rows of a run by key; if it has several software versions, the last."""
     result = contents.execute("SELECT * FROM rows WHERE run = ? ORDER BY started", [run])
     names = [column[0] for column in result.description]
     rows = [dict(zip(names, values, strict=True)) for values in result.fetchall()]
@@ -126,20 +126,20 @@ def mann_whitney(first: Sequence[float], second: Sequence[float]) -> float:
     n, m = len(first), len(second)
     ties = Counter([*first, *second])
     ordered = sorted(second)
-    u = sum(bisect_left(ordered, a) + bisect_right(ordered, a) for a in first) / 2  # pairs won, a draw is half
+    u = sum(bisect_left(ordered, a) + bisect_right(ordered, a) for a in first) / 2  # pairs won; a tie counts half
     u = min(u, n * m - u)
     if max(n, m) <= _EXACT and len(ties) == n + m:
         return min(1.0, 2 * sum(_orders(n, m, place) for place in range(int(u) + 1)) / math.comb(n + m, n))
     tied = sum(count**3 - count for count in ties.values()) / ((n + m) * (n + m - 1))
     variance = n * m / 12 * (n + m + 1 - tied)
     if not variance:
-        return 1.0  # all repeats are alike
+        return 1.0  # all repeats are equal
     return min(1.0, math.erfc((n * m / 2 - u - 0.5) / math.sqrt(2 * variance)))
 
 
 @cache
 def _orders(n: int, m: int, u: int) -> int:
-    """In how many orders of n and m values the statistic is u: the largest value is of either side."""
+    """Number of orders of n and m values with statistic u, by recursion on the side of the largest value."""
     if u < 0 or not n or not m:
         return int(u == 0)
     return _orders(n - 1, m, u - m) + _orders(n, m - 1, u)

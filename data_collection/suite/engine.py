@@ -1,6 +1,6 @@
-"""Measure the tasks that are due, one row after another: in a child process here, or wherever `cluster` sends them.
+"""Measure the tasks that are due, one row after another, in a child process here or on the workers of `cluster`.
 
-An engine only measures. `carry_out`, in the driver's process, is the only one that writes.
+An engine only measures; `carry_out`, in the driver's process, writes the rows.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ __all__ = ["Measured", "Order", "alone", "carry_out", "local", "period"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A plan with what this call leaves out."""
+    """A plan and which of its tasks this call measures."""
 
     plan: Plan
     store: Path
     since: datetime | None = None
-    """Rows begun before are measured again."""
+    """Rows older than this are measured again."""
     again: bool = False
-    """Also what the store has."""
+    """Whether to measure rows that the store has."""
     only: Sequence[str] = ()
-    """Conditions such as `name=bert-*`; of one field any may hold, of different fields all must."""
+    """Conditions such as `name=bert-*`; several on one field are alternatives, different fields must all match."""
     limit: int | None = None
     say: Callable[[str], None] = print
 
     def due(self, device: Device) -> list[Task]:
-        """What is to be measured on a device; says what is left out, and how much is there already."""
+        """Tasks to measure on a device; prints what is left out and how many rows exist already."""
         tasks, left_out = self.plan.tasks(device)
         for reason in left_out:
             self.say(f"left out: {reason}")
@@ -72,17 +72,17 @@ def _chosen(tasks: Sequence[Task], only: Sequence[str]) -> list[Task]:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One row as an engine hands it over, not yet of a run."""
+    """One measured row, not yet assigned to a run."""
 
     task: Task
     row: Row
     environment: Environment
     left: int
-    """How many are still to come."""
+    """Number of tasks still to be measured."""
 
 
 def local(order: Order, backend: Backend, device: Device, memory_bytes: int | None = None) -> Iterator[Measured]:
-    """Measure here, in a child process."""
+    """Measure on this machine, in a child process."""
     worker = Worker.on(backend, device.environment.chip, memory_bytes)
     with closing(worker):
         session = Session(device.environment, worker, store=order.store, policy=order.plan.policy)
@@ -93,9 +93,9 @@ def local(order: Order, backend: Backend, device: Device, memory_bytes: int | No
 
 def carry_out(measuring: Iterable[Measured], store: Path, command: Sequence[str],
               say: Callable[[str], None]) -> dict[str, int]:
-    """Write what an engine measures, a run for each environment; how many rows of each status there are.
+    """Write the rows of an engine, one run per environment; returns the number of rows by status.
 
-    A row whose key came before in this call is dropped, so that nothing is there twice."""
+    A row whose key was already written in this call is dropped."""
     counts: dict[str, int] = {}
     seen: set[str] = set()
     runs: dict[str, Run] = {}
@@ -119,7 +119,7 @@ def carry_out(measuring: Iterable[Measured], store: Path, command: Sequence[str]
 
 @contextmanager
 def alone(store: Path) -> Iterator[None]:
-    """Hold the store's lock of suites: two would measure the same rows and disturb each other."""
+    """Hold the store's suite lock: two suites would measure the same rows and disturb each other."""
     try:
         store.mkdir(parents=True, exist_ok=True)
         stream = (store / "suite.lock").open("a+")
@@ -143,7 +143,7 @@ def alone(store: Path) -> Iterator[None]:
 
 
 def period(seconds: float) -> str:
-    """A length of time for people.
+    """A duration as text.
 
     >>> period(42), period(125), period(7384)
     ('42 s', '2 min', '2 h 3 min')

@@ -47,12 +47,12 @@ _NAMES = {"phase": PHASES, "stack": STACKS, "layout": LAYOUTS, "cache": CACHES}
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What the tasks of a device depend on."""
+    """Properties of a device that its tasks depend on."""
 
     environment: Environment
     protocol: str
     threads: int | None
-    """Of the CPU, where a block names none; None on an accelerator."""
+    """CPU threads for blocks that name none; None on an accelerator."""
 
     @classmethod
     def of(cls, backend: Backend, environment: Environment) -> Device:
@@ -76,7 +76,7 @@ class Block:
         return not self.chips or device.family in self.chips or device.name in self.chips
 
     def tasks(self, device: Device) -> tuple[list[Task], list[str]]:
-        """Its tasks on a device, and what the models refuse."""
+        """Its tasks on a device, and the settings that models do not support."""
         threads = self.settings.get("threads") if device.threads else None
         grid = Grid(**{**self.settings, "protocol": device.protocol, "threads": threads or [device.threads]})
         if self.kind == "models":
@@ -92,7 +92,7 @@ class Plan:
     policy: Policy
 
     def tasks(self, device: Device) -> tuple[list[Task], list[str]]:
-        """Tasks of all blocks for a device in the file's order, each once, and what is left out."""
+        """Tasks of all blocks for a device in the file's order, without duplicates, and what is left out."""
         found: dict[Task, None] = {}
         left_out = []
         for place, block in enumerate(self.blocks, 1):
@@ -107,7 +107,7 @@ class Plan:
 
 
 def load(path: Path) -> Plan:
-    """Read and check a suite file; every error says which table and key it is about."""
+    """Read and check a suite file; every error names the table and key."""
     try:
         text = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -195,7 +195,7 @@ def _list(name: str, given: Any, of: type) -> list[Any]:
 
 
 def _chips(names: Sequence[str]) -> tuple[str, ...]:
-    """Families as they are, chips by their catalogue names."""
+    """Families unchanged, chips as their catalogue names."""
     for name in names:
         if name not in FAMILIES and name not in chips():
             try:

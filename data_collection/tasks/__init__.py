@@ -1,9 +1,9 @@
-"""Evaluate one model in one precision on one device: speed, closeness to a reference, accuracy on the user's data.
+"""Evaluate one model in one precision on one device: speed, numeric differences, accuracy on the user's data.
 
-workload    what a task is: defaults, task files, ByteMLPerf's workload files
+workload    definition of a task: defaults, task files, ByteMLPerf's workload files
 perf        latency and samples per second of each batch size, alone and with concurrent clients
-numeric     outputs against the same network in fp32 on the CPU
-accuracy    right answers on a data set, with weights that the user names
-evaluate    all of it on one device, into one report
+numeric     outputs compared with the same network in fp32 on the CPU
+accuracy    share of correct answers on a data set, with weights that the user names
+evaluate    run all of it on one device and collect the report
 summary     the report as one page
 """

@@ -23,7 +23,7 @@ from data_collection.backends.oneapi import OneApi
 from data_collection.pages import html
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE
 from data_collection.tasks.evaluate import Files, evaluate, failed, prepare, set_up
 from data_collection.tasks.summary import summary
 from data_collection.tasks.workload import named, names
@@ -38,21 +38,21 @@ def parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m data_collection.tasks", description=__doc__, formatter_class=raw)
     made.add_argument("--show-tasks", action="store_true", help="list the tasks")
-    made.add_argument("--show-hardware", action="store_true", help="list the hardware, and why it is not available")
+    made.add_argument("--show-hardware", action="store_true", help="list the devices and why some are unavailable")
     commands = made.add_subparsers(dest="command")
     add = commands.add_parser("run", formatter_class=argparse.ArgumentDefaultsHelpFormatter).add_argument
-    add("--task", required=True, help="a task of --show-tasks, or a .toml or .json file")
-    add("--hardware", required=True, help="one of --show-hardware")
+    add("--task", required=True, help="name from --show-tasks, or a .toml or .json file")
+    add("--hardware", required=True, help="name from --show-hardware")
     add("--output", required=True, type=Path, help="directory for the report")
-    add("--compile-only", action="store_true", help="only build, compile or export, and call once")
-    add("--weights", type=Path, help="trained weights, .safetensors, for accuracy")
-    add("--data", type=Path, help="data set, .npz of the model's inputs and `labels`, for accuracy")
-    add("--chip", help="catalogue chip, where the device is not known by its name")
-    add("--store", type=Path, default=DEFAULT, help="where the measured rows go")
-    add("--timeout", type=float, default=600.0, help="seconds for one part")
-    add("--seconds", type=float, default=60.0, help="at most, repeating one batch size")
-    add("--retries", type=int, default=4, help="of a disturbed row")
-    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    add("--compile-only", action="store_true", help="only build, compile or export the model and call it once")
+    add("--weights", type=Path, help="trained weights (.safetensors) for the accuracy part")
+    add("--data", type=Path, help="data set (.npz with the model's inputs and `labels`) for the accuracy part")
+    add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--store", type=Path, default=DEFAULT_STORE, help="store for the measured rows; default: %(default)s")
+    add("--timeout", type=float, default=600.0, help="time limit of one part in seconds; default: %(default)s")
+    add("--seconds", type=float, default=60.0, help="most seconds to repeat one batch size; default: %(default)s")
+    add("--retries", type=int, default=4, help="further attempts for a disturbed row")
+    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
     return made
 
 
@@ -75,7 +75,7 @@ def _listed_and_run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
-    """Evaluate and write the report; 1 if a part of it failed or was disturbed."""
+    """Evaluate and write the report; exit code 1 if a part failed or was disturbed."""
     workload = named(chosen.task)
     workload = replace(workload, compile_only=workload.compile_only or chosen.compile_only)
     device, files = _device(chosen.hardware), Files(chosen.weights, chosen.data)
@@ -93,16 +93,16 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _said(report: dict) -> list[str]:
-    """One word or two about each part."""
+    """The status of each part in a word or two."""
     said = [f"{name} {report[name]['status']}" for name in ("numeric", "accuracy") if name in report]
     for name in ("compile", "perf", "clients"):
         statuses = {part["status"] for part in report.get(name, ())}
         said += [f"{name} {' and '.join(sorted(statuses))}"] if statuses else []
-    return said or ["nothing was asked"]
+    return said or ["no part was requested"]
 
 
 def _hardware() -> dict[str, Backend]:
-    """The families, and the CPU by its own name."""
+    """Backends by family, and the CPU as `cpu`."""
     return {"cpu": OneApi("cpu"), **backends()}
 
 

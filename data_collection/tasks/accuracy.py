@@ -1,10 +1,10 @@
-"""How many answers of a network are right, on a data set and with weights that the user names.
+"""Accuracy of a network on a data set, with weights that the user names. Runs in the child process.
 
-Data: an .npz file with one array for each of the model's inputs and `labels`. Weights: a .safetensors file under the
-names that transformers gives them. Labels of classes, [samples], are compared with the largest of the class scores;
-of a generating model, [samples, tokens], with the tokens themselves: position i predicts token i + 1, -100 is left
-out. A catalogue model without class scores (BERT ...) gets transformers' classification head of its architecture, as
-many classes as the weights' `classifier` has rows. Runs in the measuring process.
+Data: an .npz file with one array for each input of the model, and `labels`. Weights: a .safetensors file with the
+parameter names of transformers. Class labels, [samples], are compared with the argmax of the class scores. Labels of a
+generating model, [samples, tokens], are tokens: position i predicts token i + 1; -100 is ignored. A catalogue model
+without class scores (BERT ...) gets the classification head that transformers has for its architecture, with as many
+classes as the weights' `classifier` has rows.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = ["check_files", "score", "wilson"]
 
 Data = Mapping[str, NDArray[Any]]
 _INPUTS = {"text": ("input_ids",), "image": ("pixel_values",)}
-"""What the model takes; the other kinds have no labels of classes."""
+"""Inputs of models with class labels or tokens to predict; other kinds have neither."""
 
 
 def check_files(record: Model, weights: Path, data: Path) -> None:
-    """`InvalidInputError` where weights or data cannot be meant, before anything runs."""
+    """Raise `InvalidInputError` for unusable weights or data before anything runs."""
     _read(record, data)
     if not weights.is_file():
         raise InvalidInputError(f"cannot read the weights {weights}: no such file.")
@@ -43,7 +43,7 @@ def check_files(record: Model, weights: Path, data: Path) -> None:
 
 
 def score(backend: Backend, task: Task, weights: Path, data: Path, percent: float) -> dict[str, Any]:
-    """Right answers among the first `percent` of the samples, here and in fp32 on the CPU."""
+    """Correct answers among the first `percent` of the samples, on the device and in fp32 on the CPU."""
     import torch
 
     record = model(task.name)
@@ -63,7 +63,7 @@ def score(backend: Backend, task: Task, weights: Path, data: Path, percent: floa
 
 
 def wilson(right: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share by Wilson's score.
+    """The 95 % interval of a proportion by Wilson's score.
 
     >>> [round(each, 3) for each in wilson(90, 100)]
     [0.826, 0.945]
@@ -103,7 +103,7 @@ def _read(record: Model, path: Path) -> Data:
 
 
 def _network(record: Model, path: Path) -> Any:
-    """The network with the weights of the file, every one of them used and none left at random."""
+    """The network with the weights of the file; raises if any is unused or missing."""
     import transformers
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -124,7 +124,7 @@ def _network(record: Model, path: Path) -> Any:
     except RuntimeError as error:  # shapes that differ
         raise InvalidInputError(f"{path} does not fit {record.name}: {str(error)[:300]}") from None
     network.tie_weights()
-    # of a weight that is tied under several names, a file need hold one: named_parameters tells the first
+    # of tied weights a file need hold only one: named_parameters yields the first name
     needed = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
     lacking = [name for name in found.missing_keys if name in needed and not name.endswith("num_batches_tracked")]
     if lacking or found.unexpected_keys:
@@ -136,7 +136,7 @@ def _network(record: Model, path: Path) -> Any:
 
 
 def _right(call: Any, samples: Mapping[str, Any], batch: int, record: Model) -> tuple[int, int]:
-    """Right answers and answers."""
+    """Number of correct answers and of answers."""
     right = total = 0
     extra = {"use_cache": False} if has_cache(record) else {}
     for start in range(0, len(samples["labels"]), batch):

@@ -1,4 +1,4 @@
-"""Evaluate a task on one device: what ran, what it gave, and why the rest did not run."""
+"""Evaluate a task on one device: results of each part, and the reason if a part did not run."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from data_collection.tasks import accuracy, numeric, perf
 from data_collection.tasks.workload import Workload
 from hetbench.catalog.models import model
 from hetbench.errors import HetBenchError, InvalidInputError, RefusedError
-from hetbench.graphs.coverage import coverage
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load, operator_coverage
 
 __all__ = ["Files", "Stage", "evaluate", "failed", "prepare", "set_up"]
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What accuracy needs of the user."""
+    """Files that the accuracy part needs from the user."""
 
     weights: Path | None = None
     data: Path | None = None
@@ -38,7 +37,7 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a task runs: the device, its child process, and the session that writes rows to the store."""
+    """The device, its child process, and the session that writes rows to the store."""
 
     device: Backend
     environment: Environment
@@ -48,7 +47,7 @@ class Stage:
 
 
 def prepare(workload: Workload, device: Backend, files: Files) -> list[Task]:
-    """The profiler's task of each batch size; raises what can be known to be wrong before anything runs."""
+    """The profiler's task for each batch size; raises errors that can be found before anything runs."""
     reason = missing(workload.framework)
     if reason:
         raise RefusedError(f"{workload.framework}: {reason}")
@@ -68,7 +67,7 @@ def prepare(workload: Workload, device: Backend, files: Files) -> list[Task]:
 
 
 def evaluate(workload: Workload, tasks: list[Task], stage: Stage, files: Files) -> dict[str, Any]:
-    """The report of a task, as plain values for JSON; what is not known is None."""
+    """The report of a task as plain values for JSON; unknown values are None."""
     report: dict[str, Any] = {
         "task": workload.name, "workload": {**asdict(workload), "thresholds": dict(workload.thresholds)},
         "environment": stage.environment.manifest(), "software": stage.environment.software(tasks[0]),
@@ -90,16 +89,16 @@ def evaluate(workload: Workload, tasks: list[Task], stage: Stage, files: Files) 
 
 
 def failed(report: Mapping[str, Any]) -> bool:
-    """Whether anything that ran did not end well; a skipped part has not failed, an unsupported one has."""
+    """Whether any part failed or was disturbed; a skipped part has not failed, an unsupported one has."""
     parts = [*report.get("compile", ()), *report.get("perf", ()), *report.get("clients", ())]
     parts += [report[name] for name in ("numeric", "accuracy") if name in report]
     return any(part["status"] not in ("ok", "passed", "skipped") for part in parts)
 
 
 def _operators(task: Task, environment: Environment) -> dict[str, Any]:
-    """How many calls the device's back end registers or composes, from the registrations; nothing runs."""
+    """Share of operator calls that the device's back end registers or composes, from the registration lists."""
     try:
-        found = coverage(load(task.name), environment.chip, precision=task.precision, batch=task.batch)
+        found = operator_coverage(load(task.name), environment.chip, precision=task.precision, batch=task.batch)
     except HetBenchError as error:
         return {"covered_percent": None, "reason": str(error), "not_covered": []}
     lacking = [each.operator for each in found.operators if not each.covered]
@@ -123,7 +122,7 @@ def _accuracy(workload: Workload, task: Task, stage: Stage, files: Files) -> dic
 
 
 def _perf(workload: Workload, tasks: list[Task], stage: Stage) -> dict[str, Any]:
-    """Rows of the store with their figures; and those of concurrent clients, which the store has no column for."""
+    """Speed of each batch size from rows of the store, and of concurrent clients, which are not stored."""
     with open_run(stage.session.store, stage.environment.manifest(), stage.command) as run:
         stage.session.run(tasks, run)
     query = connect(read(stage.session.store)).execute("SELECT * FROM rows WHERE run = ? ORDER BY batch", [run.name])
@@ -145,7 +144,7 @@ def _clients(workload: Workload, task: Task, stage: Stage) -> dict[str, Any]:
 
 
 def _asked(stage: Stage, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
-    """What a function finds in the child, as `found`, with its status; without `found` where there is nothing."""
+    """Status and, if it succeeded, the result `found` of a function run in the child."""
     answer = stage.worker.ask(_guarded, (function, arguments), stage.session.policy.timeout_s)
     if isinstance(answer, Outcome):
         return {"status": answer.status, "reason": answer.reason}
@@ -153,7 +152,7 @@ def _asked(stage: Stage, function: Callable[..., Any], *arguments: Any) -> dict[
 
 
 def _guarded(backend: Backend, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """In the child: the function's answer, or what its error means."""
+    """In the child: the function's result, or the status of its exception."""
     try:
         return function(backend, *arguments)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library throws becomes a status of the report
@@ -171,7 +170,7 @@ def _compiled(backend: Backend, task: Task) -> None:
 
 def set_up(workload: Workload, device: Backend, chip: str | None, session: Mapping[str, Any],
           command: tuple[str, ...]) -> Stage:  # fmt: skip
-    """The device with a child process and a session on it; `session` holds store, policy and say."""
+    """Context with the device, a child process and a session; `session` holds store, policy and say."""
     import psutil
 
     environment = describe(device, chip)

@@ -1,7 +1,7 @@
-"""How close a network's outputs come to those of the same network in fp32, run eagerly on the CPU.
+"""Differences of a network's outputs from the same network in fp32, run eagerly on the CPU. Runs in the child process.
 
-Weights are the architecture's own initialisation from a seed, inputs the standard ones; the reference's weights and
-inputs are cast, so that both sides begin with the same numbers. Runs in the measuring process.
+Weights are the architecture's initialisation from a fixed seed, inputs the standard ones; the reference's weights and
+inputs are cast to the task's precision, so that both sides start from the same numbers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def compare(backend: Backend, task: Task) -> list[dict[str, Any]]:
 
 
 def cast(network: Any, given: Mapping[str, Any], backend: Backend, task: Task) -> tuple[Any, dict[str, Any]]:
-    """A network and its arguments in the task's precision, on its device."""
+    """The network and its arguments in the task's precision, on its device."""
     import torch
 
     dtype = precise(backend, task)
@@ -71,7 +71,7 @@ def arrays(output: Any) -> list[Array]:
 
 
 def differences(found: Array, expected: Array) -> dict[str, Any]:
-    """Of one output; `max_rel` is the largest difference over the reference's largest magnitude. None: not defined.
+    """Differences of one output; `max_rel` is relative to the reference's largest magnitude. None: undefined.
 
     >>> differences(np.array([1.0, 2.0]), np.array([1.0, 4.0]))["max_rel"]
     0.5
@@ -90,7 +90,7 @@ def differences(found: Array, expected: Array) -> dict[str, Any]:
 
 
 def passes(output: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
-    """Whether one output's differences keep the limits; what is not defined does not pass, but two zeros are equal.
+    """Whether one output's differences are within the limits; undefined ones fail, except that two zeros are equal.
 
     >>> passes({"max_abs": 0.1, "max_rel": 0.2, "cosine": 1.0}, {"cosine": 0.99, "max_rel": 0.1})
     False

@@ -1,4 +1,4 @@
-"""Speed: figures of the profiler's rows, and of several clients that call one network at the same time."""
+"""Speed: latency and throughput from the profiler's rows, and with several clients that call one network at once."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ FIGURES = ("qps", "avg_ms", "p50_ms", "p99_ms")
 
 
 def of_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a row of the store; a row that is not ok has a status and a reason, and no figure."""
+    """Speed from a row of the store; a row that is not ok has only a status and a reason."""
     known = figures(row["raw_ms"], row["batch"]) if row["status"] == "ok" else dict.fromkeys(FIGURES)
     names = ("batch", "status", "reason", "repeats", "spread", "peak_memory_bytes", "library")
     return {**{name: row[name] for name in names}, **known}
 
 
 def figures(milliseconds: Sequence[float], batch: int) -> dict[str, Any]:
-    """Samples per second by the mean, and mean, median and p99 of one call; p99 needs 100 calls.
+    """Samples per second from the mean, and mean, median and p99 per call; p99 needs 100 calls.
 
     >>> figures([1.0, 3.0], batch=8)
     {'qps': 4000.0, 'avg_ms': 2.0, 'p50_ms': 2.0, 'p99_ms': None}
@@ -39,10 +39,11 @@ def figures(milliseconds: Sequence[float], batch: int) -> dict[str, Any]:
 
 
 def concurrent(backend: Backend, task: Task, clients: int, iterations: int) -> tuple[dict[str, Any], Sight]:
-    """`clients` threads share one network, each calls it `iterations` times; samples per second of all together, and
-    the latency that a client sees. Runs in the measuring process."""
+    """Total samples per second, and latency per client, of `clients` threads that share one network.
+
+    Each thread calls it `iterations` times. Runs in the child process."""
     if task.stack == "openvino":
-        raise RefusedError("OpenVINO's request takes one call at a time; clients are measured on the other stacks.")
+        raise RefusedError("an OpenVINO request takes one call at a time; measure concurrent clients on another stack.")
     if task.threads:
         backend.set_threads(task.threads)
     canary = Canary(backend)
@@ -60,7 +61,7 @@ def concurrent(backend: Backend, task: Task, clients: int, iterations: int) -> t
 
 
 def _calls(backend: Backend, call: Any, clients: int, iterations: int) -> list[tuple[float, float]]:
-    """Begin and end of every call of every client, in seconds."""
+    """Start and end of every call of every client, in seconds."""
     import torch
 
     spans: list[tuple[float, float]] = []
@@ -69,7 +70,7 @@ def _calls(backend: Backend, call: Any, clients: int, iterations: int) -> list[t
 
     def client() -> None:
         try:
-            with torch.no_grad():  # which holds for one thread only
+            with torch.no_grad():  # inference mode is per thread
                 barrier.wait()
                 for _ in range(iterations):
                     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A task's report as one page."""
+"""The report of a task as one page."""
 
 from __future__ import annotations
 

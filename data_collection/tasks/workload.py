@@ -1,6 +1,7 @@
-"""What a task is. Its name is model-precision; a TOML file of that name holds only what differs from default.toml.
+"""Definition of a task: defaults, task files, and workload files of ByteMLPerf.
 
-A workload file of ByteMLPerf (JSON) is read too: its `model` is name-framework-precision, of the same fields.
+The name of a task is MODEL-PRECISION; a TOML file of that name holds the keys that differ from default.toml. In a
+workload file of ByteMLPerf (JSON) `model` is NAME-FRAMEWORK-PRECISION; the other fields are the same.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ __all__ = ["FOLDER", "Workload", "named", "names", "read"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "tasks"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-"""What a whole network runs in: others need quantisation."""
+"""Precisions that a network can be cast to; others need quantisation."""
 _FRAMEWORKS = {"torch": "eager", "pytorch": "eager", "pt": "eager", "onnx": "onnxruntime"}
-"""How ByteMLPerf names what a model is written in -> the stack that runs it here."""
+"""ByteMLPerf's name of a framework -> stack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,7 @@ class Workload:
     data_percent: float
     compile_only: bool
     thresholds: Mapping[str, Mapping[str, float]] = field(hash=False)
-    """Precision -> what a numeric test must reach: `cosine` at least, `max_rel` at most."""
+    """Precision -> limits of the numeric test: least `cosine`, largest `max_rel`."""
 
     @property
     def name(self) -> str:
@@ -52,12 +53,12 @@ class Workload:
 
 
 def names() -> list[str]:
-    """Every task: each model in each precision that networks run in."""
+    """Every task: each model in each precision that it can be cast to."""
     return [f"{each}-{kind}" for each in models() for kind in PRECISIONS]
 
 
 def named(name: str) -> Workload:
-    """The task called `name`, or that of a TOML or JSON file."""
+    """The task called `name`, or the one in a TOML or JSON file."""
     if name.endswith((".toml", ".json")):
         return read(Path(name))
     head, _, tail = name.rpartition("-")
@@ -70,7 +71,7 @@ def named(name: str) -> Workload:
 
 
 def read(path: Path) -> Workload:
-    """The task of a file: TOML of this project, or JSON as ByteMLPerf writes it."""
+    """The task in a file: TOML of this project, or JSON of ByteMLPerf."""
     table = _table(path)
     if path.suffix == ".json":
         table = _of_byte_mlperf(table, path)
@@ -113,7 +114,7 @@ def _table(path: Path) -> dict[str, Any]:
 
 
 def _of_byte_mlperf(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Its fields as ours; those that this project has no use for are left out."""
+    """ByteMLPerf's fields under this project's names; fields without a counterpart are left out."""
     parts = str(table.get("model", "")).rsplit("-", 2)
     if len(parts) != 3:
         raise InvalidInputError(f"{path}: model={table.get('model')!r} must be name-framework-precision.")
@@ -124,7 +125,7 @@ def _of_byte_mlperf(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _their_model(name: str) -> str:
-    """Its names leave out the size: `bert` is bert-base."""
+    """Catalogue name of ByteMLPerf's model, which omits the size: `bert` is bert-base."""
     for spelling in (name, f"{name}-base"):
         if spelling.lower() in models():
             return spelling.lower()
@@ -132,7 +133,7 @@ def _their_model(name: str) -> str:
 
 
 def _made(table: Mapping[str, Any], origin: str) -> Workload:
-    """The task of a full table; what cannot be meant is said with its origin."""
+    """The task of a complete table; errors name the file."""
     known = [each.name for each in fields(Workload)]
     for name in table:
         if name not in known:
@@ -160,7 +161,7 @@ def _made(table: Mapping[str, Any], origin: str) -> Workload:
 
 
 def _limits(given: Any, origin: str) -> dict[str, dict[str, float]]:
-    """Thresholds as they are given, once it is sure that they can be meant."""
+    """Thresholds, validated."""
     tables = given if isinstance(given, dict) and set(given) <= set(PRECISIONS) else {"": None}
     for each in tables.values():
         numbers = list(each.values()) if isinstance(each, dict) and set(each) == {"cosine", "max_rel"} else [None]

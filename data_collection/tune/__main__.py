@@ -1,14 +1,15 @@
 """python -m data_collection.tune --model NAME | --operator NAME dim=size ...  [--method ...] [--trials N] [settings]
 
-Searches the execution settings of this machine: threads, layout, precision, mode (`--stack`) and batch, for the least
-time of one sample. The best setting is then measured in turns with the default. Writes report.json, report.md and
-space.json to --out, and every row to the store. `--saturate` doubles the batch until throughput gains less than 5 %.
+Searches threads, layout, precision, execution mode (`--stack`) and batch for the lowest time per sample. The best
+setting is then measured in alternation with the default. Writes report.json, report.md and space.json to --out, and
+every row to the store. `--saturate` doubles the batch until throughput gains less than 5 %.
 
     python -m data_collection.tune --model mobilenet-v2 --method ga --trials 30 --saturate
     python -m data_collection.tune --operator Linear m=128 n=3072 k=768 --batch-dim m --method grid
 
-Naming values replaces those of an axis (`--precision fp32` keeps the numerics). Exit codes: 0 a best setting was found
-and confirmed; 1 no trial was quiet and worked, or the confirmation was not quiet; 2 wrong usage; 3 refused.
+Values on the command line replace those of an axis (`--precision fp32` keeps the numerics unchanged). Exit codes: 0 a
+best setting was found and confirmed; 1 no trial succeeded undisturbed, or the confirmation was disturbed; 2 wrong
+usage; 3 refused.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ from data_collection.profile.session import Policy, Session
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
-from data_collection.store import Row, Run, open_run
-from data_collection.store.__main__ import DEFAULT
+from data_collection.store import DEFAULT_STORE, Row, Run, open_run
 from data_collection.tune.report import Report
 from data_collection.tune.search import METHODS, check
 from data_collection.tune.space import AXES, Subject, space_for
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     subject.add_argument("--model")
     subject.add_argument("--operator", nargs="+", metavar=("NAME", "DIM=SIZE"))
     add = made.add_argument
-    add("--batch-dim", help="the operator's dim that a batch multiplies")
+    add("--batch-dim", help="dim of the operator that scales with the batch")
     add("--seq-len", type=int)
     add("--image-size", type=int)
     add("--phase", choices=PHASES)
@@ -55,15 +55,15 @@ def parser() -> argparse.ArgumentParser:
     add("--method", default="random", help=f"{', '.join(METHODS)}; default: %(default)s")
     add("--trials", type=int, default=20)
     add("--seed", type=int, default=0)
-    add("--rounds", type=int, default=3, help="of confirming; default: %(default)s")
+    add("--rounds", type=int, default=3, help="rounds of confirmation; default: %(default)s")
     add("--saturate", action="store_true", help="also find the batch where throughput saturates")
-    add("--batch-limit", type=int, default=256, help="of --saturate; default: %(default)s")
-    add("--backend", help=f"one of {', '.join(backends())}; an accelerator if there is one, else the CPU")
-    add("--chip", help="catalogue chip, where the device is not known by its name")
-    add("--seconds", type=float, default=1.0, help="at most, repeating one row")
-    add("--timeout", type=float, default=300.0, help="seconds for one row")
-    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
-    add("--store", type=Path, default=DEFAULT)
+    add("--batch-limit", type=int, default=256, help="largest batch for --saturate; default: %(default)s")
+    add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
+    add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--seconds", type=float, default=1.0, help="most seconds to repeat one row")
+    add("--timeout", type=float, default=300.0, help="time limit of one row in seconds")
+    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
+    add("--store", type=Path, default=DEFAULT_STORE)
     add("--out", type=Path, help="default: runs/tune/NAME")
     return made
 
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
-    """Search, confirm, report; 1 if there is no confirmed best setting."""
+    """Search, confirm, report; exit code 1 if there is no confirmed best setting."""
     check(chosen.method)
     for name in ("trials", "rounds", "batch_limit"):
         if getattr(chosen, name) < 1:
@@ -87,7 +87,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     environment = describe(device, chosen.chip)
     asked = {axis: getattr(chosen, axis) for axis in AXES if getattr(chosen, axis)}
     space = space_for(subject, device, environment.chip, asked)
-    subject.task(space.default, device.protocols[0])  # what cannot be meant is said before anything is measured
+    subject.task(space.default, device.protocols[0])  # reject invalid arguments before anything is measured
     least = min(0.05, chosen.seconds)
     policy = Policy(budget=Budget(min_seconds=least, max_seconds=chosen.seconds), timeout_s=chosen.timeout,
                     patience_s=chosen.patience)  # fmt: skip

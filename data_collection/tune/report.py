@@ -1,4 +1,4 @@
-"""What a search found, as JSON, as Markdown, and its configuration space."""
+"""Result of a search as JSON and Markdown, and its configuration space."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ class Report:
     space: Space
     trials: Sequence[Trial]
     before: Figure | None
-    """The default setting, measured again; None where no round was quiet."""
+    """The default setting, measured again; None if every round was disturbed."""
     after: Figure | None
-    """The best setting, in turns with the default."""
+    """The best setting, measured in alternation with the default."""
     saturation: Saturation | None
     run: str
 
     @property
     def best(self) -> Setting | None:
-        """The fastest setting; None where no trial gave a figure."""
+        """The fastest setting; None if no trial gave a latency."""
         found = best_of(self.trials)
         return found.setting if found else None
 
     @property
     def speedup(self) -> tuple[float, float, float] | None:
-        """Before over after, with the bounds that the two intervals allow together."""
+        """Default over best time, with the bounds given by the two intervals."""
         if self.before is None or self.after is None:
             return None
         return (self.before.median / self.after.median, self.before.lower / self.after.upper,
                 self.before.upper / self.after.lower)  # fmt: skip
 
     def values(self) -> dict[str, Any]:
-        """For JSON."""
+        """The report as plain values for JSON."""
         return {
             "subject": asdict(self.subject), "chip": self.chip, "software": self.software, "run": self.run,
             "method": self.method, "seed": self.seed, "unit": "ms of one sample", "default": self.space.default,
@@ -59,7 +59,7 @@ class Report:
         }  # fmt: skip
 
     def write(self, folder: Path) -> None:
-        """report.json, report.md and space.json."""
+        """Write report.json, report.md and space.json."""
         files = {"report.json": json.dumps(self.values(), indent=1), "report.md": self.markdown(),
                  "space.json": json.dumps(dict(self.space.axes), indent=1)}  # fmt: skip
         try:
@@ -72,7 +72,7 @@ class Report:
             ) from None
 
     def markdown(self) -> str:
-        """For people."""
+        """The report as Markdown."""
         sizes = [f"{name}={value}" for name, value in (self.subject.dims or {}).items()]
         lines = [
             f"# {' '.join([self.subject.name, *sizes])} on {self.chip}", "",

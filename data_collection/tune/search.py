@@ -1,5 +1,7 @@
-"""Which setting is tried next. A method is a generator: it yields a setting and is sent its value, lower is better,
-or None where the setting gave no figure. The same seed and values give the same sequence."""
+"""Search methods: random, grid, genetic, Bayesian.
+
+A method is a generator: it yields a setting and is sent its value (lower is better; None if the setting failed). The
+same seed and values give the same sequence."""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from data_collection.backends._base import installed
+from data_collection.backends import installed
 from data_collection.tune.space import Setting, Space
 from hetbench.errors import RefusedError, UnknownNameError
 
@@ -21,11 +23,11 @@ __all__ = ["METHODS", "Method", "bayesian", "check", "genetic", "grid", "shuffle
 Method = Callable[[Space, int], Generator[Setting, float | None, None]]
 _POPULATION = 8
 _NO_MORE = 200
-"""Children that were all seen before, until the genetic search fills up with settings at random."""
+"""After this many children in a row that were tried before, the genetic search takes random settings."""
 
 
 def grid(space: Space, seed: int) -> Generator[Setting, float | None, None]:
-    """Every setting in order; the last axis turns fastest."""
+    """Every setting in order; the last axis varies fastest."""
     yield from space.settings()
 
 
@@ -37,8 +39,10 @@ def shuffled(space: Space, seed: int) -> Generator[Setting, float | None, None]:
 
 
 def genetic(space: Space, seed: int) -> Generator[Setting, float | None, None]:
-    """Parents win tournaments of three, children take each axis from either and change one axis in two of three cases;
-    the best eight so far are the population."""
+    """Genetic search over the best eight settings so far.
+
+    Parents win tournaments of three; a child takes each axis from either parent and mutates one axis in two of three
+    cases."""
     draw, seen, population = random.Random(seed), set(), []
     rest = list(space.settings())
     draw.shuffle(rest)
@@ -63,22 +67,23 @@ def genetic(space: Space, seed: int) -> Generator[Setting, float | None, None]:
 
 
 def bayesian(space: Space, seed: int) -> Generator[Setting, float | None, None]:
-    """Syne Tune proposes: by Gaussian processes (BoTorch) where BoTorch is installed, else by its TPE. It may propose a
-    setting again. A setting without a figure is told as twice the worst so far."""
+    """Bayesian search by Syne Tune: Gaussian processes if BoTorch is installed, else TPE.
+
+    It may propose a setting again. A failed setting is reported to it as twice the worst value so far."""
     check("bayesian")
     logging.getLogger("syne_tune").setLevel(logging.ERROR)
     from syne_tune.config_space import randint
     from syne_tune.optimizer import baselines
     from syne_tune.optimizer.schedulers.ask_tell_scheduler import AskTellScheduler
 
-    # by place: TPE's densities over names divide by zero where the best trials agree on one
+    # by index: TPE's densities over names divide by zero if the best trials agree on one
     free = {name: randint(0, len(values) - 1) for name, values in space.axes.items() if len(values) > 1}
     if not free:
         yield space.default
         return
     if installed("botorch"):
         made = baselines.BOTorch(free, metric="value", random_seed=seed)
-    else:  # by its default TPE would draw at random until 15 % of the trials are more than there are axes
+    else:  # its default would sample at random until 15 % of the trials exceed the number of axes
         made = baselines.TPE(free, metric="value", random_seed=seed, num_min_data_points=len(free) + 1)
     scheduler, worst = AskTellScheduler(made), 0.0
     for number in count():
@@ -91,8 +96,7 @@ def bayesian(space: Space, seed: int) -> Generator[Setting, float | None, None]:
 
 @contextmanager
 def _numpy_seeded(seed: int) -> Iterator[None]:
-    """Syne Tune's first draws come from NumPy's global generator, whatever seed it is given; its TPE calls statsmodels
-    in a way that warns."""
+    """Seed NumPy's global generator, which Syne Tune uses for its first draws, and silence a warning of its TPE."""
     import numpy as np
 
     before = np.random.get_state()
@@ -106,7 +110,7 @@ def _numpy_seeded(seed: int) -> Iterator[None]:
 
 
 def check(method: str) -> None:
-    """Refuse a method whose package is not here, and name the nearest of one that is not known."""
+    """Raise for an unknown method, or one whose package is not installed."""
     if method not in METHODS:
         raise UnknownNameError("method", method, METHODS)
     if method == "bayesian" and not installed("syne-tune"):

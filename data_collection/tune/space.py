@@ -1,4 +1,4 @@
-"""The settings to choose from: threads, layout, precision, mode and batch, as machine and subject take them."""
+"""The settings to choose from: threads, layout, precision, mode and batch, as machine and subject support them."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ Setting = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is tuned. Sizes that are None are the model's own."""
+    """The model or operator that is tuned. Sizes that are None are the model's defaults."""
 
     kind: str
     name: str
     dims: Mapping[str, int] | None = None
     batch_dim: str | None = None
-    """The operator's dim that a batch multiplies; None where its batch is not tuned."""
+    """The operator's dim that the batch multiplies; None if the batch is not tuned."""
     seq_len: int | None = None
     image_size: int | None = None
     phase: str | None = None
 
     @property
     def takes_image(self) -> bool:
-        """Whether it has a layout to choose."""
+        """Whether it has a choice of layouts."""
         if self.kind == "model":
             return model(self.name).image_size is not None
         return {"n", "c", "h", "w"} <= set(operator_type(self.name).dims)
 
     def task(self, setting: Setting, protocol: str) -> Task:
-        """The setting as a task, or the error of a model that does not take it."""
+        """The task of a setting; raises if the model does not support it."""
         way = {name: setting[name] for name in ("threads", "layout", "stack")}
         if self.kind == "operator":
             kind, dims = operator_type(self.name), dict(self.dims or {})
@@ -80,16 +80,16 @@ class Space:
 
     @property
     def size(self) -> int:
-        """How many settings there are."""
+        """Number of settings."""
         return prod(len(values) for values in self.axes.values())
 
     @property
     def default(self) -> Setting:
-        """What runs where nobody tunes."""
+        """The default setting: the first value of each axis."""
         return {name: values[0] for name, values in self.axes.items()}
 
     def settings(self) -> Iterator[Setting]:
-        """All of them, the default first."""
+        """All settings, the default first."""
         for values in product(*self.axes.values()):
             yield dict(zip(self.axes, values, strict=True))
 

@@ -1,7 +1,7 @@
 """Try settings, confirm the best against the default, and find the batch where throughput saturates.
 
-Everything takes a function that measures a task and returns its row; only quiet rows count. The fastest of many trials
-is partly luck, so the default and the best are measured again in turns, and only those rows make the report's ratio.
+All functions take a callable that measures a task and returns its row; only undisturbed rows count. The fastest of many
+trials is partly luck, so default and best are measured again in alternation, and the speed-up is from those rows only.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from hetbench.errors import HetBenchError
 __all__ = ["Figure", "Saturation", "Trial", "Tuner", "best_of", "figure"]
 
 _REPEATED = 100
-"""Known settings proposed one after another, until a method is taken to be at its end."""
+"""After this many repeated proposals in a row a method counts as exhausted."""
 
 Measure = Callable[[Task], Row]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A setting and what came of it."""
+    """A setting and its result."""
 
     setting: Setting
     status: str
@@ -35,13 +35,13 @@ class Trial:
 
     @property
     def value(self) -> float | None:
-        """Milliseconds of one sample."""
+        """Milliseconds per sample."""
         return None if self.latency_ms is None else self.latency_ms / self.setting["batch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Milliseconds of one sample: the median with its 95 % interval, from so many repeats."""
+    """Milliseconds per sample: median with its 95 % interval, and the number of repeats."""
 
     median: float
     lower: float
@@ -51,11 +51,11 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Saturation:
-    """The smallest batch whose double gains little."""
+    """The smallest batch whose doubling gains little throughput."""
 
     steps: Sequence[Trial]
     batch: int | None
-    """None where no batch gave a figure."""
+    """None if no batch gave a latency."""
     reason: str
 
 
@@ -70,7 +70,7 @@ class Tuner:
     say: Callable[[str], None] = print
 
     def try_one(self, setting: Setting) -> tuple[Trial, Row | None]:
-        """Measure a setting; what the model refuses is `unsupported`."""
+        """Measure a setting; one that the model does not support is `unsupported`."""
         try:
             row = self.measure(self.subject.task(setting, self.protocol))
         except HetBenchError as error:
@@ -78,7 +78,7 @@ class Tuner:
         return Trial(setting, row.status, row.reason, row.latency_ms), row
 
     def search(self, method: Method, trials: int, seed: int) -> Iterator[Trial]:
-        """The default, then what the method proposes; a setting is tried once and its value told again."""
+        """Try the default, then what the method proposes; a repeated setting is answered from its first trial."""
         asked, known, repeated = method(self.space, seed), dict[tuple[object, ...], Trial](), 0
         proposed = self.space.default
         begun = False
@@ -97,7 +97,7 @@ class Tuner:
             begun = True
 
     def confirm(self, best: Setting, rounds: int) -> tuple[Figure | None, Figure | None]:
-        """The default and the best measured in turns; None where no round was quiet."""
+        """Default and best measured in alternation; None if every round was disturbed."""
         repeats: tuple[list[float], list[float]] = ([], [])
         for _ in range(rounds):
             for kept, setting in zip(repeats, (self.space.default, best), strict=True):
@@ -108,7 +108,7 @@ class Tuner:
         return before, after
 
     def saturate(self, setting: Setting, limit: int, gain: float = 0.05) -> Saturation:
-        """Double the batch from 1 until throughput gains less than `gain`, a row gives no figure, or the limit."""
+        """Double the batch from 1 until throughput gains less than `gain`, a row fails, or the limit is reached."""
         steps: list[Trial] = []
         batch = 1
         while batch <= limit:
@@ -129,12 +129,12 @@ class Tuner:
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The fastest for one sample; of equals the first."""
+    """The trial with the lowest time per sample; the first of equals."""
     return min((each for each in trials if each.value is not None), key=lambda each: each.value or 0, default=None)
 
 
 def figure(repeats: Sequence[float]) -> Figure:
-    """Median and the order statistics around it that hold it with 95 %.
+    """Median with its 95 % interval from order statistics.
 
     >>> figure([1.0, 2.0, 3.0, 4.0, 5.0])
     Figure(median=3.0, lower=1.0, upper=5.0, repeats=5)
@@ -146,6 +146,6 @@ def figure(repeats: Sequence[float]) -> Figure:
 
 
 def shown(trial: Trial) -> str:
-    """For people: `threads=2 layout=contiguous precision=fp32 stack=eager batch=8: 0.51 ms a sample`."""
+    """One line to print: `threads=2 layout=contiguous precision=fp32 stack=eager batch=8: 0.51 ms a sample`."""
     words = " ".join(f"{name}={value}" for name, value in trial.setting.items() if value is not None)
     return f"{words}: " + (f"{trial.value:.4g} ms a sample" if trial.value else f"{trial.status}: {trial.reason}")

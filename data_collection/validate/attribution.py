@@ -1,8 +1,8 @@
 """python -m data_collection.validate.attribution [MODEL ...] [--out DIR]
 
-Takes each group of operators out of a model on this CPU (`data_collection.profile.ablation`) and sets what the pass
-saves beside the group's share in `hetbench.knowledge.explain`. Writes attribution.json and attribution.md after each
-model.
+Skips each group of operators of a model on this CPU (`data_collection.validate.ablation`) and writes the time saved
+beside the share that `hetbench explain` attributes to the group. Writes attribution.json and attribution.md after
+each model.
 
     python -m data_collection.validate.attribution bert-tiny --seconds 2
 """
@@ -17,47 +17,45 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from data_collection.profile.ablation import FUNCTIONS, saved
 from data_collection.profile.environment import describe
 from data_collection.profile.measure import Outcome
 from data_collection.profile.worker import Worker
 from data_collection.tune.trials import figure
+from data_collection.validate.ablation import FUNCTIONS, saved
 from data_collection.validate.plan import MODELS, cpu, plain
-from hetbench.attribution.copa import attribute
+from hetbench.attribution import attribute
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
 from hetbench.graphs.model_graph import load
 from hetbench.predict.operators import load as surrogates
-from hetbench.query.latency import PROTOCOL
-from hetbench.query.question import Question
-from hetbench.query.solve import predict
+from hetbench.query import PROTOCOL, Question, predict_metric
 
 __all__ = ["Group", "main", "rank_agreement", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One group of operators of one model: predicted beside measured."""
+    """One group of operators of one model: predicted and measured share."""
 
     model: str
     group: str
     predicted: float
-    """Its share of the latency as `explain` attributes it, measured passes left aside, percent."""
+    """Its share of the latency as `explain` attributes it without measured passes, percent."""
     summed: float
-    """Its share of the sum of its operators, each as the chip's own rows predict it, percent."""
+    """Its share of the sum of all operators, each predicted by the chip's own operator rows, percent."""
     measured: float
-    """What a pass without it saves, percent: median over pairs of passes."""
+    """Time saved by a pass without it, percent: median over pairs of passes."""
     lower: float
     upper: float
-    """Order statistics that hold the median with 95 %."""
+    """Bounds of the median's 95 % interval from order statistics."""
 
 
 def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
-    """By operator type that can be left out: percent of the attribution, and of the sum over operators."""
+    """For each operator type that can be skipped: percent by attribution, and of the sum over operators."""
     graph = load(name)
     question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
-    found = attribute(graph, (question, predict(question, graph, "latency", "auto")))
+    found = attribute(graph, (question, predict_metric(question, graph, "latency", "auto")))
     summed = surrogates().predict_model(graph.operators(*question.sizes), chip, protocol=PROTOCOL)
     return {
         each.name: (each.points, 100 * summed.by_operator.get(each.name, 0.0) / summed.value)
@@ -66,7 +64,7 @@ def shares(name: str, chip: Chip) -> dict[str, tuple[float, float]]:
 
 
 def compared(worker: Worker, name: str, chip: Chip, protocol: str, seconds: float) -> tuple[float, list[Group]]:
-    """ms of a whole pass, and every group of a model, largest predicted share first."""
+    """Milliseconds of a complete pass, and every group of a model, largest predicted share first."""
     predicted = shares(name, chip)
     outcome = worker.ask(saved, (plain(name, protocol), list(predicted), seconds), 600 + 60 * seconds)
     worker.close()
@@ -112,7 +110,7 @@ def report(rows: Sequence[Group], chip: str, software: str) -> str:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Measure, write after each model, and say."""
+    """Measure each model, write both files after it, and print its result."""
     device = cpu("attribution is")
     environment = describe(device, chosen.chip)
     worker, rows, text = Worker.on(device, environment.chip), list[Group](), ""
@@ -121,7 +119,7 @@ def run(chosen: argparse.Namespace) -> int:
         for given in chosen.models:
             name = model(given).name
             whole, found = compared(worker, name, environment.chip, device.protocols[0], chosen.seconds)
-            print(f"{name}: {len(found)} groups taken out of a pass of {whole:.4g} ms", flush=True)
+            print(f"{name}: {len(found)} groups left out in turn; a complete pass takes {whole:.4g} ms", flush=True)
             rows += found
             text = report(rows, environment.chip.name, environment.base_software)
             (chosen.out / "attribution.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
@@ -133,13 +131,13 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command line."""
     made = argparse.ArgumentParser(prog="python -m data_collection.validate.attribution", description=__doc__,
                                    formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     made.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     made.add_argument("--out", type=Path, default=Path("runs/validate-attribution"))
-    made.add_argument("--chip", help="catalogue chip, where the CPU is not known by its name")
-    made.add_argument("--seconds", type=float, default=6.0, help="spent on each group")
+    made.add_argument("--chip", help="catalogue name of the chip, if the CPU is not recognised")
+    made.add_argument("--seconds", type=float, default=6.0, help="seconds per group of operators")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; the models that were finished are written.")
 

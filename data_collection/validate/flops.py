@@ -23,7 +23,7 @@ from typing import Any
 
 from data_collection.validate.flop_subjects import Subject, subjects
 from hetbench.errors import HetBenchError
-from hetbench.graphs.model_graph import OperatorTable
+from hetbench.graphs import OperatorTable
 from hetbench.operators import operator_type
 from hetbench.tracing import trace
 

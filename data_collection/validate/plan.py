@@ -1,9 +1,9 @@
 """python -m data_collection.validate.plan [MODEL ...] [--out DIR]
 
-Applies the plans of `hetbench.plans.advise` for this CPU for real, and sets the predicted speed-up beside the measured
-one: bf16 weights and autocast, torch.compile, channels last, one attention operator against three, one thread against
-all, int8 weights of Linear. Every variant is measured in turns with the plain run (fp32, eager, all threads); only
-quiet rounds count. Writes plan.json and plan.md. What no measured pair lets hetbench predict has no predicted speed-up.
+Applies the plans of `hetbench advise` on this CPU and writes the measured speed-up beside the predicted one: bf16
+weights and autocast, torch.compile, channels last, one fused attention operator against three, one thread against all,
+int8 weights of Linear. Every variant is measured in alternation with the baseline (fp32, eager, all threads); only
+undisturbed rounds count. Writes plan.json and plan.md. Actions that hetbench cannot predict have no predicted speed-up.
 
     python -m data_collection.validate.plan bert-tiny --rounds 2
 """
@@ -22,23 +22,22 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.backends import Backend, picked
-from data_collection.profile.changes import ChangedWorker
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import missing
 from data_collection.profile.tasks import Grid, Task, model_tasks
 from data_collection.profile.timing import Budget
 from data_collection.tune.trials import Figure, figure
+from data_collection.validate.changes import ChangedWorker
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
 from hetbench.graphs.model_graph import load
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.plan_space import OptionSet, PlanSpace
 from hetbench.plans.search import beam
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.query import Question, answer_metric
 
 __all__ = ["MODELS", "Checked", "Variant", "main", "report", "variants"]
 
@@ -47,37 +46,37 @@ MODELS = ("bert-tiny", "distilbert-base", "gpt2", "mobilenet-v2", "resnet-50")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to run a model other than plainly."""
+    """One change of how a model runs, compared with the baseline."""
 
     name: str
     setting: Mapping[str, Any]
     """Fields of the task that differ."""
     change: str | None = None
-    """A name of `data_collection.profile.changes.CHANGES`."""
+    """A name of `data_collection.validate.changes.CHANGES`."""
     options: tuple[Option, ...] = ()
-    """What it is in a plan; empty: nothing that hetbench predicts."""
+    """Action of a plan that it corresponds to; empty if hetbench does not predict it."""
     inverse: bool = False
-    """Whether it undoes the option, which the plain run has."""
+    """Whether it removes the action, which the baseline already has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Predicted beside measured."""
+    """Predicted and measured speed-up of a variant."""
 
     model: str
     variant: str
     predicted: float | None
-    """Speed-up over the plain run; None where it is masked."""
+    """Speed-up over the baseline; None if the action is masked."""
     why: str
-    """The reason where it is masked."""
+    """The reason if it is masked."""
     status: str
     measured: float | None = None
     lower: float | None = None
     upper: float | None = None
-    """What the 95 % intervals of the two medians allow together."""
+    """Bounds of the speed-up from the 95 % intervals of the two medians."""
     plain_ms: float | None = None
     predicted_ms: float | None = None
-    """Of the plain run."""
+    """Milliseconds of the baseline."""
 
 
 _SINGLE = (
@@ -91,21 +90,21 @@ _SINGLE = (
 )
 
 
-def variants(name: str, plans: Plans) -> list[Variant]:
-    """The single variants that the model takes, and the best plan as far as it can be applied here."""
+def variants(name: str, plans: PlanSpace) -> list[Variant]:
+    """The single variants that the model supports, and the best plan as far as it can be applied here."""
     groups, image = plans.groups, model(name).image_size is not None
     found = [
         each for each in _SINGLE
         if (image or "layout" not in each.setting) and ("Attention" in groups or each.change != "eager-attention")
         and ("Linear" in groups or each.change != "int8")
     ]  # fmt: skip
-    plan = _applicable(beam(plans.limited(lambda each: _setting(each) is not None, "cannot be applied here")).plan)
+    plan = _applicable(beam(plans.without(lambda each: _setting(each) is not None, "cannot be applied here")).plan)
     setting = {key: value for each in plan for key, value in (_setting(each) or {}).items()}
     return [*found, Variant("the plan", setting, None, tuple(sorted(plan)))] if plan else found
 
 
 def _setting(option: Option) -> dict[str, Any] | None:
-    """The fields of a task that an option sets; None for one that PyTorch has no switch for."""
+    """The task fields that an action sets; None for an action that cannot be applied in PyTorch."""
     match option:
         case Option("precision", "model", "bf16" | "fp16"):
             return {"precision": option.choice}
@@ -116,12 +115,12 @@ def _setting(option: Option) -> dict[str, Any] | None:
     return None
 
 
-def _applicable(plan: Chosen) -> Chosen:
+def _applicable(plan: OptionSet) -> OptionSet:
     return frozenset(each for each in plan if _setting(each))
 
 
-def predicted(plans: Plans, variant: Variant) -> tuple[float | None, str]:
-    """Speed-up of a variant, or why there is none."""
+def predicted(plans: PlanSpace, variant: Variant) -> tuple[float | None, str]:
+    """Predicted speed-up of a variant, or the reason why there is none."""
     start, chosen = plans(frozenset()), frozenset(variant.options)
     if not chosen:
         return None, "not an action of a plan"
@@ -129,7 +128,7 @@ def predicted(plans: Plans, variant: Variant) -> tuple[float | None, str]:
         same = [mask for mask in plans.masked if mask.option.action == each.action
                 and mask.option.choice in ("", each.choice) and mask.option.group in (MODEL, each.group)]  # fmt: skip
         return None, same[0].reason if same else f"{each} is not an option here"
-    problem = plans.problem(chosen)
+    problem = plans.conflict(chosen)
     if problem:
         return None, problem
     ratio = start / plans(chosen)
@@ -137,16 +136,16 @@ def predicted(plans: Plans, variant: Variant) -> tuple[float | None, str]:
 
 
 class Checker:
-    """Measures the variants of models on this machine in turns with the plain run."""
+    """Measures the variants of models on this machine in alternation with the baseline."""
 
     def __init__(self, session: Session, worker: ChangedWorker, protocol: str, rounds: int) -> None:
         self.session, self.worker, self.protocol, self.rounds = session, worker, protocol, rounds
 
-    def check(self, name: str, plans: Plans) -> list[Checked]:
+    def check(self, name: str, plans: PlanSpace) -> list[Checked]:
         """One row for each variant."""
         return [self._one(name, plans, each) for each in variants(name, plans)]
 
-    def _one(self, name: str, plans: Plans, variant: Variant) -> Checked:
+    def _one(self, name: str, plans: PlanSpace, variant: Variant) -> Checked:
         ratio, why = predicted(plans, variant)
         made = Checked(name, variant.name, ratio, why, "ok", predicted_ms=plans(frozenset()))
         task = plain(name, self.protocol)
@@ -167,15 +166,15 @@ class Checker:
 
 
 def cpu(what: str) -> Backend:
-    """The CPU of this machine; `what` is validated on one."""
+    """The CPU of this machine; raises that `what` needs one if it has none."""
     device = picked("oneapi")
     if device.device != "cpu":
-        raise RefusedError(f"{what} validated on a CPU; this machine's oneapi device is an accelerator.")
+        raise RefusedError(f"{what} validated on a CPU only; the oneapi device of this machine is an accelerator.")
     return device
 
 
 def plain(name: str, protocol: str) -> Task:
-    """A model as it is, fp32 and eager on all threads."""
+    """The baseline task of a model: fp32, eager, all threads."""
     tasks, refused = model_tasks([name], Grid(threads=[os.cpu_count()], protocol=protocol))
     if refused:
         raise RefusedError(refused[0])
@@ -187,10 +186,10 @@ def _speedup(before: Figure, after: Figure) -> dict[str, float]:
             "upper": before.upper / after.lower, "plain_ms": before.median}  # fmt: skip
 
 
-def _plans(name: str, chip: Chip) -> Plans:
+def _plans(name: str, chip: Chip) -> PlanSpace:
     graph = load(name)
     question = Question.build(graph, chip, {"precision": "fp32", "stack": "eager"})
-    return effects(graph, question, solve(question, graph, "latency"))
+    return build_plan_space(graph, question, answer_metric(question, graph, "latency"))
 
 
 def report(rows: Sequence[Checked], chip: str, software: str) -> str:
@@ -215,7 +214,7 @@ def report(rows: Sequence[Checked], chip: str, software: str) -> str:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Measure, write, and say; 1 where a variant could not be measured."""
+    """Measure, write and print; exit code 1 if a variant could not be measured."""
     device = cpu("plans are")
     environment = describe(device, chosen.chip)
     budget = Budget(min_seconds=min(0.05, chosen.seconds), max_seconds=chosen.seconds)
@@ -240,18 +239,18 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Run the command line."""
     raw = argparse.RawDescriptionHelpFormatter
     made = argparse.ArgumentParser(prog="python -m data_collection.validate.plan", description=__doc__,
                                    formatter_class=raw)  # fmt: skip
     add = made.add_argument
     add("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     add("--out", type=Path, default=Path("runs/validate-plan"))
-    add("--chip", help="catalogue chip, where the CPU is not known by its name")
+    add("--chip", help="catalogue name of the chip, if the CPU is not recognised")
     add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=1.0, help="at most, repeating one run")
-    add("--timeout", type=float, default=300.0, help="seconds for one run")
-    add("--patience", type=float, default=60.0, help="seconds to wait for a quiet machine")
+    add("--seconds", type=float, default=1.0, help="most seconds to repeat one run")
+    add("--timeout", type=float, default=300.0, help="time limit of one run in seconds")
+    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; nothing was written.")
 

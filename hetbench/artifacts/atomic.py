@@ -1,4 +1,4 @@
-"""Files and folders that appear whole: written beside their place and renamed, or not there at all."""
+"""Atomic writing of files and folders: written under a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["staged", "write_whole"]
 
 @contextmanager
 def staged(folder: Path, names: Sequence[str], option: str = "--output") -> Iterator[Path]:
-    """A temporary folder that becomes `folder` at the end: it is there in full or as it was before.
+    """A temporary folder that replaces `folder` at the end of the block; after an error `folder` is as it was.
 
-    What an earlier run left there is replaced; a folder that holds anything but `names` is refused, with a message that
-    says which `option` names another.
+    `names` are the files that the caller writes. Raises `InvalidInputError` where the folder holds any other file, so
+    that nothing foreign is deleted; the message refers to `option`, the command-line option of the folder.
     """
     folder = folder.resolve()
     partial, old = (folder.with_name(f".{folder.name}.{kind}{os.getpid()}") for kind in ("new", "old"))
@@ -45,10 +45,7 @@ def staged(folder: Path, names: Sequence[str], option: str = "--output") -> Iter
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file in UTF-8 so that it is there in full or as it was before.
-
-    Raises `InvalidInputError` where it cannot be written.
-    """
+    """Write a text file in UTF-8 atomically; raises `InvalidInputError` where it cannot be written."""
     partial = path.with_name(f".{path.name}.new{os.getpid()}")
     try:
         if path.is_dir():

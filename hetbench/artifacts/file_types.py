@@ -1,6 +1,6 @@
-"""What a file of an artefact set may be: JSON, text, npz, safetensors or ONNX, by its name and by its bytes.
+"""File types that a set may hold: JSON, text, npz, safetensors and ONNX, checked by suffix and by content.
 
-None of these runs code when it is read. A pickle does, whatever its name; so a file is looked at, not only its suffix.
+Reading these formats runs no code. Reading a pickle does, whatever its suffix; so the content is checked too.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
 
-from numpy.lib import format as npy
-
 from hetbench.errors import ArtifactError
 
 __all__ = ["COMPRESSIONS", "MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name"]
 
 MAX_BYTES = 2 * 1024**3
-"""Bytes of a whole set, also once it is expanded."""
+"""Limit on the bytes of a set, packed and unpacked."""
 MAX_FILES = 500
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Of zip archives and npz files."""
+"""Compression methods accepted in zip archives and npz files."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _PICKLE_PROTOCOLS = range(2, 6)  # 0 and 1 are text, which is neither JSON nor the start of a binary format here
 _HEADER_BYTES = 100_000_000
@@ -32,36 +30,39 @@ _BROKEN = (
     ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, SyntaxError, TokenError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-"""What the readers of these formats raise on bytes that nobody wrote with them."""
+"""Errors that the readers of these formats raise on malformed files."""
 
 
 def check_name(name: str) -> str:
-    """The name of a file of a set; `ArtifactError` for a path, a hidden file or a format that is not read.
+    """Check the name of a file of a set and return it.
+
+    Raises `ArtifactError` for a path, a hidden file or a suffix that is not in `SUFFIXES`.
 
     >>> check_name("gemm.npz")
     'gemm.npz'
     """
     if not _NAME.fullmatch(name):
-        raise ArtifactError(f"a set holds plain file names, no paths, hidden files or spaces; given: {name!r}.")
+        raise ArtifactError(f"file names in a set have no path, leading dot or space; given: {name!r}.")
     if Path(name).suffix not in SUFFIXES:
         raise ArtifactError(
-            f"{name!r} is of a format that is not read: pickles and archives can run code. Read: {', '.join(SUFFIXES)}."
+            f"{name!r} is of a type that a set may not hold: reading pickles or archives could run code. "
+            f"Types: {', '.join(SUFFIXES)}."
         )
     return name
 
 
 def check_file(path: Path) -> None:
-    """`ArtifactError` where a file is not what its suffix says, or holds a pickle."""
+    """Raise `ArtifactError` where the content of a file does not match its suffix, or holds a pickle."""
     check_name(path.name)
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
             if head[:1] == b"\x80" and head[1:2] and head[1] in _PICKLE_PROTOCOLS:
-                raise ArtifactError(f"{path.name} is a pickle, which can run code: it is never read.")
+                raise ArtifactError(f"{path.name} is a pickle, which can run code: pickles are never read.")
             stream.seek(0)
-            _SNIFFED[path.suffix](path.name, stream)
+            _CHECKS[path.suffix](path.name, stream)
     except _BROKEN as error:
-        raise ArtifactError(f"{path.name} is not what its suffix says: {error}.") from None
+        raise ArtifactError(f"{path.name} does not match its suffix: {error}.") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
 
@@ -76,7 +77,7 @@ def _text(name: str, stream: IO[bytes]) -> None:
 
 
 def _npz(name: str, stream: IO[bytes]) -> None:
-    """Arrays of numbers only, as large as they say, within the limit once expanded."""
+    """Check that an npz holds numeric arrays only, of the stated sizes, within the limit once expanded."""
     with zipfile.ZipFile(stream) as stored:
         members = stored.infolist()
         if sum(member.file_size for member in members) > MAX_BYTES:
@@ -92,12 +93,14 @@ def _npz(name: str, stream: IO[bytes]) -> None:
 
 
 def _npy(name: str, stream: IO[bytes], size: int) -> None:
+    from numpy.lib import format as npy  # commands that list sets start without numpy
+
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(npy.read_magic(stream))
     if read is None:
         raise ValueError(f"{name} is an array of an unknown version")
     shape, _, dtype = read(stream)
     if dtype.hasobject:
-        raise ArtifactError(f"{name} holds Python objects, that is a pickle, which can run code: it is never read.")
+        raise ArtifactError(f"{name} holds Python objects, which are a pickle and can run code: it is never read.")
     count = 1
     for length in shape:
         count *= length
@@ -117,11 +120,11 @@ def _safetensors(name: str, stream: IO[bytes]) -> None:
 
 def _onnx(name: str, stream: IO[bytes]) -> None:
     if stream.read(1) != b"\x08":  # field 1 of a ModelProto, its IR version
-        raise ValueError("it starts like no ONNX model")
+        raise ValueError("it does not start like an ONNX model")
 
 
-_SNIFFED: Mapping[str, Callable[[str, IO[bytes]], None]] = {
+_CHECKS: Mapping[str, Callable[[str, IO[bytes]], None]] = {
     ".json": _json, ".md": _text, ".npz": _npz, ".onnx": _onnx, ".safetensors": _safetensors,
 }  # fmt: skip
-SUFFIXES = tuple(_SNIFFED)
-"""Formats that a set may hold."""
+SUFFIXES = tuple(_CHECKS)
+"""Suffixes of the files that a set may hold."""

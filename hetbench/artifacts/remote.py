@@ -1,12 +1,12 @@
-"""Where a set is fetched from: the Hugging Face hub, Google Drive, a web server or this machine.
+"""Sources that a set can be fetched from: Hugging Face hub, Google Drive, web server, this machine.
 
     hf://ORG/NAME[@REV]     files of a repository, by `huggingface_hub` (pip install "hetbench[download]")
     gdrive://ID             one archive, by `gdown` (the same extra)
-    https://...             an archive (.tar, .zip), else a folder that holds manifest.json
-    file://...              the same on this machine; a plain path means this too
+    https://...             an archive (.tar, .zip), or a folder that holds manifest.json
+    file://...              the same on this machine; a plain path is accepted too
 
-Plain http is taken from this machine alone. What was fetched in part is gone on with: by HTTP ranges, or by what the
-two libraries do.
+Plain http is accepted only from this machine. An interrupted download is resumed: by HTTP range requests, or by the two
+libraries.
 """
 
 from __future__ import annotations
@@ -28,42 +28,42 @@ from urllib.request import Request, urlopen
 
 from hetbench.errors import ArtifactError, InvalidInputError
 
-__all__ = ["SOURCES", "Remote", "library", "remote", "said"]
+__all__ = ["SOURCES", "Remote", "first_lines", "library", "remote"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
-"""What `--from` takes."""
+"""Forms of a source that `--from` accepts."""
 _ARCHIVES = (".tar", ".zip")
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 _WAIT_S = 30.0
 _CHUNK = 1 << 20
 _DRIVE = re.compile(r"https://(?:drive|docs)\.google\.com/(?:file/d/|(?:uc|open)\?(?:.*&)?id=)([-\w]+).*")
-_AGAIN = "Run the same command again: what was fetched is kept."
+_AGAIN = "Run the same command again to resume."
 
 
 class Remote(Protocol):
-    """A place that holds one set."""
+    """A source of one set."""
 
     @property
     def source(self) -> str:
-        """The place as `--from` takes it."""
+        """The source as given to `--from`."""
 
     @property
     def archive(self) -> bool:
-        """Whether it is one archive rather than a folder of files."""
+        """Whether it is a single archive instead of a folder of files."""
 
     @property
     def revision(self) -> str | None:
-        """The commit that is fetched, where the place has commits."""
+        """The commit that is fetched; None for sources without commits."""
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
-        """Write a file of the folder, or the archive (whatever `name`), to `target`, at most `limit` bytes.
+        """Write the file `name`, or the archive whatever `name` is, to `target`.
 
-        Raises `ArtifactError` where it cannot be fetched.
+        Raises `ArtifactError` where it cannot be fetched or has more than `limit` bytes.
         """
 
 
 def remote(text: str) -> Remote:
-    """The place that a text names; `InvalidInputError` says what would be taken.
+    """The source that a text names; raises `InvalidInputError` for any other text.
 
     >>> remote("hf://org/set@v1").source, remote("gdrive://1aB").archive
     ('hf://org/set@v1', True)
@@ -83,7 +83,7 @@ def remote(text: str) -> Remote:
     if scheme in ("http", "https") and rest:
         _check_secure(text)
         return Web(text)
-    raise InvalidInputError(f"a set is fetched from {SOURCES}; given: {text!r}.")
+    raise InvalidInputError(f"a source is one of {SOURCES}; given: {text!r}.")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Local:
 
     def __post_init__(self) -> None:
         if not self.path.exists():
-            raise InvalidInputError(f"there is no {self.path} to fetch from. A set is fetched from {SOURCES}.")
+            raise InvalidInputError(f"there is no {self.path}. A source is one of {SOURCES}.")
 
     @property
     def source(self) -> str:
@@ -110,14 +110,14 @@ class Local:
         if not origin.is_file():
             raise ArtifactError(f"{self.path} lacks {name}. Write a set there: python -m surrogates.publish --to DIR")
         if not os.access(origin, os.R_OK):
-            raise ArtifactError(f"{origin} may not be read by this user.")
+            raise ArtifactError(f"{origin} is not readable by this user.")
         _check_size(origin.stat().st_size, limit, str(origin))
         shutil.copyfile(origin, target)
 
 
 @dataclass(frozen=True)
 class Hub:
-    """A repository of the Hugging Face hub, or of the server that HF_ENDPOINT names."""
+    """A repository on the Hugging Face hub, or on the server that HF_ENDPOINT names."""
 
     repository: str
     asked: str | None = None
@@ -145,21 +145,21 @@ class Hub:
         os.replace(found, target)
 
     def _of(self, work: Callable[[], Any]) -> Any:
-        """What the library returns; `ArtifactError` with what it says where it fails."""
+        """Call the library; its errors become `ArtifactError` with its message."""
         errors = library("huggingface_hub.errors", "hf://")
         try:
             return work()
         except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:
             where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise ArtifactError(
-                f"cannot fetch {self.source} from {where}: {said(error)} Check the name, the revision and the network; "
-                f"a private repository needs HF_TOKEN. {_AGAIN}"
+                f"cannot fetch {self.source} from {where}: {first_lines(error)} Check the name, the revision and the "
+                f"network; a private repository needs HF_TOKEN. {_AGAIN}"
             ) from None
 
 
 @dataclass(frozen=True)
 class Drive:
-    """An archive that Google Drive shares with anyone who has its link."""
+    """An archive on Google Drive, shared with anyone who has the link."""
 
     id: str
     archive: bool = field(default=True, init=False)
@@ -182,7 +182,7 @@ class Drive:
             )  # fmt: skip
         except (gdown.DownloadError, OSError, ValueError) as error:
             raise ArtifactError(
-                f"cannot fetch {self.source}: {said(error)} Share the file with anyone who has the "
+                f"cannot fetch {self.source}: {first_lines(error)} Share the file with anyone who has the "
                 f"link, and check the network. {_AGAIN}"
             ) from None
 
@@ -213,7 +213,7 @@ class Web:
                 _write(response, part, tag, start if response.status == 206 else 0, limit, url)
         except HTTPError as error:
             error.close()
-            if error.code == 416 and start:  # the part is of another file
+            if error.code == 416 and start:  # the partial file is of another version
                 part.unlink()
                 return self.fetch(name, target, limit)
             raise ArtifactError(f"cannot fetch {url}: {error.code} {error.reason}. Check the address.") from None
@@ -226,7 +226,7 @@ class Web:
 
 
 def _write(response: Any, part: Path, tag: Path, start: int, limit: int, url: str) -> None:
-    """Append what the server sends to the part, from byte `start` on; `ArtifactError` where it breaks off."""
+    """Append the response to the partial file from byte `start` on; raises `ArtifactError` where it is cut off."""
     length = response.headers.get("Content-Length")
     total = start + int(length) if length else None
     _check_size(total or 0, limit, url)
@@ -239,24 +239,24 @@ def _write(response: Any, part: Path, tag: Path, start: int, limit: int, url: st
             _check_size(done, limit, url)
             out.write(chunk)
     if total is not None and done < total:
-        raise ArtifactError(f"{url} broke off after {done:,} of {total:,} bytes. {_AGAIN}")
+        raise ArtifactError(f"{url} was cut off after {done:,} of {total:,} bytes. {_AGAIN}")
 
 
 def _check_secure(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme != "https" and parts.hostname not in _LOCAL:
-        raise InvalidInputError(f"plain http is taken from this machine alone, else https; given: {url}.")
+        raise InvalidInputError(f"plain http is accepted only from this machine: use https; given: {url}.")
 
 
 def _check_size(found: int, limit: int, what: str) -> None:
     if found > limit:
-        raise ArtifactError(f"{what} is larger than the {limit:,} bytes it may have: it is not fetched.")
+        raise ArtifactError(f"{what} exceeds the limit of {limit:,} bytes: it is not fetched.")
 
 
-def said(error: Exception) -> str:
-    """What an error of a library says, in its first two lines.
+def first_lines(error: Exception) -> str:
+    """The first two lines of an error message, as sentences.
 
-    >>> said(OSError("404 Client Error.\\n\\nThere is no such repository\\nPlease make sure that ..."))
+    >>> first_lines(OSError("404 Client Error.\\n\\nThere is no such repository\\nPlease make sure that ..."))
     '404 Client Error. There is no such repository.'
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()][:2] or [type(error).__name__]
@@ -264,7 +264,7 @@ def said(error: Exception) -> str:
 
 
 def library(name: str, scheme: str) -> Any:
-    """A module of the extra `download`, imported where it is needed; `ArtifactError` says how to install it."""
+    """Import a module of the extra `download`; raises `ArtifactError` with the install command where it is missing."""
     try:
         return import_module(name)
     except ImportError:

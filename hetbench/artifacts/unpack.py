@@ -1,4 +1,4 @@
-"""Take a set out of a tar or zip archive that nobody vouches for: plain files of known formats alone, within limits."""
+"""Unpack a set from an untrusted tar or zip archive: only plain files of the accepted types, within size limits."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from hetbench.errors import ArtifactError
 __all__ = ["unpack"]
 
 Member = tuple[str, str, int, Callable[[], IO[bytes] | None]]
-"""Path in the archive, what it is if no file, bytes, how to read it."""
+"""Path in the archive, kind (empty for a plain file), size in bytes, and a function that opens it."""
 _CHUNK = 1 << 20
 
 
 def unpack(archive: Path, folder: Path) -> None:
     """Write the files of an archive into an empty folder.
 
-    The files lie at the top of the archive or in one folder of it. `ArtifactError` for anything else, for links and
-    devices, for a format that a set may not hold, and for more than `MAX_FILES` files or `MAX_BYTES` bytes.
+    The files must be at the top of the archive or in one folder of it. Raises `ArtifactError` for any other layout, for
+    links and devices, for file types that a set may not hold, and beyond `MAX_FILES` files or `MAX_BYTES` bytes.
     """
     try:
         with archive.open("rb") as stream:
@@ -35,41 +35,41 @@ def unpack(archive: Path, folder: Path) -> None:
             if kind == "folder":
                 continue
             if kind:
-                raise ArtifactError(f"it holds {path!r}, a {kind}: only plain files are taken.")
+                raise ArtifactError(f"it holds {path!r}, a {kind}: only plain files are accepted.")
             name = _plain(path, inside)
             if name in seen or len(seen) == MAX_FILES:
                 why = "twice" if name in seen else f"beyond the limit of {MAX_FILES} files"
-                raise ArtifactError(f"it holds {path!r} {why}: it is not taken.")
+                raise ArtifactError(f"it holds {path!r} {why}.")
             seen.add(name)
             left -= _copied(read(), folder / name, min(size, left), path, size)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise ArtifactError(f"it is no archive that is read: {error}. Read: .tar, not compressed, and .zip.") from None
+        raise ArtifactError(f"it is not a readable archive: {error}. Accepted: uncompressed .tar, and .zip.") from None
 
 
 def _plain(path: str, inside: set[PurePosixPath]) -> str:
-    """The file name of a member; `inside` gathers the folder that all of them share."""
+    """The file name of a member; `inside` collects the folders of all members, which must be one."""
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path or "\0" in path:
-        raise ArtifactError(f"it holds {path!r}, which leads out of the folder it is taken to: it is not taken.")
+        raise ArtifactError(f"it holds {path!r}, which points outside the target folder.")
     inside.add(parts.parent)
     if len(inside) > 1 or len(parts.parts) > 2:
-        raise ArtifactError(f"it holds {path!r}: a set is one folder of plain files.")
+        raise ArtifactError(f"it holds {path!r}: a set is a single folder of plain files.")
     return check_name(parts.name)
 
 
 def _copied(stream: IO[bytes] | None, target: Path, limit: int, what: str, size: int) -> int:
-    """Write a member, never more than `limit` bytes however it was packed; how many they were."""
+    """Write one member, at most `limit` bytes whatever its header states, and return the number of bytes."""
     if stream is None or size > limit:
-        raise ArtifactError(f"{what!r} expands to {size:,} bytes: a set has at most {MAX_BYTES:,}.")
+        raise ArtifactError(f"{what!r} expands to {size:,} bytes; the limit for a set is {MAX_BYTES:,}.")
     done = 0
     with stream, target.open("xb") as out:
         while chunk := stream.read(_CHUNK):
             done += len(chunk)
             if done > limit:
-                raise ArtifactError(f"{what!r} expands to more than the {limit} bytes it says: it is not taken.")
+                raise ArtifactError(f"{what!r} expands to more than the {limit} bytes it states.")
             out.write(chunk)
     if done != size:
-        raise ArtifactError(f"{what!r} breaks off after {done} of {size} bytes: fetch the archive again.")
+        raise ArtifactError(f"{what!r} ends after {done} of {size} bytes: fetch the archive again.")
     return done
 
 
@@ -77,7 +77,7 @@ def _zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as stored:
         for member in stored.infolist():
             if member.compress_type not in COMPRESSIONS:
-                raise ValueError(f"{member.filename!r} is compressed in an unusual way")
+                raise ValueError(f"{member.filename!r} uses an unsupported compression")
             mode = member.external_attr >> 16
             kind = "folder" if member.is_dir() else "link" if stat.S_ISLNK(mode) else ""
             if not kind and stat.S_IFMT(mode) not in (0, stat.S_IFREG):

@@ -1,14 +1,15 @@
-"""Contribution-based operator performance attribution (COPA): which groups of operators make a latency, or a change.
+"""Contribution-based operator performance attribution (COPA): how groups of operators contribute to a latency change.
 
-Stage I times every operator by itself on each chip and places it under the roof (`hetbench.attribution.rooflines`).
-Stage II shares the latency out by Shapley values of a game: v(S) is the time of the model when the groups of S run on
-the target and the others stay on the source (`hetbench.attribution.placement`), so that the values sum to the target's
-latency less the source's. Without a source, the groups that are not in S do not run, and the values sum to the latency
-itself.
+Stage I times every operator by itself on each chip and compares it with the roofline
+(`hetbench.attribution.rooflines`).
+Stage II distributes the latency over groups of operators by the Shapley values of a game: v(S) is the time of the model
+with the groups of S on the target and the others on the source (`hetbench.attribution.placement`). The values sum to
+the target's latency minus the source's. Without a source, groups outside S do not run, and the values sum to the
+latency.
 
-A cost that is the same for a coalition and its complement, as that of a tensor crossing the link either way, has
-Shapley values of zero: it does not belong to any group. What it means for a step of a migration is in `first_ms` (the
-group moved alone) and `last_ms` (moved after all the others), which hold it in full.
+A cost that is equal for a coalition and its complement, such as a tensor crossing the link in either direction, has
+Shapley values of zero. Its effect on a step of a migration is in `first_ms` (the group moved alone) and `last_ms`
+(moved after all others), which include it in full.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from numpy.typing import NDArray
 from hetbench.answers import Answer, digits
 from hetbench.attribution.placement import PARTS, Placement, Side, flow, placement
 from hetbench.attribution.results import Attribution, GroupShare, OperatorShare
-from hetbench.attribution.rooflines import benches, together
+from hetbench.attribution.rooflines import combined, roofline_points
 from hetbench.attribution.shapley import PAIRS, shapley
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import GraphNode, ModelGraph
+from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
-from hetbench.predict.operators import launch_floor
+from hetbench.predict.protocols import launch_floor
 from hetbench.query.breakdown import Signature, signature, split
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
@@ -38,25 +39,37 @@ from hetbench.schema import STORAGE_BYTES
 __all__ = ["DEPTH", "GROUPINGS", "HOST_LINK", "attribute", "fuses", "link_rate"]
 
 DEPTH = 4
+"""Default number of names of the module path that a group of `by="module"` keeps."""
 HOST_LINK = "PCIe 4.0 x16"
-"""Assumed between a chip and its host where the facts of the chip state no PCIe link."""
+"""Link assumed between a chip and its host where the chip's facts state no PCIe link."""
 _GIGATRANSFERS = {"1": (2.5, 0.8), "2": (5.0, 0.8), "3": (8.0, 128 / 130), "4": (16.0, 128 / 130),
                   "5": (32.0, 128 / 130)}  # fmt: skip
-"""PCI-SIG base specifications: GT/s of a lane and direction, and the share that its line code leaves for data."""
+"""PCIe generation -> GT/s of a lane in one direction, payload share of the line code (PCI-SIG base specifications)."""
 _UNFUSED = ("eager", "mxnet", "tensorflow", "paddle", "keras", "pytorch")
-_COMPILERS = ("xla", "tensorrt", "magicmind")  # with one of these, the frameworks above fuse as well
+_COMPILERS = ("xla", "tensorrt", "magicmind")  # the frameworks above fuse with one of these
 
 
 def attribute(
     graph: ModelGraph, target: tuple[Question, Answer], source: tuple[Question, Answer] | None = None, *,
     by: str = "type", depth: int = DEPTH, link_gbs: float | None = None, predictor: str = "auto", pairs: int = PAIRS,
 ) -> Attribution:  # fmt: skip
-    """Attribute the latency of `target`, or its difference from `source`, each a question and its answer.
+    """Attribute the latency of a model on the target, or its change from the source, to groups of operators.
 
-    `by`: `type` of operator; `layer`, the path of the module up to its first number; `module`, the first `depth`
-    names of the path, numbers as `*`. `link_gbs` is the rate in 1e9 bytes/s at which a tensor passes from chip to
-    chip; left out, it goes over both chips' host links one after the other. Raises `UnknownNameError` for another
-    grouping, `InvalidInputError` for a link that cannot be meant, `RefusedError` for a network without a data flow.
+    Args:
+        graph: of the model.
+        target, source: each a question and its latency answer; `source` may be None.
+        by: `type` of operator; `layer`, the module path up to its first number; `module`, the first `depth` names of
+            the module path, with numbers as `*`.
+        depth: for `module`.
+        link_gbs: rate in 1e9 bytes/s of a tensor from chip to chip; left out, it goes over both chips' host links in
+            turn.
+        predictor: auto, autogluon, rgat or roofline.
+        pairs: antithetic pairs of permutations where the values are sampled (more than 15 groups).
+
+    Raises:
+        UnknownNameError: another grouping.
+        InvalidInputError: a link rate that is not above 0, or a depth below 1.
+        RefusedError: a graph without data flow (auxiliary networks), or without operators that do work.
 
     >>> from hetbench import HetBench
     >>> found = HetBench().explain("gpt2", source="cuda", target="cann")
@@ -76,7 +89,7 @@ def attribute(
     group = np.array([order.index(name) for name in names], dtype=np.int64)
     made, need = graph.node_bytes(*sizes), graph.memory(*sizes)
     both = (target, *((source,) if source else ()))
-    rates = _rates([_placed(question) for question, _ in both], link_gbs)
+    rates = _rates([question.require_chip("attribution") for question, _ in both], link_gbs)
     sides = [_side(graph, question, answer, working, predictor, rate)
              for (question, answer), rate in zip(both, rates, strict=True)]  # fmt: skip
     at = np.array(found.nodes)
@@ -108,12 +121,12 @@ def _attribution(
         groups.append(GroupShare(
             name, int((group == place).sum()), value, None if found.error is None else float(found.error[place]),
             100.0 * value / base, float(first[place]), float(last[place]), float(game.target_ms[place]),
-            None if source is None else float(game.source_ms[place]), together(each.target for each in mine),
-            None if source is None else together(each.source for each in mine if each.source is not None),
+            None if source is None else float(game.source_ms[place]), combined(each.target for each in mine),
+            None if source is None else combined(each.source for each in mine if each.source is not None),
         ))  # fmt: skip
     ends = {"target": every} | ({} if source is None else {"source": none})
     parts = {side: {name: float(ms[0]) for name, ms in game.parts(rows).items()} for side, rows in ends.items()}
-    notes = (*link, *_unlike(target, source), *_streamed(parts, target, source))
+    notes = (*link, *_split_notes(target, source), *_part_notes(parts, target, source))
     return Attribution(
         graph.name, by, target, source, end, start, tuple(sorted(groups, key=lambda each: -abs(each.value_ms))),
         operators, found.error is None, found.evaluated, parts, notes,
@@ -124,10 +137,11 @@ def _stage_one(
     graph: ModelGraph, target: Question, source: Question | None, working: Sequence[GraphNode], names: Sequence[str],
     predictor: str,
 ) -> tuple[OperatorShare, ...]:  # fmt: skip
-    """Every distinct operator of every group on each chip, the longest on the target first."""
+    """Stage I: every distinct operator of every group on each chip, longest time on the target first."""
     made = [
-        {} if side is None else benches(graph.operators(*side.sizes), _placed(side), side.surrogate, predictor)
-        for side in (target, source)
+        {} if side is None else roofline_points(
+            graph.operators(*side.sizes), side.require_chip("attribution"), side.surrogate, predictor
+        ) for side in (target, source)
     ]
     counts: dict[tuple[str, Signature], int] = {}
     for node, name in zip(working, names, strict=True):
@@ -145,8 +159,8 @@ def _side(
     graph: ModelGraph, question: Question, answer: Answer, working: Sequence[GraphNode], predictor: str,
     rate_gbs: float,
 ) -> Side:  # fmt: skip
-    """A chip with every operator's part of its answer; the surrogate's parts are scaled to sum to the answer."""
-    chip = _placed(question)
+    """One chip with the part of its latency that each operator has; predicted parts are scaled to sum to the answer."""
+    chip = question.require_chip("attribution")
     parts = split(question, chip, graph, predictor)
     ms = np.array([parts.each[signature(node.op, node.dtype, node.dims)] for node in working])
     scale = answer.value / (parts.call_ms + ms.sum())
@@ -163,15 +177,15 @@ def _side(
 
 
 def _rates(chips: Sequence[Chip], link_gbs: float | None) -> list[float]:
-    """1e9 bytes/s of each chip's part of the way from memory to memory."""
+    """1e9 bytes/s of each chip's part of a transfer from chip to chip."""
     if link_gbs is not None:
-        return [2 * link_gbs] * len(chips)  # one figure for the way over both
-    hosts = all(chip.kind == "cpu" for chip in chips)  # two machines: something is between them
+        return [2 * link_gbs] * len(chips)  # the rate from chip to chip: half the time on either part
+    hosts = all(chip.kind == "cpu" for chip in chips)  # two CPUs are two machines, with a link between them
     return [_rate(HOST_LINK) if hosts else link_rate(chip) for chip in chips]
 
 
 def fuses(stack: str) -> bool:
-    """Whether a stack fuses element-wise operators into their producers: all do but those that launch eagerly.
+    """Whether a stack fuses element-wise operators into their producers: all but eager ones do.
 
     >>> fuses("eager-amp"), fuses("compiled"), fuses("tensorflow"), fuses("tensorflow-xla")
     (False, True, False, True)
@@ -180,8 +194,10 @@ def fuses(stack: str) -> bool:
 
 
 def link_rate(chip: Chip) -> float:
-    """1e9 bytes/s in one direction between a chip's memory and its host's, as PCI-SIG specifies the link that the
-    facts of the chip state, else `HOST_LINK`; infinite for a CPU, whose memory is the host's.
+    """Rate in 1e9 bytes/s, one direction, between the memory of a chip and that of its host.
+
+    The PCI-SIG rate of the link that the chip's facts state, else of `HOST_LINK`; infinite for a CPU, which computes in
+    host memory.
 
     >>> from hetbench.catalog.chips import chip
     >>> round(link_rate(chip("mlu")), 1), round(link_rate(chip("intel-arc-pro-b60")), 1)
@@ -193,7 +209,7 @@ def link_rate(chip: Chip) -> float:
 
 
 def _rate(link: str | None) -> float:
-    """1e9 bytes/s in one direction of a PCIe link; 0 for another text."""
+    """1e9 bytes/s of a PCIe link in one direction; 0 for any other link."""
     found = re.match(r"PCIe ([1-5])\.0 x(\d+)$", link or "")
     if found is None:
         return 0.0
@@ -225,49 +241,49 @@ GROUPINGS: Mapping[str, Callable[[GraphNode, int], str]] = {
 }  # fmt: skip
 
 
-def _placed(question: Question) -> Chip:
-    if question.chip is None:
-        raise InvalidInputError("an attribution needs a chip: name one with target=.")
-    return question.chip
-
-
 def _link_note(
     source: tuple[Question, Answer] | None, target: tuple[Question, Answer], link_gbs: float | None
 ) -> tuple[str, ...]:
-    """Over what boundary tensors are taken to pass."""
+    """The assumed route of tensors between the chips."""
     if source is None:
         return ()
     if link_gbs is not None:
-        return (f"boundary transfers at {digits(link_gbs)} GB/s from chip to chip, as given",)
-    chips = [_placed(source[0]), _placed(target[0])]
+        return (f"transfers between the chips at {digits(link_gbs)} GB/s (link_gbs)",)
+    chips = [source[0].require_chip("attribution"), target[0].require_chip("attribution")]
     rates = zip(chips, _rates(chips, None), strict=True)
-    return (f"boundary transfers through host memory: {', '.join(_way(chip, rate) for chip, rate in rates)}",)
+    legs = ", ".join(_leg(chip, rate) for chip, rate in rates)
+    return (f"transfers between the chips go through host memory: {legs}",)
 
 
-def _way(chip: Chip, rate: float) -> str:
+def _leg(chip: Chip, rate: float) -> str:
     if rate == float("inf"):
-        return f"{chip.name} computes in it"
+        return f"{chip.name} computes in host memory"
     link = str(chip.interconnect_type) if _rate(chip.interconnect_type) else f"{HOST_LINK} assumed"
     return f"{digits(rate)} GB/s to or from {chip.name} ({link})"
 
 
-def _unlike(target: Answer, source: Answer | None) -> tuple[str, ...]:
-    """A warning where the two sides were split by surrogates of different kinds."""
-    kinds = {"wall": "learned from sums over whole models", "event": "each operator by itself"}
+def _split_notes(target: Answer, source: Answer | None) -> tuple[str, ...]:
+    """A warning where different surrogates split the latencies of the two chips."""
+    kinds = {"wall": "whole-model surrogate", "event": "operator surrogate"}
     names = [kinds.get(str(side.protocol)) for side in (source, target) if side is not None]
     if len(names) < 2 or None in names or names[0] == names[1]:
         return ()
-    return (f"parts on the source are {names[0]}, on the target {names[1]}: their sums are surer than the split",)
+    return (
+        f"the {names[0]} splits the latency of the source, the {names[1]} that of the target: the totals are more "
+        "certain than the split",
+    )
 
 
-def _streamed(parts: Mapping[str, Mapping[str, float]], *answers: Answer | None) -> tuple[str, ...]:
+def _part_notes(parts: Mapping[str, Mapping[str, float]], *answers: Answer | None) -> tuple[str, ...]:
+    """Notes on time that belongs to no operator: streaming of what does not fit, and call overhead."""
     notes = []
     for answer, side in zip(answers, ("target", "source"), strict=True):
         if answer is not None and parts[side][PARTS[-1]]:
             notes.append(
-                f"the model does not fit {answer.chip}: reading the excess over its link in every call takes "
-                f"{digits(parts[side][PARTS[-1]])} ms, which the answer does not hold"
+                f"the model does not fit {answer.chip}: streaming the excess over its host link takes "
+                f"{digits(parts[side][PARTS[-1]])} ms a call, which the answer does not include"
             )
         if answer is not None and parts[side][PARTS[1]]:
-            notes.append(f"call overhead on {answer.chip}: {digits(parts[side][PARTS[1]])} ms, shared by all groups")
+            overhead = digits(parts[side][PARTS[1]])
+            notes.append(f"call overhead on {answer.chip}: {overhead} ms, distributed over all groups")
     return tuple(notes)

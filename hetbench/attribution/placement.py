@@ -1,15 +1,15 @@
-"""A model on two chips: what a call takes when some groups of its operators run on the target, the rest on the source.
+"""The time of a model split over two chips: some groups of operators run on the target, the rest on the source.
 
 The time is not additive over the groups:
 
-- a result that an operator on the other chip reads crosses once, through host memory: a copy on each of the two chips
-  and its bytes over both links;
-- an element-wise operator that a compiler fuses into its producer takes what it takes alone, its bytes and its launch,
-  as soon as the producer is on the other chip;
-- each chip that is used costs its stack's overhead of a call;
-- weights, cache and activations that exceed a chip's memory are read over its link in every call.
+- transfers: a result that an operator on the other chip reads crosses once, through host memory; it costs a copy on
+  each chip and its bytes over both links;
+- split fusions: an element-wise operator that a compiler fuses into its producer runs unfused, at the cost of its bytes
+  and its launch, where the producer is on the other chip;
+- call overhead: each chip in use costs the overhead of its stack;
+- streaming: weights, cache and activations beyond a chip's memory are read over its host link in every call.
 
-Nothing overlaps, and what enters or leaves the model is not counted: it comes from the host wherever it runs.
+Nothing overlaps. Inputs and outputs of the model are not counted, since they are in host memory either way.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.graphs.model_graph import GraphNode
+from hetbench.graphs import GraphNode
 from hetbench.operators import operator_type
 
 __all__ = ["PARTS", "Cuts", "Flow", "Fusions", "Placement", "Side", "flow", "placement"]
 
 PARTS = ("operators", "calls", "transfers", "split fusions", "streaming")
-_EPILOGUES_TOO = ("BatchNorm2d",)
-_LAYOUT = ("Concat", "Copy", "Fill", "Pad", "Repeat")  # of one dim `numel` like element-wise operators, but not fused
+_OTHER_EPILOGUES = ("BatchNorm2d",)  # fused into a producer although not element-wise by its dims
+_LAYOUT = ("Concat", "Copy", "Fill", "Pad", "Repeat")  # have the dims of element-wise operators, but are not fused
 _PRODUCERS = ("gemm", "conv", "vector")
 
 Floats = NDArray[np.float64]
@@ -36,14 +36,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The operators that run something, those that do nothing taken out: an operator reads what was given to them."""
+    """The data flow between the operators that do work; operators that do nothing pass their inputs on."""
 
     nodes: tuple[int, ...]
-    """Index of each in `ModelGraph.nodes`."""
+    """Index of each operator in `ModelGraph.nodes`."""
     sources: tuple[tuple[int, ...], ...]
-    """Positions of the operators that each reads from."""
+    """Positions in `nodes` of the operators that each reads from."""
     producer: tuple[int | None, ...]
-    """Position of the operator that each could be fused into: the last it reads from, where it is element-wise."""
+    """Position of the operator that each can be fused into: for element-wise ones the last that it reads from."""
 
 
 def flow(nodes: Sequence[GraphNode]) -> Flow:
@@ -55,7 +55,7 @@ def flow(nodes: Sequence[GraphNode]) -> Flow:
     ((0,), (None, 0, 1, None))
     """
     free = [operator_type(node.op).cost_class == "free" for node in nodes]
-    origin: list[tuple[int, ...]] = []  # by node: the working nodes whose results it hands on
+    origin: list[tuple[int, ...]] = []  # by node: the nodes with work whose results it passes on
     for index, node in enumerate(nodes):
         given = tuple(sorted({each for source in node.sources for each in origin[source]}))
         origin.append(given if free[index] else (index,))
@@ -74,44 +74,45 @@ def flow(nodes: Sequence[GraphNode]) -> Flow:
 def _elementwise(op: str) -> bool:
     kind = operator_type(op)
     plain = kind.cost_class == "vector" and kind.dims == ("numel",) and op not in _LAYOUT
-    return plain or op in _EPILOGUES_TOO
+    return plain or op in _OTHER_EPILOGUES
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One chip of the two, and what every operator takes there, [operators] in the order of a `Flow`."""
+    """One of the two chips, with the time of every operator there, [operators] in the order of a `Flow`."""
 
     ms: Floats
-    """In the model, under the stack that answers."""
+    """Time in ms within the model, under the stack of the answer."""
     alone_ms: Floats
-    """By itself: its bytes at the bandwidth and its launch. Counts where the stack fuses; else equal to `ms`."""
+    """Time in ms unfused: its bytes at the memory bandwidth plus its launch; equal to `ms` under a stack that does not
+    fuse."""
     call_ms: float = 0.0
     copy_ms: float = 0.0
-    """Fixed cost of sending or receiving one tensor."""
+    """Fixed cost in ms of sending or receiving one tensor."""
     ms_per_byte: float = 0.0
-    """Of the link between its memory and the host's."""
+    """Of a transfer between its memory and the host's."""
     capacity: float = np.inf
-    """Bytes of its memory; infinite where it is not known."""
+    """Memory in bytes; infinite where not known."""
     stream_ms_per_byte: float = 0.0
-    """Of what does not fit."""
+    """Of bytes beyond `capacity`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Results read by other groups: `ms` [cuts] is due where one of `readers` is on the other side than `maker`."""
+    """Results read by other groups; `ms` is due where a reader runs on another chip than the maker."""
 
     maker: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Group, [cuts]."""
+    """Group that computes the result, [cuts]."""
     readers: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
-    """Groups, [cuts, groups]; the maker's own left out."""
+    """Mask of the groups that read it, [cuts, groups]; never the maker itself."""
     ms: Floats = field(default_factory=lambda: np.zeros(0))
     number: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    """Tensors behind each, [cuts]."""
+    """Number of tensors summed into each, [cuts]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fusions:
-    """Operators fused into another group's: the extra ms [pairs] of the side where the follower then is."""
+    """Operators fused into operators of another group: extra ms [pairs] on the chip of the follower when split."""
 
     leader: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     follower: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -121,7 +122,7 @@ class Fusions:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The game: called with coalitions, bool [rows, groups], True what runs on the target, it returns ms [rows].
+    """The cooperative game: maps coalitions, bool [rows, groups] (True: runs on the target), to times in ms [rows].
 
     >>> game = Placement(np.array([3.0, 1.0]), np.array([1.0, 2.0]), calls_ms=(0.5, 0.25))
     >>> game(np.array([[False, False], [True, False], [True, True]])).tolist()
@@ -129,26 +130,26 @@ class Placement:
     """
 
     source_ms: Floats
-    """Operators of each group on the source, [groups]; zeros where there is no source."""
+    """Operators of each group on the source, ms [groups]; zeros without a source."""
     target_ms: Floats
     calls_ms: tuple[float, float] = (0.0, 0.0)
-    """Overhead of a call on the source and on the target."""
+    """Overhead of a call on the source and on the target, ms."""
     cuts: Cuts = field(default_factory=Cuts)
     fusions: Fusions = field(default_factory=Fusions)
     memory: Floats | None = None
-    """Bytes of weights and cache of each group; None: everything fits."""
+    """Weights and cache of each group in bytes, [groups]; None: everything fits."""
     activations: float = 0.0
-    """Bytes at their peak, on each side that is used."""
+    """Peak of the activations in bytes, needed on each chip in use."""
     capacity: tuple[float, float] = (np.inf, np.inf)
     stream_ms: tuple[float, float] = (0.0, 0.0)
-    """ms for a byte that does not fit, source and target."""
+    """ms per byte beyond the capacity, source and target."""
 
     def __call__(self, inside: NDArray[np.bool_]) -> Floats:
         total: Floats = np.sum(list(self.parts(inside).values()), axis=0)
         return total
 
     def parts(self, inside: NDArray[np.bool_]) -> dict[str, Floats]:
-        """The summands of the time, [rows] each, by the names of `PARTS`."""
+        """The time by its parts (`PARTS`), ms [rows] each."""
         outside, ones = ~inside, inside.astype(np.float64)  # [rows, groups]
         zeros = 1.0 - ones
         used = outside.any(axis=1), inside.any(axis=1)
@@ -181,10 +182,16 @@ def placement(
     found: Flow, group: NDArray[np.int64], groups: int, source: Side | None, target: Side, *,
     result_bytes: NDArray[np.int64], memory: Floats, activations: float,
 ) -> Placement:  # fmt: skip
-    """The game of a model; `group` [operators] is each operator's, `result_bytes` [operators] what it hands on,
-    `memory` [operators] its weights and cache in bytes.
+    """The game of a model on two chips.
 
-    Without a source the groups left out do not run at all: v(none) = 0.
+    Args:
+        found: data flow of the model.
+        group: group of each operator, [operators].
+        groups: number of groups.
+        source, target: the two chips; without a source, groups outside a coalition do not run: v(none) = 0.
+        result_bytes: size of the result of each operator, [operators].
+        memory: weights and cache of each operator in bytes, [operators].
+        activations: peak of the activations in bytes.
     """
     def summed(values: Any) -> Floats:
         return np.bincount(group, values, groups).astype(np.float64)
@@ -205,7 +212,7 @@ def placement(
 def _cuts(
     found: Flow, group: NDArray[np.int64], groups: int, source: Side, target: Side, result_bytes: NDArray[np.int64]
 ) -> Cuts:
-    """Results that another group reads, those of the same maker and readers summed."""
+    """Results that another group reads; those with the same maker and readers are summed."""
     readers: dict[int, set[int]] = {}
     for at, read in enumerate(found.sources):
         for each in read:
@@ -226,7 +233,7 @@ def _cuts(
 
 
 def _fusions(found: Flow, group: NDArray[np.int64], source: Side | None, target: Side) -> Fusions:
-    """Pairs of groups with fused operators between them, and what a cut costs on either side."""
+    """Pairs of groups with fused operators between them, and the cost of splitting them on either chip."""
     table: dict[tuple[int, int], list[float]] = {}
     for at, lead in enumerate(found.producer):
         if lead is not None and group[lead] != group[at]:

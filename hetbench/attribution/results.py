@@ -1,7 +1,6 @@
-"""What an attribution holds: groups with their Shapley values, and every operator by itself on each chip.
+"""Records of an attribution: groups with their Shapley values, and every operator by itself on each chip.
 
-The computing is in `hetbench.attribution.copa`; these records are what it returns, in a form to read and a form for
-JSON.
+`hetbench.attribution.copa` computes them; `lines()` gives text, `to_dict()` plain values for JSON.
 """
 
 from __future__ import annotations
@@ -11,22 +10,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from hetbench.answers import Answer, digits
-from hetbench.attribution.rooflines import Bench
+from hetbench.attribution.rooflines import RooflinePoint
 
 __all__ = ["Attribution", "GroupShare", "OperatorShare"]
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorShare:
-    """Stage I of one distinct operator of a group, all its runs together."""
+    """Stage I of one distinct operator of a group: the sum over all its runs."""
 
     group: str
     op: str
     dtype: str
     dims: Mapping[str, int]
     count: int
-    target: Bench
-    source: Bench | None
+    target: RooflinePoint
+    source: RooflinePoint | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -37,27 +36,27 @@ class OperatorShare:
 
 @dataclass(frozen=True, slots=True)
 class GroupShare:
-    """What a group of operators contributes; ms and percentage points of the base."""
+    """The contribution of a group of operators."""
 
     name: str
     count: int
-    """Operator runs in it."""
+    """Number of operator runs."""
     value_ms: float
-    """Shapley value: its part of the target's latency less the source's, or without a source of the latency."""
+    """Shapley value: part of the latency change from source to target, or without a source of the latency."""
     error_ms: float | None
-    """Standard error of a sampled value; None where exact."""
+    """Standard error of `value_ms` where sampled; None where exact."""
     points: float
-    """`value_ms` in percent of the source's latency, or without a source of the target's."""
+    """`value_ms` in percent of the source's latency (without a source: of the target's)."""
     first_ms: float
-    """Change when it alone moves, transfers and broken fusions included."""
+    """Change of latency when only this group moves, transfers and split fusions included."""
     last_ms: float
-    """Change when it moves after all the others."""
+    """Change of latency when it moves after all other groups."""
     target_ms: float
-    """Its operators in the model on the target; additive, without overhead."""
+    """Time of its operators within the model on the target; additive, without overhead."""
     source_ms: float | None
-    target: Bench
-    """Stage I: each operator by itself."""
-    source: Bench | None
+    target: RooflinePoint
+    """Stage I: the sum of its operators, each timed by itself."""
+    source: RooflinePoint | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -68,45 +67,45 @@ class GroupShare:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Where the latency of a model, or its change from source to target, comes from; largest contribution first."""
+    """Contributions to the latency of a model, or to its change from source to target; largest first."""
 
     model: str
     by: str
     target: Answer
     source: Answer | None
     target_ms: float
-    """v(all): the target's answer, plus the time of what does not fit its memory."""
+    """v(all): the target's latency, plus the streaming of what does not fit its memory."""
     source_ms: float
-    """v(none): the same of the source; 0 without one."""
+    """v(none): the same for the source; 0 without one."""
     groups: tuple[GroupShare, ...]
     operators: tuple[OperatorShare, ...]
     exact: bool
-    """Whether every coalition was evaluated; else the values are sampled, see `error_ms`."""
+    """True where every coalition was evaluated; else the values are sampled, see `error_ms`."""
     evaluated: int
-    """Coalitions evaluated."""
+    """Number of coalitions evaluated."""
     parts: Mapping[str, Mapping[str, float]]
-    """`source` and `target`: what v is made of there, in ms, by the names of `hetbench.attribution.placement.PARTS`."""
+    """`source` and `target` -> parts of the time in ms, by the names of `hetbench.attribution.placement.PARTS`."""
     notes: tuple[str, ...]
 
     @property
     def difference_ms(self) -> float:
-        """What the values of the groups sum to."""
+        """target_ms - source_ms: the sum of the values of the groups."""
         return self.target_ms - self.source_ms
 
     @property
     def percent(self) -> float:
-        """The difference in percent of the source; 100 without a source."""
+        """The difference in percent of the source's latency; 100 without a source."""
         return 100.0 * self.difference_ms / (self.source_ms if self.source is not None else self.target_ms)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
-        """The readable form."""
+        """The attribution as text, one line a group."""
         return _lines(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: all that a waterfall (source, values, target) or a treemap (operators) needs."""
+        """Plain values for JSON; enough for a waterfall (source, values, target) or a treemap (operators)."""
         names = ("model", "by", "target_ms", "source_ms", "difference_ms", "percent", "exact", "evaluated")
         return {name: getattr(self, name) for name in names} | {
             "target": self.target.to_dict(), "source": None if self.source is None else self.source.to_dict(),
@@ -129,7 +128,7 @@ def _lines(found: Attribution) -> list[str]:
         error = "" if each.error_ms is None else f" ± {digits(abs(each.error_ms))}"
         times = digits(each.target_ms) if each.source_ms is None else (
             f"{digits(each.source_ms)} -> {digits(each.target_ms)}")  # fmt: skip
-        bound = f"{each.target.bound}-bound, {digits(each.target.roofs)} x its roof"
+        bound = f"{each.target.bound}-bound, {digits(each.target.roofs)} x its roofline"
         if each.source is not None:
             bound += f" (source: {each.source.bound}-bound, {digits(each.source.roofs)} x)"
             bound += f"; alone {each.first_ms:+.3g} ms, last {each.last_ms:+.3g} ms"

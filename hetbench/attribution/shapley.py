@@ -1,10 +1,10 @@
 """Shapley values of a cooperative game: exact over all coalitions, or sampled over permutations in antithetic pairs.
 
 A game is a function from coalitions, bool [rows, players], to values, float [rows]; it is called with many rows at
-once. The value of a player is its marginal contribution averaged over all orders of joining. A permutation and its
-reverse make an antithetic pair: whatever a game charges alike for a coalition and for its complement (a tensor that
-crosses a link either way) cancels within the pair, so that it adds nothing to the error. Nothing depends on chance
-but the sample, whose seed is fixed and whose standard error is stated.
+once. The Shapley value of a player is its marginal contribution averaged over all orders of joining (L. S. Shapley,
+"A value for n-person games", 1953). A permutation and its reverse make an antithetic pair: a cost that is equal for a
+coalition and its complement (a tensor that crosses a link in either direction) cancels within the pair and adds nothing
+to the sampling error. The seed is fixed, and the standard error is returned.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hetbench.errors import InvalidInputError
 __all__ = ["EXACT", "PAIRS", "Game", "Values", "coalitions", "exact", "sampled", "shapley"]
 
 EXACT = 15
-"""Players up to which every coalition is evaluated: 2**15 of them take a tenth of a second."""
+"""Number of players up to which every coalition is evaluated: 2**15 coalitions take a tenth of a second."""
 PAIRS = 256
-"""Antithetic pairs of permutations beyond."""
+"""Antithetic pairs of permutations that are sampled for more players."""
 
 Game = Callable[[NDArray[np.bool_]], NDArray[np.float64]]
 
@@ -34,13 +34,13 @@ class Values:
 
     value: NDArray[np.float64]
     error: NDArray[np.float64] | None
-    """Standard error of the sample; None where the values are exact."""
+    """Standard error of the sampled values; None where they are exact."""
     evaluated: int
-    """Coalitions that were evaluated."""
+    """Number of coalitions evaluated."""
 
 
 def coalitions(players: int) -> NDArray[np.bool_]:
-    """Every coalition, bool [2**players, players]; bit i of the row number says whether player i is in.
+    """Every coalition, bool [2**players, players]; bit i of the row number says whether player i is a member.
 
     >>> coalitions(2).tolist()
     [[False, False], [True, False], [False, True], [True, True]]
@@ -50,7 +50,7 @@ def coalitions(players: int) -> NDArray[np.bool_]:
 
 
 def exact(game: Game, players: int) -> Values:
-    """The values from all 2**players coalitions; `InvalidInputError` above 20 players.
+    """Shapley values from all 2**players coalitions; `InvalidInputError` for more than 20 players.
 
     >>> found = exact(lambda inside: inside.sum(axis=1) ** 2.0, 2)  # joining first adds 1, joining second 3
     >>> found.value.tolist(), found.error is None
@@ -69,7 +69,9 @@ def exact(game: Game, players: int) -> Values:
 
 
 def sampled(game: Game, players: int, pairs: int = PAIRS, seed: int = 0) -> Values:
-    """The values averaged over `pairs` random permutations and their reverses; they sum to game(all) - game(none).
+    """Shapley values averaged over `pairs` random permutations and their reverses.
+
+    They sum to game(all) - game(none). Raises `InvalidInputError` for fewer than 2 pairs or no player.
 
     >>> found = sampled(lambda inside: inside.sum(axis=1) ** 2.0, 3, pairs=4)
     >>> found.value.round(9).tolist(), found.error.tolist()  # a pair of orders averages this game exactly
@@ -96,7 +98,7 @@ def sampled(game: Game, players: int, pairs: int = PAIRS, seed: int = 0) -> Valu
 
 
 def shapley(game: Game, players: int, pairs: int = PAIRS, seed: int = 0) -> Values:
-    """Exact values of up to `EXACT` players, sampled ones of more.
+    """Exact Shapley values of up to `EXACT` players, sampled ones of more.
 
     >>> shapley(lambda inside: inside @ [1.0, 2.0], 2).value.tolist()
     [1.0, 2.0]

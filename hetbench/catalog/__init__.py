@@ -1,6 +1,6 @@
-"""Facts that others published, each with its source: chips, models, measured rows, operator support, licences.
+"""Published facts, each with its source: chips, models, measured rows, operator support, upstream projects.
 
-The tables lie beside the code and are written by `data_collection`; here they are read and looked up.
+The tables are beside the code and are written by `data_collection`; this package reads them and looks names up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Chips: datasheet facts from the catalogue or from a user's own datasheet, with their source and confidence.
+"""Chips: datasheet facts with source and confidence, from the catalogue or from the user's own datasheet.
 
-A fact that is not known is None. A family name stands for the family's default chip, and the catalogue says why
-that chip. Names are matched without regard to case, spaces and underscores; aliases are the names used in data.
+An unknown fact is None. A family name means the default chip of the family; the catalogue states why it is that one.
+Case, spaces and underscores in names do not count; aliases are the names of a chip in published data.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _PEAKS = {
     "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
     "int8": ("int8_tops",),
 }  # fmt: skip
-_TELLING = ("bf16", "fp8")  # a datasheet that states peaks would state these, had the chip such units
+_ALWAYS_STATED = ("bf16", "fp8")  # stated by every datasheet of a chip with such units
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One chip. Peaks are dense, in TFLOPS (int8: TOPS); sizes and rates carry their unit in the name."""
+    """One chip. Peaks are dense, in TFLOPS (int8: TOPS); the names of other facts end with their unit."""
 
     name: str
     family: str
@@ -68,13 +68,13 @@ class Chip:
     stack: str | None = None
     source: str | None = None
     confidence: str | None = None
-    """high, medium or low, as the catalogue's reviewer judged; None for a user's own datasheet."""
+    """high, medium or low, as judged in the review of the catalogue; None for a user's own datasheet."""
     notes: str | None = None
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Name in published data -> how surely it means this chip."""
+    """Name in published data -> certainty that it means this chip."""
 
     def peak_flops(self, precision: str) -> float | None:
-        """Dense peak in FLOP/s of the fastest units at a precision, None where the datasheet states none.
+        """Dense peak in FLOP/s of the fastest units at a precision; None where the datasheet states none.
 
         >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
         312000000000000.0
@@ -87,7 +87,7 @@ class Chip:
 
     @property
     def die(self) -> str:
-        """The die of the architecture without its packaging: chips of one die are near twins.
+        """The die, that is `arch` without the part in parentheses; chips of one die differ in clock, memory, power.
 
         >>> chip("nvidia-h100-sxm5-80gb").die == chip("nvidia-h200-sxm-141gb").die
         True
@@ -96,25 +96,25 @@ class Chip:
 
     @property
     def vector_flops(self) -> float | None:
-        """fp32 peak in FLOP/s of the ordinary units, the matrix units left out where that is known."""
+        """fp32 peak in FLOP/s of the vector units, else the stated fp32 peak; None where unknown."""
         value = self.fp32_vector_tflops if self.fp32_vector_tflops is not None else self.fp32_tflops
         return None if value is None else value * 1e12
 
     @property
     def bandwidth(self) -> float | None:
-        """Device memory bandwidth in bytes per second."""
+        """Device memory bandwidth in bytes per second; None where unknown."""
         return None if self.mem_bw_gbs is None else self.mem_bw_gbs * 1e9
 
     @property
     def memory_bytes(self) -> float | None:
-        """Device memory in bytes of 10**9 a GB, as datasheets count."""
+        """Device memory in bytes, at 10**9 bytes per GB as in datasheets; None where unknown."""
         return None if self.mem_gb is None else self.mem_gb * 1e9
 
     def supports(self, precision: str) -> bool | None:
-        """Whether the chip has units for a precision; None where its facts do not tell.
+        """Whether the chip has units for a precision; None where that is unknown.
 
-        A stated peak says yes. A datasheet of medium or high confidence that states other peaks but none for bf16
-        or fp8 says no.
+        True where a peak is stated. False for bf16 and fp8 where facts of medium or high confidence state other peaks
+        but not this one.
 
         >>> chip("nvidia-v100-sxm2-16gb").supports("bf16")
         False
@@ -122,15 +122,15 @@ class Chip:
         if self.peak_flops(precision) is not None:
             return True
         stated = any(self.peak_flops(other) for other in PRECISIONS)
-        if precision in _TELLING and stated and self.confidence in ("high", "medium"):
+        if precision in _ALWAYS_STATED and stated and self.confidence in ("high", "medium"):
             return False
         return None
 
     @classmethod
     def from_mapping(cls, facts: Mapping[str, Any]) -> Chip:
-        """A chip from a user's datasheet; `InvalidInputError` says what is wrong with it.
+        """A chip from the facts of a datasheet: name, family, mem_bw_gbs and at least one peak are required.
 
-        Needed: name, family, mem_bw_gbs and a peak at one precision at least.
+        Raises `InvalidInputError` for unknown, missing or invalid facts, `UnknownNameError` for an unknown family.
 
         >>> Chip.from_mapping({"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800}).mem_gb
         """
@@ -162,7 +162,7 @@ def _checked(key: str, value: Any) -> Any:
         return dict(value)
     if key in NUMBERS:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            raise InvalidInputError(f"{key}={value!r} must be a number above 0; leave out what is not known.")
+            raise InvalidInputError(f"{key}={value!r} must be a number above 0; leave out unknown facts.")
         return value
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{key}={value!r} must be a text.")
@@ -170,7 +170,10 @@ def _checked(key: str, value: Any) -> Any:
 
 
 def load_chip(path: str | Path) -> Chip:
-    """A chip from a TOML or JSON datasheet of one table."""
+    """A chip from a datasheet file in TOML or JSON, which holds one table of facts.
+
+    Raises `InvalidInputError` where the file cannot be read or a fact is invalid.
+    """
     path = Path(path)
     try:
         text = path.read_text()
@@ -193,7 +196,7 @@ def _catalogue() -> tuple[Mapping[str, Chip], Mapping[str, tuple[str, str]]]:
 
 
 def chips() -> Mapping[str, Chip]:
-    """All chips of the catalogue by name.
+    """All chips of the catalogue by name, read-only.
 
     >>> len(chips())
     180
@@ -211,7 +214,7 @@ def families() -> tuple[str, ...]:
 
 
 def default_chip(family: str) -> tuple[Chip, str]:
-    """The chip that a family name stands for, and why that one.
+    """The default chip of a family, and why it is that one; raises `UnknownNameError` for another name.
 
     >>> default_chip("oneapi")[0].name
     'intel-arc-pro-b60'
@@ -223,21 +226,21 @@ def default_chip(family: str) -> tuple[Chip, str]:
 
 
 def chip(name: str) -> Chip:
-    """The chip called `name`: a catalogue name, an alias or a family; `UnknownNameError` names the nearest.
+    """The chip of a catalogue name, alias or family; raises `UnknownNameError` for any other name.
 
     >>> chip("NVIDIA_L4").mem_gb, chip("rocm").name
     (24, 'amd-mi210')
     """
     if not isinstance(name, str):
-        raise InvalidInputError(f"a chip is named by a text, not by {name!r}.")
-    found = _spellings().get(fold(name))
+        raise InvalidInputError(f"the name of a chip must be a text; given: {name!r}.")
+    found = _spellings().get(normalised_name(name))
     if found is None:
         raise UnknownNameError("chip", name, (*chips(), *FAMILIES))
     return chips()[found]
 
 
-def fold(name: str) -> str:
-    """A name without regard to case, spaces and underscores."""
+def normalised_name(name: str) -> str:
+    """A name in lower case with hyphens for spaces and underscores."""
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
@@ -247,6 +250,6 @@ def _spellings() -> Mapping[str, str]:
     for name, record in chips().items():
         for alias, certainty in record.aliases.items():
             if certainty != "partial":
-                table.setdefault(fold(alias), name)
-    table |= {fold(name): name for name in chips()}
+                table.setdefault(normalised_name(alias), name)
+    table |= {normalised_name(name): name for name in chips()}
     return table | {family: default_chip(family)[0].name for family in FAMILIES}

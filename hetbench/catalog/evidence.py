@@ -1,9 +1,9 @@
-"""Published measurements of the catalogue's models, found in constant time.
+"""Evidence: published measurements of the catalogue's models, looked up in constant time.
 
-The table (`catalog/evidence.json.gz`, made by `python -m data_collection.tables.evidence`) is read on first use. Each
-row says how far it may be used: `answer` rows have every setting stated and answer a query of exactly that setting;
-`compare` rows may stand beside a prediction, their `note` says what is inferred or different (a whole generation is
-made of a prefill and many decoding steps); `show` rows lack a setting or use several chips. Unknown is None.
+The table (`catalog/evidence.json.gz`, made by `python -m data_collection.tables.evidence`) is read on first use. The
+`use` of a row is one of three. `answer`: every setting is stated, so the row answers a query of exactly that setting.
+`compare`: comparable with a prediction; its `note` says what is inferred or different (a generation contains a prefill
+and many decoding steps). `show`: a setting is unknown or several chips were used. Unknown is None.
 """
 
 from __future__ import annotations
@@ -29,50 +29,50 @@ FORMAT = 1
 USES = ("answer", "compare", "show")
 
 Setting = tuple[str, str, str, int | None, int | None, int | None, str]
-"""model, chip, precision, batch, seq_len, image_size, phase: all but the stack."""
+"""model, chip, precision, batch, seq_len, image_size, phase; the stack is not part of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One published figure and its setting."""
+    """One published measurement with its setting."""
 
     model: str
     family: str
-    """Of the chip: one of the five, or `other`."""
+    """Family of the chip: one of the five, or `other`."""
     chip: str
     precision: str | None
-    """As a query names it where it can; else as upstream does (int4, uint8)."""
+    """As in a query, else as upstream names it (int4, uint8)."""
     batch: int | None
     seq_len: int | None
-    """Tokens of the input; None also where the model takes no sequence."""
+    """Input tokens; None also where the model takes no sequence."""
     image_size: int | None
     new_tokens: int | None
-    """Tokens generated, of a serving row that says so."""
+    """Generated tokens, where a serving row states them."""
     phase: str
-    """inference, prefill, decode, or serving (whole requests: prefill, decode and perhaps queueing)."""
+    """inference, prefill, decode, or serving (whole requests: prefill, decode and possibly queueing)."""
     stack: str | None
-    """What ran it: eager, compiled, tensorrt, vllm, ... with `-amp` (autocast) and `-nhwc` where they hold."""
+    """Software stack: eager, compiled, tensorrt, vllm, ..., with suffix `-amp` for autocast and `-nhwc`."""
     software: str | None
-    """As upstream states it, with versions."""
+    """Software and versions as stated upstream."""
     metric: str
-    """latency, throughput, energy, power, memory, or of serving time_to_first_token and time_per_token."""
+    """latency, throughput, energy, power, memory; for serving also time_to_first_token and time_per_token."""
     value: float
     unit: str
     n_chips: int | None
-    """Chips behind the figure."""
+    """Number of chips used."""
     stat: str
-    """mean, median, p90, p99 or unknown: of the repeats."""
+    """Statistic over the repeats: mean, median, p90, p99 or unknown."""
     match: str
-    """exact: this model; same-arch: the same network under another name."""
+    """exact: this model; same-arch: the same architecture under another name."""
     use: str
-    """answer, compare or show."""
+    """answer, compare or show; see the module."""
     ref: str
     """repository@commit:path."""
     note: str
 
     @property
     def setting(self) -> Setting:
-        """What a query fixes besides metric and stack."""
+        """The part of the row that a query must equal, besides metric and stack."""
         return (
             self.model, self.chip, self.precision or "", self.batch, self.seq_len, self.image_size, self.phase,
         )  # fmt: skip
@@ -82,10 +82,10 @@ def rows(
     *, model: str | None = None, device: str | None = None, metric: str | None = None, stack: str | None = None,
     use: str | None = None,
 ) -> tuple[Row, ...]:  # fmt: skip
-    """The rows that match all that is given, those that may answer first.
+    """The rows that match all given arguments, rows of use `answer` first.
 
-    `model` takes any of a model's names; `device` a chip, an alias or a family, which here means all chips of it.
-    Raises `UnknownNameError`.
+    `model` is any name of a model; `device` a chip, an alias, or a family for all chips of it. Raises
+    `UnknownNameError` for an unknown model, device or use.
 
     >>> found = rows(model="mistral-7b", device="nvidia-a100-sxm4-80gb", use="answer")
     >>> found[0].phase, found[0].stack, found[0].batch, round(found[0].value, 1)
@@ -109,7 +109,7 @@ def rows(
 
 
 def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:
-    """The `answer` rows of one complete setting; empty where nobody measured it.
+    """The `answer` rows of one complete setting, stack and metric; empty where it was not measured.
 
     >>> find(("mistral-7b", "nvidia-a100-sxm4-80gb", "fp16", 1, 512, None, "prefill"), "eager", "latency")[0].match
     'exact'
@@ -118,7 +118,7 @@ def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:
 
 
 def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:
-    """The `answer` rows of one setting by the stack that they were measured under.
+    """The `answer` rows of one setting and metric, by stack.
 
     >>> sorted(stacks(("resnet-50", "nvidia-t4", "fp16", 8, None, 224, "inference"), "latency"))
     ['eager-amp', 'mxnet-amp', 'tensorflow-amp', 'tensorflow-xla-amp', 'triton-tensorrt']
@@ -141,7 +141,7 @@ def _table() -> tuple[Row, ...]:
 
 
 def _column(packed: Mapping[str, Any]) -> Sequence[Any]:
-    """One value a row: as listed, or by code into the listed ones."""
+    """The values of a column, one per row; a packed column has codes that index its distinct values."""
     values: Sequence[Any] = packed["values"]
     if "codes" not in packed:
         return values
@@ -150,7 +150,7 @@ def _column(packed: Mapping[str, Any]) -> Sequence[Any]:
 
 @lru_cache(maxsize=1)
 def _index() -> Mapping[Setting, Mapping[tuple[str, str], tuple[Row, ...]]]:
-    """The rows that may answer: setting -> (stack, metric) -> rows."""
+    """Rows of use `answer`: setting -> (stack, metric) -> rows."""
     index: dict[Setting, dict[tuple[str, str], tuple[Row, ...]]] = {}
     for row in _table():
         if row.use == "answer" and row.stack is not None:

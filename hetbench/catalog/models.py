@@ -1,8 +1,7 @@
-"""The models of the catalogue: frozen records over `catalog/models.toml`.
+"""The models of the catalogue, read from `catalog/models.toml`; needs neither torch nor transformers.
 
-A record names the transformers classes and the hyper-parameters that rebuild the upstream network without weights,
-where each figure was read, and the sizes that a query takes when the caller names none. Reading the table needs
-neither torch nor transformers.
+A record has the transformers class and hyper-parameters that rebuild the upstream network without weights, the source
+of each figure, and the sizes that a query takes by default.
 """
 
 from __future__ import annotations
@@ -22,52 +21,52 @@ __all__ = ["Model", "model", "models"]
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: identity, how to rebuild it, where the figures come from, and the default query sizes."""
+    """One model: names, how to rebuild it, sources of its figures, and default sizes of a query."""
 
     name: str
     title: str
     hf_id: str
     """Repository on the Hugging Face hub, with its owner."""
     aliases: tuple[str, ...]
-    """Other names that mean this network, as other projects write them."""
+    """Other names of this network, as used by other projects."""
     category: str
     """`llm`, `cv`, `nlp`, `audio` or `multimodal`."""
     task: str
     architecture: str
-    """Class of transformers that is built; where it is not the one upstream's config names, `note` says so."""
+    """Class of transformers that is built; `note` says where the upstream configuration names another."""
     config_class: str
     config: Mapping[str, Any] = field(hash=False)
     """Keyword arguments of `config_class`; read-only."""
     config_source: str
-    """Where the hyper-parameters were read: repository@commit:path."""
+    """Source of the hyper-parameters: repository@commit:path."""
     config_verified: bool
-    """Whether every hyper-parameter that shapes the network was found there; if not, `note` names the others."""
+    """Whether the source states every hyper-parameter of the network; if not, `note` names the others."""
     params: int
     """Parameters of `architecture`, tied weights counted once, buffers not counted."""
     params_source: str
     params_verified: bool
-    """Whether somebody publishes this exact count; if not, it is computed from the configuration."""
+    """Whether `params_source` publishes this count; if not, it is computed from the configuration."""
     licence: str
     """Licence of the weights."""
     licence_source: str
     licence_verified: bool
     phases: tuple[str, ...]
-    """Of `inference`, `prefill` and `decode`; the first is the default."""
+    """Phases it has, of `inference`, `prefill` and `decode`; the first is the default."""
     inputs: str
     """`text`, `image`, `text+text`, `audio-mel`, `audio-wave` or `text+image`."""
     batch: int
-    """Samples in one call unless the query says otherwise; the same holds for `seq_len` and `image_size`."""
+    """Default number of samples per call; `seq_len` and `image_size` are defaults too."""
     seq_len: int | None
-    """Tokens, or what `note` says; None where the network takes no sequence."""
+    """Tokens, or the unit that `note` states; None where the network takes no sequence."""
     max_seq_len: int | None
-    """Longest `seq_len` that the network takes; None where nothing bounds it."""
+    """Limit of `seq_len`; None where there is none."""
     image_size: int | None
     """Side of the square input image in pixels; None where the network takes no image."""
     note: str
 
 
 def models() -> Mapping[str, Model]:
-    """Every model of the catalogue by its name, in catalogue order; read-only.
+    """All models of the catalogue by name, in catalogue order; read-only.
 
     >>> len(models()), models()["gpt2"].params
     (34, 124439808)
@@ -76,29 +75,29 @@ def models() -> Mapping[str, Model]:
 
 
 def model(name: str) -> Model:
-    """The model that `name` means: a catalogue name, title, Hugging Face id or alias, in any case.
+    """The model of a catalogue name, title, Hugging Face id or alias; case does not count.
 
-    Raises `UnknownNameError`, which names the nearest catalogue names.
+    Raises `UnknownNameError` with the nearest catalogue names.
 
     >>> model("bert-base-uncased").name, model("facebook/OPT-1.3b").name, model("vit_base_patch16_224").name
     ('bert-base', 'opt-1.3b', 'vit-base')
     """
     known, names = _tables()
-    found = names.get(_folded(name))
+    found = names.get(_normalised(name))
     if found is None:
         raise UnknownNameError("model", name, known)
     return known[found]
 
 
 def spellings(record: Model) -> set[str]:
-    """Every spelling that resolves to `record`, folded: lower case, hyphens for underscores and spaces.
+    """All names of `record`, in lower case with hyphens for underscores and spaces.
 
     >>> sorted(spellings(model("yi-6b")))
     ['01-ai/yi-6b', '01-ai/yi-6b-chat', 'yi-6b', 'yi-6b-chat']
     """
     full = (record.name, record.title, record.hf_id, *record.aliases)
     tails = (hub_id.split("/", 1)[1] for hub_id in (record.hf_id, *record.aliases) if _is_hub_id(hub_id))
-    return {_folded(spelling) for spelling in (*full, *tails)}
+    return {_normalised(spelling) for spelling in (*full, *tails)}
 
 
 def _is_hub_id(text: str) -> bool:
@@ -106,13 +105,13 @@ def _is_hub_id(text: str) -> bool:
     return bool(slash) and len(rest) > 3 and len(owner) > 1  # not "ViT-L/14"
 
 
-def _folded(name: str) -> str:
+def _normalised(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[Mapping[str, Model], Mapping[str, str]]:
-    """Records by name, and name by folded spelling."""
+    """Records by name, and catalogue name by normalised spelling."""
     text = (files("hetbench") / "catalog" / "models.toml").read_text(encoding="utf-8")
     records = {name: _record(name, table) for name, table in tomllib.loads(text).items()}
     names = {spelling: name for name, record in records.items() for spelling in spellings(record)}

@@ -1,7 +1,7 @@
-"""The upstreams that the measurements, chip facts and operator registrations come from, with their licences.
+"""Upstream projects that measurements, chip facts and operator registrations come from, with their licences.
 
-A frozen record each, over `catalog/sources.toml`. Row counts are those read for training and evidence, before
-cleaning; how many rows the evidence table keeps is counted from the table itself.
+Read from `catalog/sources.toml`. Row counts are of the rows read for training and evidence, before cleaning; the number
+of rows in the evidence table is counted from the table.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ __all__ = ["Source", "sources"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One upstream: what was read from it, where, and under which licence."""
+    """One upstream project: what was read from it, at which commits, and its licence."""
 
     name: str
     title: str
     gives: str
-    """What its figures are."""
+    """What it provides."""
     families: tuple[str, ...]
-    """Chip families that it tells about; `other` is none of the five."""
+    """Chip families of its data; `other` is none of the five."""
     repository: str | None = None
-    """owner/name; None for what lies in no repository."""
+    """owner/name; None where it is not in a repository."""
     commits: tuple[str, ...] = ()
     licence: str | None = None
-    """Of the repository, as it was stated there; None: not known."""
+    """Licence as stated in the repository; None where unknown."""
     operator_rows: int = 0
     model_rows: int = 0
     registrations: int = 0
-    """ATen operators that a back end registers, one row a platform."""
+    """Number of ATen operators that its backends register, per platform."""
     chip_facts: int = 0
-    """Chips that take facts from it."""
+    """Number of chips with facts from it."""
 
     @property
     def citation(self) -> str:
-        """How to cite it.
+        """Citation as one line of text.
 
         >>> sources()["vidur"].citation
         'Vidur: profiles of LLM layers and collectives. microsoft/vidur, commit 7d475133.'
@@ -56,7 +56,7 @@ class Source:
 
     @property
     def evidence_rows(self) -> int:
-        """Rows of the evidence table that are from here.
+        """Number of rows in the evidence table that are from this project.
 
         >>> sources()["timm"].evidence_rows > 200
         True
@@ -65,7 +65,7 @@ class Source:
 
 
 def sources() -> Mapping[str, Source]:
-    """Every upstream by name, in the order of the table; read-only.
+    """All upstream projects by name, in the order of the table; read-only.
 
     >>> sources()["miopen"].licence, sources()["miopen"].families
     ('MIT', ('rocm',))

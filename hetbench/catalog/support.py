@@ -1,11 +1,11 @@
-"""Which of a model's operators a chip's PyTorch back end runs: by a kernel of its own, composed of others, or not.
+"""Operator support: whether the PyTorch backend of a chip runs an ATen operator.
 
-The table (`catalog/operator_support.json`, made by `python -m data_collection.sources.registrations`) says for each
-ATen operator and platform one of five things. `native`: the back end registers it. `composite`: PyTorch composes it
-of operators that the back end registers. `fallback`: the back end hands it to the CPU. `absent`: the back end's list
-of registrations lacks it, or something it is made of: PyTorch raises, or under torch_npu and torch_mlu tries the CPU.
-`unknown`: nothing read tells. Covered is native or composite; registration says "runs", not "how fast". A family can
-have two platforms: oneapi is Intel GPU (xpu) and x86 CPU.
+The table (`catalog/operator_support.json`, made by `python -m data_collection.sources.registrations`) has a status for
+each ATen operator and platform. `native`: the backend registers it. `composite`: PyTorch composes it of operators that
+the backend registers. `fallback`: it runs on the CPU. `absent`: the backend does not register it or one of its parts:
+PyTorch raises, or under torch_npu and torch_mlu tries the CPU. `unknown`: no source states it. Native and composite
+operators are covered; a registration says that an operator runs, not how fast. The family oneapi has two platforms:
+Intel GPU (xpu) and x86 CPU.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import ArtifactError, RefusedError, UnknownNameError
 
 __all__ = [
-    "COVERED", "FORMAT", "SUPPORT", "TABLE", "Support", "platform_of", "platforms", "resolved", "support",
+    "COVERED", "FORMAT", "SUPPORT", "TABLE", "Support", "platform_of", "platforms", "resolve_support", "support",
 ]  # fmt: skip
 
 FORMAT = 1
 TABLE = Path(str(files("hetbench") / "catalog" / "operator_support.json"))
 SUPPORT = ("native", "composite", "fallback", "absent", "unknown")
 COVERED = ("native", "composite")
-"""What counts as covered: the data stay on the chip."""
-_USUAL = ("Tensor", "self", "dim", "int", "input", "src", "sections")  # a bare name means the first of them it has
+"""Statuses that count as covered: the data stay on the chip."""
+_USUAL = ("Tensor", "self", "dim", "int", "input", "src", "sections")  # overloads that a bare name means, in this order
 
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """How one platform runs one ATen operator.
+    """Support of one ATen operator on one platform.
 
     >>> support("cann", "aten::layer_norm").via
     ('native_layer_norm',)
@@ -48,18 +48,18 @@ class Support:
     status: str
     """native, composite, fallback, absent or unknown."""
     via: tuple[str, ...] = ()
-    """What runs instead: the registered out form, or the parts of a composite. Not covered: the parts that lack."""
+    """Registered out form, or parts of a composite; for an absent operator the missing parts."""
     refs: tuple[str, ...] = ()
-    """repository@commit:path of the registrations that say so; for an absent operator the lists that lack it."""
+    """repository@commit:path of the registrations; for an absent operator the lists that lack it."""
 
     @property
     def covered(self) -> bool:
-        """Whether it runs on the chip, natively or composed."""
+        """Whether it runs on the chip, native or composite."""
         return self.status in COVERED
 
 
 def platforms() -> Mapping[str, str]:
-    """Platform -> the back end and version that its registrations are of.
+    """Platform -> backend and version whose registrations were read.
 
     >>> list(platforms())
     ['cuda', 'rocm', 'oneapi-cpu', 'oneapi-xpu', 'cann', 'mlu']
@@ -69,9 +69,9 @@ def platforms() -> Mapping[str, str]:
 
 
 def platform_of(chip: Chip) -> str:
-    """The platform whose registrations hold for a chip: its family, or for oneapi the GPU or CPU back end by its kind.
+    """The platform of a chip: its family, or for oneapi the GPU or CPU backend by the kind of the chip.
 
-    Raises `RefusedError` for a chip that no PyTorch back end of the table runs on.
+    Raises `RefusedError` for a chip that no backend of the table supports.
 
     >>> from hetbench.catalog.chips import chip
     >>> platform_of(chip("intel-arc-pro-b60")), platform_of(chip("amd-epyc-7r32"))
@@ -85,8 +85,8 @@ def platform_of(chip: Chip) -> str:
         return kinds[chip.kind]
     if chip.family == "oneapi" and chip.kind is None:
         raise RefusedError(
-            f"{chip.name} is of family oneapi, whose GPUs and CPUs register different operators, and its datasheet "
-            'does not say which it is: add kind = "gpu" or kind = "cpu".'
+            f"{chip.name} is of family oneapi, whose GPUs and CPUs support different operators, and its datasheet "
+            'does not state its kind: add kind = "gpu" or kind = "cpu".'
         )
     raise RefusedError(
         f"no operator registrations are known for {chip.name}, family {chip.family}, kind {chip.kind or 'not stated'}. "
@@ -95,11 +95,11 @@ def platform_of(chip: Chip) -> str:
 
 
 def support(where: Chip | str, operator: str) -> Support:
-    """How a chip, a platform or a family runs an ATen operator, named `add.Tensor`, `aten::add.Tensor` or as torch
-    prints it, `aten.add.Tensor`. A bare `add` means its only overload, else the usual one, `add.Tensor`.
+    """Support of an ATen operator on a chip, platform or family.
 
-    Raises `UnknownNameError` for an operator or a place that the table does not hold: it has the forward operators on
-    dense tensors, their in-place forms (`add_.Tensor`) included and their `out` forms not.
+    The operator is written `add.Tensor`, `aten::add.Tensor` or `aten.add.Tensor`; a bare `add` means its only or most
+    common overload. The table has the forward operators on dense tensors with their in-place forms (`add_.Tensor`),
+    without `out` forms. Raises `UnknownNameError` for an operator or a place that it does not have.
 
     >>> support("mlu", "aten::add").status, support("oneapi-xpu", "linalg_eig").status
     ('native', 'fallback')
@@ -110,13 +110,13 @@ def support(where: Chip | str, operator: str) -> Support:
     name = _spelling(operator, operators)
     if name is None:
         raise UnknownNameError("ATen operator", operator, operators)
-    return resolved(name, where if isinstance(where, str) and where in platforms() else _platform(where))
+    return resolve_support(name, where if isinstance(where, str) and where in platforms() else _platform(where))
 
 
-def resolved(called: str, platform: str) -> Support:
-    """How a platform runs an operator under the name it was called by; `unknown` where the table has no such name.
+def resolve_support(called: str, platform: str) -> Support:
+    """Support of an operator on a platform, with status `unknown` where the table does not have it.
 
-    >>> resolved("aten.relu.default", "mlu").status, resolved("my_ns::fused", "mlu").status
+    >>> resolve_support("aten.relu.default", "mlu").status, resolve_support("my_ns::fused", "mlu").status
     ('native', 'unknown')
     """
     name = _spelling(called, _table()["operators"])
@@ -137,7 +137,7 @@ def _platform(where: Chip | str) -> str:
 
 
 def _spelling(given: str, known: Mapping[str, Any]) -> str | None:
-    """The table's name of an operator; None where it has none."""
+    """The name of an operator in the table; None where the table does not have it."""
     name = given.removeprefix("torch.ops.").removeprefix("aten::").removeprefix("aten.").removesuffix(".default")
     if name in known:
         return name

@@ -1,64 +1,68 @@
-"""`hetbench download` and `hetbench artifacts`: fetch sets of surrogates, list, choose, check and delete them.
+"""`hetbench download` and `hetbench artifacts`: fetch, list, select, verify and remove sets of surrogates.
 
-Exit codes as in `hetbench.cli.app`: 0 done, 2 a name or source that cannot be meant, 4 a set that cannot be fetched or
-is damaged, of another format or unsafe; then the installed sets are as they were.
+Exit codes as in `hetbench.cli`; 4 is a set that cannot be fetched or is damaged, of another format or unsafe. After an
+error the installed sets are as they were.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from hetbench.api import HetBench
-from hetbench.artifacts import sets as artifacts
-from hetbench.artifacts.download import URL, source_of
-from hetbench.artifacts.download import download as fetched
+from hetbench.artifacts import integrity, manifest, sets
 from hetbench.artifacts.remote import SOURCES
-from hetbench.artifacts.sets import PACKAGED, Installed, Manifest
+from hetbench.cli.options import Json
+from hetbench.cli.output import print_json
 from hetbench.errors import ArtifactError, InvalidInputError
 from hetbench.version import __version__
 
-__all__ = ["api", "app"]
+if TYPE_CHECKING:
+    from hetbench.artifacts.sets import Installed
 
+__all__ = ["app"]
+
+PANEL = "Knowledge graph and surrogates"
 app = typer.Typer()
-sets = typer.Typer(no_args_is_help=True, help="Sets of surrogates: list, use, verify, remove.")
-app.add_typer(sets, name="artifacts")
+sets_app = typer.Typer(no_args_is_help=True, help="Sets of surrogates: list, use, verify, remove.")
+app.add_typer(sets_app, name="artifacts", rich_help_panel=PANEL)
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Label = Annotated[str, typer.Argument(help="NAME or NAME@VERSION of `hetbench artifacts list`.")]
-
-
-def api() -> HetBench:
-    """What the shell's commands ask: the set of `hetbench artifacts use`, else the one in the package."""
-    return HetBench(artifacts=artifacts.selected())
+Label = Annotated[str, typer.Argument(help="NAME or NAME@VERSION, as `hetbench artifacts list` prints it.")]
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def download(
-    name: Annotated[str | None, typer.Argument(help="Name to install it under; its own if left out.")] = None,
-    source: Annotated[str | None, typer.Option("--from", help=f"{escape(SOURCES)}; else ${URL}.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Name to install the set under. Default: the name in its manifest.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", help=f"{escape(SOURCES)}. Default: $HETBENCH_ARTIFACTS_URL.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a set of surrogates, check it against its manifest and install it; answers stay with the set in use."""
+    """Fetch a set of surrogates, verify it and install it; `hetbench artifacts use` then selects it."""
+    from hetbench.artifacts.download import download as fetch
+    from hetbench.artifacts.download import source_of
+
     if name is not None and "/" in name:
-        raise InvalidInputError(f"{name!r} is no name of a set. If the set lies there: hetbench download --from {name}")
-    found = fetched(source_of(source), name, say=lambda text: typer.echo(text, err=True))
+        raise InvalidInputError(
+            f"{name!r} is not a valid name of a set. To fetch from there: hetbench download --from {name}"
+        )
+    found = fetch(source_of(source), name, say=lambda text: typer.echo(text, err=True))
     if as_json:
-        _print_json(_row(found))
+        print_json(_row(found))
         return
     print(f"{found.label} is installed in {found.folder}")
     print(f"hetbench artifacts use {found.name}    HetBench(artifacts={found.name!r})")
 
 
-@sets.command(name="list")
+@sets_app.command(name="list")
 def list_sets(as_json: Json = False) -> None:
-    """The set in the package and those that were downloaded; the one in use is marked."""
-    rows = [_packaged(), *map(_row, artifacts.installed())]
+    """List the set in the package and the installed sets; the selected one is marked."""
+    rows = [_packaged(), *map(_row, sets.installed())]
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     for row in rows:
         marks = [text for name, text in (("in_use", "in use"), ("current", "current")) if row[name]]
@@ -66,65 +70,65 @@ def list_sets(as_json: Json = False) -> None:
         print(f"{row['name']}@{row['version']}  {', '.join(marks) or 'older'}: {size}")
 
 
-@sets.command()
+@sets_app.command()
 def use(label: Label) -> None:
-    """Answer the shell's commands from a set; `embedded` is the one in the package."""
-    folder = artifacts.select(label)
-    print(f"the shell now answers from {artifacts.selected() or PACKAGED}, {folder}")
+    """Select the set that shell commands answer from; `embedded` is the one in the package."""
+    folder = sets.select(label)
+    print(f"shell commands answer from {sets.selected() or manifest.PACKAGED}, {folder}")
 
 
-@sets.command()
-def verify(label: Annotated[str | None, typer.Argument(help="NAME or NAME@VERSION; all if left out.")] = None) -> None:
-    """Read every file of a set again and compare it with the manifest."""
-    known = artifacts.installed()
-    if label not in (None, PACKAGED):
-        known = [each for each in known if label == each.name] or [artifacts.find(str(label))]
+@sets_app.command()
+def verify(
+    label: Annotated[str | None, typer.Argument(help="NAME or NAME@VERSION. Default: all sets.")] = None
+) -> None:  # fmt: skip
+    """Read every file of a set and compare it with the manifest."""
+    known = sets.installed()
+    if label not in (None, manifest.PACKAGED):
+        known = [each for each in known if label == each.name] or [sets.find(str(label))]
     wrong = []
-    if label in (None, PACKAGED):
-        artifacts.complete(artifacts.EMBEDDED)
-        print(f"{PACKAGED}: all parts are there, in formats that are read")
-    for each in () if label == PACKAGED else known:
+    if label in (None, manifest.PACKAGED):
+        integrity.check_complete(sets.EMBEDDED)
+        print(f"{manifest.PACKAGED}: complete, all formats readable")
+    for each in () if label == manifest.PACKAGED else known:
         try:
-            found = artifacts.verify(each.folder, sniff=True)
-            print(f"{each.label}: {len(found.files)} files, {found.bytes / 1e6:.1f} MB, as the manifest says")
+            found = integrity.verify(each.folder, sniff=True)
+            print(f"{each.label}: {len(found.files)} files, {found.bytes / 1e6:.1f} MB, match the manifest")
         except ArtifactError as error:
             wrong.append(f"{each.label}: {error}")
     if wrong:
         raise ArtifactError("\n".join(wrong))
 
 
-@sets.command()
+@sets_app.command()
 def remove(label: Label) -> None:
-    """Delete a downloaded set: one version, or all versions of a name."""
-    if label == PACKAGED:
-        raise InvalidInputError(f"{PACKAGED!r} is the set in the package: it cannot be removed.")
-    for each in artifacts.remove(label):
+    """Delete an installed set: one version, or all versions of a name."""
+    if label == manifest.PACKAGED:
+        raise InvalidInputError(f"{manifest.PACKAGED!r} is the set in the package: it cannot be removed.")
+    for each in sets.remove(label):
         print(f"removed {each.label}")
 
 
 def _packaged() -> dict[str, Any]:
-    sizes = [path.stat().st_size for path in artifacts.EMBEDDED.iterdir()]
+    """The set in the package as a row of the list."""
+    sizes = [path.stat().st_size for path in sets.EMBEDDED.iterdir()]
     return {
-        "name": PACKAGED, "version": __version__, "in_use": artifacts.selected() is None, "current": True,
+        "name": manifest.PACKAGED, "version": __version__, "in_use": sets.selected() is None, "current": True,
         "files": len(sizes), "mb": round(sum(sizes) / 1e6, 1), "source": "the package", "revision": None,
-        "installed": None, "folder": str(artifacts.EMBEDDED), "problem": None,
+        "installed": None, "folder": str(sets.EMBEDDED), "problem": None,
     }  # fmt: skip
 
 
 def _row(each: Installed) -> dict[str, Any]:
+    """An installed set as a row of the list; `problem` states why its manifest cannot be read."""
     row: dict[str, Any] = {
-        "name": each.name, "version": each.version, "in_use": artifacts.selected() == each.label,
+        "name": each.name, "version": each.version, "in_use": sets.selected() == each.label,
         "current": each.current, "files": None, "mb": None, "source": None, "revision": None, "installed": None,
         "folder": str(each.folder), "problem": None,
     }  # fmt: skip
     try:
-        found = Manifest.read(each.folder / artifacts.MANIFEST)
+        found = manifest.Manifest.read(each.folder / manifest.MANIFEST)
         row |= {"files": len(found.files), "mb": round(found.bytes / 1e6, 1)}
-        row |= artifacts.read_json(each.folder / artifacts.ORIGIN)
+        row |= manifest.read_json(each.folder / manifest.ORIGIN)
     except ArtifactError as error:
         row["problem"] = str(error)
     return row
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False))

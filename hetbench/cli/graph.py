@@ -1,41 +1,50 @@
-"""`hetbench graph`: questions to the knowledge graph from the shell. Exit codes as in `hetbench.cli.app`."""
+"""`hetbench graph`: the knowledge graph of models, operators, chips and measurements."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hetbench.errors import InvalidInputError
-from hetbench.knowledge.export import FORMATS
-from hetbench.knowledge.graph import RELATIONS, knowledge_graph
+from hetbench.cli.options import Dims, Json, Model, Operator, parse_dims
+from hetbench.cli.output import print_json
 
-__all__ = ["app", "dim"]
+if TYPE_CHECKING:
+    from hetbench.knowledge import KnowledgeGraph
 
-app = typer.Typer(no_args_is_help=True, help="The knowledge graph: what was measured where, and what is like it.")
+__all__ = ["app"]
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+PANEL = "Knowledge graph and surrogates"
+app = typer.Typer(
+    no_args_is_help=True, help="Knowledge graph: measured operators, similar operators, and what each chip supports."
+)
 
 
 @app.command()
 def counts(as_json: Json = False) -> None:
-    """How many nodes of each kind and edges of each relation there are."""
-    found = knowledge_graph().counts()
+    """Print the number of nodes of each kind and of edges of each relation."""
+    found = _knowledge_graph().counts()
     lines = [f"{what:<6}{name:<12}{count:>9,}" for what, table in found.items() for name, count in table.items()]
     _print(found, lines, as_json)
 
 
 @app.command()
 def neighbours(
-    node: Annotated[str, typer.Argument(help="Such as model:gpt2 or 'op:Linear(k=768,m=128,n=768)@fp32'.")],
-    relation: Annotated[str | None, typer.Option(help=f"One of {', '.join(RELATIONS)}.")] = None,
+    node: Annotated[
+        str, typer.Argument(help="Identifier, such as model:gpt2 or 'op:Linear(k=768,m=128,n=768)@fp32'.")
+    ],
+    relation: Annotated[
+        str | None,
+        typer.Option(help="of-family, runs, contains, has-type, supports, sequence, similarity, performance or "
+                          "measured-on. Default: all."),
+    ] = None,
     as_json: Json = False,
-) -> None:
-    """The edges that begin or end at a node."""
-    found = knowledge_graph().neighbours(node, relation)
+) -> None:  # fmt: skip
+    """Print the edges that start or end at a node."""
+    found = _knowledge_graph().neighbours(node, relation)
     lines = []
     for edge in found:
         facts = ", ".join(f"{name} {value}" for name, value in edge.attributes.items())
@@ -46,28 +55,28 @@ def neighbours(
 
 @app.command()
 def why(
-    model: Annotated[str, typer.Argument(help="A model of `hetbench models`.")],
-    target: Annotated[str, typer.Option(help="Chip or family.")],
-    source: Annotated[str | None, typer.Option(help="Chip or family to show beside it.")] = None,
-    limit: Annotated[int, typer.Option(help="Operators to show, heaviest first.")] = 5,
+    model: Model,
+    target: Annotated[str, typer.Option(help="Chip, or chip family for its default chip.")],
+    source: Annotated[str | None, typer.Option(help="Second chip or family to compare with. Default: none.")] = None,
+    limit: Annotated[int, typer.Option(help="Number of operators to print, the most time-consuming first.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """What an answer for the model on the chip can rest on: a path for each operator that matters."""
-    found = knowledge_graph().why(model, target, source, limit=limit)
+    """Print the evidence for a model on a chip: for each important operator, the closest measurement."""
+    found = _knowledge_graph().why(model, target, source, limit=limit)
     _print(found.to_dict(), found.lines(), as_json)
 
 
 @app.command()
 def nearest(
-    op: Annotated[str, typer.Argument(help="A type of `hetbench operators`.")],
-    dims: Annotated[list[str], typer.Argument(help="Its dims as name=value, such as m=128 n=3072 k=768.")],
+    op: Operator,
+    dims: Dims,
     precision: Annotated[str, typer.Option(help="Precision of the operator.")] = "fp16",
-    chip: Annotated[str | None, typer.Option(help="Only what this chip measured.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many.")] = 5,
+    chip: Annotated[str | None, typer.Option(help="Only operators measured on this chip. Default: any chip.")] = None,
+    k: Annotated[int, typer.Option("-k", help="Number of operators to print.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """The measured operators most similar to one, and the chips that measured them."""
-    found = knowledge_graph().nearest(op, dict(map(dim, dims)), precision, chip=chip, k=k)
+    """Print the measured operators most similar to a given one, and the chips that measured them."""
+    found = _knowledge_graph().nearest(op, parse_dims(dims), precision, chip=chip, k=k)
     lines = [f"{each.similarity:.6g} {each.node}: {', '.join(each.chips)}" for each in found]
     _print([asdict(each) for each in found], lines or [f"no operator of the class of {op} was measured"], as_json)
 
@@ -75,19 +84,20 @@ def nearest(
 @app.command()
 def export(
     path: Annotated[Path, typer.Argument(help="File to write.")],
-    format: Annotated[str, typer.Option(help=f"{', '.join(FORMATS)}; networkx reads graphml and json.")] = "graphml",
+    format: Annotated[str, typer.Option(help="graphml, json or cypher; networkx reads graphml and json.")] = "graphml",
 ) -> None:
-    """Write the whole graph to a file. Neo4j: cypher-shell -u neo4j -p PASSWORD -f FILE."""
-    knowledge_graph().export(path, format)
+    """Write the whole graph to a file. To import into Neo4j: cypher-shell -u neo4j -p PASSWORD -f FILE."""
+    _knowledge_graph().export(path, format)
 
 
-def dim(text: str) -> tuple[str, int]:
-    """Name and size of a dim that is written name=value."""
-    name, equals, value = text.partition("=")
-    if not equals or not value.strip().lstrip("-").isdigit():
-        raise InvalidInputError(f"dims are given as name=value with whole numbers, such as m=128; given: {text!r}.")
-    return name.strip(), int(value)
+def _knowledge_graph() -> KnowledgeGraph:
+    from hetbench.knowledge import knowledge_graph
+
+    return knowledge_graph()
 
 
-def _print(value: Any, lines: list[str], as_json: bool) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False) if as_json else "\n".join(lines))
+def _print(value: Any, lines: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        print_json(value)
+    else:
+        print("\n".join(lines))

@@ -1,5 +1,4 @@
-"""`hetbench report` and `dashboard`: pages in HTML. Exit codes as in `hetbench.cli.app`: 0 written, 2 wrong usage, an
-unknown name or a place that cannot be written, 3 refused, 4 a damaged artefact."""
+"""`hetbench report` and `hetbench dashboard`: answers as HTML pages."""
 
 from __future__ import annotations
 
@@ -10,39 +9,44 @@ from typing import Annotated
 import typer
 
 from hetbench.artifacts.atomic import write_whole
-from hetbench.cli.analysis import (
+from hetbench.cli.options import (
+    Batch,
     ChipFile,
     Confidence,
+    Deadline,
+    ImageSize,
     Json,
     Phase,
     Precision,
     Predictor,
+    SeqLen,
+    SourceLatency,
     Stack,
-    Value,
-    Whole,
-    milliseconds,
+    Targets,
+    parse_milliseconds,
 )  # fmt: skip
-from hetbench.cli.artifacts import api as shell_api
-from hetbench.pages.dashboard import write_site
-from hetbench.pages.report import report_page
-from hetbench.pages.report_data import Asked, report_data
+from hetbench.cli.output import print_json
+from hetbench.cli.session import open_api, open_api_with_chip
 
 __all__ = ["app"]
 
 app = typer.Typer()
+PANEL = "Pages"
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def report(
-    models: Annotated[list[str], typer.Argument(help="Models of `hetbench models`.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; report.html.")] = None,
-    source: Annotated[str, typer.Option(help="Chip or family that the models run on now.")] = "cuda",
-    source_value: Value = None,
-    targets: Annotated[str, typer.Option(help="all, or families and chips parted by commas.")] = "all",
-    slo: Annotated[str | None, typer.Option(help="Deadline of one call, such as 50ms or 0.2s.")] = None,
-    batch: Whole = None,
-    seq_len: Whole = None,
-    image_size: Whole = None,
+    models: Annotated[list[str], typer.Argument(help="Names of models: see `hetbench models`.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write. Default: report.html; with --json, none.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Chip or family that the models run on today.")] = "cuda",
+    source_value: SourceLatency = None,
+    targets: Targets = "all",
+    slo: Deadline = None,
+    batch: Batch = None,
+    seq_len: SeqLen = None,
+    image_size: ImageSize = None,
     precision: Precision = None,
     phase: Phase = None,
     stack: Stack = None,
@@ -51,34 +55,42 @@ def report(
     chip_file: ChipFile = None,
     as_json: Json = False,
 ) -> None:
-    """One HTML page, complete without network: matrix, ranking, measurements, coverage, attribution, chip facts."""
-    api = shell_api()
-    if chip_file is not None:
-        added = api.add_chip(chip_file).name
-        targets = targets if targets == "all" else f"{targets},{added}"
+    """Write a migration report as one self-contained HTML page.
+
+    It holds the migration matrix, the ranking of chips, published measurements, operator coverage, latency
+    attribution, an optimisation plan and the chips' datasheets.
+    """
+    from hetbench.pages.report import report_page
+    from hetbench.pages.report_data import ReportRequest, report_data
+
+    api, added = open_api_with_chip(chip_file)
+    if added is not None and targets != "all":
+        targets = f"{targets},{added}"
     given = {
         "batch": batch, "seq_len": seq_len, "image_size": image_size, "precision": precision, "phase": phase,
         "stack": stack, "predictor": predictor, "confidence": confidence,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
-    slo_ms = None if slo is None else milliseconds(slo)
-    data = report_data(api, Asked(models, source, targets, source_value, slo_ms, options))
+    slo_ms = None if slo is None else parse_milliseconds(slo)
+    data = report_data(api, ReportRequest(models, source, targets, source_value, slo_ms, options))
     if output is not None or not as_json:
         path = output or Path("report.html")
         write_whole(path, report_page(data))
         count = len(data["models"])
         typer.echo(f"{path}: {count} model{'s' * (count > 1)}, {path.stat().st_size / 1e6:.2g} MB", err=as_json)
     if as_json:
-        print(json.dumps(data, indent=2, allow_nan=False))
+        print_json(data)
 
 
-@app.command()
+@app.command(rich_help_panel=PANEL)
 def dashboard(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("dashboard"),
     as_json: Json = False,
 ) -> None:
-    """The whole catalogue on all chips as a static site: filters, search, a page for each model."""
-    data, size = write_site(shell_api(), output)
+    """Write the whole catalogue on all chips as a static site with filters and a page for each model."""
+    from hetbench.pages.dashboard import write_site
+
+    data, size = write_site(open_api(), output)
     if as_json:
         print(json.dumps(data, allow_nan=False))
     else:

@@ -1,9 +1,8 @@
-"""Memory of one pass by exact arithmetic: weights, activations at their peak, KV cache.
+"""Memory of one pass by exact arithmetic: weights, peak of the activations, KV cache.
 
-A buffer lives from the operator that makes it to the last one that touches it, as in an allocator that reuses at
-once; inputs live throughout, operators work without scratch space, and attention keeps no score matrix. Masks,
-positions and normalisation statistics are not counted. What a framework, its context and its fragmentation add is
-not in it: this is the least that the network needs.
+A buffer is live from the operator that writes it to the last one that reads it; inputs are live throughout. Not counted
+are scratch space, attention score matrices, masks, positions, normalisation statistics, and the overhead of the
+framework (context, allocator, fragmentation): the result is a lower bound.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from hetbench.schema import itemsize
 
-__all__ = ["MemoryBreakdown", "NodeBytes", "breakdown", "by_node"]
+__all__ = ["MemoryBreakdown", "NodeBytes", "bytes_by_node", "memory_breakdown"]
 
 _WEIGHTS: Mapping[str, Callable[[Mapping[str, int]], int]] = {
     "Linear": lambda d: d["k"] * d["n"] + d.get("bias", 0) * d["n"],
@@ -32,43 +31,43 @@ _WEIGHTS: Mapping[str, Callable[[Mapping[str, int]], int]] = {
     "Embedding": lambda d: d["vocab"] * d["dim"], "EmbeddingBag": lambda d: d["vocab"] * d["dim"],
     "LayerNorm": lambda d: 2 * d["cols"], "RMSNorm": lambda d: d["cols"], "BatchNorm2d": lambda d: 2 * d["c"],
 }  # fmt: skip
-"""Elements of an operator's own parameters."""
+"""Operator type -> number of its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryBreakdown:
-    """Bytes of one pass."""
+    """Memory of one pass, in bytes."""
 
     weights_bytes: int
-    """All parameters at the asked precision, tied weights once."""
+    """All parameters at the precision of the query, tied weights once."""
     activations_peak_bytes: int
-    """Most bytes of inputs and intermediate results alive at once."""
+    """Peak of the bytes of inputs and intermediate results that are live at the same time."""
     kv_cache_bytes: int
-    """Keys and values of all cached positions after the pass; 0 in inference."""
+    """Keys and values of all cached positions after the pass; 0 in phase `inference`."""
 
     @property
     def total_bytes(self) -> int:
-        """Sum of the three."""
+        """Weights, activations and KV cache together."""
         return self.weights_bytes + self.activations_peak_bytes + self.kv_cache_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class NodeBytes:
-    """Bytes by operator instance, [nodes] each."""
+    """Bytes by operator instance; each array is [nodes]."""
 
     results: NDArray[np.int64]
-    """What the instance hands to those that read it; of one that works in place or does nothing, what it was given."""
+    """Bytes of the output; for an operator in place or without work, bytes of its first input."""
     weights: NDArray[np.float64]
-    """All parameters, shared out in proportion to each instance's own count; tied and repeated weights are split."""
+    """Bytes of the parameters: the model's total, distributed in proportion to the parameters of each instance."""
     cache: NDArray[np.int64]
-    """Its cached keys and values."""
+    """Bytes of its cached keys and values."""
 
 
-def by_node(
+def bytes_by_node(
     table: Mapping[str, Any], nodes: Sequence[tuple[str, Mapping[str, int], tuple[int, ...]]], template: Sequence[int],
     values: NDArray[np.int64], *, weights_bytes: int, data_bytes: int,
 ) -> NodeBytes:  # fmt: skip
-    """Bytes of every instance, each given as (op, dims, sources); see `NodeBytes`."""
+    """Bytes of every instance; `nodes` lists (op, dims, sources), `values` the sizes of the variant, [sizes]."""
     buffers = table["buffers"]
     width = np.array([data_bytes if name == "data" else itemsize(name) for name in table["dtypes"]], dtype=np.int64)
     made = values[np.array(buffers["size"], dtype=np.int64)] * width[np.array(buffers["dtype"], dtype=np.int64)]
@@ -88,20 +87,20 @@ def by_node(
     return NodeBytes(results, own * (weights_bytes / total if total else 0.0), np.array(cached, dtype=np.int64))
 
 
-def breakdown(
+def memory_breakdown(
     table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64], *, params: int, weight_bytes: int,
     data_bytes: int,
 ) -> MemoryBreakdown:
-    """Memory of a variant (`table`, node -> `template`) at the sizes `values` [sizes].
+    """Memory of a variant `table` at the sizes `values` [sizes]; `template` is the template of each node, [nodes].
 
-    `weight_bytes` is the width of a parameter, `data_bytes` that of an activation.
+    `params` is the number of parameters, `weight_bytes` and `data_bytes` the bytes of one parameter and one activation.
     """
 
     def width(dtype: str) -> int:
         return data_bytes if dtype == "data" else itemsize(dtype)
 
     buffers = table["buffers"]
-    change = np.zeros(len(template) + 2, dtype=np.int64)  # bytes that come (+) and go (-) at each operator
+    change = np.zeros(len(template) + 2, dtype=np.int64)  # bytes allocated (+) and freed (-) at each operator
     made = np.array(buffers["made"], dtype=np.int64)
     last = made + np.array(buffers["life"], dtype=np.int64)
     widths = np.array([width(dtype) for dtype in table["dtypes"]], dtype=np.int64)

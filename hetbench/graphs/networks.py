@@ -1,9 +1,9 @@
-"""Operator graphs of measured models beyond the catalogue: surrogates learn from their published latencies.
+"""Auxiliary graphs: measured models outside the catalogue, whose published latencies train the surrogates.
 
-`catalog/auxiliary-*.zip` holds one compact graph a model (see `ModelGraph.compact`), made by `python -m
-data_collection.auxiliary` from library definitions. `catalog/upstream_names_*.csv` says which graph a published
-name means: `exact` (the measured network), `same-arch` (same operators and sizes, built or trained elsewhere) or
-`near` (differs in a part that costs little). A name that leaves its variant open is not in it.
+`catalog/auxiliary-*.zip` holds one compact graph per model (see `ModelGraph.compact`), made from library definitions by
+`python -m data_collection.networks`. `catalog/upstream_names_*.csv` maps the names of published tables to graphs, as
+`exact` (the measured network), `same-arch` (same operators and sizes, other library or weights) or `near` (differs in a
+part of little cost). Ambiguous names are not mapped.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph
 from hetbench.graphs.model_graph import ModelGraph
 
-__all__ = ["KINDS", "SURE", "fused", "load", "named", "names", "resolve", "upstream"]
+__all__ = ["KINDS", "SURE", "find", "fused_variant", "load", "names", "resolve", "upstream"]
 
 SURE = ("exact", "same-arch")
 KINDS = (*SURE, "near")
 
 
 def names() -> tuple[str, ...]:
-    """Every auxiliary graph, sorted.
+    """Names of all auxiliary graphs, sorted.
 
     >>> "tv-vgg16" in names(), "convnext_tiny" in names()
     (True, True)
@@ -39,9 +39,9 @@ def names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def load(name: str) -> ModelGraph:
-    """The graph of this name: compact, or the catalogue's own where `resolve` names one of its models.
+    """The auxiliary graph `name`, or that of the catalogue model with this name.
 
-    Raises `UnknownNameError`, which names the nearest.
+    Raises `UnknownNameError` for any other name.
 
     >>> load("tv-vgg16").params
     138357544
@@ -56,10 +56,10 @@ def load(name: str) -> ModelGraph:
 
 @lru_cache(maxsize=4096)
 def resolve(upstream_name: str, file: str | None = None) -> tuple[str, str]:
-    """(graph, kind) of a model as a published table names it; `file` is the data set, needed where two disagree.
+    """(graph, kind) of a model name in a published table; `file` is the data set, needed where two disagree.
 
-    timm's names are architectures, with a tag of the weights or without. Raises `UnknownNameError` for a name that
-    nobody has mapped, `InvalidInputError` for one that means different graphs in different files.
+    Names of timm may have a tag of the weights after a dot. Raises `UnknownNameError` for a name that is not mapped,
+    `InvalidInputError` for one that means different graphs in different data sets.
 
     >>> resolve("convnext_tiny.fb_in22k", "timm")
     ('convnext_tiny', 'exact')
@@ -75,14 +75,14 @@ def resolve(upstream_name: str, file: str | None = None) -> tuple[str, str]:
         raise UnknownNameError("measured model", upstream_name, (name for _, name in table))
     if len({name for name, _ in found}) > 1:
         meant = ", ".join(sorted({name for name, _ in found}))
-        raise InvalidInputError(f"{upstream_name!r} means {meant}, by the data set: give file=.")
+        raise InvalidInputError(f"{upstream_name!r} means {meant}, depending on the data set: give file=.")
     return min(found, key=lambda entry: KINDS.index(entry[1]))
 
 
-def named(name: str) -> ModelGraph | None:
-    """The graph that a name surely means: an auxiliary graph's own name, or an upstream one, exact or same-arch.
+def find(name: str) -> ModelGraph | None:
+    """The graph of an auxiliary or upstream name that is mapped as `exact` or `same-arch`; None for other names.
 
-    >>> named("llama-2-7b").params, named("convnext_tiny.fb_in22k").name, named("no-such-net")
+    >>> find("llama-2-7b").params, find("convnext_tiny.fb_in22k").name, find("no-such-net")
     (6738415616, 'convnext_tiny', None)
     """
     if name in _members():
@@ -94,12 +94,12 @@ def named(name: str) -> ModelGraph | None:
     return load(model_graph) if kind in SURE else None
 
 
-def fused(name: str) -> str:
-    """The graph of a network with its branches and norms folded into convolutions, where such a form was measured.
+def fused_variant(name: str) -> str:
+    """Name of the variant with norms and branches fused into convolutions; `name` itself where there is none.
 
-    timm measured it, in the tables of PyTorch 2.9.1, for the architectures that can be folded; elsewhere the full one.
+    timm measures fused variants of the architectures that allow it, in its tables of PyTorch 2.9.1.
 
-    >>> fused("repvgg_b0"), fused("resnet18")
+    >>> fused_variant("repvgg_b0"), fused_variant("resnet18")
     ('repvgg_b0-fused', 'resnet18')
     """
     return f"{name}-fused" if f"{name}-fused" in _members() else name
@@ -107,7 +107,7 @@ def fused(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def upstream() -> Mapping[tuple[str, str], tuple[str, str]]:
-    """The reviewed table of names: (data set, model as it names it) -> (graph, kind); read-only."""
+    """The reviewed table of names, read-only: (data set, model name there) -> (graph, kind)."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for path in (files("hetbench") / "catalog").iterdir():
         if path.name.startswith("upstream_names_") and path.name.endswith(".csv"):
@@ -118,7 +118,7 @@ def upstream() -> Mapping[tuple[str, str], tuple[str, str]]:
 
 @lru_cache(maxsize=1)
 def _members() -> Mapping[str, ZipFile]:
-    """Archive of each graph, by name; members are read when asked for."""
+    """Graph name -> archive that holds it."""
     found: dict[str, ZipFile] = {}
     for path in sorted((files("hetbench") / "catalog").iterdir(), key=lambda path: path.name):
         if path.name.startswith("auxiliary-") and path.name.endswith(".zip"):

@@ -1,4 +1,4 @@
-"""What an answer about a model rests on, as paths through the knowledge graph."""
+"""The evidence behind an answer about a model, as paths through the knowledge graph."""
 
 from __future__ import annotations
 
@@ -13,19 +13,27 @@ from hetbench.graphs import model_graph, networks
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.knowledge.paths import Hop, Why
 
-__all__ = ["explain"]
+__all__ = ["explain_answer"]
 
 
-def explain(answer: Answer | Answers, chip_named: Callable[[str], Chip], limit: int = 5) -> Why:
-    """The paths of evidence of an answer, the source's too; of several answers that of the latency.
+def explain_answer(answer: Answer | Answers, chip_named: Callable[[str], Chip], limit: int = 5) -> Why:
+    """The evidence behind an answer, and behind its source's answer; of `Answers`, behind the latency.
 
-    A measured answer is explained by its row. Of a predicted one the operators are explained that take the most
-    predicted time, or where no time was predicted have the most flops and bytes. `chip_named` finds the chip.
+    A published row is explained by itself. A prediction is explained by the operators that take most of the predicted
+    time or, where no time was predicted, have most of the FLOPs and bytes.
+
+    Args:
+        answer: about a model on a chip.
+        chip_named: finds a chip by name, as `HetBench.chip` does.
+        limit: number of operators, and of published figures, to list at most.
+
+    Raises:
+        RefusedError: the answer is exact arithmetic on the operator graph and involves no chip.
 
     >>> from hetbench import HetBench
     >>> from hetbench.catalog.chips import chip
     >>> answer = HetBench().query("bert-base", target="cuda", metric="latency", precision="fp32")
-    >>> explain(answer, chip).routes[0].basis in ("measured", "similar")
+    >>> explain_answer(answer, chip).routes[0].basis in ("measured", "similar")
     True
     """
     if isinstance(answer, Answers):
@@ -33,16 +41,17 @@ def explain(answer: Answer | Answers, chip_named: Callable[[str], Chip], limit: 
     else:
         asked = answer
     if asked is None or asked.chip is None or asked.model is None:
-        raise RefusedError("nothing to explain: the answer is exact arithmetic on the operator graph, of no chip.")
-    found = _side(asked, chip_named(asked.chip), limit)
+        raise RefusedError("nothing to explain: the answer is exact arithmetic on the operator graph, without a chip.")
+    found = _evidence(asked, chip_named(asked.chip), limit)
     origin = asked.source
     if origin is None or origin.chip is None:
         return found
     there = replace(origin, shares=origin.shares or asked.shares)
-    return replace(found, source=_side(there, chip_named(origin.chip), limit))
+    return replace(found, source=_evidence(there, chip_named(origin.chip), limit))
 
 
-def _side(answer: Answer, chip: Chip, limit: int) -> Why:
+def _evidence(answer: Answer, chip: Chip, limit: int) -> Why:
+    """The evidence behind one answer on one chip."""
     name = str(answer.model)
     own = model_graph.load(name) if name in models() else networks.load(name)
     setting = answer.batch, answer.seq_len, answer.image_size, str(answer.precision), str(answer.phase)
@@ -51,6 +60,6 @@ def _side(answer: Answer, chip: Chip, limit: int) -> Why:
     found = knowledge_graph().why(name, chip, operators=operators, shares=shares, limit=limit)
     if answer.level != "A":
         return found
-    text = f"{answer.metric} {answer.value:.4g} {answer.unit}: the row that the answer is"
+    text = f"{answer.metric} {answer.value:.4g} {answer.unit}: this published row is the answer"
     row = Hop(f"model:{name}", "performance", f"chip:{chip.name}", text, answer.refs)
     return replace(found, rows=(row,), routes=())

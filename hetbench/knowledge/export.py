@@ -1,10 +1,10 @@
-"""The knowledge graph as files that other tools read: GraphML, node-link JSON, Cypher; and as a networkx graph.
+"""Export of the knowledge graph: GraphML, node-link JSON, Cypher, or a networkx graph in memory.
 
     json     networkx.node_link_graph(json.load(open("moh.json")), edges="edges")
     graphml  networkx.read_graphml("moh.graphml"); Gephi, yEd and igraph read it too
     cypher   cypher-shell -u neo4j -p PASSWORD -f moh.cypher loads it into an empty database of Neo4j 5
 
-Nodes and edges are written one after the other, so that memory does not grow with the graph.
+Nodes and edges are streamed, so that memory does not grow with the graph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _XML_TYPES = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
 def write(graph: KnowledgeGraph, path: Path, format: str) -> None:
-    """Write the whole graph to a file in one of `FORMATS`."""
+    """Write the whole graph to a file in one of `FORMATS`.
+
+    Raises `UnknownNameError` for another format, `InvalidInputError` where the file cannot be written.
+    """
     if format not in FORMATS:
         raise UnknownNameError("format", format, FORMATS)
     try:
@@ -39,11 +42,11 @@ def write(graph: KnowledgeGraph, path: Path, format: str) -> None:
 
 
 def to_networkx(graph: KnowledgeGraph) -> Any:
-    """A `networkx.MultiDiGraph` with the attributes of nodes and edges."""
+    """The graph as a `networkx.MultiDiGraph` with the attributes of nodes and edges; needs networkx."""
     try:
         import networkx
     except ImportError:
-        raise InvalidInputError("this needs networkx. Run: pip install networkx") from None
+        raise InvalidInputError("to_networkx needs networkx. Run: pip install networkx") from None
     made = networkx.MultiDiGraph()
     made.add_nodes_from((node.id, _node_facts(node)) for node in graph.nodes())
     made.add_edges_from((edge.source, edge.target, _edge_facts(edge)) for edge in graph.edges())
@@ -55,7 +58,7 @@ def _node_facts(node: Node) -> dict[str, Any]:
 
 
 def _edge_facts(edge: Edge) -> dict[str, Any]:
-    """Attributes of an edge, the references as one text, since GraphML knows no lists."""
+    """Attributes of an edge; the references are joined into one text, since GraphML has no lists."""
     refs = {"refs": "; ".join(edge.refs)} if edge.refs else {}
     return {"relation": edge.relation, **edge.attributes, **refs}
 
@@ -93,7 +96,7 @@ _Keys = dict[tuple[str, str], tuple[str, str]]
 
 
 def _xml_keys(domain: str, rows: Iterable[dict[str, Any]]) -> _Keys:
-    """(domain, attribute) -> key and type; an attribute that is now whole, now not, is a double."""
+    """(domain, attribute) -> key and type; an attribute with both int and float values is a double."""
     types: dict[str, set[type]] = {}
     for row in rows:
         for name, value in row.items():
@@ -111,7 +114,7 @@ def _xml_data(keys: _Keys, domain: str, facts: dict[str, Any]) -> str:
 
 
 def _write_cypher(graph: KnowledgeGraph, file: TextIO) -> None:
-    """Constraint and nodes first: an edge finds its ends by their id."""
+    """The constraint and the nodes come first, since edges look up their ends by id."""
     file.write("CREATE CONSTRAINT moh_id IF NOT EXISTS FOR (n:Entity) REQUIRE n.id IS UNIQUE;\n")
     for kind, nodes in _runs(graph.nodes(), lambda node: node.kind):
         rows = ",\n".join(_literal({"id": node.id, **node.attributes}) for node in nodes)
@@ -130,7 +133,7 @@ def _write_cypher(graph: KnowledgeGraph, file: TextIO) -> None:
 
 
 def _runs(rows: Iterable[Any], kind_of: Callable[[Any], str]) -> Iterator[tuple[str, list[Any]]]:
-    """Batches of consecutive rows of one kind."""
+    """Rows in batches of one kind each, so that a statement has one label."""
     pending = iter(rows)
     while batch := list(islice(pending, _BATCH)):
         kinds = dict.fromkeys(map(kind_of, batch))
@@ -138,7 +141,7 @@ def _runs(rows: Iterable[Any], kind_of: Callable[[Any], str]) -> Iterator[tuple[
 
 
 def _literal(value: Any) -> str:
-    """A Cypher literal; texts are quoted as in JSON, whose escapes Cypher knows."""
+    """A Cypher literal; text is quoted as in JSON, whose escapes Cypher understands."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {_literal(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list):

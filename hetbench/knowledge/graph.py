@@ -1,15 +1,19 @@
-"""The model-operator-hardware knowledge graph (MOH-KG): what was measured where, and how operators hang together.
+"""The model-operator-hardware knowledge graph (MOH-KG): models, operators, chips, and what was measured between them.
 
-`catalog/knowledge.npz` (made by `python -m surrogates.knowledge`) holds the catalogue's operator instances at
-the models' default settings with their measured latencies, and of all other measured operators one for every cell of
-a log2 grid and chip, with the chips that measured it. Chips, models and whole-model figures are read from the
-catalogue itself. Nothing is drawn at random. Nodes are named `chip:nvidia-l4`, `family:cuda`, `type:Linear`,
-`model:gpt2`, `stack:eager`, `op:Linear(k=768,m=128,n=3072)@fp16`; the relations:
+`catalog/knowledge.npz` (made by `python -m surrogates.knowledge`) holds the operator instances of the catalogue's
+models at their default settings with measured latencies, and of all other measured operators one for every chip and
+cell of a log2 grid of dims. Chips, models and whole-model figures come from the catalogue. Nodes have names such as
+`chip:nvidia-l4`, `family:cuda`, `type:Linear`, `model:gpt2`, `stack:eager`, `op:Linear(k=768,m=128,n=3072)@fp16`.
 
-of-family chip -> family · runs chip -> stack (figures there are) · contains model -> op (times called) · has-type op
--> type · supports family -> type (one for each ATen operator that the graphs call for it, and platform) · sequence op
--> op (data flow inside one model) · similarity op -> measured op (cosine) · performance op or model -> chip (value,
-setting, ref) · measured-on op -> chip (rows exist; their values stay with the data set)
+    of-family    chip -> family
+    runs         chip -> stack           number of published figures
+    contains     model -> op             number of calls, by phase and precision
+    has-type     op -> type
+    supports     family -> type          one edge for each ATen operator called for the type, and platform
+    sequence     op -> op                data flow inside one model
+    similarity   op -> measured op       cosine
+    performance  op or model -> chip     value, setting, references
+    measured-on  op -> chip              rows exist, their values are in the data set only
 """
 
 from __future__ import annotations
@@ -29,8 +33,9 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import Model, models
 from hetbench.errors import ArtifactError, InvalidInputError
 from hetbench.knowledge import export, paths
+from hetbench.knowledge.edges import RELATIONS, Block
 from hetbench.knowledge.signature import dtype_named, sizes
-from hetbench.knowledge.store import RELATIONS, Block, Store
+from hetbench.knowledge.store import Store
 from hetbench.operators import operator_type
 
 if TYPE_CHECKING:
@@ -43,7 +48,7 @@ KINDS = ("chip", "family", "type", "model", "stack", "op")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node and what is known of it."""
+    """One node and its attributes."""
 
     id: str
     kind: str
@@ -53,43 +58,43 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One edge and what it rests on."""
+    """One edge, its attributes and its references."""
 
     source: str
     relation: str
     target: str
     attributes: Mapping[str, Any] = field(hash=False)
     refs: tuple[str, ...] = ()
-    """repository@commit, with the path where it is known."""
+    """repository@commit, with the path where known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """That an operator was measured on a chip, and how fast where the graph holds the value."""
+    """A chip that measured an operator, with the latency where the graph holds it."""
 
     chip: str
     value: float | None
-    """Median in ms; None where only the fact is held."""
+    """Median in ms; None where the value is in the data set only."""
     protocol: str | None
     library: str | None
     rows: int | None
-    """Published rows behind the median."""
+    """Number of published rows behind the median."""
     refs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """A measured operator and how similar it is."""
+    """A measured operator and its similarity to the one asked for."""
 
     node: str
     similarity: float
     """Cosine of the normalised features; 1 for the operator itself."""
     chips: tuple[str, ...]
-    """Those that measured it."""
+    """Chips that measured it."""
 
 
 class KnowledgeGraph:
-    """Nodes, edges and the questions they answer; `knowledge_graph()` opens the shipped graph.
+    """Nodes and edges, and queries over them; `knowledge_graph()` opens the shipped graph.
 
     >>> graph = knowledge_graph()
     >>> [edge.target for edge in graph.neighbours("chip:nvidia-l4", "of-family")]
@@ -100,7 +105,7 @@ class KnowledgeGraph:
         self.store = Store(arrays)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many nodes of each kind and edges of each relation there are.
+        """Number of nodes of each kind and of edges of each relation.
 
         >>> knowledge_graph().counts()["nodes"]["model"]
         34
@@ -108,11 +113,11 @@ class KnowledgeGraph:
         nodes = dict.fromkeys(KINDS, 0)
         for name in self.store.names:
             nodes[name.partition(":")[0]] += 1
-        edges = {name: sum(len(block.source) for block in self.store.blocks(name)) for name in RELATIONS}
+        edges = {name: sum(len(block.source) for block in self.store.edges.blocks(name)) for name in RELATIONS}
         return {"nodes": nodes | {"op": self.store.instances}, "edges": edges}
 
     def node(self, id: str) -> Node:
-        """The node of this name; `UnknownNameError` names the nearest.
+        """The node of this name; `UnknownNameError` gives the nearest names.
 
         >>> knowledge_graph().node("chip:nvidia-l4").attributes["mem_gb"]
         24
@@ -124,13 +129,13 @@ class KnowledgeGraph:
         return (self._node(number) for number in range(self.store.first + self.store.instances))
 
     def edges(self, relation: str | None = None) -> Iterator[Edge]:
-        """Every edge, of one relation or of all."""
+        """All edges, or those of one relation (`RELATIONS`); `UnknownNameError` for another relation."""
         for name in RELATIONS if relation is None else (relation,):
-            for block in self.store.blocks(name):
+            for block in self.store.edges.blocks(name):
                 yield from (self._edge(name, block, row) for row in range(len(block.source)))
 
     def neighbours(self, node: str, relation: str | None = None) -> tuple[Edge, ...]:
-        """The edges that end or begin at a node, of one relation or of all.
+        """The edges into and out of a node, of one relation or of all.
 
         >>> graph = knowledge_graph()
         >>> edge = graph.neighbours("model:bert-tiny", "contains")[0]
@@ -140,16 +145,23 @@ class KnowledgeGraph:
         number = self.store.number(node)
         found = []
         for name in RELATIONS if relation is None else (relation,):
-            for block in self.store.blocks(name):
+            for block in self.store.edges.blocks(name):
                 rows = np.flatnonzero((block.source == number) | (block.target == number))
                 found += [self._edge(name, block, int(row)) for row in rows]
         return tuple(found)
 
     def measured_on(self, op: str, dims: Mapping[str, int], dtype: str) -> tuple[Measured, ...]:
-        """The chips that measured exactly this operator, and how fast where the graph holds that.
+        """The chips that measured exactly this operator, with latencies where the graph holds them.
 
-        Empty where no node has this signature: of operators outside the catalogue's models the shipped graph holds
-        one for every cell of its grid and chip, so that one may have been measured all the same.
+        Args:
+            op: operator type.
+            dims: size of each dim.
+            dtype: of the operands, by any name of the precision.
+
+        Returns:
+            One entry for each published median, then the chips whose values are in the data set only. Empty where the
+            graph has no such node; outside the catalogue's models it holds one operator for each grid cell and chip,
+            so that the operator may have been measured all the same.
 
         >>> found = knowledge_graph().measured_on("Linear", {"m": 128, "n": 768, "k": 768}, "fp32")
         >>> all(each.refs for each in found)
@@ -171,11 +183,18 @@ class KnowledgeGraph:
     def nearest(
         self, op: str, dims: Mapping[str, int], dtype: str, chip: str | None = None, k: int = 5
     ) -> tuple[Nearest, ...]:
-        """The measured operators most similar to this one, best first; with `chip`, of those that it measured.
+        """The `k` measured operators most similar to this one, best first.
 
-        Similarity is the cosine of normalised features over the operators of the same class
-        (`hetbench.knowledge.signature`). An operator that was measured itself comes first. Empty where nothing of the
-        class was measured.
+        Similarity is the cosine of normalised features within the operator class (`hetbench.knowledge.similarity`); the
+        operator itself comes first where it was measured.
+
+        Args:
+            op, dims, dtype: as in `measured_on`.
+            chip: consider only operators that this chip measured.
+            k: number of operators.
+
+        Returns:
+            At most `k` entries; empty where no operator of the class was measured.
 
         >>> graph = knowledge_graph()
         >>> found = graph.nearest("Linear", {"m": 130, "n": 3000, "k": 800}, "fp16", chip="huawei-ascend-910b3", k=1)
@@ -186,7 +205,7 @@ class KnowledgeGraph:
         if k < 1:
             raise InvalidInputError(f"k={k} must be a whole number from 1.")
         name = None if chip is None else chip_named(chip).name
-        found = self.store.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
+        found = self.store.similarity.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
         return tuple(
             Nearest(self.store.id(self.store.first + index), cosine, tuple(self.store.measurers(index)))
             for index, cosine in found
@@ -196,11 +215,17 @@ class KnowledgeGraph:
         self, model: str, chip: Chip | str, source: Chip | str | None = None, *,
         operators: Iterable[Mapping[str, Any]] | None = None, shares: Mapping[str, float] | None = None, limit: int = 5,
     ) -> Why:  # fmt: skip
-        """What an answer for a model on a chip can rest on: the path of evidence of the operators that matter.
+        """The evidence for a model on a chip: published figures, and for each of its heaviest operators the best path.
 
-        `operators` are rows of op, dims, dtype and count (`OperatorTable.rows()`), else those of the model's first
-        phase at its default setting in fp16. Those matter that have the largest part of the flops and bytes, or of
-        `shares`, operator type -> time (`Answer.shares`): then the heaviest operator of each type.
+        Args:
+            model: name of a catalogue model; any name where `operators` are given.
+            chip: name or record.
+            source: a second chip to report on.
+            operators: rows of op, dims, dtype and count (`OperatorTable.rows()`); left out, those of the model's first
+                phase at its default setting in fp16.
+            shares: operator type -> time (`Answer.shares`); then the heaviest operator of each type is taken, in order
+                of these times. Left out, operators are ranked by their share of FLOPs and bytes.
+            limit: number of operators, and of published figures, at most.
 
         >>> path = knowledge_graph().why("gpt2", "cann", limit=1)
         >>> path.chip, path.routes[0].operator.split("(")[0]
@@ -209,7 +234,7 @@ class KnowledgeGraph:
         return paths.why(self, model, chip, source, operators=operators, shares=shares, limit=limit)
 
     def export(self, path: str | Path, format: str) -> None:
-        """Write the whole graph as `graphml`, `json` (node-link, as networkx reads it) or `cypher` (for Neo4j)."""
+        """Write the whole graph to a file as `graphml`, `json` (node-link, for networkx) or `cypher` (for Neo4j)."""
         export.write(self, Path(path), format)
 
     def to_networkx(self) -> Any:
@@ -239,14 +264,16 @@ class KnowledgeGraph:
 
 
 def _facts(record: Chip | Model, left_out: tuple[str, ...]) -> dict[str, Any]:
-    """The known facts of a record of the catalogue."""
+    """The fields of a catalogue record that are known, without those of `left_out`."""
     known = {each.name: getattr(record, each.name) for each in fields(record) if each.name not in left_out}
     return {name: value for name, value in known.items() if value is not None}
 
 
 @lru_cache(maxsize=1)
 def knowledge_graph() -> KnowledgeGraph:
-    """The shipped graph, opened on first use.
+    """The knowledge graph of the package, opened on first use and kept.
+
+    Raises `ArtifactError` where the file is missing or damaged.
 
     >>> knowledge_graph().node("op:Linear(k=768,m=128,n=768)@fp16").attributes["k"]
     768

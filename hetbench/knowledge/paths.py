@@ -1,13 +1,13 @@
-"""The path of evidence behind an answer: which facts of the knowledge graph tell about a model on a chip.
+"""Evidence for a model on a chip: published figures of the model, and for each heavy operator the strongest path.
 
-For each operator that matters the strongest evidence there is: it was measured on the chip itself; a similar one was;
-the chip's family registers its type; or nothing but the datasheet is known.
+From strongest to weakest: this operator was measured on the chip; a similar one was; the chip's back end registers the
+operator type; only the datasheet is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hetbench.catalog.chips import Chip
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 __all__ = ["BASES", "Hop", "Route", "Why", "why"]
 
 BASES = ("measured", "similar", "registered", "datasheet")
-"""What a route ends in, the strongest first."""
+"""Kinds of evidence at the end of a route, strongest first."""
 _WORST_FIRST = ("absent", "fallback", "unknown", "composite", "native")
-_SIMILAR = 0.5  # an operator of another type, which agrees in at most two thirds, reaches it with like dims only
-_AGAINST = ("supports", "of-family")  # edges that a path follows backwards
+_SIMILAR = 0.5  # least cosine that counts: an operator of another type has at most 2/3, and only with like dims
+_BACKWARDS = ("supports", "of-family")  # relations that a path follows against the direction of the edge
 Row = Mapping[str, Any]
 """op, dims, dtype, count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One step of a path, along an edge or against it."""
+    """One edge of a path, with a text for readers and its references."""
 
     source: str
     relation: str
@@ -43,17 +43,17 @@ class Hop:
     refs: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        arrow = f"<-{self.relation}-" if self.relation in _AGAINST else f"-{self.relation}->"
+        arrow = f"<-{self.relation}-" if self.relation in _BACKWARDS else f"-{self.relation}->"
         return f"{arrow} {self.target}" + (f" ({self.detail})" if self.detail else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The evidence of one operator."""
+    """The evidence for one operator."""
 
     operator: str
     share: float
-    """Of the time, that its type takes; where no time is given of the flops and bytes, that it has itself."""
+    """Share of its type in the time; where no times are given, its own share of FLOPs and bytes."""
     basis: str
     """One of `BASES`."""
     hops: tuple[Hop, ...]
@@ -61,21 +61,21 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What tells about a model on a chip."""
+    """The evidence for a model on a chip."""
 
     model: str
     chip: str
     rows: tuple[Hop, ...]
-    """Published figures of the whole model on the chip, those that may answer a query first."""
+    """Published figures of the whole model on the chip; those that can answer a query come first."""
     count: int
-    """How many such figures there are."""
+    """Number of such figures, listed or not."""
     routes: tuple[Route, ...]
-    """One for each operator that matters, heaviest first."""
+    """One for each of the heaviest operators, heaviest first."""
     source: Why | None = None
-    """The same of the source chip."""
+    """The same for the source chip."""
 
     def lines(self) -> list[str]:
-        """As text, a path a line, with the numbered references at the end."""
+        """As text: one path a line, numbered references at the end."""
         sides = [self] if self.source is None else [self, self.source]
         out: list[str] = []
         refs: dict[str, int] = {}
@@ -93,7 +93,7 @@ class Why:
 
 
 def _text(hop: Hop, refs: dict[str, int]) -> str:
-    """The hop with the numbers of its references, which are given as they first occur."""
+    """The hop with its reference numbers, which are assigned in order of first use."""
     numbers = [str(refs.setdefault(ref, len(refs) + 1)) for ref in hop.refs]
     return f"{hop} [{', '.join(numbers)}]" if numbers else str(hop)
 
@@ -102,18 +102,18 @@ def why(
     graph: KnowledgeGraph, model: str, chip: Chip | str, source: Chip | str | None = None, *,
     operators: Iterable[Row] | None = None, shares: Mapping[str, float] | None = None, limit: int = 5,
 ) -> Why:  # fmt: skip
-    """See `KnowledgeGraph.why`; `model` may be any name where its `operators` are given."""
+    """The evidence for a model on a chip: see `KnowledgeGraph.why`."""
     name = model_named(model).name if operators is None else model
     rows = _default(graph, name) if operators is None else list(operators)
     heavy = _heaviest(rows, shares, limit)
-    sides = [_side(graph, name, _record(each), heavy, limit) for each in (chip, source) if each is not None]
-    if len(sides) == 1:
-        return sides[0]
-    target, other = sides
-    return Why(target.model, target.chip, target.rows, target.count, target.routes, other)
+    found = _evidence_on(graph, name, _record(chip), heavy, limit)
+    if source is None:
+        return found
+    return replace(found, source=_evidence_on(graph, name, _record(source), heavy, limit))
 
 
-def _side(graph: KnowledgeGraph, model: str, chip: Chip, heavy: Sequence[tuple[Row, float]], limit: int) -> Why:
+def _evidence_on(graph: KnowledgeGraph, model: str, chip: Chip, heavy: Sequence[tuple[Row, float]], limit: int) -> Why:
+    """The evidence on one chip."""
     figures = []
     if model in models() and f"chip:{chip.name}" in graph.store.names:
         node = f"chip:{chip.name}"
@@ -130,13 +130,13 @@ def _side(graph: KnowledgeGraph, model: str, chip: Chip, heavy: Sequence[tuple[R
     for row, share in heavy:
         node = identifier(row["op"], row["dims"], row["dtype"])
         contains = Hop(f"model:{model}", "contains", node, f"{row['count']} x", config)
-        basis, found = _evidence(graph, node, row, chip)
+        basis, found = _strongest(graph, node, row, chip)
         routes.append(Route(node, share, basis, (contains, *found)))
     return Why(model, chip.name, tuple(hops), len(figures), tuple(routes))
 
 
-def _evidence(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[str, tuple[Hop, ...]]:
-    """The strongest evidence about one operator on a chip, and the way to it."""
+def _strongest(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[str, tuple[Hop, ...]]:
+    """The strongest kind of evidence for one operator on a chip, and the path to it."""
     op, dims, dtype = row["op"], row["dims"], row["dtype"]
     if operator_type(op).cost_class != "free" and f"chip:{chip.name}" in graph.store.names:
         exact = _measured(graph, node, op, dims, dtype, chip)
@@ -157,19 +157,19 @@ def _evidence(graph: KnowledgeGraph, node: str, row: Row, chip: Chip) -> tuple[s
 def _measured(
     graph: KnowledgeGraph, node: str, op: str, dims: Mapping[str, int], dtype: str, chip: Chip
 ) -> Hop | None:
-    """That the chip measured exactly this operator, with the value of the most rows where the graph holds one."""
+    """The edge to the chip where it measured exactly this operator, with the median of most rows; else None."""
     found = [each for each in graph.measured_on(op, dims, dtype) if each.chip == chip.name]
     if not found:
         return None
     best = max(found, key=lambda each: each.rows or 0)
     if best.value is None:
-        return Hop(node, "measured-on", f"chip:{chip.name}", "value in the data set", best.refs)
+        return Hop(node, "measured-on", f"chip:{chip.name}", "value in the data set only", best.refs)
     detail = f"{best.value:.4g} ms, protocol {best.protocol}, {best.library}, rows {best.rows}"
     return Hop(node, "performance", f"chip:{chip.name}", detail, best.refs)
 
 
 def _registered(graph: KnowledgeGraph, op: str, chip: Chip) -> Hop | None:
-    """How the chip's platform runs the ATen operators that the models' graphs call for this type."""
+    """The registrations of the ATen operators of this type in the chip's PyTorch back end; None where not known."""
     platforms = graph.store.meta["platforms"]
     own = [name for name, (family, kinds) in platforms.items() if family == chip.family
            and (chip.kind in kinds or sum(family == other for other, _ in platforms.values()) == 1)]  # fmt: skip
@@ -205,7 +205,7 @@ def _default(graph: KnowledgeGraph, model: str) -> list[Row]:
 
 
 def _heaviest(rows: Sequence[Row], shares: Mapping[str, float] | None, limit: int) -> list[tuple[Row, float]]:
-    """The operators that matter with the share each has, largest first; with `shares` one of each operator type."""
+    """The heaviest operators with the share of each, largest first; with `shares` one of each operator type."""
     work, traffic = [], []
     for row in rows:
         kind, dims = operator_type(row["op"]), {**sizes(row["op"], row["dims"]), **row["dims"]}

@@ -1,1 +1,30 @@
-"""migration."""
+"""Choosing a chip: chips ranked for one model or for a fleet of models, and operator coverage of a model on a chip.
+
+`ranking` ranks for one model (`results` holds the records), `fleet` for several; `coverage` reports which operators a
+chip's PyTorch back end runs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hetbench.plugins import lazy_exports
+
+if TYPE_CHECKING:
+    from hetbench.migration.coverage import CoverageReport, CoveredOperator, coverage_report
+    from hetbench.migration.fleet import Fleet, FleetChip, rank_fleet
+    from hetbench.migration.ranking import rank_chips, select_chips
+    from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration
+
+__all__ = ["OBJECTIVES", "Candidate", "CoverageReport", "CoveredOperator", "Dropped", "Fleet", "FleetChip", "Migration",
+           "coverage_report", "rank_chips", "rank_fleet", "select_chips"]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "coverage": "CoverageReport CoveredOperator coverage_report",
+        "fleet": "Fleet FleetChip rank_fleet",
+        "ranking": "rank_chips select_chips",
+        "results": "OBJECTIVES Candidate Dropped Migration",
+    },
+)

@@ -1,8 +1,8 @@
-"""What of a model a chip's PyTorch back end runs, operator by operator, weighted by calls and by predicted time.
+"""Operator coverage: which ATen operators of a model a chip's PyTorch back end runs, by calls and by predicted time.
 
-Status and references come from the back end's registrations (`hetbench.catalog.support`). The time is that of the
-model's operators on the chip, each launched eagerly; where eager PyTorch calls several ATen operators for one of them,
-its time is shared out by calls. ATen operators that only prepare positions and masks have no predicted time.
+Status and references come from the operator registrations of the back end (`hetbench.catalog.support`). The time is
+that of the model's operators launched eagerly on the chip; where eager PyTorch calls several ATen operators for one of
+them, its time is divided by calls. ATen operators that only prepare positions and masks have no predicted time.
 """
 
 from __future__ import annotations
@@ -14,29 +14,28 @@ from typing import Any
 from hetbench.answers import digits
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support
-from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.errors import RefusedError
+from hetbench.graphs import ModelGraph, operator_coverage
 from hetbench.query.breakdown import Signature, rows, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
 
-__all__ = ["CoverageReport", "CoveredOperator", "report"]
+__all__ = ["CoverageReport", "CoveredOperator", "coverage_report"]
 
 
 @dataclass(frozen=True, slots=True)
 class CoveredOperator:
-    """One ATen operator of a model on one platform."""
+    """One ATen operator of a model on one back end."""
 
     support: Support
     calls: int
-    """In one pass."""
+    """Number of calls in one pass."""
     serves: tuple[str, ...]
-    """Operator types of the graph that it is called for; empty: positions and masks only."""
+    """Operator types of the graph that call it; empty where it only prepares positions and masks."""
     ms: float | None
-    """Predicted time of its calls; None where none is predicted."""
+    """Predicted time of its calls; None where not predicted."""
     time_share: float | None
-    """The same in percent of the model."""
+    """Percent of the predicted time of the model; None where not predicted."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -49,29 +48,29 @@ class CoveredOperator:
 
 @dataclass(frozen=True, slots=True)
 class CoverageReport:
-    """Coverage of a model on a chip; the operators that take the most time first."""
+    """Operator coverage of a model on a chip, operators with most predicted time first."""
 
     model: str
     chip: str
     platform: str
     title: str
-    """Back end and version that the registrations are of."""
+    """Back end and version whose registrations were read."""
     precision: str
     precision_units: bool | None
-    """Whether the chip has units for the precision, None where its datasheet does not tell. The registrations of all
-    six back ends are of operators, and name no precision."""
+    """Whether the chip has units of this precision; None where its datasheet does not say. Registrations are by
+    operator and do not depend on the precision."""
     phase: str
     operators: tuple[CoveredOperator, ...]
     notes: tuple[str, ...]
 
     def shares(self) -> dict[str, float]:
-        """Percent of the calls in each status; they sum to 100."""
+        """Status -> percent of the calls; they sum to 100."""
         total = sum(each.calls for each in self.operators)
         return {status: 100.0 * sum(each.calls for each in self.operators if each.support.status == status) / total
                 for status in SUPPORT}  # fmt: skip
 
     def time_shares(self) -> dict[str, float] | None:
-        """Percent of the predicted time in each status; None where no time is predicted."""
+        """Status -> percent of the predicted time; None where no time is predicted."""
         if all(each.time_share is None for each in self.operators):
             return None
         return {status: sum(each.time_share or 0.0 for each in self.operators if each.support.status == status)
@@ -79,13 +78,13 @@ class CoverageReport:
 
     @property
     def share(self) -> float:
-        """Percent of the calls that are native or composite."""
+        """Percent of the calls that are covered (native or composite)."""
         covered = sum(each.calls for each in self.operators if each.support.covered)
         return 100.0 * covered / sum(each.calls for each in self.operators)
 
     @property
     def time_share(self) -> float | None:
-        """Percent of the predicted time that is native or composite."""
+        """Percent of the predicted time that is covered; None where no time is predicted."""
         if self.time_shares() is None:
             return None
         uncovered = sum(each.time_share or 0.0 for each in self.operators if not each.support.covered)
@@ -93,14 +92,14 @@ class CoverageReport:
 
     @property
     def uncovered(self) -> tuple[CoveredOperator, ...]:
-        """The operators that fall back to the CPU, are absent or unknown."""
+        """The operators that fall back to the CPU, are absent, or are not known."""
         return tuple(each for each in self.operators if not each.support.covered)
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self) -> list[str]:
-        """The readable form."""
+        """The report as text, one line an operator."""
         time = "" if self.time_share is None else f", {digits(self.time_share)} % of the predicted time"
         lines = [f"{self.model} on {self.chip}: {digits(self.share)} % of the eager calls covered{time} ({self.title})"]
         width = max(len(each.support.operator) for each in self.operators)
@@ -121,24 +120,22 @@ class CoverageReport:
         }  # fmt: skip
 
 
-def report(graph: ModelGraph, question: Question) -> CoverageReport:
-    """Coverage of one pass of a model at the setting of a question, which names a chip.
+def coverage_report(graph: ModelGraph, question: Question) -> CoverageReport:
+    """The operator coverage of one pass of a model on the chip and at the setting of a question.
 
-    Raises `RefusedError` where no registrations are known for the chip.
+    Raises `RefusedError` where no registrations are known for the chip, `InvalidInputError` without a chip.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
-    >>> found = report(load("resnet-50"), Question.build(load("resnet-50"), chip("cann"), {}))
+    >>> found = coverage_report(load("resnet-50"), Question.build(load("resnet-50"), chip("cann"), {}))
     >>> found.share, round(found.time_share), found.operators[0].support.operator
     (100.0, 100, 'batch_norm')
     """
-    chip = question.chip
-    if chip is None:
-        raise InvalidInputError("coverage is that of a chip: name one with target=.")
+    chip = question.require_chip("coverage")
     batch, seq_len, image_size, precision, phase = question.sizes
     setting: dict[str, Any] = {"precision": precision, "phase": phase, "batch": batch, "seq_len": seq_len,
                                "image_size": image_size}  # fmt: skip
-    known = graph_coverage.coverage(graph, chip, **setting)
+    known = operator_coverage(graph, chip, **setting)
     each, note = _times(graph, question, chip)
     ms: dict[str, float] = {}
     serves: dict[str, dict[str, None]] = {}
@@ -163,11 +160,11 @@ def report(graph: ModelGraph, question: Question) -> CoverageReport:
 
 
 def _times(graph: ModelGraph, question: Question, chip: Chip) -> tuple[Mapping[Signature, float], tuple[str, ...]]:
-    """ms of one eager run of each distinct operator, or why there is none."""
+    """Predicted ms of one eager run of each distinct operator; where that is refused, none and a note."""
     surrogate, table = question.surrogate, graph.operators(*question.sizes)
     try:
-        parts = surrogate.parts(table, chip, PROTOCOL, "auto")
+        parts = surrogate.predict_by_class(table, chip, PROTOCOL, "auto")
     except RefusedError as why:
-        return {}, (f"no share of the time: {why}",)
+        return {}, (f"no shares of the predicted time: {why}",)
     ms = [float(value) for *_, bounds in parts for value in bounds[0]]
     return {key: took / count for (key, count), took in zip(rows(table), ms, strict=True)}, ()

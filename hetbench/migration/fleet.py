@@ -1,7 +1,7 @@
-"""Where to move a fleet of models: one row per chip that can run all of them, one call of each.
+"""Choosing a chip for a fleet of models: chips that can run all of them, ranked by the sum over one call of each.
 
-Times and energies of the models are summed, and the slowest is named. A chip that is left out for one model is left
-out of the fleet.
+Latencies and energies are summed over the models, and the slowest model is named. A chip that is left out for one model
+is left out for the fleet.
 """
 
 from __future__ import annotations
@@ -12,33 +12,34 @@ from typing import Any
 
 from hetbench.answers import digits
 from hetbench.errors import InvalidInputError
-from hetbench.migration.ranking import OBJECTIVES, Candidate, Dropped, Migration, left_out, pareto
+from hetbench.migration.ranking import pareto
+from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines
 
-__all__ = ["Fleet", "FleetChip", "fleet"]
+__all__ = ["Fleet", "FleetChip", "rank_fleet"]
 
 
 @dataclass(frozen=True, slots=True)
 class FleetChip:
-    """One chip and all models."""
+    """A chip that can run all models."""
 
     chip: str
     family: str
     score: float
-    """In the unit of the objective: ms or J of one call of each, or the sum of the models' samples per joule."""
+    """In the unit of the objective: total ms or J of one call of each model, or the sum of samples per joule."""
     total_ms: float
     energy_j: float | None
-    """Sum; None where one is refused."""
+    """Sum over the models; None where one is refused."""
     worst: str
-    """The model of the largest latency."""
+    """The slowest model."""
     worst_ms: float
     meets: float | None
-    """Share of the models whose latency meets the deadline, 0 to 1; None without one."""
+    """Share of the models whose latency meets the objective, 0 to 1; None without an objective."""
     expected: float | None
-    """Mean of their chances of meeting it."""
+    """Mean probability of meeting it."""
     memory_share: float | None
-    """Percent of the memory that the largest takes; the models run one at a time."""
+    """Percent of the memory that the largest model needs; models run one at a time."""
     pareto: bool | None
-    """Of total latency, energy and memory share, as in `Candidate`."""
+    """Whether the chip is on the Pareto front of total latency, energy and memory share."""
     level: str
     """The weakest evidence level of the latencies."""
 
@@ -49,7 +50,7 @@ class FleetChip:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """The chips that can run all models, best first: those on which more models meet the deadline before the others."""
+    """The ranking of chips for several models, best first; more models that meet the objective come first."""
 
     models: tuple[str, ...]
     objective: str
@@ -57,13 +58,13 @@ class Fleet:
     chips: tuple[FleetChip, ...]
     dropped: tuple[Dropped, ...]
     migrations: tuple[Migration, ...]
-    """Each model by itself."""
+    """The ranking for each model by itself."""
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
     def lines(self, limit: int | None = None) -> list[str]:
-        """The readable form, at most `limit` chips."""
+        """The ranking as text, one line a chip, at most `limit` of them."""
         deadline = "" if self.slo_ms is None else f", deadline {digits(self.slo_ms)} ms"
         head = f"{len(self.models)} models by {self.objective}{deadline}: {len(self.chips)} chips run all of them"
         lines = [f"{head}, {len(self.dropped)} left out"]
@@ -75,10 +76,10 @@ class Fleet:
             lines.append(f"{place:>4} {each.chip}: {total}, {slowest}{met}{energy}{' *' if each.pareto else ''}")
         if limit is not None and len(self.chips) > limit:
             lines.append(f"     and {len(self.chips) - limit} more")
-        return lines + left_out(self.dropped)
+        return lines + dropped_lines(self.dropped)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, each model's own ranking included."""
+        """Plain values for JSON, with the ranking for each model."""
         return {
             "models": list(self.models), "objective": self.objective, "unit": OBJECTIVES[self.objective][0],
             "slo_ms": self.slo_ms, "chips": [each.to_dict() for each in self.chips],
@@ -87,8 +88,8 @@ class Fleet:
         }  # fmt: skip
 
 
-def fleet(migrations: Sequence[Migration]) -> Fleet:
-    """The models' rankings as one; `InvalidInputError` where there is none.
+def rank_fleet(migrations: Sequence[Migration]) -> Fleet:
+    """Combine the rankings for several models into one; `InvalidInputError` for an empty list.
 
     >>> from hetbench import HetBench
     >>> found = HetBench().migrate(["gpt2", "bert-base"], targets="cann", slo_ms=20)
@@ -96,7 +97,7 @@ def fleet(migrations: Sequence[Migration]) -> Fleet:
     (('gpt2', 'bert-base'), True)
     """
     if not migrations:
-        raise InvalidInputError("a fleet needs a model; none was given.")
+        raise InvalidInputError("a fleet needs at least one model; none was given.")
     first = migrations[0]
     dropped: dict[str, Dropped] = {}
     for each in migrations:
@@ -116,7 +117,7 @@ def fleet(migrations: Sequence[Migration]) -> Fleet:
 
 
 def _sums(found: Sequence[Candidate]) -> tuple[float, float | None, float | None]:
-    """Total ms, total J, largest memory share; None where one of them is not known."""
+    """Total ms, total J, largest memory share; None where not known for every model."""
     energies = [each.energy.value for each in found if each.energy is not None]
     shares = [each.memory_share for each in found if each.memory_share is not None]
     return (

@@ -1,129 +1,57 @@
-"""Where to move a model: every chip ranked, with the chance of meeting a deadline, and those that cannot run it named.
+"""Chips ranked for a model by latency, energy or efficiency, and the chips that cannot run it with the reasons.
 
-A chip is left out where the model does not fit its memory, where its back end neither registers nor composes an
-operator that the model calls, and where no evidence allows an answer; the reason is kept. What falls back to the CPU
-or is not known is named beside the chip. The chance of meeting a deadline (SLO) takes the predictive interval for that
-of a log-normal law whose median is the answer, with a spread of its own on either side: the half-width of the interval
-there over the matching normal quantile. A measured answer meets it or does not.
+A chip is left out where the model does not fit its memory, where its PyTorch back end lacks an operator that the model
+calls, and where no evidence supports an answer. Operators that fall back to the CPU, or of which nothing is known, are
+listed with the chip.
+
+The probability of meeting a latency objective assumes a log-normal distribution whose median is the answer, with a
+spread of its own on either side: log(bound / answer) over the normal quantile of the interval. A measured answer meets
+the objective or does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import log
 from statistics import NormalDist
 from typing import Any
 
-from hetbench.answers import Answer, digits, number
+from hetbench.answers import Answer, digits
 from hetbench.catalog import support
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs import Coverage, ModelGraph, operator_coverage
+from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines
+from hetbench.query.exact import memory_bytes
+from hetbench.query.metric_answers import answer_metric, energy_of
 from hetbench.query.question import DEFAULT_STACK, Question
-from hetbench.query.solve import energy_of, memory_bytes, per_call, solve
 
-__all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "chance", "chips_of", "left_out", "pareto", "search"]
-
-OBJECTIVES = {"latency": ("ms", False), "energy": ("J", False), "throughput-per-watt": ("1/J", True)}
-"""Objective -> its unit and whether more is better. Throughput per watt is samples (generating: tokens) per joule."""
+__all__ = ["deadline_probability", "pareto", "rank_chips", "select_chips"]
 
 Ask = Callable[[str], tuple[Question, Answer]]
-"""Chip -> the question about it, and the answer in latency, beside that of the source where there is one."""
+"""Name of a chip -> the question about it and its latency answer, with that of the source where there is one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One chip that can run the model."""
-
-    chip: str
-    family: str
-    score: float
-    """In the unit of the objective."""
-    latency: Answer
-    energy: Answer | None
-    """None where it is refused; `notes` say why."""
-    meets: float | None
-    """Probability of meeting the deadline, 0 to 1; None without one."""
-    memory_share: float | None
-    """Percent of the chip's memory that the model takes; None where either is not known."""
-    beside: tuple[str, ...]
-    """ATen operators that fall back to the CPU or of which nothing is known."""
-    pareto: bool | None
-    """Whether no other chip is as good in latency, energy and memory share and better in one; None where a figure of
-    the three is missing."""
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        names = ("chip", "family", "score", "meets", "memory_share", "pareto")
-        return {name: getattr(self, name) for name in names} | {
-            "latency": self.latency.to_dict(), "energy": None if self.energy is None else self.energy.to_dict(),
-            "beside": list(self.beside), "notes": list(self.notes),
-        }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A chip that is left out, and why."""
-
-    chip: str
-    reason: str
-    """memory, operators or evidence."""
-    why: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {"chip": self.chip, "reason": self.reason, "why": self.why}
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """The chips that one model can move to, best first: those whose latency meets the deadline before the others."""
-
-    model: str
-    objective: str
-    slo_ms: float | None
-    source: str | None
-    candidates: tuple[Candidate, ...]
-    dropped: tuple[Dropped, ...]
-
-    @property
-    def unit(self) -> str:
-        """Of the scores."""
-        return OBJECTIVES[self.objective][0]
-
-    def __str__(self) -> str:
-        return "\n".join(self.lines())
-
-    def lines(self, limit: int | None = None) -> list[str]:
-        """The readable form, at most `limit` chips."""
-        deadline = "" if self.slo_ms is None else f", deadline {digits(self.slo_ms)} ms"
-        counts = f"{len(self.candidates)} chips, {len(self.dropped)} left out"
-        lines = [f"{self.model} by {self.objective}{deadline}: {counts}"]
-        lines += [f"{place:>4} {_line(each, self)}" for place, each in enumerate(self.candidates[:limit], start=1)]
-        if limit is not None and len(self.candidates) > limit:
-            lines.append(f"     and {len(self.candidates) - limit} more")
-        return lines + left_out(self.dropped)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "model": self.model, "objective": self.objective, "unit": self.unit, "slo_ms": self.slo_ms,
-            "source": self.source, "candidates": [each.to_dict() for each in self.candidates],
-            "dropped": [each.to_dict() for each in self.dropped],
-        }  # fmt: skip
-
-
-def search(
+def rank_chips(
     graph: ModelGraph, chips: Sequence[Chip], ask: Ask, *, objective: str = "latency", slo_ms: float | None = None,
     corrected: bool = False, predictor: str = "auto",
 ) -> Migration:  # fmt: skip
-    """Rank `chips` for a model; `corrected` says that the latencies hold a measurement of the caller's.
+    """Rank chips for a model.
 
-    Raises `UnknownNameError` for another objective, `InvalidInputError` for a deadline that is not above 0,
-    `RefusedError` where every chip is left out.
+    Args:
+        graph: of the model.
+        chips: to choose from.
+        ask: answers the latency question on a chip.
+        objective: latency, energy or throughput-per-watt.
+        slo_ms: latency objective in ms.
+        corrected: the latencies are corrected by a measurement of the caller, so energy must be derived from them.
+        predictor: auto, autogluon, rgat or roofline.
+
+    Raises:
+        UnknownNameError: another objective.
+        InvalidInputError: a latency objective that is not above 0.
+        RefusedError: every chip is left out.
 
     >>> from hetbench import HetBench
     >>> found = HetBench().migrate("gpt2", targets="mlu", slo_ms=50)
@@ -133,11 +61,11 @@ def search(
     if objective not in OBJECTIVES:
         raise UnknownNameError("objective", str(objective), OBJECTIVES)
     if slo_ms is not None and not slo_ms > 0:
-        raise InvalidInputError(f"the deadline must be above 0 ms; given: {slo_ms!r}.")
+        raise InvalidInputError(f"slo_ms must be above 0 ms; given: {slo_ms!r}.")
     found: list[Candidate] = []
     dropped: list[Dropped] = []
     source = None
-    coverage: dict[tuple[Any, ...], graph_coverage.Coverage] = {}
+    coverage: dict[tuple[Any, ...], Coverage] = {}
     for chip in chips:
         try:
             question, answer = ask(chip.name)
@@ -153,23 +81,26 @@ def search(
             need = f"needs {digits(share * (chip.memory_bytes or 0) / 1e11)} GB of {digits(chip.mem_gb or 0)} GB"
             dropped.append(Dropped(chip.name, "memory", need))
             continue
-        lacking, beside, more = _covered(graph, question, chip, coverage)
+        lacking, beside, more = _operator_support(graph, question, chip, coverage)
         if lacking:
             dropped.append(Dropped(chip.name, "operators", f"does not register {', '.join(lacking)}"))
             continue
-        meets = None if slo_ms is None else chance(answer, slo_ms)
+        meets = None if slo_ms is None else deadline_probability(answer, slo_ms)
         found.append(Candidate(chip.name, chip.family, score, answer, energy, meets, share, beside, None,
                                (*notes, *more)))  # fmt: skip
     if not found:
-        raise RefusedError(f"{graph.name} can go to none of the {len(chips)} chips.\n" + "\n".join(left_out(dropped)))
+        reasons = "\n".join(dropped_lines(dropped))
+        raise RefusedError(f"none of the {len(chips)} chips can run {graph.name}.\n{reasons}")
     return Migration(graph.name, objective, slo_ms, source, _ranked(found, objective, slo_ms), tuple(dropped))
 
 
-def chips_of(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:
-    """The chips that are meant: `all`, families (every chip of them) and chips, listed or parted by commas.
+def select_chips(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:
+    """The chips that `targets` means: `all`, families (every chip of each) and chips, as a list or comma-separated.
+
+    `known` are the chips to choose from; `named` finds a chip by name or alias and raises for an unknown name.
 
     >>> from hetbench.catalog.chips import chip, chips
-    >>> len(chips_of("mlu,nvidia-l4", list(chips().values()), chip))
+    >>> len(select_chips("mlu,nvidia-l4", list(chips().values()), chip))
     9
     """
     words = targets.split(",") if isinstance(targets, str) else list(targets)
@@ -180,12 +111,12 @@ def chips_of(targets: str | Sequence[str], known: Sequence[Chip], named: Callabl
     return list(found.values())
 
 
-def chance(answer: Answer, slo_ms: float) -> float:
-    """Probability that the latency is at most `slo_ms`.
+def deadline_probability(answer: Answer, slo_ms: float) -> float:
+    """Probability that the latency is at most `slo_ms`, from the interval of the answer (formula: see the module).
 
     >>> answer = Answer(10.0, "ms", 5.0, 40.0)
-    >>> chance(answer, 10.0), round(chance(answer, 40.0), 3), round(chance(answer, 5.0), 3)
-    (0.5, 0.95, 0.05)
+    >>> [round(deadline_probability(answer, slo_ms), 3) for slo_ms in (10.0, 40.0, 5.0)]
+    [0.5, 0.95, 0.05]
     """
     away = log(slo_ms / answer.value)
     bound = answer.upper if away >= 0 else answer.lower
@@ -197,7 +128,7 @@ def chance(answer: Answer, slo_ms: float) -> float:
 
 
 def pareto(points: Sequence[tuple[float, ...] | None]) -> list[bool | None]:
-    """Which points no other one dominates, less being better; None for a point that is None.
+    """Which points are on the Pareto front, less being better in every figure; None for a point that is None.
 
     >>> pareto([(1.0, 2.0), (2.0, 1.0), (2.0, 2.0), None])
     [True, True, False, None]
@@ -210,20 +141,12 @@ def pareto(points: Sequence[tuple[float, ...] | None]) -> list[bool | None]:
     ]  # fmt: skip
 
 
-def left_out(dropped: Sequence[Dropped]) -> list[str]:
-    """Lines on the chips left out, those of one reason and text together."""
-    by: dict[tuple[str, str], list[str]] = {}
-    for each in dropped:
-        by.setdefault((each.reason, each.why.replace(each.chip, "it")), []).append(each.chip)
-    return [f"  left out ({reason}): {', '.join(chips)}: {why}" for (reason, why), chips in by.items()]
-
-
 def _score(objective: str, question: Question, latency: Answer, energy: Answer | None, notes: tuple[str, ...]) -> float:
     if objective == "latency":
         return latency.value
     if energy is None:
         raise RefusedError("; ".join(notes))
-    return energy.value if objective == "energy" else per_call(question)[0] / energy.value
+    return energy.value if objective == "energy" else question.items_per_call()[0] / energy.value
 
 
 def _energy(
@@ -232,26 +155,26 @@ def _energy(
     try:
         if corrected:
             return energy_of(question, graph, latency), ()
-        return solve(question, graph, "energy", predictor), ()
+        return answer_metric(question, graph, "energy", predictor), ()
     except RefusedError as why:
         return None, (f"no energy: {why}",)
 
 
-def _covered(
-    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], graph_coverage.Coverage]
+def _operator_support(
+    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], Coverage]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """Operators that are absent, those that fall back or are unknown, and notes; coverage is kept by platform."""
+    """Absent operators, operators that fall back or are unknown, and notes; `known` caches coverage by platform."""
     if graph.compact:
-        return (), (), ("operators not checked: an auxiliary graph names no ATen operators",)
+        return (), (), ("operator coverage not checked: an auxiliary graph names no ATen operators",)
     if question.stack != DEFAULT_STACK and not question.usual_stack:
-        return (), (), (f"operators not checked: registrations are of eager PyTorch, not of {question.stack}",)
+        return (), (), (f"operator coverage not checked: it is known for eager PyTorch, not for {question.stack}",)
     batch, seq_len, image_size, precision, phase = question.sizes
     try:
         key = (support.platform_of(chip), precision)
     except RefusedError as why:
-        return (), (), (f"operators not checked: {why}",)
+        return (), (), (f"operator coverage not checked: {why}",)
     if key not in known:
-        known[key] = graph_coverage.coverage(
+        known[key] = operator_coverage(
             graph, chip, precision=precision, phase=phase, batch=batch, seq_len=seq_len, image_size=image_size
         )
     found = known[key]
@@ -260,7 +183,7 @@ def _covered(
 
 
 def _ranked(found: Sequence[Candidate], objective: str, slo_ms: float | None) -> tuple[Candidate, ...]:
-    """Best first, the Pareto set marked."""
+    """Candidates best first, with the Pareto front marked."""
     marks = pareto([
         None if each.energy is None or each.memory_share is None
         else (each.latency.value, each.energy.value, each.memory_share) for each in found
@@ -272,23 +195,3 @@ def _ranked(found: Sequence[Candidate], objective: str, slo_ms: float | None) ->
         return (slo_ms is not None and each.latency.value > slo_ms, sign * each.score, each.chip)
 
     return tuple(sorted(marked, key=key))
-
-
-def _line(each: Candidate, found: Migration) -> str:
-    latency = each.latency
-    between = "" if latency.lower is None or latency.upper is None else (
-        f" [{digits(latency.lower)}, {digits(latency.upper)}]")  # fmt: skip
-    parts = [f"{each.chip}: {number(latency.value, 'ms')}{between}, {latency.precision}, level {latency.level}"]
-    if each.meets is not None:
-        parts.append(f"meets {100 * each.meets:.0f} %")
-    if each.energy is not None:
-        parts.append(number(each.energy.value, "J"))
-    if found.objective == "throughput-per-watt":
-        parts.append(f"{digits(each.score)} per J")
-    if each.memory_share is not None:
-        parts.append(f"{digits(each.memory_share)} % of memory")
-    if latency.ratio is not None:
-        parts.append(f"{digits(latency.ratio)} x {found.source}")
-    if each.beside:
-        parts.append(f"on the CPU or unknown: {', '.join(each.beside)}")
-    return ", ".join(parts) + (" *" if each.pareto else "")

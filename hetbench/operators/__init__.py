@@ -1,7 +1,7 @@
-"""Operator types: the dims they have, the work and the traffic they cost, and how to build one for timing.
+"""Operator types: their dims, FLOP and bytes by exact arithmetic, and how to build one for timing.
 
-Costs are exact arithmetic on the dims and take Python integers or integer arrays alike (shape [rows]).
-One file a cost family; each offers a tuple `OPERATORS`, found by file name.
+Dims are Python integers or integer arrays [rows]. Each module defines the operators of one kind in a tuple `OPERATORS`
+and is found by its file name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def operator_types() -> Mapping[str, OperatorType]:
 
 
 def operator_type(name: str) -> OperatorType:
-    """The operator type called `name`; `UnknownNameError` names the nearest one.
+    """The operator type called `name`; raises `UnknownNameError` for any other name.
 
     >>> operator_type("Linear").flops({"m": 2, "n": 3, "k": 4})
     48

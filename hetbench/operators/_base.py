@@ -1,4 +1,4 @@
-"""What an operator type is: names of its dims, its exact cost, and how to build one for timing."""
+"""The record of an operator type: names of its dims, formulas of its cost, and how to build one for timing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hetbench.errors import InvalidInputError, nearest
 __all__ = ["Dims", "OperatorType", "Size"]
 
 Size = Any
-"""An `int` or an int64 array of shape [rows]; formulas are written once for both."""
+"""An `int` or an int64 array [rows]; formulas work on both."""
 Dims = Mapping[str, Size]
 Build = Callable[[Dims, Any, Any, str], Callable[[], Any]]
 
@@ -20,8 +20,7 @@ Build = Callable[[Dims, Any, Any, str], Callable[[], Any]]
 class OperatorType:
     """One type of operator.
 
-    `cost_class` groups types that one surrogate serves: gemm, conv, attention, vector, or free (costs nothing
-    at inference).
+    `cost_class` is the class of its surrogate: gemm, conv, attention, vector, or free (no cost at inference).
     """
 
     name: str
@@ -30,13 +29,13 @@ class OperatorType:
     """Required dims, integers of at least 1 (those of `ZERO_ALLOWED` may be 0)."""
     count_flops: Callable[[Dims], Size]
     count_elements: Callable[[Dims], Size]
-    """Elements read plus elements written, each tensor once."""
+    """Elements read plus elements written, counting each tensor once."""
     make: Build
-    """(dims, torch, dtype, device) -> a callable without arguments that runs the operator once."""
+    """(dims, torch, dtype, device) -> function without arguments that runs the operator once."""
     optional: Mapping[str, int] = field(default_factory=dict)
-    """Dims that may be left out, with their defaults."""
+    """Optional dims with their defaults."""
     index_bytes: Callable[[Dims], Size] | None = None
-    """Extra bytes whose width does not follow the dtype, such as int64 indices."""
+    """Bytes of tensors whose width is independent of the dtype, such as int64 indices."""
     class_dims: Callable[[Dims], Dims] | None = None
     """The dims in the terms that its cost class uses for features (gemm: b, m, n, k; conv: as Conv2d with out_h and
     out_w; vector: rows, cols); None where `dims` are those already."""
@@ -46,19 +45,19 @@ class OperatorType:
         return self.count_flops({**self.optional, **dims})
 
     def bytes_moved(self, dims: Dims, itemsize: int) -> Size:
-        """Bytes that must move between memory and chip when every tensor is touched once."""
+        """Bytes moved between memory and chip when every tensor is read or written once."""
         full = {**self.optional, **dims}
         moved = self.count_elements(full) * itemsize
         return moved if self.index_bytes is None else moved + self.index_bytes(full)
 
     def build(self, dims: Dims, dtype: Any, device: str = "cpu") -> Callable[[], Any]:
-        """A callable without arguments that runs the operator once on `device`; needs torch."""
+        """A function without arguments that runs the operator once on `device`; needs torch."""
         import torch
 
         return self.make({**self.optional, **self.check(dims)}, torch, dtype, device)
 
     def check(self, dims: Mapping[str, object]) -> dict[str, int]:
-        """`dims` as plain integers, or `InvalidInputError` that says which dim is wrong.
+        """Check `dims` and return them as integers; raises `InvalidInputError` for an unknown, missing or invalid dim.
 
         >>> from hetbench.operators import operator_type
         >>> operator_type("Linear").check({"m": 1, "n": 2.0, "k": 3})

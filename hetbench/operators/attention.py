@@ -1,7 +1,7 @@
 """Scaled dot-product attention, prefill and decode, with grouped KV heads, causal mask and sliding window.
 
-Work is counted over the (query, key) pairs that are attended: a causal mask halves it, a window bounds it.
-The queries are the last `q_len` of `kv_len` positions; appending to the KV cache is part of the operator. Values are
+FLOP are counted over the attended (query, key) pairs: a causal mask halves them, a sliding window limits them. The
+queries are the last `q_len` of `kv_len` positions; appending to the KV cache is part of the operator. Values are
 `v_dim` wide where that differs from `head_dim`, the width of queries and keys.
 """
 
@@ -18,7 +18,7 @@ __all__ = ["attended_pairs"]
 
 
 def attended_pairs(q_len: Size, kv_len: Size, causal: Size, window: Size) -> Size:
-    """Number of (query, key) pairs that one head attends.
+    """Number of attended (query, key) pairs of one head; integers or arrays [rows]. A window of 0 is no window.
 
     >>> attended_pairs(4, 4, 1, 0), attended_pairs(4, 4, 0, 0), attended_pairs(1, 129, 1, 0)
     (10, 16, 129)

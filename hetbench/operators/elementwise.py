@@ -1,7 +1,7 @@
-"""Operators that touch every element once: arithmetic, activations, casts, copies and joins.
+"""Elementwise operators: arithmetic, activations, casts, copies and concatenation.
 
-`numel` counts output elements. `reads` is how many tensors of that size are read. Transcendental functions
-count a few operations an element; their time is set by the memory traffic anyway.
+`numel` is the number of output elements, `reads` the number of tensors of that size that are read. A transcendental
+function counts as a few operations per element; its time depends on the memory traffic.
 """
 
 from __future__ import annotations

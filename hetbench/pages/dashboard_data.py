@@ -1,12 +1,13 @@
-"""The whole catalogue as plain JSON: every model on every chip at default settings, in the metrics of a dashboard.
+"""The data of the dashboard as plain JSON: every catalogue model on every chip at default settings.
 
-One row an answer, its texts by their place in one list, so that some 24,000 answers stay small; every number is that of
-`HetBench.query(model, target=chip, metric=metric)` to the last digit.
+Each answer is one row. Repeated strings are replaced by their index in one list, which keeps some 24,000 answers small.
+Every number equals `HetBench.query(model, target=chip, metric=metric)` to the last digit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from hetbench.answers import LEVEL_TEXTS, Answer
@@ -17,50 +18,54 @@ from hetbench.errors import RefusedError
 from hetbench.metrics import METRICS
 from hetbench.version import __version__
 
-__all__ = ["COLUMNS", "SHOWN", "Texts", "catalogue", "catalogue_data"]
+__all__ = ["COLUMNS", "DASHBOARD_METRICS", "StringTable", "catalogue_answers", "catalogue_data"]
 
-SHOWN = ("latency", "throughput", "energy", "memory")
+DASHBOARD_METRICS = ("latency", "throughput", "energy", "memory")
 COLUMNS = ("model", "chip", "value", "lower", "upper", "level", "kind", "precision", "stack")
-"""Of a row: model and chip are places in their lists, level, kind, precision and stack places in `texts`."""
+"""Columns of a row. Model and chip are indices into `models` and `chips`; level, kind, precision and stack are indices
+into `texts`."""
 
 _MODEL = ("name", "title", "category", "task", "params", "batch", "seq_len", "image_size")
 _CHIP = ("name", "family", "vendor", "kind", "arch", "launch_year", "mem_gb")
 
-Found = dict[str, dict[str, dict[str, Answer | str]]]
-"""model -> chip -> metric -> the answer, or why it is refused."""
+CatalogueAnswers = dict[str, dict[str, dict[str, Answer | str]]]
+"""model -> chip -> metric -> the answer, or the reason of the refusal."""
 
 
-class Texts:
-    """Texts, each kept once and meant by its place.
+class StringTable:
+    """Strings, each stored once and referred to by its index.
 
-    >>> texts = Texts()
-    >>> texts.place("a"), texts.place("b"), texts.place("a"), texts.place(None), texts.all
+    >>> texts = StringTable()
+    >>> texts.index("a"), texts.index("b"), texts.index("a"), texts.index(None), texts.all
     (0, 1, 0, None, ['a', 'b'])
     """
 
     def __init__(self) -> None:
-        self._places: dict[str, int] = {}
+        self._index: dict[str, int] = {}
 
-    def place(self, text: str | None) -> int | None:
-        """Its place; None for no text."""
-        return None if text is None else self._places.setdefault(text, len(self._places))
+    def index(self, text: str | None) -> int | None:
+        """The index of a string, which is added if it is new; None for None."""
+        return None if text is None else self._index.setdefault(text, len(self._index))
 
     @property
     def all(self) -> list[str]:
-        """By place."""
-        return list(self._places)
+        """The strings in the order of their indices."""
+        return list(self._index)
 
 
-def catalogue(api: HetBench, names: Sequence[str] | None = None, on: Sequence[str] | None = None) -> Found:
-    """The answers about models on chips, all of the catalogue where none are named.
+def catalogue_answers(
+    api: HetBench, model_names: Sequence[str] | None = None, chip_names: Sequence[str] | None = None
+) -> CatalogueAnswers:
+    """The answers about models on chips in `DASHBOARD_METRICS`; all models or all chips if none are named.
 
-    >>> found = catalogue(HetBench(), ["bert-tiny"], ["nvidia-l4", "huawei-ascend-950"])["bert-tiny"]
+    >>> found = catalogue_answers(HetBench(), ["bert-tiny"], ["nvidia-l4", "huawei-ascend-950"])["bert-tiny"]
     >>> found["nvidia-l4"]["latency"].unit, found["huawei-ascend-950"]["latency"][:17]
     ('ms', 'huawei-ascend-950')
     """
     return {
-        name: {chip: {metric: _answer(api, name, chip, metric) for metric in SHOWN} for chip in on or chips()}
-        for name in names or models()
+        name: {chip: {metric: _answer(api, name, chip, metric) for metric in DASHBOARD_METRICS}
+               for chip in chip_names or chips()}
+        for name in model_names or models()
     }
 
 
@@ -72,33 +77,32 @@ def _answer(api: HetBench, model: str, chip: str, metric: str) -> Answer | str:
     return answer
 
 
-def _kept(record: Any, names: Sequence[str]) -> dict[str, Any]:
+def _fields(record: Any, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
 
-def catalogue_data(found: Found) -> dict[str, Any]:
-    """The answers as JSON.
+def catalogue_data(found: CatalogueAnswers) -> dict[str, Any]:
+    """The answers of `catalogue_answers` as JSON, with the records of their models, chips and metrics.
 
-    >>> data = catalogue_data(catalogue(HetBench(), ["bert-tiny"], ["nvidia-l4"]))
+    >>> data = catalogue_data(catalogue_answers(HetBench(), ["bert-tiny"], ["nvidia-l4"]))
     >>> len(data["rows"]["latency"]), data["columns"][2]
     (1, 'value')
     """
-    names, places = list(found), list(next(iter(found.values())))
-    texts = Texts()
-    rows: dict[str, list[list[Any]]] = {metric: [] for metric in SHOWN}
-    refused: dict[str, list[list[Any]]] = {metric: [] for metric in SHOWN}
-    for model, name in enumerate(names):
-        for chip, place in enumerate(places):
-            for metric, answer in found[name][place].items():
-                if isinstance(answer, str):
-                    refused[metric].append([model, chip, texts.place(answer.replace(place, "it"))])
-                    continue
-                told = (answer.level, answer.kind, answer.precision, answer.stack)
-                rows[metric].append([model, chip, answer.value, answer.lower, answer.upper, *map(texts.place, told)])
+    names, chip_names = list(found), list(next(iter(found.values())))
+    texts = StringTable()
+    rows: dict[str, list[list[Any]]] = {metric: [] for metric in DASHBOARD_METRICS}
+    refused: dict[str, list[list[Any]]] = {metric: [] for metric in DASHBOARD_METRICS}
+    for (model, name), (chip, chip_name) in product(enumerate(names), enumerate(chip_names)):
+        for metric, answer in found[name][chip_name].items():
+            if isinstance(answer, str):
+                refused[metric].append([model, chip, texts.index(answer.replace(chip_name, "it"))])
+                continue
+            strings = map(texts.index, (answer.level, answer.kind, answer.precision, answer.stack))
+            rows[metric].append([model, chip, answer.value, answer.lower, answer.upper, *strings])
     return {
         "hetbench": __version__, "levels": dict(LEVEL_TEXTS), "columns": list(COLUMNS),
-        "metrics": {name: _kept(METRICS[name], ("unit", "better", "meaning")) for name in SHOWN},
-        "models": [_kept(models()[name], _MODEL) for name in names],
-        "chips": [_kept(chips()[name], _CHIP) for name in places],
+        "metrics": {name: _fields(METRICS[name], ("unit", "better", "meaning")) for name in DASHBOARD_METRICS},
+        "models": [_fields(models()[name], _MODEL) for name in names],
+        "chips": [_fields(chips()[name], _CHIP) for name in chip_names],
         "texts": texts.all, "rows": rows, "refused": refused,
     }  # fmt: skip

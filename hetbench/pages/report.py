@@ -1,65 +1,79 @@
-"""`hetbench report`: one HTML file about one or more models, complete without network, Plotly or a program."""
+"""`hetbench report`: one self-contained HTML file about one or more models; it needs no network and no script."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hetbench.answers import digits
-from hetbench.pages import sections
-from hetbench.pages.html import Markup, document, level_key, paragraph, section, shown
+from hetbench.pages.html import (
+    Markup,
+    definition_list,
+    document,
+    level_legend,
+    paragraph,
+    section,
+    to_html,
+)  # fmt: skip
+from hetbench.pages.sections.attribution import attribution_section
+from hetbench.pages.sections.chips import chips_section
+from hetbench.pages.sections.coverage import coverage_section
+from hetbench.pages.sections.matrix import matrix_section
+from hetbench.pages.sections.measurements import measurements_section, sources_section
+from hetbench.pages.sections.plan import plan_section
+from hetbench.pages.sections.ranking import ranking_section
 
 __all__ = ["report_page"]
 
 
 def report_page(data: Mapping[str, Any]) -> str:
-    """The page that shows `data`, which `hetbench.pages.report_data.report_data` collects and which stays in it as
-    JSON.
+    """The HTML of a report. `data` comes from `hetbench.pages.report_data.report_data` and is embedded as JSON.
 
     >>> from hetbench import HetBench
-    >>> from hetbench.pages.report_data import Asked, report_data
-    >>> text = report_page(report_data(HetBench(), Asked(["bert-tiny"], targets="cann")))
+    >>> from hetbench.pages.report_data import ReportRequest, report_data
+    >>> text = report_page(report_data(HetBench(), ReportRequest(["bert-tiny"], targets="cann")))
     >>> text.count("<h1>"), "src=" in text
     (1, False)
     """
     models = data["models"]
-    title = f"{', '.join(each['name'] for each in models)}: moving from {data['source']}"
-    links = [(f"#m{place}", each["name"]) for place, each in enumerate(models, start=1)]
-    links += [("#levels", "Evidence levels"), ("#chips", "Chip facts")]
+    title = f"{', '.join(each['name'] for each in models)}: migration from {data['source']}"
+    links = [(f"#m{number}", each["name"]) for number, each in enumerate(models, start=1)]
+    links += [("#levels", "Evidence levels"), ("#chips", "Chip datasheets")]
     links += [("#sources", "Sources")] if data["sources"] else []
-    body = [_model(each, data["shown"], f"m{place}") for place, each in enumerate(models, start=1)]
+    body = [_model(each, data["chips_compared"], f"m{number}") for number, each in enumerate(models, start=1)]
     body += [
-        section("levels", "Evidence levels", [level_key()]), sections.chips(data["chips"]),
-        sections.upstreams(data["sources"]),
+        section("levels", "Evidence levels", [level_legend()]), chips_section(data["chips"]),
+        sources_section(data["sources"]),
     ]  # fmt: skip
-    return document(title, _intro(data), links, body, data)
+    return document(title, _introduction(data), links, body, data)
 
 
-def _intro(data: Mapping[str, Any]) -> Markup:
+def _introduction(data: Mapping[str, Any]) -> Markup:
     options = ", ".join(f"{name} {value}" for name, value in data["options"].items() if value is not None)
-    caller = data["source_value"]
-    told = [
-        f"Written by hetbench {data['hetbench']}; it loads nothing and holds its figures as JSON (script#data).",
-        f"Asked for: {options}." if options else "Sizes, precision and stack are the usual ones of model and chip.",
-        f"{digits(caller)} ms were measured by the caller on {data['source']}." if caller is not None else "",
-        "Every figure is measured, predicted with an interval and an evidence level, or exact arithmetic on the "
+    measured = data["source_value"]
+    sentences = [
+        "Every figure is measured, predicted with an interval and an evidence level, or derived exactly from the "
         "operator graph.",
+        f"Options: {options}." if options else "Sizes, precision and stack are the defaults of the model and the chip.",
+        f"The caller measured {digits(measured)} ms on {data['source']}." if measured is not None else "",
+        f"Written by hetbench {data['hetbench']}. The page loads nothing; all its figures are embedded as JSON "
+        "(script#data).",
     ]  # fmt: skip
-    return paragraph(" ".join(filter(None, told)), "faint")
+    return paragraph(" ".join(filter(None, sentences)), "faint")
 
 
-def _model(model: Mapping[str, Any], shown_chips: list[str], name: str) -> Markup:
+def _model(model: Mapping[str, Any], chips: Sequence[str], anchor: str) -> Markup:
     """All sections about one model."""
     known = model["facts"] or {}
     sizes = {name.replace("_", " "): value for name, value in model["sizes"].items() if value is not None}
-    facts = sections.facts({
+    facts = definition_list({
         "model": known.get("title"), "task": known.get("task"), "parameters": known.get("params"),
-        "asked at": ", ".join(f"{name} {shown(value)}" for name, value in sizes.items()),
+        "workload": ", ".join(f"{name} {to_html(value)}" for name, value in sizes.items()),
         "configuration": known.get("config_source"), "licence of the weights": known.get("licence"),
         "note": known.get("note"),
     })  # fmt: skip
-    return section(name, model["name"], [
-        facts, sections.matrix(model, shown_chips, name), sections.ranking(model, name),
-        sections.published(model, name), sections.coverage(model, name), sections.attribution(model, name),
-        sections.plan(model, name),
+    return section(anchor, model["name"], [
+        facts, matrix_section(model, chips, anchor), ranking_section(model, anchor),
+        measurements_section(model, anchor), coverage_section(model, anchor), attribution_section(model, anchor),
+        plan_section(model, anchor),
     ])  # fmt: skip

@@ -1,14 +1,15 @@
-"""Every number of a report page, asked of `HetBench` and kept as plain JSON; the page draws what is here and no more.
+"""The data of a report page as plain JSON: every number on the page is an answer of `HetBench` found here.
 
-An answer keeps its value, interval, level, setting, notes and references. The matrix stands on the source, each
-family's default chip and the chips that were named; the ranking on every chip that `targets` means. The interval of a
-ratio spans both ends, from the target's lower over the source's upper to the opposite: where each side's interval
-holds a share p of the true values, it holds 2 p - 1 of the ratios at least, however the two errors hang together.
+An answer keeps its value, interval, level, setting, notes and references. The matrix compares the source, the default
+chip of each family and the chips that were named; the ranking covers every chip that `targets` selects. The interval of
+a ratio runs from target lower / source upper to target upper / source lower. If each side's interval contains the true
+value with probability p, it contains the true ratio with probability 2 p - 1 or more, whatever the correlation of the
+two errors (Bonferroni's inequality).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
@@ -20,12 +21,12 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import models
 from hetbench.catalog.sources import sources
 from hetbench.errors import RefusedError
-from hetbench.migration.ranking import Migration
+from hetbench.migration import Migration
 from hetbench.schema import FAMILIES
 from hetbench.version import __version__
 
-__all__ = ["Asked", "answer_facts", "between", "chip_facts", "coverage_facts", "model_facts", "published",
-           "report_data", "upstreams"]  # fmt: skip
+__all__ = ["ReportRequest", "answer_facts", "chip_facts", "cited_sources", "coverage_facts", "model_facts",
+           "published_latencies", "ratio_interval", "report_data"]  # fmt: skip
 
 _ANSWER = ("value", "unit", "lower", "upper", "interval_level", "kind", "level", "support", "chip", "precision",
            "stack", "protocol", "surrogate")  # fmt: skip
@@ -36,43 +37,43 @@ _ROW = ("chip", "family", "precision", "batch", "seq_len", "image_size", "phase"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a report is asked to show."""
+class ReportRequest:
+    """The models, chips and options of a report."""
 
     models: Sequence[Any]
     source: str = "cuda"
     targets: str = "all"
-    """`all`, or families and chips parted by commas."""
+    """`all`, or families and chips separated by commas."""
     source_value: float | None = None
     """Latency in ms that the caller measured on the source."""
     slo_ms: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Those of `HetBench.query`."""
+    """Options of `HetBench.query`."""
 
 
-def report_data(api: HetBench, asked: Asked) -> dict[str, Any]:
-    """Everything that the page of `asked` shows.
+def report_data(api: HetBench, request: ReportRequest) -> dict[str, Any]:
+    """Everything that the page of a request shows, as plain JSON.
 
-    Raises what `HetBench.migrate` raises for names and sizes that cannot be meant, and `RefusedError` where a model
-    can go nowhere; what else is refused stands on the page with its reason.
+    Raises what `HetBench.migrate` raises for unknown names and invalid sizes, and `RefusedError` if no chip can run
+    one of the models. Every other refusal is part of the data, with its reason.
 
-    >>> found = report_data(HetBench(), Asked(["bert-tiny"], targets="cann"))
+    >>> found = report_data(HetBench(), ReportRequest(["bert-tiny"], targets="cann"))
     >>> [each["chip"] for each in found["models"][0]["coverage"]]
     ['nvidia-a100-sxm4-80gb', 'huawei-ascend-910b3']
     """
-    shown = _shown(api, asked)
-    found = [_model(api, asked, name, shown) for name in asked.models]
-    named = dict.fromkeys([*shown, *(each["chip"] for one in found for each in one["migration"]["candidates"][:5])])
+    compared = _compared(api, request)
+    found = [_model(api, request, name, compared) for name in request.models]
+    named = dict.fromkeys([*compared, *(each["chip"] for one in found for each in one["migration"]["candidates"][:5])])
     data: dict[str, Any] = {
-        "hetbench": __version__, "source": shown[0], "targets": asked.targets, "slo_ms": asked.slo_ms,
-        "source_value": asked.source_value, "options": dict(asked.options), "levels": dict(LEVEL_TEXTS),
-        "shown": shown, "models": found, "chips": {name: chip_facts(api.chip(name)[0]) for name in named},
+        "hetbench": __version__, "source": compared[0], "targets": request.targets, "slo_ms": request.slo_ms,
+        "source_value": request.source_value, "options": dict(request.options), "levels": dict(LEVEL_TEXTS),
+        "chips_compared": compared, "models": found, "chips": {name: chip_facts(api.chip(name)[0]) for name in named},
     }  # fmt: skip
-    return data | {"sources": upstreams(_refs(data))}
+    return data | {"sources": cited_sources(_refs(data))}
 
 
 def answer_facts(answer: Answer) -> dict[str, Any]:
-    """An answer without its source side.
+    """An answer as JSON, without the answer of its source.
 
     >>> answer_facts(Answer(2.0, "ms", level="B"))["level"]
     'B'
@@ -82,22 +83,22 @@ def answer_facts(answer: Answer) -> dict[str, Any]:
 
 
 def chip_facts(chip: Chip) -> dict[str, Any]:
-    """What is known of a chip, its names in data left out."""
+    """The known datasheet facts of a chip, without its aliases."""
     found = {each.name: getattr(chip, each.name) for each in fields(Chip) if each.name != "aliases"}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def coverage_facts(api: HetBench, model: Any, chip: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a chip runs of a model, or why that is refused.
+    """Operator coverage of a model on a chip, or the reason of the refusal.
 
     >>> coverage_facts(HetBench(), "gpt2", "intel-core-ultra-7-165h-npu")["refused"][:25]
     'no operator registrations'
     """
-    return _asked(lambda: api.coverage(model, chip, **(options or {})).to_dict(), chip)
+    return _or_refusal(lambda: api.coverage(model, chip, **(options or {})).to_dict(), chip)
 
 
 def model_facts(name: str) -> dict[str, Any] | None:
-    """The record of a model of the catalogue; None for any other network.
+    """The record of a catalogue model; None for any other network.
 
     >>> model_facts("gpt2")["params"]
     124439808
@@ -108,10 +109,10 @@ def model_facts(name: str) -> dict[str, Any] | None:
     return {each: getattr(record, each) for each in _MODEL} | {"phases": list(record.phases)}
 
 
-def published(name: str, sizes: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Published latencies of a model at these sizes and phase, that may answer or stand beside a prediction.
+def published_latencies(name: str, sizes: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Published latencies of a model at these sizes and phase, without the rows that are for display only.
 
-    >>> rows = published("resnet-50", {"batch": 1, "seq_len": None, "image_size": 224, "phase": "inference"})
+    >>> rows = published_latencies("resnet-50", {"batch": 1, "seq_len": None, "image_size": 224, "phase": "inference"})
     >>> {row["unit"] for row in rows}
     {'ms'}
     """
@@ -122,10 +123,10 @@ def published(name: str, sizes: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{key: getattr(row, key) for key in _ROW} for row in rows]
 
 
-def upstreams(refs: Iterable[str]) -> list[dict[str, Any]]:
-    """The upstreams whose repositories are referred to, with how to cite them.
+def cited_sources(refs: Iterable[str]) -> list[dict[str, Any]]:
+    """The projects whose repositories the references name, with their citation and licence.
 
-    >>> [each["name"] for each in upstreams(["microsoft/vidur@7d475133:data/x.csv"])]
+    >>> [each["name"] for each in cited_sources(["microsoft/vidur@7d475133:data/x.csv"])]
     ['vidur']
     """
     repositories = {ref.split("@")[0].lower() for ref in refs}
@@ -136,46 +137,48 @@ def upstreams(refs: Iterable[str]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _shown(api: HetBench, asked: Asked) -> list[str]:
-    """The source, the default chips of the families that are meant, and the chips that are named."""
-    words = [word.strip() for word in asked.targets.split(",")]
-    each: list[str] = [asked.source, *(FAMILIES if "all" in words else ())]
+def _compared(api: HetBench, request: ReportRequest) -> list[str]:
+    """The source, the default chips of the selected families, and the chips that are named."""
+    words = [word.strip() for word in request.targets.split(",")]
+    each: list[str] = [request.source, *(FAMILIES if "all" in words else ())]
     each += [word for word in words if word != "all"]
     return list(dict.fromkeys(api.chip(name)[0].name for name in each))
 
 
-def _model(api: HetBench, asked: Asked, name: Any, shown: Sequence[str]) -> dict[str, Any]:
-    ranked = api.migrate(name, asked.source, asked.targets, source_value=asked.source_value, slo_ms=asked.slo_ms,
-                         **asked.options)  # fmt: skip
+def _model(api: HetBench, request: ReportRequest, name: Any, compared: Sequence[str]) -> dict[str, Any]:
+    ranked = api.migrate(
+        name, request.source, request.targets, source_value=request.source_value, slo_ms=request.slo_ms,
+        **request.options,
+    )  # fmt: skip
     assert isinstance(ranked, Migration)  # one model, not a list
     best = ranked.candidates[0].latency
     sizes = {key: getattr(best, key) for key in ("batch", "seq_len", "image_size", "phase")}
-    options = dict(asked.options)
+    options = dict(request.options)
     return {
         "name": ranked.model, "facts": model_facts(ranked.model), "sizes": sizes, "migration": _ranking(ranked),
-        "matrix": [_pair(api, name, source, target, options) for source in shown for target in shown],
-        "published": published(ranked.model, sizes),
-        "coverage": [coverage_facts(api, name, chip, options) for chip in shown],
+        "matrix": [_pair(api, name, source, target, options) for source in compared for target in compared],
+        "published": published_latencies(ranked.model, sizes),
+        "coverage": [coverage_facts(api, name, chip, options) for chip in compared],
         "attribution": [
-            _asked(partial(_attribution, api, asked, name, chip), chip) for chip in shown[1:] or shown
+            _or_refusal(partial(_attribution, api, request, name, chip), chip) for chip in compared[1:] or compared
         ],
-        "plan": [_asked(partial(_plan, api, name, chip, options), chip) for chip in shown],
+        "plan": [_or_refusal(partial(_plan, api, name, chip, options), chip) for chip in compared],
     }  # fmt: skip
 
 
-def _asked(ask: Any, chip: str) -> dict[str, Any]:
-    """The plain answer about a chip, or why it is refused."""
+def _or_refusal(ask: Callable[[], Mapping[str, Any]], chip: str) -> dict[str, Any]:
+    """The answer about a chip as JSON, or the reason of the refusal."""
     try:
         return {"chip": chip, "refused": None, **ask()}
     except RefusedError as why:
         return {"chip": chip, "refused": str(why)}
 
 
-def _attribution(api: HetBench, asked: Asked, name: Any, chip: str) -> dict[str, Any]:
-    """By type of operator; single operators are left to `hetbench explain`."""
-    source = None if api.chip(asked.source)[0].name == chip else asked.source
-    value = None if source is None else asked.source_value
-    found = api.explain(name, source, chip, source_value=value, **asked.options).to_dict()
+def _attribution(api: HetBench, request: ReportRequest, name: Any, chip: str) -> dict[str, Any]:
+    """Attribution by operator type; `hetbench explain` also lists single operators."""
+    source = None if api.chip(request.source)[0].name == chip else request.source
+    value = None if source is None else request.source_value
+    found = api.explain(name, source, chip, source_value=value, **request.options).to_dict()
     return {key: value for key, value in found.items() if key not in ("operators", "target", "source")} | {
         "source_chip": None if found["source"] is None else found["source"]["chip"],
         "precision": found["target"]["precision"], "stack": found["target"]["stack"],
@@ -201,14 +204,14 @@ def _ranking(found: Migration) -> dict[str, Any]:
 
 
 def _pair(api: HetBench, name: Any, source: str, target: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell of the matrix; on the diagonal the latency itself."""
+    """A cell of the matrix; the latency itself on the diagonal."""
     place = {"source": source, "target": target}
     try:
         answer = api.query(name, None if source == target else source, target, "latency", **options)
     except RefusedError as why:
         return place | {"refused": str(why)}
     origin = answer.source or answer
-    lower, upper, share = between(answer, origin)
+    lower, upper, share = ratio_interval(answer, origin)
     return place | {
         "refused": None, "ratio": answer.ratio, "lower": lower, "upper": upper, "holds_at_least": share,
         "level": max(filter(None, (answer.level, origin.level)), default=None), "latency": answer_facts(answer),
@@ -216,10 +219,10 @@ def _pair(api: HetBench, name: Any, source: str, target: str, options: Mapping[s
     }  # fmt: skip
 
 
-def between(target: Answer, source: Answer) -> tuple[float | None, float | None, float | None]:
-    """Interval of target / source and the least share that it holds; None where both are measured or the same.
+def ratio_interval(target: Answer, source: Answer) -> tuple[float | None, float | None, float | None]:
+    """Interval of target / source and its least coverage; None if neither side has an interval or both are the same.
 
-    >>> between(Answer(4.0, "ms", 2.0, 8.0), Answer(1.0, "ms", 0.5, 2.0))
+    >>> ratio_interval(Answer(4.0, "ms", 2.0, 8.0), Answer(1.0, "ms", 0.5, 2.0))
     (1.0, 16.0, 0.8)
     """
     ends = [side for side in (target, source) if side.lower is not None and side.upper is not None]
@@ -231,7 +234,7 @@ def between(target: Answer, source: Answer) -> tuple[float | None, float | None,
 
 
 def _refs(found: Any) -> set[str]:
-    """Every reference anywhere below `found`."""
+    """Every reference anywhere in `found`."""
     if isinstance(found, Mapping):
         own = {found["ref"]} if isinstance(found.get("ref"), str) else set(found.get("refs") or ())
         return own.union(*(_refs(value) for value in found.values()))

@@ -1,7 +1,7 @@
-"""Drawings of a page: one narrow SVG a table row, in percent of its column, so that text keeps its size on a phone.
+"""Drawings in table cells: one small SVG per row, with x in percent of the column so that text keeps its size.
 
-The table around them holds every number drawn. Marks differ in shape, not in colour alone: a dot is predicted, a
-square is measured by this answer, a hollow diamond is another published row.
+The table prints every number that is drawn. Marks differ in shape as well as colour: a dot is a prediction, a square a
+measured answer, a hollow diamond another published measurement.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 from hetbench.answers import digits
-from hetbench.pages.html import Markup, shown
+from hetbench.pages.html import Markup, to_html
 
-__all__ = ["Scale", "axis", "bars", "interval", "linear", "logarithmic", "stack", "step"]
+__all__ = ["Scale", "axis", "bars", "interval", "interval_legend", "linear", "logarithmic", "stack", "step"]
 
 _DIAMOND = "M0 4.5 5 9.5 0 14.5-5 9.5z"
-_EDGE = 4.0  # percent left free on each side, so that marks and tick labels are not cut
+_EDGE = 4.0  # percent of margin on each side, so that marks and tick labels are not cut off
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """From values to percent of the width."""
+    """A mapping from values to percent of the width."""
 
     low: float
     high: float
@@ -72,20 +72,20 @@ def linear(values: Iterable[float]) -> Scale:
 
 
 def axis(scale: Scale, unit: str) -> Markup:
-    """The head of the column: tick labels (half of many on narrow screens) and the unit for screen readers."""
+    """Column header with tick labels (every second one on narrow screens); screen readers get the unit."""
     places = enumerate(scale.ticks)
     texts = "".join(
         f'<text{" class=alt" * (at % 2 and len(scale.ticks) > 3)} x="{scale.at(tick)}%" y="11" text-anchor="middle">'
         f"{digits(tick)}</text>" for at, tick in places
     )  # fmt: skip
-    return Markup(f'<svg class="track" height="15" role="img" aria-label="axis in {shown(unit)}">{texts}</svg>')
+    return Markup(f'<svg class="track" height="15" role="img" aria-label="axis in {to_html(unit)}">{texts}</svg>')
 
 
 def interval(
     scale: Scale, value: float, lower: float | None, upper: float | None, *, measured: bool = False,
     points: Sequence[float] = (),
 ) -> Markup:  # fmt: skip
-    """An answer with its interval, and published figures of the same chip beside it."""
+    """A value with its interval, and published measurements of the same chip as diamonds."""
     parts = []
     if lower is not None and upper is not None:
         left, right = scale.at(lower), scale.at(upper)
@@ -100,18 +100,32 @@ def interval(
     return _track(scale, parts)
 
 
+def interval_legend() -> Markup:
+    """What the marks drawn by `interval` mean."""
+    marks = {
+        "predicted, with its interval": '<rect class="span" x="2" y="5" width="32" height="5" rx="2"/>'
+                                        '<circle class="dot" cx="18" cy="7.5" r="4.5"/>',
+        "measured: the answer is a published row": '<rect class="own" x="14" y="3" width="8" height="8"/>',
+        "other published measurement of this chip at this size, any precision and stack":
+            '<path class="point" d="M18 2.5 23 7.5 18 12.5 13 7.5z"/>',
+    }  # fmt: skip
+    each = "".join(f'<span><svg aria-hidden="true" focusable="false">{mark}</svg>{text}</span>'
+                   for text, mark in marks.items())  # fmt: skip
+    return Markup(f'<p class="legend">{each}</p>')
+
+
 def step(scale: Scale, start: float, end: float, *, total: bool = False) -> Markup:
-    """A step of a waterfall from `start` to `end`; a total stands on 0."""
+    """A waterfall bar from `start` to `end`; a total starts at 0."""
     left, right = sorted((scale.at(start), scale.at(end)))
     css = "total" if total else "slower" if end > start else "faster"
     width = max(round(right - left, 2), 0.3)
     return _track(scale, [f'<rect class="{css}" x="{left}%" y="3" width="{width}%" height="13"/>'])
 
 
-def bars(scale: Scale, there: float | None, here: float) -> Markup:
-    """Two bars from 0: hollow the source, where there is one, full the target."""
+def bars(scale: Scale, source: float | None, target: float) -> Markup:
+    """Two bars from 0: the source hollow (if there is one), the target solid."""
     zero, parts = scale.at(0.0), []
-    for value, css, top in ((there, "there", 3), (here, "here", 11)):
+    for value, css, top in ((source, "there", 3), (target, "here", 11)):
         if value is not None:
             width = max(round(scale.at(value) - zero, 2), 0.3)
             parts.append(f'<rect class="{css}" x="{zero}%" y="{top}" width="{width}%" height="5"/>')
@@ -119,7 +133,7 @@ def bars(scale: Scale, there: float | None, here: float) -> Markup:
 
 
 def stack(shares: Mapping[str, float]) -> Markup:
-    """Percentages one after the other, each in the class of its name."""
+    """A stacked bar of percentages; each part has the CSS class of its name."""
     parts, left = [], 0.0
     for name, share in shares.items():
         if share > 0:

@@ -1,8 +1,8 @@
-"""The twelve actions of KG-A2O, knowledge-graph-guided adaptive operator optimisation: what each does, to which
-operators it applies, whether results may change, and by which rule its effect is predicted, or why it never is.
+"""The twelve actions of KG-A2O (knowledge-graph-guided adaptive operator optimisation).
 
-A rule is a difference of two answers of the surrogates, or exact physics on the operator graph
-(`hetbench.plans.effects`). No gain stands in this table.
+Each states what it does, which operators it applies to, whether outputs may change, and how its gain is predicted or
+why it cannot be. A gain is a difference of two surrogate answers or arithmetic on the operator graph
+(`hetbench.plans.action_effects`); this table holds no gains.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from hetbench.operators import operator_type
 __all__ = ["ACTIONS", "MODEL", "Action", "Option", "action"]
 
 MODEL = "model"
-"""The group of an action that is taken on all operators at once."""
+"""Group name of an action that is applied to all operators at once."""
 _MATRIX = ("gemm", "conv")
 _WORKING = ("gemm", "conv", "attention", "vector")
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One kind of optimisation."""
+    """A kind of optimisation."""
 
     name: str
     does: str
     classes: tuple[str, ...]
-    """Cost classes of the operator types whose groups it can be taken on; empty: on the whole model only."""
+    """Cost classes of the operator types it can be applied to; empty: only to the whole model."""
     changes_results: bool
-    """Whether the model's outputs may change beyond the order of additions."""
+    """Whether the model's outputs may change by more than the rounding of reordered additions."""
     rule: str | None
-    """How its effect is predicted; None: never, for the reason in `masked`."""
+    """How its gain is predicted; None if it cannot be, for the reason in `masked`."""
     masked: str | None = None
 
     def applies(self, group: str) -> bool:
-        """Whether it can be taken on a group: an operator type, or `MODEL`.
+        """Whether the action can be applied to a group: an operator type or `MODEL`.
 
         >>> ACTIONS["matrix-unit"].applies("Linear"), ACTIONS["matrix-unit"].applies("GELU")
         (True, False)
@@ -47,7 +47,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Option:
-    """An action on a group; `choice` is what it is set to where there are several."""
+    """An action on a group of operators; `choice` is its setting if it has several, such as `fp16`."""
 
     action: str
     group: str
@@ -58,39 +58,39 @@ class Option:
 
 
 _TABLE = (
-    Action("matrix-unit", "runs fp32 products on the matrix units, inputs rounded to tf32", _MATRIX, True,
-           "the same query in tf32, shared over the groups by the operator surrogate"),
-    Action("operator-fusion", "computes an element-wise operator inside the operator that it reads from", ("vector",),
-           False, "bytes of the tensor between them at the chip's bandwidth, and one launch floor, at most its time"),
-    Action("layout", "keeps images with channels last (NHWC)", ("conv",), False,
-           "the operator surrogate taught both layouts on the chip, else whole models of the family timed in both"),
+    Action("matrix-unit", "runs fp32 matrix products on the matrix units with inputs rounded to tf32", _MATRIX, True,
+           "the same query in tf32, split over the groups by the operator surrogate"),
+    Action("operator-fusion", "computes an element-wise operator inside the producer of its input", ("vector",), False,
+           "memory traffic of the intermediate tensor at the chip's bandwidth plus one launch, at most its own time"),
+    Action("layout", "stores images with channels last (NHWC)", ("conv",), False,
+           "operator surrogate trained on both layouts on the chip; else whole models measured in both layouts"),
     Action("precision", "computes in fp16, bf16, int8 or fp8", _WORKING, True,
-           "the same query in the other precision, shared over the groups by the operator surrogate; what crosses to "
-           "another precision is cast"),
+           "the same query in the other precision, split over the groups by the operator surrogate; tensors that cross "
+           "to another precision are cast"),
     Action("flash-attention", "computes attention in one operator that never stores the scores", ("gemm",), False,
            "operator surrogate: Attention against BMM + Softmax + BMM of the same sizes"),
-    Action("auto-tuning", "takes the kernels of the library that is fastest for the operators", _MATRIX, False,
-           "the operator surrogate taught two libraries on the chip under one protocol and layout"),
-    Action("memory-pooling", "serves tensors from a pool of memory", (), False, None,
-           "no published pair shows the same run with and without a pool"),
-    Action("stream-pipelining", "runs operators on several streams, or copies while computing", (), False, None,
-           "no published pair shows the same model on one stream and on several"),
-    Action("graph-optimisation", "compiles the whole graph instead of launching eagerly", (), False,
-           "the same query under a compiling stack; both stacks taught on the chip, else both on its family"),
-    Action("quantisation-aware", "trains the model with the rounding of int8", _MATRIX, True, None,
-           "its latency is int8's, which `precision` holds; no published pair shows what it adds, the accuracy"),
-    Action("sparsity", "leaves out products with zero weights", _MATRIX, True, None,
-           "no published pair shows the same model and stack dense and sparse"),
-    Action("custom-kernel", "replaces operators by a kernel written for them", _WORKING, False, None,
-           "no published pair shows an operator with a kernel that is not yet written; the distance to the roof in "
-           "`explain` bounds what one could gain"),
+    Action("auto-tuning", "uses the kernel library that is fastest for the operators", _MATRIX, False,
+           "operator surrogate trained on two libraries on the chip in the same protocol and layout"),
+    Action("memory-pooling", "allocates tensors from a memory pool", (), False, None,
+           "no published measurement compares a run with and without a memory pool"),
+    Action("stream-pipelining", "runs operators on several streams or overlaps copies with compute", (), False, None,
+           "no published measurement compares a model on one stream and on several"),
+    Action("graph-optimisation", "compiles the whole graph instead of launching operators eagerly", (), False,
+           "the same query under a compiling stack, if both stacks were measured on the chip or else on its family"),
+    Action("quantisation-aware", "trains the model with simulated int8 rounding", _MATRIX, True, None,
+           "its latency is that of int8, see `precision`; no published measurement shows its effect on accuracy"),
+    Action("sparsity", "skips products with zero weights", _MATRIX, True, None,
+           "no published measurement compares a model dense and sparse on the same stack"),
+    Action("custom-kernel", "replaces operators with a hand-written kernel", _WORKING, False, None,
+           "a kernel that does not exist yet has no measurement; the roofline efficiency in `explain` bounds its "
+           "possible gain"),
 )  # fmt: skip
 
 ACTIONS: Mapping[str, Action] = MappingProxyType({each.name: each for each in _TABLE})
 
 
 def action(name: str) -> Action:
-    """The action called `name`; `UnknownNameError` lists the twelve.
+    """The action called `name`. Raises `UnknownNameError`, which lists all twelve.
 
     >>> action("precision").changes_results
     True

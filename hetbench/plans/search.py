@@ -1,4 +1,4 @@
-"""Four ways to find a plan: greedy, beam, exhaustive, random. Each counts how often it evaluated a plan."""
+"""Search for the fastest plan: greedy, beam, exhaustive and random. Each counts the plans it evaluates."""
 
 from __future__ import annotations
 
@@ -9,111 +9,116 @@ from itertools import product
 from math import prod
 
 from hetbench.errors import RefusedError, UnknownNameError
-from hetbench.plans.plan import Chosen, Plans
+from hetbench.plans.plan_space import OptionSet, PlanSpace
 
-__all__ = ["FEASIBLE", "METHODS", "Counted", "Found", "beam", "exhaustive", "greedy", "ordered", "random_search",
-           "searched", "size"]
+__all__ = ["EXHAUSTIVE_LIMIT", "METHODS", "CountedPlans", "SearchResult", "beam", "build_order", "count_combinations",
+           "exhaustive", "greedy", "random_search", "run_search"]  # fmt: skip
 
 METHODS = ("beam", "greedy", "exhaustive")
-"""Those that draw nothing at random."""
-FEASIBLE = 60_000
-"""Plans that an exhaustive search may have to look at."""
-_LEAST = 1e-9  # ms: less is no gain
-_PATIENCE = 2
+"""The deterministic methods."""
+EXHAUSTIVE_LIMIT = 60_000
+"""Largest number of plans that an exhaustive search evaluates."""
+_MIN_GAIN_MS = 1e-9
+_PATIENCE = 2  # steps of the beam without a gain before it stops
 
 
 @dataclass(slots=True)
-class Counted:
-    """Plans whose evaluations are counted, each plan once; `best` after each of them is kept."""
+class CountedPlans:
+    """A plan space that counts its evaluations, each plan once, and keeps the best plan."""
 
-    plans: Plans
-    known: dict[Chosen, float] = field(default_factory=dict)
+    plans: PlanSpace
+    known: dict[OptionSet, float] = field(default_factory=dict)
     trace: list[float] = field(default_factory=list)
-    """Least ms after so many evaluations; the empty plan, which is the answer, comes first and costs none."""
-    best: Chosen = frozenset()
+    """Best ms after each evaluation; the empty plan is not counted, because its latency is the answer."""
+    best: OptionSet = frozenset()
 
     def __post_init__(self) -> None:
         self.known[self.best] = self.plans(self.best)
 
-    def __call__(self, plan: Chosen) -> float:
-        """ms of a plan."""
+    def __call__(self, plan: OptionSet) -> float:
+        """Latency of a plan in ms."""
         if plan not in self.known:
             ms = self.known[plan] = self.plans(plan)
-            if ms < self.known[self.best] - _LEAST:
+            if ms < self.known[self.best] - _MIN_GAIN_MS:
                 self.best = plan
             self.trace.append(self.known[self.best])
         return self.known[plan]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A plan and what it took to find it."""
+class SearchResult:
+    """The best plan that a search found, and the evaluations it needed."""
 
-    plan: Chosen
+    plan: OptionSet
     ms: float
     evaluations: int
     trace: tuple[float, ...]
 
 
-def _found(counted: Counted) -> Found:
-    """The best plan, without the options that it does as well without."""
+def _found(counted: CountedPlans) -> SearchResult:
+    """The best plan without the options that gain nothing."""
     plan, evaluations, trace = counted.best, len(counted.trace), tuple(counted.trace)
     for each in sorted(plan):
         less = plan - {each}
-        if counted.plans.problem(less) is None and counted.plans(less) <= counted.plans(plan) + _LEAST:
+        if counted.plans.conflict(less) is None and counted.plans(less) <= counted.plans(plan) + _MIN_GAIN_MS:
             plan = less
-    return Found(plan, counted.plans(plan), evaluations, trace)
+    return SearchResult(plan, counted.plans(plan), evaluations, trace)
 
 
-def greedy(plans: Plans) -> Found:
-    """The option that gains most, again and again until none gains; of equals the one with more measured rows.
+def greedy(plans: PlanSpace) -> SearchResult:
+    """Adds the option with the largest gain until none gains; of equal options the one with more measurements.
 
     >>> from hetbench.plans.actions import Option
     >>> options = (Option("precision", "Linear", "fp16"),)
-    >>> greedy(Plans(("Linear",), ("fp32", "fp16"), [[(4.0, 3.0, 5.0)], [(1.0, 0.5, 2.0)]], options)).ms
+    >>> greedy(PlanSpace(("Linear",), ("fp32", "fp16"), [[(4.0, 3.0, 5.0)], [(1.0, 0.5, 2.0)]], options)).ms
     1.0
     """
-    counted = Counted(plans)
-    chosen: Chosen = frozenset()
+    counted = CountedPlans(plans)
+    chosen: OptionSet = frozenset()
     while True:
-        following = [chosen | {each} for each in plans.next(chosen)]
+        following = [chosen | {each} for each in plans.compatible(chosen)]
         best = min(following, key=counted, default=chosen)
-        if counted(best) >= counted(chosen) - _LEAST:
+        if counted(best) >= counted(chosen) - _MIN_GAIN_MS:
             return _found(counted)
         chosen = best
 
 
-def beam(plans: Plans, width: int = 8) -> Found:
-    """The `width` best plans of each number of options are carried on, also where they are worse than before: casts
-    make some options pay only together. Ends when two steps brought nothing."""
-    counted = Counted(plans)
-    front: list[Chosen] = [frozenset()]
+def beam(plans: PlanSpace, width: int = 8) -> SearchResult:
+    """Extends the `width` best plans of each size, even if they are slower than the best plan so far.
+
+    Casts make some options pay off only together. Stops after two sizes without a gain.
+    """
+    counted = CountedPlans(plans)
+    front: list[OptionSet] = [frozenset()]
     idle = 0
     while front and idle < _PATIENCE:
         best = counted(counted.best)
-        following = dict.fromkeys(plan | {each} for plan in front for each in plans.next(plan))
+        following = dict.fromkeys(plan | {each} for plan in front for each in plans.compatible(plan))
         front = sorted(following, key=counted)[:width]
         idle = 0 if counted(counted.best) < best else idle + 1
     return _found(counted)
 
 
-def exhaustive(plans: Plans, limit: int = FEASIBLE) -> Found:
-    """Every plan; `RefusedError` where there are more than `limit` combinations to look at."""
-    if size(plans) > limit:
-        raise RefusedError(f"{size(plans):,} plans are more than the {limit:,} that are tried one by one; use beam.")
-    counted = Counted(plans)
+def exhaustive(plans: PlanSpace, limit: int = EXHAUSTIVE_LIMIT) -> SearchResult:
+    """Evaluates every plan. Raises `RefusedError` if there are more than `limit` combinations."""
+    number = count_combinations(plans)
+    if number > limit:
+        raise RefusedError(
+            f"exhaustive search would evaluate {number:,} plans, more than the limit of {limit:,}; use method 'beam'."
+        )
+    counted = CountedPlans(plans)
     for plan in _every(plans):
-        if plans.problem(plan) is None:
+        if plans.conflict(plan) is None:
             counted(plan)
     return _found(counted)
 
 
-def random_search(plans: Plans, evaluations: int, seed: int) -> Found:
-    """Plans drawn at random, an option at a time until a coin says stop: a baseline, whose result depends on `seed`."""
-    draw, counted, idle = random.Random(seed), Counted(plans), 0
+def random_search(plans: PlanSpace, evaluations: int, seed: int) -> SearchResult:
+    """Random plans, extended option by option with a stop probability of 1/4: a baseline that depends on `seed`."""
+    draw, counted, idle = random.Random(seed), CountedPlans(plans), 0
     while len(counted.trace) < evaluations and idle < 50 * evaluations:
-        plan: Chosen = frozenset()
-        while following := list(plans.next(plan)):
+        plan: OptionSet = frozenset()
+        while following := list(plans.compatible(plan)):
             plan |= {draw.choice(following)}
             if draw.random() < 0.25:
                 break
@@ -123,30 +128,30 @@ def random_search(plans: Plans, evaluations: int, seed: int) -> Found:
     return _found(counted)
 
 
-def size(plans: Plans) -> int:
-    """How many combinations of options there are, those that do not go together included."""
-    return prod(1 + len(slot) for slot in plans.slots())
+def count_combinations(plans: PlanSpace) -> int:
+    """Number of combinations of options, including those that conflict."""
+    return prod(1 + len(slot) for slot in plans.exclusive_options())
 
 
-def _every(plans: Plans) -> Iterator[Chosen]:
-    for picked in product(*((None, *slot) for slot in plans.slots())):
+def _every(plans: PlanSpace) -> Iterator[OptionSet]:
+    for picked in product(*((None, *slot) for slot in plans.exclusive_options())):
         yield frozenset(each for each in picked if each is not None)
 
 
-def ordered(plans: Plans, plan: Chosen) -> list[Chosen]:
-    """The plan built up option by option, from the empty one: of those that can come next the one that gains most."""
-    steps: list[Chosen] = [frozenset()]
+def build_order(plans: PlanSpace, plan: OptionSet) -> list[OptionSet]:
+    """The plan built up from the empty one, option by option, the largest gain first."""
+    steps: list[OptionSet] = [frozenset()]
     while len(steps[-1]) < len(plan):
         following = [steps[-1] | {each} for each in plans.options if each in plan - steps[-1]]
-        legal = [each for each in following if plans.problem(each) is None]
+        legal = [each for each in following if plans.conflict(each) is None]
         steps.append(min(legal or following, key=plans))
     return steps
 
 
-def searched(plans: Plans, method: str) -> Found:
-    """What one of `METHODS` finds.
+def run_search(plans: PlanSpace, method: str) -> SearchResult:
+    """Runs one of `METHODS`. Raises `UnknownNameError` for another name.
 
-    >>> searched(Plans((), ("fp32",), [[]], ()), "greedy").evaluations
+    >>> run_search(PlanSpace((), ("fp32",), [[]], ()), "greedy").evaluations
     0
     """
     if method not in METHODS:

@@ -1,9 +1,8 @@
-"""Rows to feature matrices: the only place where features are made, for training and for queries alike.
+"""Feature matrices of operators, one definition for training and queries.
 
-The features are physics first: time at the peak, time at the memory bandwidth, the launch floor, tiles and
-waves over the compute units, footprint over the cache. `RATIO` columns hold no absolute property of a chip, so
-a model of them carries over to chips that were never measured; `ABSOLUTE` columns add what tells chips,
-precisions, protocols and libraries apart. Unknown facts become NaN, which trees treat as a value of its own.
+Features come from a performance model: time at the peak, time at the memory bandwidth, launch floor, tiles and waves
+over the compute units, footprint over the cache. `Features.ratio` has no absolute property of a chip, so heads on it
+apply to chips without rows; `Features.absolute` adds absolute ones. Unknown facts are NaN.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from hetbench.operators.conv import conv_out
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorGroup, OperatorTable
+    from hetbench.graphs import OperatorGroup, OperatorTable
 
-__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical", "chip_facts", "class_of", "features"]
+__all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical_dims", "chip_facts", "class_of", "features"]
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
@@ -33,41 +32,42 @@ _TILE_M, _TILE_N = np.array([256, 128, 64, 32]), np.array([128, 128, 64, 16])
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the features need to know of the chip and of how it was timed; scalars or arrays of shape [rows]."""
+    """Facts of chip and protocol that the features use; scalars or arrays [rows]."""
 
     peak: Any
     """FLOP/s of the matrix units at the operator's precision."""
     vector_peak: Any
-    """FLOP/s of the ordinary units in fp32."""
+    """FLOP/s of the vector units in fp32."""
     bandwidth: Any
     """Bytes per second of the device memory."""
     compute_units: Any
     l2_bytes: Any
-    """Largest on-chip cache, NaN when unknown."""
+    """Size of the largest on-chip cache."""
     cache_bandwidth: Any
-    """Bytes per second of that cache: 32 bytes a clock and compute unit, or three times the memory's."""
+    """Bytes per second of that cache: the larger of 32 bytes per clock and compute unit, and 3 x the bandwidth."""
     floor_ms: Any
-    """What the smallest operator of the class takes on this chip under this protocol."""
+    """Launch floor of the class on this chip under the protocol."""
     itemsize: Any
+    """Bytes per element."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """A feature matrix [rows, columns] with the roofline it is relative to."""
+    """Feature matrices with the roofline that predictions are relative to."""
 
     ratio: Array
-    """Columns without any absolute chip property, float32 [rows, ratio columns]."""
+    """Features relative to the chip, float32 [rows, ratio columns]."""
     absolute: Array
-    """Columns with them, float32 [rows, absolute columns]."""
+    """Absolute properties of chip and work, float32 [rows, absolute columns]."""
     roofline_ms: Array
-    """max(time at the peak, time at the bandwidth), float64 [rows]; the launch floor is not in it."""
+    """max(time at the peak, time at the bandwidth), without launch floor, float64 [rows]."""
     floor_ms: Array
-    """The launch floor, [rows] or one number."""
+    """Launch floor, one number or [rows]."""
     base_ms: Array
-    """Roofline with the cache, plus the floor: the surrogates predict log(latency / base)."""
+    """Roofline with cache plus launch floor, [rows]; surrogates predict log(latency / base)."""
 
 
-# where a chip's peak at a precision is not stated, the nearest precision whose units run it
+# precision -> precisions whose stated peak is taken, in this order
 _PEAK_FROM = {
     "fp64": ("fp64", "fp32"), "fp32": ("fp32", "tf32", "fp16", "bf16"), "tf32": ("tf32", "fp32", "fp16", "bf16"),
     "fp16": ("fp16", "bf16", "fp32"), "bf16": ("bf16", "fp16", "fp32"), "fp8": ("fp8", "int8", "bf16", "fp16", "fp32"),
@@ -76,7 +76,7 @@ _PEAK_FROM = {
 
 
 def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
-    """The facts of one chip for operators of one dtype; unknown facts are NaN.
+    """Facts of one chip for operators of one dtype, with a launch floor in ms; unknown facts are NaN.
 
     >>> from hetbench.catalog.chips import chip
     >>> chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.005).peak
@@ -94,7 +94,7 @@ def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
 
 
 def class_of(op: str, dims: Mapping[str, Any]) -> str:
-    """The surrogate class of an operator; attention splits into prefill and decode by `q_len`.
+    """The operator class, one of `CLASSES`; attention is `decode` where `q_len` is 1, else `prefill`.
 
     >>> class_of("Attention", {"q_len": 1}), class_of("Linear", {})
     ('decode', 'gemm')
@@ -106,9 +106,9 @@ def class_of(op: str, dims: Mapping[str, Any]) -> str:
 
 
 def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
-    """The groups of a table by surrogate class; attention is parted into decode and prefill rows.
+    """The groups of a table by operator class; attention is divided into decode and prefill rows.
 
-    >>> from hetbench.graphs.model_graph import load
+    >>> from hetbench.graphs import load
     >>> sorted(by_class(load("gpt2").operators(1, 8)))
     ['gemm', 'prefill', 'vector']
     """
@@ -126,10 +126,12 @@ def by_class(table: OperatorTable) -> dict[str, list[OperatorGroup]]:
     return found
 
 
-def canonical(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
-    """Dims of one operator type in the terms that its whole class shares, with its flops and bytes; each [rows].
+def canonical_dims(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str, Array]:
+    """Dims of one operator type in the terms common to its class, with `flops` and `bytes`; arrays [rows].
 
-    >>> sorted(canonical("Linear", {"m": 8, "n": 4, "k": 2}, 2))
+    `dims` are ints or int arrays [rows], `itemsize` the bytes per element.
+
+    >>> sorted(canonical_dims("Linear", {"m": 8, "n": 4, "k": 2}, 2))
     ['b', 'bytes', 'flops', 'k', 'm', 'n']
     """
     kind = operator_type(op)
@@ -149,12 +151,12 @@ def _spread(value: Array, rows: int) -> Array:
 
 
 def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
-    """Features of operators of one class from their canonical dims; every entry of `facts` broadcasts to [rows]."""
+    """Features of operators of one class from their canonical dims; the entries of `facts` are scalars or [rows]."""
     flops, moved = shared["flops"], shared["bytes"]
     compute_ms = 1e3 * flops / (facts.vector_peak if cls == "vector" else facts.peak)
     memory_ms = 1e3 * moved / facts.bandwidth
     roofline_ms = np.fmax(compute_ms, memory_ms)  # an unknown peak leaves the memory bound
-    # timed again and again, what fits the cache stays there: all of it up to 0.7 of the size, none from 1.5 on
+    # repeated runs hit the cache: fully for footprints up to 0.7 of its size, not at all from 1.5 on
     hit = np.nan_to_num(np.clip((1.5 - moved / facts.l2_bytes) / 0.8, 0.0, 1.0))
     cached_ms = memory_ms * (1 - hit) + 1e3 * moved * hit / facts.cache_bandwidth
     bound_ms = np.fmax(compute_ms, cached_ms)

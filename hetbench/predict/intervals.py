@@ -1,7 +1,7 @@
-"""Intervals at another confidence, and that of a sum over operators taken for a whole pass.
+"""Intervals at another confidence, and the interval of a pass that is predicted as a sum over its operators.
 
-A pass is not its operators timed alone: caches are cold, the host lags, the allocator works. What whole passes took
-over the sums predicted for them, on dies never seen, is a table of sums.json (`python -m surrogates.whole.sums`).
+A pass differs from the sum of its operators timed alone: cold caches, host delays, allocation. `sums.json` (made by
+`python -m surrogates.whole.sums`) holds the quantiles of log(measured pass / predicted sum) on held-out dies.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.operators import load as shipped
 
-__all__ = ["at_confidence", "of_sum"]
+__all__ = ["pass_interval", "rescaled_bound"]
 
 
-def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
-    """A bound at another confidence: its log distance grows as that of a normal law would.
+def rescaled_bound(value: Any, bound: Any, known: float, wanted: float) -> Any:
+    """A bound at confidence `wanted`, given that at `known`: its log distance scales with the normal quantile.
 
-    >>> at_confidence(2.0, 4.0, 0.9, 0.9), round(at_confidence(2.0, 4.0, 0.9, 0.5), 2)
+    >>> rescaled_bound(2.0, 4.0, 0.9, 0.9), round(rescaled_bound(2.0, 4.0, 0.9, 0.5), 2)
     (4.0, 2.66)
     """
     if wanted == known:
@@ -32,23 +32,26 @@ def at_confidence(value: Any, bound: Any, known: float, wanted: float) -> Any:
     return value * (bound / value) ** scale
 
 
-def of_sum(surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, confidence: float) -> tuple[Any, Any]:
-    """Bounds of a pass, ms: those of its operators' sum, or where wider what passes took over sums elsewhere.
+def pass_interval(
+    surrogate: OperatorSurrogate, value: Any, lower: Any, upper: Any, confidence: float
+) -> tuple[Any, Any]:
+    """Lower and upper bound of a pass in ms, at `confidence`, for a predicted sum `value` over its operators.
 
-    `lower` and `upper` bound the sum at the surrogate's own confidence; floats, or arrays [n].
+    `lower` and `upper` bound the sum at the confidence of the surrogate; floats, or arrays [n]. The result is the wider
+    of these and of the errors of predicted sums on held-out dies.
 
-    >>> low, high = of_sum(shipped(), 1.0, 0.99, 1.01, 0.9)
+    >>> low, high = pass_interval(shipped(), 1.0, 0.99, 1.01, 0.9)
     >>> bool(low < 0.8 and high > 1.5)
     True
     """
-    low, high = (at_confidence(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
+    low, high = (rescaled_bound(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
     least, most = _ends(surrogate.folder, confidence)
     return np.minimum(low, value * least), np.maximum(high, value * most)
 
 
 @lru_cache(maxsize=64)
 def _ends(folder: Path, confidence: float) -> tuple[float, float]:
-    """Measured pass over predicted sum, at both ends; a folder of operator surrogates alone takes the shipped table."""
+    """Quantiles of measured pass / predicted sum; a folder without `sums.json` takes the packaged one."""
     path = folder / "sums.json"
     if not path.exists():
         path = shipped().folder / "sums.json"

@@ -1,9 +1,8 @@
-"""A model's operators as one matrix, and that matrix as one row: what the whole-model surrogate reads.
+"""Features of a whole model: a matrix with a row per operator, and its summary in one row.
 
-Unlike `features`, which serves one class of operators at a time, every operator gets the same columns here, so that
-one network sees all of a model and learns what a sum of separately timed operators cannot show: fusion, overlap,
-layout changes and what a framework adds. A generation is several calls (a prefill and decoding steps), each of which
-counts as often as it runs.
+Unlike `features`, which treats one class of operators at a time, all operators have the same columns here, so that one
+network reads the whole model and learns fusion, overlap, layout changes and framework overhead. A generation has
+several calls (a prefill and decoding steps), each counted as often as it runs.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.predict.features import by_class, canonical, chip_facts
+from hetbench.predict.features import by_class, canonical_dims, chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs.model_graph import OperatorTable
+    from hetbench.graphs import OperatorTable
 
 __all__ = ["COLUMNS", "SUMMARY", "Composition", "composition", "summaries"]
 
@@ -31,7 +30,7 @@ COLUMNS = (
     "aligned_inner", "spatial", "touched", "work", "itemsize", *_CLASSES,
     "compute_over_memory", "base", "bytes_over_cache", "waves", "wave_fill",
 )  # fmt: skip
-"""Sizes are log2; the last five relate them to the chip, none is an absolute fact of one."""
+"""Sizes are log2; the last five are relative to the chip, none is an absolute property of it."""
 _AT = {name: index for index, name in enumerate(COLUMNS)}
 _GROUPS = (
     "Linear", "BMM", "Attention", "norm", "BatchNorm2d", "Softmax", "Add", "Mul", "ReLU", "activation", "copy", "pool",
@@ -55,21 +54,21 @@ _LEAST, _MOST = -20.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Composition:
-    """The operators of the calls that one latency is of, on one chip."""
+    """The operators of the calls that make up one latency, as features on one chip."""
 
     matrix: NDArray[np.float32]
-    """[rows, COLUMNS], one row a distinct operator."""
+    """[rows, COLUMNS], one row per distinct operator."""
     operators: tuple[str, ...]
-    """Type of each row."""
+    """Operator type of each row."""
     count: NDArray[np.float64]
-    """How often it runs."""
+    """How often each row runs, [rows]."""
     base_ms: NDArray[np.float64]
-    """max(time at the peak, time at the bandwidth) of one run."""
+    """max(time at the peak, time at the bandwidth) of one run, [rows]."""
     compute_ms: float
-    """Time at the peak of all of them: nothing true is faster."""
+    """Time of all runs at the peak of the chip: a lower bound of the latency."""
 
     def sums(self) -> NDArray[np.float64]:
-        """What `summary` is made of and adds up over pieces of a network, [sums]."""
+        """The additive quantities that `summary` is computed from, [sums]; those of parts of a network add up."""
         x, base = self.matrix.astype(np.float64), self.base_ms * self.count
         group = np.array([_GROUP_OF.get(name, 12) for name in self.operators])
         conv = x[:, _AT["conv"]] > 0
@@ -102,10 +101,10 @@ def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
 
 
 def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Composition:
-    """Every operator of the calls, each a table and how often it runs.
+    """The composition of `calls`, each (how often it runs, operator table), on one chip.
 
     >>> from hetbench.catalog.chips import chip
-    >>> from hetbench.graphs.model_graph import load
+    >>> from hetbench.graphs import load
     >>> made = composition([(1.0, load("resnet-50").operators(8, precision="fp16"))], chip("cuda"))
     >>> made.matrix.shape == (len(made.count), len(COLUMNS))
     True
@@ -118,8 +117,8 @@ def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Com
 
 
 def _block(cls: str, groups: Sequence[Any], chip: Chip, times: float) -> tuple[Array, Array, Array, Array, list[str]]:
-    """Matrix, counts, base ms, compute ms and types of the operators of one class."""
-    shared = [canonical(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+    """Matrix, counts, base ms, compute ms and operator types of one class."""
+    shared = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
     names = [name for name in shared[0] if all(name in each for each in shared)]
     d = {name: np.concatenate([each[name] for each in shared]) for name in names}
     sizes = [len(g.count) for g in groups]

@@ -1,7 +1,7 @@
-"""A residual multilayer perceptron with a learned vector per measurement cell, evaluated with numpy.
+"""A residual multilayer perceptron with an embedding per measurement cell, evaluated with numpy.
 
-The cell (operator, chip, dtype, protocol, library, layout) says whose kernels were timed; its vector joins the
-standardised features at the input. Weights are plain float32 arrays, trained in `surrogates`.
+The embedding of the cell (operator, chip, dtype, protocol, library, layout) is added to the first layer on the
+standardised features. Weights are plain float32 arrays, trained in `surrogates.operators`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 __all__ = ["Perceptron", "silu"]
 
 _CHUNK = 2048
-_CLIP = 6.0  # standard deviations: features further out count as this far
+_CLIP = 6.0  # standard deviations at which standardised features are clipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,11 @@ class Perceptron:
     mean: NDArray[np.float32]
     scale: NDArray[np.float32]
     cells: NDArray[np.float32]
-    """What a cell adds to the first hidden layer, its bias included, [cells, hidden]."""
+    """Embedding of each cell, added to the first layer, bias included, [cells, hidden]."""
     weights: tuple[NDArray[np.float32], ...]
     """[columns, hidden], then [hidden, hidden] ..., then [hidden, 1]."""
     biases: tuple[NDArray[np.float32], ...]
-    """Of every layer but the first."""
+    """Biases of every layer but the first."""
     offset: float
 
     @classmethod
@@ -45,7 +45,7 @@ class Perceptron:
         )  # fmt: skip
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """Plain arrays."""
+        """The perceptron as plain arrays, named with `prefix`."""
         arrays: dict[str, Any] = {"mean": self.mean, "scale": self.scale, "cells": self.cells}
         arrays |= {f"weight{i}": weight for i, weight in enumerate(self.weights)}
         arrays |= {f"bias{i}": bias for i, bias in enumerate(self.biases, 1)}
@@ -71,7 +71,7 @@ class Perceptron:
 
 
 def silu(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """x / (1 + exp(-x)), entry by entry."""
+    """x / (1 + exp(-x)), elementwise; exponents are clipped to 60."""
     gate = np.exp(-np.clip(x, -60, 60))
     gate += 1
     np.divide(x, gate, out=gate)

@@ -2,10 +2,10 @@
 
     watts = TDP x factor x (floor + (1 - floor) x (1 - exp(-(a x compute + b x memory))))
 
-`compute` and `memory` are the shares of the chip's peak FLOP/s and of its bandwidth that a pass reaches; `floor` is
-what a chip under load draws while it computes and moves next to nothing. Three numbers, fitted on board watts of seven
-chips by `python -m surrogates.power`, and a factor for each of those chips. The band of a level comes from chips left
-out of the fit (D), or from rows left out of it on the chip itself (B: operators measured there, C: whole models only).
+`compute` and `memory` are the utilisations that a pass reaches: achieved over peak FLOP/s, and achieved over peak
+bandwidth. `floor` is the share of the TDP that a busy chip draws at zero utilisation. `python -m surrogates.power` fits
+floor, a and b on the board watts of seven chips, and a factor for each of them. The interval is from chips left out of
+the fit (level D) or rows left out of it on the chip itself (B: rows of operators, C: only rows of whole models).
 """
 
 from __future__ import annotations
@@ -21,37 +21,39 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
 from hetbench.predict.features import chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 __all__ = [
-    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "drawn", "joules", "load", "utilisation", "watts",
+    "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "PowerSurrogate", "board_watts", "joules", "load", "utilisation",
+    "watts",
 ]  # fmt: skip
 
-FORMAT = sets.FORMATS["power.json"]
+FORMAT = FORMATS["power.json"]
 HIGHEST = 1.05
-"""No board draws more of its TDP for long: of 542 thousand measured operators none exceeds 1.03."""
+"""Limit of board power / TDP: of 542 thousand measured operators none exceeds 1.03."""
 
 
 class Estimate(NamedTuple):
-    """Watts or joules, the interval, and what they rest on."""
+    """Watts or joules with interval, evidence level and support."""
 
     value: float
     lower: float
     upper: float
     level: str
-    """B, C or D, as of a predicted latency."""
+    """Evidence level B, C or D."""
     support: int
-    """Rows with measured watts of this chip."""
+    """Number of rows with measured watts on this chip."""
     note: str
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What runs, and for how long; the bounds of a predicted latency widen the estimate."""
+    """Work and duration of a pass; the bounds of a predicted latency widen the interval."""
 
     flops: float
     moved_bytes: float
@@ -62,16 +64,18 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """The fitted numbers; `share` takes numbers or arrays of shape [rows]."""
+    """The fitted power law; `floor` is a share of the TDP, `compute` and `memory` are a and b."""
 
     floor: float
     compute: float
     memory: float
     lowest: float
-    """Least share of its TDP that a chip under load was seen to draw."""
+    """Lowest measured share of the TDP under load."""
 
     def share(self, compute: Any, memory: Any, factor: float = 1.0) -> NDArray[np.float64]:
-        """Share of the TDP at these utilisations; above 1 (data that stay in a cache) they count as 1.
+        """Share of the TDP at utilisations `compute` and `memory`, numbers or arrays [rows], clipped to 0..1.
+
+        A utilisation of bandwidth above 1 occurs where data stay in a cache.
 
         >>> law = Law(0.35, 3.4, 0.8, 0.15)
         >>> float(law.share(0.0, 0.0)), float(law.share(0.8, 0.1).round(2))
@@ -84,15 +88,15 @@ class Law:
 
 @dataclass(frozen=True, slots=True)
 class PowerSurrogate:
-    """`power.json` as read."""
+    """The contents of `power.json`."""
 
     id: str
     law: Law
     chips: Mapping[str, tuple[str, float, int]]
-    """Chips with measured watts -> level, factor, rows."""
+    """Chip with measured watts -> evidence level, factor, number of rows."""
     families: tuple[str, ...]
     bands: Mapping[str, tuple[float, float]]
-    """Level -> quantiles of log(measured / predicted)."""
+    """Evidence level -> lower and upper quantile of log(measured / predicted)."""
     interval_level: float
 
 
@@ -105,7 +109,7 @@ def load(folder: Path | None = None) -> PowerSurrogate:
     >>> bool(load().law.share(0.5, 0.5) > load().law.share(0.1, 0.1))
     True
     """
-    path = (folder or sets.EMBEDDED) / "power.json"
+    path = (folder or EMBEDDED) / "power.json"
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -121,7 +125,7 @@ def load(folder: Path | None = None) -> PowerSurrogate:
 
 
 def utilisation(flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str) -> tuple[Any, Any]:
-    """Achieved over peak compute and over bandwidth; NaN where the chip states neither peak nor bandwidth.
+    """Utilisation of compute and of bandwidth, for work in FLOP and bytes; NaN where peak or bandwidth is unknown.
 
     >>> from hetbench.catalog.chips import chip
     >>> utilisation(312e9, 0.0, 2.0, chip("nvidia-a100-sxm4-80gb"), "fp16")
@@ -136,10 +140,10 @@ def watts(
     flops: float, moved_bytes: float, latency_ms: float, chip: Chip, precision: str, *,
     between_ms: tuple[float, float] | None = None, surrogate: PowerSurrogate | None = None,
 ) -> Estimate:  # fmt: skip
-    """Mean board watts of a pass of so many flops and bytes in so many milliseconds.
+    """Mean board power in watts of a pass with the given FLOP, bytes and latency.
 
-    `between_ms` is the interval of a predicted latency. Raises `RefusedError` for a chip that states no TDP, peak or
-    bandwidth.
+    `between_ms` is the interval of a predicted latency. Raises `RefusedError` for a chip of unknown TDP, peak or
+    bandwidth, `InvalidInputError` for an unknown precision or negative work.
 
     >>> from hetbench.catalog.chips import chip
     >>> busy = watts(156e9, 0.5e9, 1.0, chip("nvidia-a100-sxm4-80gb"), "fp16")
@@ -154,8 +158,9 @@ def joules(
     flops: float, moved_bytes: float, latency_ms: float, chip: Chip, precision: str, *,
     between_ms: tuple[float, float] | None = None, surrogate: PowerSurrogate | None = None,
 ) -> Estimate:  # fmt: skip
-    """Energy of one pass: watts x seconds. A longer pass draws fewer watts, so that the interval is less than the
-    product of both intervals.
+    """Energy of one pass in joules: watts x seconds; arguments and errors as in `watts`.
+
+    A longer pass of the same work draws fewer watts, so the interval is narrower than the product of both intervals.
 
     >>> from hetbench.catalog.chips import chip
     >>> case = 156e9, 0.5e9, 2.0, chip("nvidia-h200-sxm-141gb"), "fp16"
@@ -173,13 +178,14 @@ def _at_joules(drawn: float, latency_ms: float) -> float:
     return drawn * latency_ms / 1e3
 
 
-def drawn(
+def board_watts(
     flops: Any, moved_bytes: Any, latency_ms: Any, chip: Chip, precision: str, surrogate: PowerSurrogate | None = None
 ) -> NDArray[np.float64]:
-    """Watts of many passes at once, without intervals; arrays of one shape.
+    """Mean board power in watts of many passes, without intervals; flops, bytes and ms are arrays of one shape.
 
     >>> from hetbench.catalog.chips import chip
-    >>> float(drawn(156e9, 0.5e9, 1.0, chip("cuda"), "fp16")) == watts(156e9, 0.5e9, 1.0, chip("cuda"), "fp16").value
+    >>> work = 156e9, 0.5e9, 1.0, chip("cuda"), "fp16"
+    >>> float(board_watts(*work)) == watts(*work).value
     True
     """
     tdp = _tdp(Pass(0.0, 0.0, 1.0), chip, precision)
@@ -194,7 +200,7 @@ def drawn(
 def _estimate(
     work: Pass, chip: Chip, precision: str, of: Callable[[float, float], float], surrogate: PowerSurrogate | None
 ) -> Estimate:
-    """Value and interval of a quantity `of` (watts, latency): band of the level and latency bounds in quadrature."""
+    """Value and interval of the quantity `of(watts, latency_ms)`; band and latency bounds are added in quadrature."""
     tdp = _tdp(work, chip, precision)
     surrogate = surrogate or load()
     level, factor, support = surrogate.chips.get(chip.name, ("D", 1.0, 0))
@@ -214,30 +220,30 @@ def _estimate(
 
 
 def _tdp(work: Pass, chip: Chip, precision: str) -> float:
-    """The chip's TDP, everything checked that the estimate divides by."""
+    """The TDP of the chip in watts, after checking all inputs of the estimate."""
     if precision not in STORAGE_BYTES:
         raise InvalidInputError(f"precision {precision!r} is unknown. Known: {', '.join(STORAGE_BYTES)}.")
     if not work.latency_ms > 0 or work.flops < 0 or work.moved_bytes < 0:
         raise InvalidInputError(
-            f"a pass takes time and no negative work; given: {work.latency_ms!r} ms, {work.flops!r} flops, "
-            f"{work.moved_bytes!r} bytes."
+            f"a pass needs a positive latency and no negative work; given: {work.latency_ms!r} ms, {work.flops!r} "
+            f"flops, {work.moved_bytes!r} bytes."
         )
     if chip.tdp_w is None:
         raise RefusedError(
-            f"power is predicted as a share of the TDP, and the facts of {chip.name} state none. "
+            f"power is predicted as a share of the TDP, and that of {chip.name} is unknown. "
             f"`api.add_chip` takes a datasheet with tdp_w."
         )
     facts = chip_facts(chip, precision, 0.0)
     if math.isnan(facts.peak) or math.isnan(facts.bandwidth):
-        raise RefusedError(f"power follows from utilisation, and the facts of {chip.name} lack a peak or a bandwidth.")
+        raise RefusedError(f"power is predicted from utilisation, and the peak or bandwidth of {chip.name} is unknown.")
     return float(chip.tdp_w)
 
 
 def _note(surrogate: PowerSurrogate, chip: Chip, level: str, support: int) -> str:
     if support:
-        only = "" if level == "B" else ", all of whole models"
-        return f"board power of the chip, host left out; {support:,} rows of {chip.name} carry measured watts{only}"
-    others = f"the law of {len(surrogate.chips)} chips of {', '.join(surrogate.families)}"
+        only = "" if level == "B" else " (whole models only)"
+        return f"board power of the chip without host; fitted with {support:,} measured rows of {chip.name}{only}"
+    fit = f"fitted on {len(surrogate.chips)} chips of {', '.join(surrogate.families)}"
     if chip.family in surrogate.families:
-        return f"board power of the chip, host left out; no measured watts of {chip.name}: {others}"
-    return f"board power of the chip, host left out; no board watts of any {chip.family} chip: {others}, unchecked here"
+        return f"board power of the chip without host; {fit}, none of them {chip.name}"
+    return f"board power of the chip without host; {fit}, not validated on {chip.family} chips"

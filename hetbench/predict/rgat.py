@@ -1,9 +1,8 @@
-"""The `rgat` surrogate at query time: cached vectors of operator types, and a decoder of plain arrays.
+"""The RGAT surrogate at query time: stored embeddings of operator types, and a decoder in numpy.
 
-Training (`surrogates.rgat`) runs relational attention over the knowledge graph and stores what it gives to every
-operator type. The decoder adds an operator's physics features and returns the mean, the noise and the kernel
-coordinates of log(latency / base); `hetbench.predict.conditioning` turns the last two and observed operators into
-corrections.
+Training (`surrogates.rgat`) runs relational graph attention over the knowledge graph and stores the resulting embedding
+of every operator type. The decoder combines it with the features of an operator and returns mean and noise of
+log(latency / base), and the coordinates that `hetbench.predict.gaussian_process` uses.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.errors import ArtifactError
 from hetbench.predict.features import CLASSES
 from hetbench.predict.perceptron import silu
@@ -26,26 +26,26 @@ from hetbench.schema import PRECISIONS, PROTOCOLS
 
 __all__ = ["CLIP", "COLUMNS", "NOISE_FLOOR", "Decoded", "Rgat", "load"]
 
-FORMAT = sets.FORMATS["rgat.json"]
+FORMAT = FORMATS["rgat.json"]
 COLUMNS = 64  # physics features of the widest class, padded
-CLIP = 6.0  # standard deviations: features further out count as this far
-NOISE_FLOOR = 0.02  # of log latency: no measurement repeats better
+CLIP = 6.0  # standard deviations at which standardised features are clipped
+NOISE_FLOOR = 0.02  # least standard deviation of log latency between repeated measurements
 _CHUNK = 4096
 _DTYPES = {name: at for at, name in enumerate(PRECISIONS)}
-_USUAL_DTYPE = _DTYPES["fp32"]  # of operators on integers or booleans
+_USUAL_DTYPE = _DTYPES["fp32"]  # taken for operators on integers or booleans
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the decoder says of operators, one entry a row."""
+    """Output of the decoder for operators of one class."""
 
     mean: NDArray[np.float64]
-    """log(latency / base)."""
+    """Mean of log(latency / base), [rows]."""
     noise: NDArray[np.float64]
-    """Standard deviation of what a repeated measurement would not explain."""
+    """Standard deviation of log latency between repeated measurements, [rows]."""
     coordinates: NDArray[np.float64]
-    """Where the operator lies for the smooth kernels, [rows, coordinates]."""
+    """Coordinates for the kernels of the Gaussian process, [rows, coordinates]."""
 
 
 class Rgat:
@@ -64,13 +64,16 @@ class Rgat:
         self.types = {name: at for at, name in enumerate(spec["types"])}
         self.arrays = {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()}
         self.scale = self.arrays["scale"].astype(np.float64)
-        """log amplitudes of the kernel, [classes, 3 + smooth kernels]."""
+        """Log amplitudes of the Gaussian process, [classes, 3 + kernels]."""
         self._hidden = [(self.arrays[f"weight{i}"], self.arrays[f"bias{i}"]) for i in range(spec["layers"])]
 
     def decode(
         self, cls: str, ratio: Array, kinds: Sequence[tuple[str, str, str]], which: NDArray[np.int64]
     ) -> Decoded:
-        """Mean, noise and coordinates of rows of one class; `which` [rows] numbers each row's (op, dtype, protocol)."""
+        """Decode operators of one class from their `ratio` features, float32 [rows, columns].
+
+        `kinds` lists (op, dtype, protocol); `which` is the index of each row's kind, [rows].
+        """
         index = CLASSES.index(cls)
         own = np.stack([
             self.arrays["types"][self.types.get(op, -1)] + self.arrays["dtypes"][_DTYPES.get(dtype, _USUAL_DTYPE)]
@@ -95,12 +98,12 @@ class Rgat:
 
 @lru_cache(maxsize=4)
 def load(folder: Path | None = None) -> Rgat:
-    """The network of a folder, by default the one shipped with hetbench."""
-    path = folder or sets.EMBEDDED
+    """The RGAT of a folder, by default of the packaged set; raises `ArtifactError` where it cannot be read."""
+    path = folder or EMBEDDED
     try:
         spec = json.loads((path / "rgat.json").read_text())
         with np.load(path / "rgat.npz", allow_pickle=False) as stored:
             return Rgat(spec, {name: stored[name] for name in stored.files})
     except (OSError, ValueError, KeyError) as error:
-        why = f"{path} holds no RGAT that can be read: {error}. Run: python -m surrogates.rgat"
+        why = f"the RGAT in {path} cannot be read: {error}. To train one: python -m surrogates.rgat"
         raise ArtifactError(why) from None

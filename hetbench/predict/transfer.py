@@ -1,8 +1,8 @@
-"""How far a figure measured on one chip corrects the prediction for another: exponents learned from held-out models.
+"""Correction of a prediction for one chip by a measurement on another: factor = (measured / predicted) ** exponent.
 
-`catalog/surrogates/transfer.json` (made by `python -m surrogates.whole.transfer`) holds, for each pair of families, the
-share of log(measured / predicted) on the source that shows up on the target too. Inside a family it is a good part;
-across families next to nothing, since another vendor's kernels, not the network, make most of what a prediction misses.
+`catalog/surrogates/transfer.json` (made by `python -m surrogates.whole.transfer`) holds the exponent for each pair of
+families, fitted on held-out models: the share of log(measured / predicted) on the source chip that also appears on the
+target chip. It is large within a family and small across families, where most of the error is due to other kernels.
 """
 
 from __future__ import annotations
@@ -13,61 +13,65 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hetbench.artifacts import sets
+from hetbench.artifacts.integrity import FORMATS
+from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 
-__all__ = ["Transfer", "carried", "transfer"]
+__all__ = ["Transfer", "transfer_between", "transfer_factor"]
 
-FORMAT = sets.FORMATS["transfer.json"]
+FORMAT = FORMATS["transfer.json"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a measurement on the source is worth on the target."""
+    """The exponent between two chips, with its validation as text."""
 
     exponent: float
-    """0: nothing carries over; 1: the whole of measured / predicted does."""
+    """0: the measurement has no effect; 1: measured / predicted applies in full."""
     why: str
 
 
-def transfer(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
-    """The exponent between two chips, and where it comes from; `folder` holds another artefact set.
+def transfer_between(source: Chip, target: Chip, folder: Path | None = None) -> Transfer:
+    """The exponent from `source` to `target`; `folder` is that of another set than the packaged one.
 
     >>> from hetbench.catalog.chips import chip
-    >>> transfer(chip("cuda"), chip("cuda")).exponent
+    >>> transfer_between(chip("cuda"), chip("cuda")).exponent
     1.0
-    >>> transfer(chip("cuda"), chip("cann")).exponent < transfer(chip("cuda"), chip("nvidia-l4")).exponent
+    >>> other_vendor, same_vendor = (transfer_between(chip("cuda"), chip(name)) for name in ("cann", "nvidia-l4"))
+    >>> other_vendor.exponent < same_vendor.exponent
     True
     """
     if source.name == target.name:
         return Transfer(1.0, "the same chip")
-    table = _table(folder or sets.EMBEDDED)
+    table = _table(folder or EMBEDDED)
     relation = "same family" if source.family == target.family else "other family"
     pair = f"{source.family}>{target.family}"
     name = pair if pair in table["exponents"] else relation
     score = next(line for line in table["scores"] if line["pairs"] == name)
     why = (
         f"{score['networks']} held-out networks of {name}: median error {score['ignored']} % without the source, "
-        f"{score['in full']} % with all of it, {score['by its exponent']} % so"
+        f"{score['in full']} % with its full ratio, {score['by its exponent']} % with this exponent"
     )
     return Transfer(float(table["exponents"][name]), why)
 
 
-def carried(
+def transfer_factor(
     measured: float, predicted: float, source: Chip, target: Chip, folder: Path | None = None
 ) -> tuple[float, str]:
-    """The factor on a prediction for the target where the source measured one figure and another was predicted.
+    """Factor on the prediction for the target chip, and its explanation.
+
+    `measured` and `predicted` are the caller's measurement on the source chip and the prediction there, in one unit.
 
     >>> from hetbench.catalog.chips import chip
-    >>> carried(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
+    >>> transfer_factor(3.0, 2.0, chip("cuda"), chip("cuda"))[0]
     1.5
     """
-    known = transfer(source, target, folder)
+    known = transfer_between(source, target, folder)
     factor = (measured / predicted) ** known.exponent
     return factor, (
-        f"{measured:g} measured by the caller on {source.name} / {predicted:.4g} predicted there, to the power "
-        f"{known.exponent:g}, is a factor of {factor:.3g} here ({known.why})"
+        f"corrected by a factor of {factor:.3g}: ({measured:g} measured by the caller on {source.name} / "
+        f"{predicted:.4g} predicted there) ** {known.exponent:g}; exponent from {known.why}"
     )
 
 

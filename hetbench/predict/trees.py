@@ -1,8 +1,8 @@
 """Ensembles of oblivious decision trees, evaluated with numpy on all trees at once.
 
-An oblivious tree asks the same question on each level, so its leaf index is `depth` comparisons packed in bits.
-That is how CatBoost grows trees; stored as plain arrays they need neither CatBoost nor pickle, answer one row
-in tens of microseconds and large batches at hundreds of thousands of rows a second.
+An oblivious tree (the kind that CatBoost grows) has one comparison per level, so a leaf index is `depth` comparisons
+packed in bits. Stored as plain arrays, the trees need neither CatBoost nor pickle; one row takes tens of microseconds,
+large batches run at hundreds of thousands of rows per second.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Forest"]
 
-_CHUNK = 2048  # rows at a time: the working set of a few hundred trees stays in the second-level cache
+_CHUNK = 2048  # rows per block, so that the working set of a few hundred trees fits the second-level cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class Forest:
     """A sum of oblivious trees over a float32 matrix [rows, columns]."""
 
     columns: NDArray[np.int64]
-    """Columns of the feature matrix that any tree asks for, [used]."""
+    """Columns of the feature matrix that the trees use, [used]."""
     borders: tuple[NDArray[np.float32], ...]
-    """Sorted thresholds of each used column."""
+    """Sorted thresholds of each used column, in the order of `columns`."""
     split_column: NDArray[np.int64]
-    """Which used column a level asks for, [depth, trees]."""
+    """Index into `columns` of each comparison, [depth, trees]."""
     split_rank: NDArray[np.uint8]
-    """A level's bit is set where the value lies above this many borders, [depth, trees, 1]."""
+    """A comparison is true where the value is above more than this many borders, [depth, trees, 1]."""
     leaves: NDArray[np.float32]
     """Leaf values, [trees * 2**depth]."""
     bias: float
@@ -49,7 +49,7 @@ class Forest:
         )
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """Plain arrays of the smallest sufficient types."""
+        """The forest as plain arrays of the smallest sufficient types, named with `prefix`."""
         return {
             f"{prefix}.columns": self.columns.astype(np.uint8),
             f"{prefix}.borders": np.concatenate(self.borders).astype(np.float32),

@@ -1,8 +1,8 @@
-"""What a model's latency is made of, operator by operator: the split of the surrogate that answers the question.
+"""A model's predicted latency split by operator, by the surrogate that answers the question.
 
-The surrogate of whole models gives every operator its learned part and each call an overhead; a sum over eager
-launches gives every operator its own time and no overhead. Parts are in ms as predicted: whoever explains an answer
-scales them to it.
+The whole-model surrogate gives every operator its learned part, and the call an overhead; a sum over eager launches
+gives every operator its own time, without overhead. The parts sum to the predicted latency; an analysis of a measured
+answer scales them to it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict import models
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition
-from hetbench.query.latency import PROTOCOL, WHOLE, settled, taught
+from hetbench.query.latency import PROTOCOL, WHOLE, trained_stack, with_usable_stack
 from hetbench.query.question import Question
 
 __all__ = ["Signature", "Split", "rows", "signature", "split"]
@@ -29,16 +29,16 @@ Signature = tuple[str, str, tuple[tuple[str, int], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The parts of one call, in ms."""
+    """The parts of one call of a model, in ms."""
 
     call_ms: float
-    """What the call costs before any operator runs."""
+    """Overhead of the call: what no operator accounts for."""
     each: Mapping[Signature, float]
-    """One run of each distinct operator that runs something."""
+    """Time of one run of each distinct operator that does work at inference."""
 
 
 def signature(op: str, dtype: str, dims: Mapping[str, int]) -> Signature:
-    """The key of an operator, dims in order of their names.
+    """The key of an operator instance: type, dtype, and dims sorted by name.
 
     >>> signature("Linear", "fp16", {"m": 1, "k": 2, "n": 3})
     ('Linear', 'fp16', (('k', 2), ('m', 1), ('n', 3)))
@@ -47,7 +47,7 @@ def signature(op: str, dtype: str, dims: Mapping[str, int]) -> Signature:
 
 
 def rows(table: OperatorTable) -> Iterator[tuple[Signature, int]]:
-    """Every operator that runs something and how often, in the order in which the surrogates see them.
+    """Every distinct operator that does work at inference and its number of runs, in the order of the surrogates.
 
     >>> from hetbench.graphs.model_graph import load
     >>> next(rows(load("gpt2").operators(1, 8)))[0][0]
@@ -60,7 +60,7 @@ def rows(table: OperatorTable) -> Iterator[tuple[Signature, int]]:
 
 
 def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "auto") -> Split:
-    """The parts of the predicted latency of a question.
+    """The predicted latency of a model, split into the parts of its operators and the overhead of the call.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -69,11 +69,11 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     >>> found.call_ms, len(found.each)
     (0.0, 11)
     """
-    table, question = graph.operators(*question.sizes), settled(question, chip, predictor)
-    stack = taught(question, chip) if predictor in WHOLE else None
+    table, question = graph.operators(*question.sizes), with_usable_stack(question, chip, predictor)
+    stack = trained_stack(question, chip) if predictor in WHOLE else None
     if stack is None:
         surrogate = question.surrogate
-        parts = surrogate.parts(table, chip, PROTOCOL, predictor)
+        parts = surrogate.predict_by_class(table, chip, PROTOCOL, predictor)
         call_ms, ms = 0.0, np.concatenate([bounds[0] for *_, bounds in parts])
     else:
         call_ms, ms = _learned(question, chip, table, stack)
@@ -84,12 +84,12 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
 
 
 def _learned(question: Question, chip: Chip, table: OperatorTable, stack: str) -> tuple[float, Any]:
-    """ms of the call's overhead, and of each row times its count [rows], as the whole-model surrogate has them."""
+    """Overhead of the call in ms, and ms of all runs of each operator [rows], by the whole-model surrogate."""
     surrogate = question.whole
     group = surrogate.group(models.group_of(chip.family, question.phase))
-    labels = group.label(chip.name, stack, question.precision)
+    labels = group.labels(chip.name, stack, question.precision)
     made, batch = composition([(1.0, table)], chip), question.batch or 1
     value = float(np.exp(group.predict(made, batch, labels)[0]))
-    found = group.learned(made, batch, labels)
+    found = group.by_network(made, batch, labels)
     operators = np.mean([parts / np.exp(total) for total, parts in found], axis=0)  # [rows], of the learned total
     return value * max(1.0 - float(operators.sum()), 0.0), value * operators

@@ -1,7 +1,8 @@
-"""An answer for the target beside that of the source: measured with measured, predicted with predicted, or corrected.
+"""The answer for a target chip next to that for a source chip, and their ratio.
 
-What the caller measured on the source corrects the prediction for the target by as much as `hetbench.predict.transfer`
-says.
+Both answers are published rows or both are predictions, so that errors common to both cancel in the ratio. A latency
+that the caller measured on the source corrects the prediction for the target: target x (measured / predicted on the
+source) ** exponent, with the exponent of `hetbench.predict.transfer`.
 """
 
 from __future__ import annotations
@@ -10,36 +11,46 @@ import math
 from dataclasses import replace
 
 from hetbench.answers import Answer
-from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError
-from hetbench.graphs.model_graph import ModelGraph
-from hetbench.predict.transfer import carried
-from hetbench.query import tables
+from hetbench.graphs import ModelGraph
+from hetbench.predict.transfer import transfer_factor
+from hetbench.query.columns import positive_or_nan
+from hetbench.query.metric_answers import answer_metric, predict_metric
 from hetbench.query.question import Question
-from hetbench.query.solve import predict, solve
 
-__all__ = ["answered"]
+__all__ = ["answer_with_source"]
 
 
-def answered(
+def answer_with_source(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
     source_value: float | None = None,
 ) -> Answer:  # fmt: skip
-    """The answer for the target, with that of the source and the ratio where a source is named.
+    """The answer for the target; where a source is named, with the source's answer and the ratio target / source.
+
+    Args:
+        target, source: complete questions about the same model; `source` may be None.
+        graph: of the model.
+        metric: name of the metric.
+        predictor: auto, autogluon, rgat or roofline.
+        source_value: the caller's own measurement on the source, latency in ms or throughput in 1/s.
+
+    Raises:
+        RefusedError: no evidence on either side.
+        InvalidInputError: `source_value` without a source, for another metric, or not positive.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> asked = [Question.build(load("gpt2"), chip(name), {"precision": "fp16"}) for name in ("cann", "cuda")]
-    >>> found = answered(*asked, load("gpt2"), "latency", "auto")
+    >>> found = answer_with_source(*asked, load("gpt2"), "latency", "auto")
     >>> found.ratio == found.value / found.source.value
     True
     """
     if source_value is not None:
-        return _scaled(target, source, graph, metric, predictor, source_value)
-    answer = solve(target, graph, metric, predictor)
+        return _corrected(target, source, graph, metric, predictor, source_value)
+    answer = answer_metric(target, graph, metric, predictor)
     if source is None:
         return answer
-    origin = solve(source, graph, metric, predictor)
+    origin = answer_metric(source, graph, metric, predictor)
     if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
         answer, origin = _both_predicted(target, source, graph, metric, predictor)
     return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
@@ -48,46 +59,40 @@ def answered(
 def _both_predicted(
     target: Question, source: Question, graph: ModelGraph, metric: str, predictor: str
 ) -> tuple[Answer, Answer]:
-    """Both sides predicted where only one was measured, so that the ratio compares like with like; the row is noted."""
-    sides = []
+    """Predictions for both sides where only one has a published row, which goes into the notes."""
+    answers = []
     for side in (target, source):
-        known, found = solve(side, graph, metric, predictor), predict(side, graph, metric, predictor)
+        known, found = answer_metric(side, graph, metric, predictor), predict_metric(side, graph, metric, predictor)
         if known.kind == "measured":
-            found = replace(found, notes=(*found.notes, _published(known)))
-        sides.append(found)
-    return sides[0], sides[1]
+            found = replace(found, notes=(*found.notes, _published_note(known)))
+        answers.append(found)
+    return answers[0], answers[1]
 
 
-def _published(known: Answer) -> str:
+def _published_note(known: Answer) -> str:
     return f"published for {known.chip}: {known.value:.4g} {known.unit} ({', '.join(known.refs)})"
 
 
-def _scaled(
+def _corrected(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str, source_value: float
 ) -> Answer:
-    """The target predicted, corrected by what of measured / predicted on the source carries over to it."""
+    """The prediction for the target, corrected by the caller's measurement on the source."""
     if source is None or metric not in ("latency", "throughput"):
         raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
-    value = tables.positive(source_value)
+    value = positive_or_nan(source_value)
     if math.isnan(value):
         raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
-    there, origin = (predict(side, graph, metric, predictor) for side in (target, source))
-    factor, why = carried(value, origin.value, _placed(source), _placed(target), target.artifacts)
+    predicted, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
+    chips = source.require_chip("source_value"), target.require_chip("source_value")
+    factor, why = transfer_factor(value, origin.value, *chips, target.artifacts)
     notes = [why]
     for side in (target, source):
-        row = solve(side, graph, metric, predictor)
+        row = answer_metric(side, graph, metric, predictor)
         if row.kind == "measured":
-            notes.append(_published(row))
+            notes.append(_published_note(row))
     measured = replace(
         origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
         shares={}, notes=(*source.notes, "measured by the caller"),
     )  # fmt: skip
-    ratio = there.value * factor / value
-    return there.scaled(factor, ratio=ratio, source=measured, notes=(*there.notes, *notes))
-
-
-def _placed(question: Question) -> Chip:
-    """The chip of a question that has one."""
-    if question.chip is None:
-        raise InvalidInputError("source_value needs a chip on both sides.")
-    return question.chip
+    ratio = predicted.value * factor / value
+    return predicted.scaled(factor, ratio=ratio, source=measured, notes=(*predicted.notes, *notes))

@@ -1,8 +1,8 @@
-"""One question with every blank filled: which model, on which chip, at which size, precision, phase and stack.
+"""One complete question: model, chip, sizes, precision, phase and stack, defaults filled in and every entry checked.
 
-Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the chip's usual stack. A size
-that the model does not take is left out and noted; a size, phase or precision that cannot be meant is refused here, so
-that what follows works with sound settings only.
+Defaults: the model's own sizes and first phase; fp16 where the chip has it, else fp32; the usual stack of the chip. A
+size that the model does not take is ignored with a note; an impossible size, phase or precision raises here, so that
+the rest of the package deals with valid settings only.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any, TypedDict
 
 from hetbench import schema
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.evidence import Setting
 from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs.model_graph import ModelGraph, load
+from hetbench.graphs import ModelGraph, load
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
-from hetbench.predict.models import Whole
+from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.schema import PHASES, PRECISIONS
@@ -30,16 +31,16 @@ __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "ch
            "default_precision", "default_stack"]
 
 MAX_SIZE = 2**24
-"""Largest batch, seq_len or image_size that is believed."""
+"""Largest accepted batch, seq_len or image_size."""
 DEFAULT_STACK = "eager"
 _USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
-"""What runs a network that does not generate, by family or kind, where published rows are of compiled models; a chip
-without such rows is answered for eager launches."""
+"""Default stack of inference, by family or kind of chip, where most published rows are of compiled models; a chip
+without rows of it is answered for eager execution."""
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 
 class Options(TypedDict, total=False):
-    """What a query may say beyond model, chip and metric; None and absence both mean the default."""
+    """Keyword options of a query; None and absence both mean the default."""
 
     batch: int | None
     seq_len: int | None
@@ -67,19 +68,22 @@ class Question:
     stack: str
     notes: tuple[str, ...] = ()
     usual_stack: bool = False
-    """Whether the stack is the usual one, because the caller named none."""
+    """True where the caller named no stack, so that `stack` is the default."""
     confidence: float = 0.9
-    """Share of true values that intervals are to hold."""
+    """Coverage that intervals are calibrated for: the share of true values inside."""
     artifacts: Path | None = None
-    """Folder of the surrogates that answer; None for those in the package."""
+    """Folder of the surrogates; None for those in the package."""
     operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
-    """Surrogates conditioned on the caller's own measurements; None for those of the artefact."""
+    """Operator surrogate conditioned on the caller's own timings; None for that in `artifacts`."""
 
     @classmethod
     def build(
         cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()
     ) -> Question:
-        """Fill the blanks of `options` (see `Options`) from the graph and the chip, and check every entry."""
+        """Fill in the defaults of `options` (see `Options`) from the graph and the chip, and check every entry.
+
+        Raises `InvalidInputError`, `UnknownNameError`, or `RefusedError` for a precision that the chip does not have.
+        """
         phase = _phase(graph, options.get("phase"))
         given = options.get("precision")
         precision = schema.precision(given) if given is not None else default_precision(chip)
@@ -95,6 +99,10 @@ class Question:
         stack = options.get("stack")
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if not graph.compact and (graph.name not in models() or graph is not load(graph.name)):
+            if sizes["batch"] not in (None, usual.batch):
+                raise InvalidInputError(
+                    f"{graph.name} is traced at batch {usual.batch}; query trace.at({sizes['batch']}) for another batch."
+                )
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None
         return cls(
@@ -104,27 +112,58 @@ class Question:
 
     @property
     def surrogate(self) -> OperatorSurrogate:
-        """What predicts operators."""
+        """The operator surrogate."""
         return self.operators or predictors.load(self.artifacts)
 
     @property
-    def whole(self) -> Whole:
-        """What predicts whole models."""
+    def whole(self) -> WholeModelSurrogate:
+        """The whole-model surrogate."""
         return whole.load(self.artifacts)
 
     @property
     def power(self) -> PowerSurrogate:
-        """What predicts board power."""
+        """The board-power surrogate."""
         return power.load(self.artifacts)
 
     @property
     def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:
-        """What the operator graph depends on: batch, seq_len, image_size, precision, phase."""
+        """The arguments of the operator graph: batch, seq_len, image_size, precision, phase."""
         return self.batch, self.seq_len, self.image_size, self.precision, self.phase
+
+    @property
+    def evidence_setting(self) -> Setting:
+        """The setting by which the table of published rows is looked up."""
+        name = self.chip.name if self.chip else ""
+        return self.model, name, self.precision, self.batch, self.seq_len, self.image_size, self.phase
+
+    def require_chip(self, what: str) -> Chip:
+        """The chip; `InvalidInputError` where the question names none and `what` needs one."""
+        if self.chip is None:
+            raise InvalidInputError(
+                f"{what} depends on the chip: name one with target= or device=, a chip or a family such as cuda."
+            )
+        return self.chip
+
+    def items_per_call(self) -> tuple[int, str]:
+        """How many samples, tokens or runs one call completes, and which of them."""
+        if not self.batch:
+            return 1, "run of the example inputs"
+        if self.phase == "inference":
+            return self.batch, "samples"
+        return self.batch * ((self.seq_len or 1) if self.phase == "prefill" else 1), "tokens"
+
+    def answer_fields(self, notes: tuple[str, ...]) -> dict[str, Any]:
+        """The fields of an `Answer` that repeat the question."""
+        chip = self.chip
+        return {
+            "model": self.model, "chip": chip.name if chip else None, "family": chip.family if chip else None,
+            "precision": self.precision, "batch": self.batch, "seq_len": self.seq_len,
+            "image_size": self.image_size, "phase": self.phase, "stack": self.stack, "notes": notes,
+        }  # fmt: skip
 
 
 def size(name: str, value: object) -> int | None:
-    """A positive whole number, or None; `InvalidInputError` otherwise.
+    """A size as a positive int, None for None; `InvalidInputError` for anything else.
 
     >>> size("batch", 8), size("batch", None)
     (8, None)
@@ -151,7 +190,7 @@ def default_precision(*chips: Chip | None) -> str:
 
 
 def default_stack(chip: Chip | None, phase: str) -> str:
-    """The stack that a query means when it names none.
+    """The stack of a query that names none.
 
     >>> from hetbench.catalog.chips import chip
     >>> default_stack(chip("cann"), "inference"), default_stack(chip("cuda"), "decode")
@@ -163,7 +202,7 @@ def default_stack(chip: Chip | None, phase: str) -> str:
 
 
 def check_confidence(given: float | None) -> float:
-    """The share of true values that an interval is to hold, 0.9 where none is asked for.
+    """The coverage that intervals are calibrated for, 0.9 by default.
 
     >>> check_confidence(None), check_confidence(0.8)
     (0.9, 0.8)
@@ -189,7 +228,7 @@ def check_predictor(name: str | None) -> str:
 
 
 def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
-    """Notes on a precision of a chip; `RefusedError` where the chip does not have it."""
+    """Check that a chip has units of a precision: `RefusedError` where not, a note where the datasheet is silent."""
     supported = chip.supports(precision)
     if supported is False:
         has = ", ".join(name for name in PRECISIONS if chip.supports(name))

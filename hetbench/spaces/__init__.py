@@ -1,12 +1,13 @@
-"""Architecture spaces to search in, and the deployment space; composed without torch.
+"""Search spaces: parametrised architectures as operator graphs without torch, and the deployment space.
 
-A space is found by its file: each module here lists its own in `SPACES`.
+Each module without a leading underscore lists its spaces in `SPACES` and is found by its file name.
 """
 
 from __future__ import annotations
 
+from hetbench.spaces._blocks import BlockSpace, operator_table
 from hetbench.spaces._graph import ComposedGraph
 from hetbench.spaces._registry import space, spaces
-from hetbench.spaces._space import BlockSpace, Parameter, Space
+from hetbench.spaces._space import Parameter, Space
 
-__all__ = ["BlockSpace", "ComposedGraph", "Parameter", "Space", "space", "spaces"]
+__all__ = ["BlockSpace", "ComposedGraph", "Parameter", "Space", "operator_table", "space", "spaces"]

@@ -1,4 +1,4 @@
-"""An architecture of a space as the graph that every query takes for a model."""
+"""The operator graph of one architecture of a search space, accepted by every query in place of a model."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import RefusedError
+from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.graphs.memory import MemoryBreakdown
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.schema import itemsize
-from hetbench.spaces._space import BlockSpace, tabulate
+from hetbench.spaces._blocks import BlockSpace, operator_table
 
 __all__ = ["ComposedGraph"]
 
@@ -20,7 +20,7 @@ _SIZES = ("batch", "seq_len", "image_size", "precision", "phase")
 
 
 class ComposedGraph(ModelGraph):
-    """Composed from the space's blocks, without torch; knows operators, parameters and memory, but no single nodes.
+    """The graph of an architecture, composed of the blocks of its space: operators, parameters and memory, no nodes.
 
     >>> from hetbench.spaces import space
     >>> s = space("vit")
@@ -42,7 +42,7 @@ class ComposedGraph(ModelGraph):
         self.params = sum(space.block(index, usual).params * times for index, times in self._blocks.items())
 
     def setting_of(self, options: Mapping[str, Any]) -> Setting:
-        """The sizes, precision and phase of a query that names no chip."""
+        """The setting of a query without a chip, in fp16 by default."""
         chosen = {name: options[name] for name in _SIZES if options.get(name) is not None}
         return self.setting(**{"precision": "fp16", **chosen})
 
@@ -50,17 +50,17 @@ class ComposedGraph(ModelGraph):
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> OperatorTable:  # fmt: skip
-        """Every operator of one pass but those that cost nothing, grouped by type and dtype."""
+        """The operators of one pass without free ones, grouped by type and dtype."""
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         steps = ((step, times) for index, times in self._blocks.items()
                  for step in self.space.block(index, setting).steps)  # fmt: skip
-        return tabulate(steps, setting.precision)
+        return operator_table(steps, setting.precision)
 
     def memory(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
         precision: str = "fp32", phase: str = "inference",
     ) -> MemoryBreakdown:  # fmt: skip
-        """Bytes of the weights and of the inputs and intermediate results alive at the peak."""
+        """Bytes of the weights, and of inputs and intermediate results at their peak."""
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         width = itemsize(TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64")
         given = sum(size * (width if kind == "data" else itemsize(kind)) for size, kind in self.space.inputs(setting))
@@ -68,4 +68,4 @@ class ComposedGraph(ModelGraph):
         return MemoryBreakdown(self.params * itemsize(setting.precision), given + width * int(np.int64(peak)), 0)
 
     def _refuse_if_compact(self, what: str) -> None:
-        raise RefusedError(f"an architecture of {self.space.name} is composed of operators and has no {what}.")
+        raise RefusedError(f"an architecture of {self.space.name} only counts operators and has no {what}.")

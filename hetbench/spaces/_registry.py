@@ -1,4 +1,4 @@
-"""The spaces by name: each module of the package lists its own in `SPACES`, and is loaded when a space is asked for."""
+"""Search spaces by name, collected from `SPACES` of the modules in this package on first use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["space", "spaces"]
 
 @lru_cache(maxsize=1)
 def spaces() -> Mapping[str, Space]:
-    """Every space by its name; read-only.
+    """All spaces by name; read-only.
 
     >>> list(spaces())
     ['deploy', 'resnet', 'gpt-s', 'gpt-m', 'gpt-l', 'bert', 'vit']
@@ -30,7 +30,7 @@ def spaces() -> Mapping[str, Space]:
 
 
 def space(name: str) -> Space:
-    """The space called `name`; `UnknownNameError` with the nearest name otherwise.
+    """The space called `name`; raises `UnknownNameError` for any other name.
 
     >>> space("gpt-m").title
     'GPT, medium (HW-GPT-Bench)'

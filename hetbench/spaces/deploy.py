@@ -1,7 +1,7 @@
-"""The deployment space: which catalogue model runs where, in which precision and under which stack.
+"""The deployment space: catalogue model, chip family, precision, batch, sequence length and software stack.
 
-Its entries are queries, not networks; those that hetbench refuses (a precision that the chip lacks, a stack that nobody
-measured there) are part of the space and evaluate to NaN.
+Its entries are queries, not networks. Queries that are refused (a precision that the chip lacks, a stack without
+measurements) belong to the space and evaluate to NaN.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["SPACES", "Deployment"]
 
 
 class Deployment(Space):
-    """Model, chip and every setting of a query."""
+    """A space whose entries are the arguments of a query."""
 
     def query(self, arch: dict[str, Any]) -> dict[str, Any]:
-        """Arguments of `HetBench.query` for one entry; sizes that its model does not take are left out."""
+        """Arguments of `HetBench.query` for one entry, without sizes that its model does not take."""
         known = models()[arch["model"]]
         given = {name: arch[name] for name in ("model", "batch", "precision")} | {"target": arch["chip"]}
         if known.seq_len is not None:

@@ -1,9 +1,8 @@
-"""What stands for the quality of an architecture that nobody trained: published laws and plain capacity.
+"""Quality proxies of untrained architectures: a published scaling law, and capacity.
 
-Nothing here was measured on the architectures themselves. `loss_proxy` is what a scaling law says of a language model
-of that many parameters, trained long enough; it knows nothing of depth against width, heads or biases but their
-parameters. `capacity_proxy` says how large a vision network is, not how accurate. A search can take any function of
-the caller's own instead.
+Neither was measured on the architectures of the spaces. `loss_proxy` is the loss that a scaling law predicts for a
+language model of this size, trained to convergence; depth, width, heads and biases count only by their number of
+parameters. `capacity_proxy` is the size of a vision network, not its accuracy. A search can use any other function.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CRITICAL, _EXPONENT = 8.8e13, 0.076
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A stand-in for quality."""
+    """A quality proxy and its source."""
 
     name: str
     unit: str
@@ -33,7 +32,9 @@ class Quality:
 
 
 def loss_proxy(non_embedding_params: Any) -> NDArray[np.float64]:
-    """Test loss in nats a token by the law of Kaplan et al. (2020), L(N) = (8.8e13 / N)^0.076, for data without end.
+    """Test loss in nats per token, L(N) = (8.8e13 / N)^0.076 (Kaplan et al. 2020, eq. 1.1: unlimited data).
+
+    N is the number of parameters without embeddings, a number or an array.
 
     >>> float(loss_proxy(8.8e13))
     1.0
@@ -42,7 +43,7 @@ def loss_proxy(non_embedding_params: Any) -> NDArray[np.float64]:
 
 
 def capacity_proxy(params: Any, flops: Any) -> NDArray[np.float64]:
-    """Mean of log10 of the parameters and of log10 of the operations of one image.
+    """Mean of log10 of the parameters and log10 of the FLOP per image, numbers or arrays.
 
     >>> float(capacity_proxy(1e6, 1e8))
     7.0
@@ -51,8 +52,8 @@ def capacity_proxy(params: Any, flops: Any) -> NDArray[np.float64]:
 
 
 QUALITIES = MappingProxyType({each.name: each for each in (
-    Quality("loss_proxy", "nats/token", "lower", "test loss that a scaling law expects of so many parameters outside "
-            "the embeddings", "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv:2001.08361, eq. 1.1"),
-    Quality("capacity_proxy", "log10", "higher", "mean of log10 of parameters and of operations an image: size, not "
+    Quality("loss_proxy", "nats/token", "lower", "test loss that a scaling law predicts for the parameters without "
+            "embeddings", "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv:2001.08361, eq. 1.1"),
+    Quality("capacity_proxy", "log10", "higher", "mean of log10 of parameters and of FLOP per image: size, not "
             "accuracy", "this project"),
 )})  # fmt: skip

@@ -1,6 +1,6 @@
-"""Residual networks of bottlenecks, with the choices of the once-for-all ResNet: depth, width and expansion.
+"""Bottleneck residual networks with the parameters of the once-for-all ResNet: depth, width and expansion.
 
-Each stage chooses how many blocks it has and how wide it is, each block how wide its middle is. ResNet-50 is in it.
+Depth and width are chosen per stage, the expansion (inner width) per block. ResNet-50 is one of them.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.graphs.model_graph import Setting
-from hetbench.spaces._space import Block, BlockSpace, Parameter, Step
+from hetbench.graphs import Setting
+from hetbench.spaces._blocks import Block, BlockSpace, Step
+from hetbench.spaces._space import Parameter
 
 __all__ = ["SPACES", "ResNet"]
 
@@ -84,7 +85,7 @@ class ResNet(BlockSpace):
 
 
 def _eight(width: float) -> int:
-    """The nearest multiple of eight, at least eight."""
+    """The width rounded to a multiple of eight, at least eight."""
     return max(8, round(width / 8) * 8)
 
 

@@ -1,7 +1,7 @@
-"""Transformer spaces whose layers choose their own MLP ratio and heads: gpt-s, gpt-m, gpt-l, bert and vit.
+"""Transformer spaces with MLP ratio and number of heads per layer: gpt-s, gpt-m, gpt-l, bert and vit.
 
-The gpt spaces have the choices of HW-GPT-Bench: heads of a fixed size, rotary positions over a quarter of each, and
-a vocabulary padded to 50,304. A layer's attention is as wide as its heads, whatever the embedding.
+The gpt spaces have the parameters of HW-GPT-Bench: heads of a fixed size, rotary positions on a quarter of each head, a
+vocabulary padded to 50,304. The width of attention in a layer is heads x head size, independent of the embedding.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.graphs.model_graph import Setting
-from hetbench.spaces._space import Block, BlockSpace, Parameter, Step
+from hetbench.graphs import Setting
+from hetbench.spaces._blocks import Block, BlockSpace, Step
+from hetbench.spaces._space import Parameter
 
 __all__ = ["SPACES", "Transformer"]
 
@@ -26,18 +27,18 @@ CLASSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the operators of one block depend on."""
+    """Sizes that determine the operators of one block."""
 
     batch: int
     tokens: int
-    """Of one sample."""
+    """Tokens of one sample."""
     embed: int
     bias: int
     image_size: int
 
 
 class Transformer(BlockSpace):
-    """Embedding, number of layers, and for each layer MLP ratio and heads."""
+    """A space of embedding width, number of layers, and MLP ratio and heads of each layer."""
 
     def __init__(
         self, name: str, title: str, kind: str, embed: Sequence[int], layers: Sequence[int], heads: Sequence[int],
@@ -93,7 +94,7 @@ class Transformer(BlockSpace):
         return _LAYERS[self.kind](sizes, self.ratios[ratio], self.heads[heads])
 
     def embedding_params(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Parameters that turn tokens to vectors and back, which scaling laws leave out, [n]."""
+        """Number of parameters of the embedding and output projection, which scaling laws exclude, [n]."""
         usual = Setting(1, 1, None, "fp32", "inference")
         each = np.array([self._table_params(index, usual) for index in range(2 * self._stems)])
         stem = self.slots(codes)[:, 0]
@@ -132,7 +133,7 @@ def _lookup(tokens: int, dim: int, vocab: int) -> Step:
 
 
 def _layer_params(s: Sizes, ratio: int, heads: int) -> int:
-    """Two norms, the attention's four projections and the MLP's two."""
+    """Parameters of two norms, four attention projections and two MLP projections."""
     wide, inner = heads * HEAD_DIM, ratio * s.embed
     weights = 4 * s.embed * wide + 2 * s.embed * inner
     return 4 * s.embed + weights + s.bias * (3 * wide + s.embed + inner + s.embed)

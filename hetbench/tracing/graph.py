@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hetbench.errors import HetBenchError, InvalidInputError
-from hetbench.graphs.model_graph import FORMAT, TRACED_AS, ModelGraph, Setting, Variant
+from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, Setting
+from hetbench.graphs.variant import Variant
 from hetbench.operators import operator_type
 from hetbench.tracing.document import constant, variant_table
 from hetbench.tracing.flow import Trace
@@ -26,10 +27,10 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 class TracedGraph(ModelGraph):
     """The graph of one module; `query` takes it for a model."""
 
-    def __init__(self, snapshot: Snapshot, name: str) -> None:
+    def __init__(self, snapshot: Snapshot, name: str, batch: int | None = None) -> None:
         self._snapshot = snapshot
         self._kept: dict[tuple[str, int | None], Variant] = {}
-        self.batch: int | None = snapshot.batch
+        self.batch: int | None = batch or snapshot.batch
         """First axis of the example inputs; None where they do not share one."""
         first = self._first(name)
         limits = {"batch": self.batch} if self.batch is not None else {"fixed": True}
@@ -38,6 +39,19 @@ class TracedGraph(ModelGraph):
             "format": FORMAT, "name": name, "params": first.parameter_count, "limits": limits, "phases": phases,
             "variants": [],
         })  # fmt: skip
+
+    def at(self, batch: int) -> TracedGraph:
+        """The same module at another batch.
+
+        Raises `InvalidInputError` where the example inputs do not share their first axis.
+
+        >>> import torch
+        >>> from hetbench.tracing import trace
+        >>> trace(torch.nn.Linear(8, 4), torch.zeros(2, 8)).at(32).batch
+        32
+        """
+        self.setting(batch=batch)
+        return TracedGraph(self._snapshot, self.name, batch)
 
     def variant(self, setting: Setting) -> Variant:
         """The structure at a precision and batch, traced on first use."""

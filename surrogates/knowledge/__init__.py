@@ -1,4 +1,4 @@
-"""The knowledge graph (MOH-KG), built from the catalogue and the corpus without any random draw.
+"""Build the knowledge graph (MOH-KG) of models, operators and hardware from the catalogue and the corpus.
 
-`python -m surrogates.knowledge` writes `hetbench/catalog/knowledge.npz`.
+`python -m surrogates.knowledge` writes `hetbench/catalog/knowledge.npz`; nothing in it is drawn at random.
 """

@@ -1,5 +1,5 @@
-"""`python -m surrogates.knowledge`."""
+"""`python -m surrogates.knowledge`: build the knowledge graph."""
 
 from surrogates.knowledge.build import main
 
-raise SystemExit(main())
+main()

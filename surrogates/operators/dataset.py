@@ -16,9 +16,9 @@ import pandas as pd
 
 from hetbench.catalog.chips import Chip, chips
 from hetbench.operators import operator_type
-from hetbench.predict.features import CLASSES, canonical, chip_facts, class_of, features
-from hetbench.predict.heads import CELL_KEYS
-from hetbench.predict.operators import DEVICE_PROTOCOLS, FLOOR_QUANTILE, USUAL_MHZ, launch_floor
+from hetbench.predict.cells import CELL_KEYS
+from hetbench.predict.features import CLASSES, canonical_dims, chip_facts, class_of, features
+from hetbench.predict.protocols import DEFAULT_MHZ, DEVICE_PROTOCOLS, FLOOR_QUANTILE, launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound
@@ -65,7 +65,7 @@ def tells_floor(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
-    """Launch floors for `hetbench.predict.operators.launch_floor`: a low quantile of the latencies of small operators.
+    """Launch floors for `hetbench.predict.protocols.launch_floor`: a low quantile of the latencies of small operators.
 
     Only rows whose roofline is below `_SMALL_MS` tell a floor; a class without such rows takes the least of the
     chip's other classes under the same protocol, and a protocol that nobody measured the nearest one.
@@ -86,7 +86,7 @@ def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
     for group, members in [("any", own.chip), *((f"family:{n}", part.chip) for n, part in own.groupby("family"))]:
         pooled: dict[str, list[float]] = {}
         for chip in sorted(set(members)):
-            ghz = (catalogue[chip].boost_mhz or USUAL_MHZ) / 1e3
+            ghz = (catalogue[chip].boost_mhz or DEFAULT_MHZ) / 1e3
             for key, value in table[chip].items():
                 pooled.setdefault(key, []).append(value * (ghz if key.split("/")[1] in DEVICE_PROTOCOLS else 1.0))
         table[group] = {key: float(np.median(values)) for key, values in sorted(pooled.items())}
@@ -116,7 +116,7 @@ def _matrix(frame: pd.DataFrame, floor_of: Callable[[Chip, str, str], float]) ->
         part = frame.iloc[rows]
         dims = {name: part[name].to_numpy() for name in (*kind.dims, *kind.optional) if name in part}
         facts = chip_facts(record, dtype, floor_of(record, class_of(op, dims), protocol))
-        shared = canonical(op, dims, STORAGE_BYTES[dtype])
+        shared = canonical_dims(op, dims, STORAGE_BYTES[dtype])
         made = features(class_of(op, dims), shared, facts)
         blocks.append(replace(made, floor_ms=np.full(len(rows), made.floor_ms)))
         order.append(rows)

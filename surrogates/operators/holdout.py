@@ -13,8 +13,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from hetbench.predict.heads import median_of_three
-from hetbench.predict.operators import converted, measured_protocol
+from hetbench.predict.class_surrogate import median_of_three
+from hetbench.predict.protocols import convert_protocol, measured_protocol
 from surrogates.operators.dataset import Effects, floors, matrix, tells_floor
 from surrogates.operators.tabular import Budget, fit_ratio, ratio_columns, sample
 from surrogates.splits import die
@@ -94,7 +94,7 @@ def hold_out(
     ms = unseen.base_ms * np.exp(log_ratio)
     same = (native.protocol == test.protocol).to_numpy()
     return test.assign(
-        group=group, surrogate=np.where(same, ms, converted(ms, unseen.floor_ms, asked.floor_ms)),
+        group=group, surrogate=np.where(same, ms, convert_protocol(ms, unseen.floor_ms, asked.floor_ms)),
         roofline=asked.roofline_ms + asked.floor_ms, constant=asked.base_ms * np.exp(constant), base_ms=asked.base_ms,
     )  # fmt: skip
 

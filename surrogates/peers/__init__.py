@@ -1,4 +1,4 @@
-"""Other predictors on the same rows: NeuSight's protocol, operator by operator and end to end.
+"""Compare with other predictors on the same rows: NeuSight's protocol, for single operators and end to end.
 
-`python -m surrogates.peers.neusight` trains on what NeuSight trained on and scores beside its own predictions.
+`python -m surrogates.peers.neusight` trains on NeuSight's training rows and scores both on its test rows.
 """

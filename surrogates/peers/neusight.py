@@ -1,12 +1,12 @@
-"""NeuSight's own protocol: train on what it trained on, test on its trace rows, beside what it predicted for them.
+"""NeuSight's protocol: train on its training rows, test on its trace rows, and compare with its published predictions.
 
     python -m surrogates.peers.neusight --corpus ../shared/corpus --work runs/operators
 
 Training rows: NeuSight's `train` split on its five NVIDIA GPUs, without any (operator, dims) of the trace. H100, L4
-and A100-80GB are unseen, and so are the AMD chips, of which nothing is used. Rows and figures of the peers come
-from the predictions they ship. Forward rows of at least 0.05 ms are scored, as the peer's floor has no smaller;
-its end-to-end cases (`neusight_models`) count every node. Its 7.3 and 15.7 % are of whole training steps: here the
-forward part is compared, on which it has 14.0 and 23.6 %.
+and A100-80GB are unseen, and so are the AMD chips, of which no row is used. Rows and predictions of the peers are those
+that they publish. Forward rows of at least 0.05 ms are scored, the smallest that the peer predicts; the end-to-end
+cases (`neusight_models`) count every node. Its published 7.3 and 15.7 % are errors of whole training steps; here the
+forward pass is compared, on which it has 14.0 and 23.6 %.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SEEN = ("nvidia-p100-pcie-16gb", "nvidia-p4", "nvidia-t4", "nvidia-v100-pcie-32g
 SCORED = ("Linear", "BMM", "LayerNorm", "Softmax", "Add", "AddScalar", "Mul", "MulScalar", "Div", "DivScalar", "Pow",
           "PowScalar", "ReLU", "GELU", "Tanh")  # fmt: skip
 _LEAST_MS = 0.05
-# chosen on its training chips alone, one left out each; chips never seen take the mean of two ratio heads
+# chosen by leaving out one training chip at a time; unseen chips use the mean of two ratio heads
 SEEN_BUDGET = Budget(200_000, 600, 8, 0.08)
 UNSEEN_BUDGETS = (Budget(200_000, 600, 8, 0.08), Budget(200_000, 300, 8, 0.05, columns=0.3))
 
 
 def trace(corpus: Path) -> pd.DataFrame:
-    """The peer's forward rows, one a node, with every method's prediction as a column in ms."""
+    """The peer's forward rows, one per node, with a column of predictions in ms per method."""
     rows = pd.read_parquet(corpus / "peers" / "peer_op_predictions_neusight.parquet")
     rows = rows[(rows.phase == "fwd") & rows.op.isin(SCORED) & (rows.measured_ms >= _LEAST_MS)]
     keys = ["chip", "model", "mode", "batch", "seq_len", "node", "op", "dims", "measured_ms"]
@@ -48,7 +48,7 @@ def trace(corpus: Path) -> pd.DataFrame:
 
 
 def signature(frame: pd.DataFrame) -> pd.Series:
-    """Operator and its required dims as one string a row, whatever else a data set says of the shape."""
+    """Operator and its required dims as one string per row; other facts about the shape are ignored."""
     out = pd.Series("", index=frame.index)
     for op, rows in frame.groupby("op").groups.items():
         dims = frame.loc[rows, list(operator_type(op).dims)].astype(str).agg(",".join, axis=1)
@@ -57,13 +57,13 @@ def signature(frame: pd.DataFrame) -> pd.Series:
 
 
 def group_of(chip: str) -> str:
-    """seen, unseen or amd."""
+    """Group of a chip: seen, unseen or AMD."""
     return "amd, zero-shot" if chip.startswith("amd") else ("seen chips" if chip in SEEN else "unseen chips")
 
 
 @dataclass(frozen=True)
 class Heads:
-    """What was fitted for one operator class: the seen head, and the ratio head for chips never seen."""
+    """Fitted heads of one operator class: one for chips in the training rows, one for unseen chips."""
 
     floor: dict[str, dict[str, float]]
     effects: Effects
@@ -79,7 +79,7 @@ class Heads:
         return cls(floor, effects, seen, fit_ratio(ratio, made.target, weight, UNSEEN_BUDGETS))
 
     def predict(self, asked: pd.DataFrame) -> np.ndarray:
-        """ms, [rows]; `data_chip` decides which head answers."""
+        """Predicted milliseconds, [rows]; `data_chip` selects the head."""
         made = matrix(asked, self.floor)
         ratio = ratio_columns(made, asked, self.effects)
         seen, unseen = self.seen.predict(np.hstack([ratio, made.absolute])), self.unseen.predict(ratio)
@@ -87,7 +87,7 @@ class Heads:
 
 
 def run(corpus: Path, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Fit on NeuSight's training rows; its trace rows with column `surrogate`, its models' nodes with `ours`, in ms."""
+    """Fit on NeuSight's training rows; predict trace rows (column `surrogate`) and model nodes (`ours`) in ms."""
     asked, nodes = trace(corpus), neusight_models.queries(corpus)
     away = set(signature(asked)) | set(signature(nodes))
     frames = {name: with_roofline(complete(frame)) for name, frame in load(corpus, work).items()}
@@ -109,7 +109,7 @@ def run(corpus: Path, work: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def scores(scored: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
-    """Tables by group, and by group and operator class, for ours and every peer that covers the rows."""
+    """Scores by group, and by group and operator class, of this project and of every peer that covers the rows."""
     kind = scored.op.map({**CLASS_OF, "Linear": "Linear", "BMM": "BMM", "LayerNorm": "LayerNorm", "Softmax": "Softmax"})
     scored = scored.assign(operator=kind.fillna("elementwise"))
     nvidia = scored[scored.family == "cuda"]

@@ -1,8 +1,8 @@
-"""NeuSight's end-to-end cases from their operators: the nodes of one layer times the layers, and the rest once.
+"""NeuSight's end-to-end cases as sums of operators: the nodes of one layer times the number of layers, plus the rest.
 
-The peer ships the FX nodes of a copy of each model with a single layer, in order, and repeats the nodes from the
-first to the last of that layer. `composition` recomputes its own published totals that way. Of Switch-XL4 it ships
-no nodes in the corpus, as it repeats no layer there, so that model's operators are counted in `switch`.
+The peer publishes the FX nodes of a copy of each model with a single layer, in order, and repeats the nodes of that
+layer. `composition` reproduces its published totals that way. The corpus has no nodes of Switch-XL4, in which the peer
+repeats no layer; the operators of that model are counted in `switch`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CASE = ["chip", "model", "mode", "batch", "seq_len"]
 PHASE = {"inf": "inference", "train": "training_fwd"}
 LAYERS = {"bert_large": 24, "gpt2_large": 36, "gpt3_xl": 24, "gpt3_27": 32, "opt_13": 24}
 PEERS = ("neusight", "habitat", "roofline")
-# first and last node of the layer, as the peer delimits it
+# first and last node of the layer, by the peer's definition
 _LAYER = {"bert_large": ("bert_encoder_layer_0_attention_self_query", "bert_encoder_layer_0_output_layer_norm"),
           "opt_13": ("model_decoder_layers_0_self_attn_layer_norm", "add_8")}  # fmt: skip
 _GPT_LAYER = ("transformer_h_0_ln_1", "add_15")
 _CHIP = {"amd-mi250": "amd-mi210"}  # the peer runs one die
 _CLASS = {"Linear": "gemm", "BMM": "gemm"}
-# operators outside the training split move one tensor in and one out, as Tanh does; dropout writes a mask byte too
+# operators outside the training split read and write one tensor, like Tanh; dropout also writes a mask byte
 _UNARY = {"Where": (1, 1), "Contiguous": (1, 1), "Embedding": (1, 1), "CumSum": (1, 1), "Dropout": (9, 8)}
 _VIEWS = ("GetItem",)  # no kernel
 _BROADCAST = {"Add": "AddScalar", "Div": "DivScalar"}
@@ -42,7 +42,7 @@ def shaped(rows: pd.DataFrame) -> pd.DataFrame:
     for name in DIMS:
         if name in dims:
             out[name] = dims[name].fillna(0).astype("int64")
-        elif name not in out:  # `batch` is the model's here, no operator of these models has one
+        elif name not in out:  # `batch` here is the model's; no operator of these models has that dim
             out[name] = 0
     out.loc[out.op == "Linear", "b"] = 1
     return out.assign(
@@ -53,7 +53,7 @@ def shaped(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def nodes(corpus: Path) -> pd.DataFrame:
-    """The peer's forward nodes with its prediction, in order; `count` is how often the whole model runs each."""
+    """The peer's forward nodes with its prediction, in order; `count` is the number of calls in the whole model."""
     rows = pd.read_parquet(corpus / "peers" / "peer_op_predictions_neusight.parquet")
     rows = rows[(rows.method == "neusight") & (rows.phase == "fwd")].reset_index(drop=True)
     count = np.ones(len(rows), dtype=np.int64)
@@ -102,7 +102,7 @@ def switch(batch: int, train: bool) -> list[tuple[str, dict[str, int], int]]:
 
 
 def totals(corpus: Path) -> pd.DataFrame:
-    """Measured and predicted forward totals in ms, one row a plain single-chip case and one column a method."""
+    """Measured and predicted forward totals in ms: a row per single-chip case without options, a column per method."""
     rows = pd.read_parquet(corpus / "peers" / "peer_predictions_neusight.parquet")
     rows = rows[(rows.option == "") & rows.phase.isin(list(PHASE.values()))]
     rows = rows.assign(mode=rows.phase.map({phase: mode for mode, phase in PHASE.items()}))
@@ -120,10 +120,10 @@ def _switch_nodes(cases: pd.DataFrame) -> pd.DataFrame:
 
 
 def queries(corpus: Path) -> pd.DataFrame:
-    """Every node of every case as a row that the surrogate answers; `kernel` is false where nothing runs.
+    """Every node of every case as a row for the surrogate; `kernel` is false for nodes that run no kernel.
 
-    Views run nothing, nor does a `contiguous` of what a Linear has just written, which is what ends OPT. A mask
-    added to the attention matrix, or a number that divides it, is no second tensor: the scalar operator stands there.
+    Views run no kernel, nor does `contiguous` on the result of a Linear (the end of OPT). A mask added to the attention
+    matrix, or a number that divides it, is not a second tensor: the scalar operator is used for it.
     """
     rows = pd.concat([nodes(corpus), _switch_nodes(totals(corpus))], ignore_index=True)
     kernel = ~rows.op.isin(_VIEWS) & ~(rows["after"] & (rows.op == "Contiguous"))
@@ -134,7 +134,7 @@ def queries(corpus: Path) -> pd.DataFrame:
 
 
 def _one_operand(rows: pd.DataFrame) -> pd.Series:
-    """Which nodes add to or divide the whole attention matrix; only Switch-XL4 adds a bias of its full size."""
+    """Whether a node adds to or divides the whole attention matrix; only Switch-XL4 adds a bias of full size."""
     dims = [json.loads(text) for text in rows.dims]
     numel = [d.get("numel", d.get("rows", 0) * d.get("cols", 0)) for d in dims]
     keys = pd.MultiIndex.from_frame(rows[CASE].assign(numel=numel))
@@ -143,7 +143,7 @@ def _one_operand(rows: pd.DataFrame) -> pd.Series:
 
 
 def _as_trained(op: str, dims: Mapping[str, int]) -> tuple[str, dict[str, int]]:
-    """The operator that the training split has in place of this one."""
+    """The operator of the training split that is used instead of this one."""
     if op in _VIEWS:
         return "Tanh", {"numel": 1}
     if op not in _UNARY:
@@ -154,7 +154,7 @@ def _as_trained(op: str, dims: Mapping[str, int]) -> tuple[str, dict[str, int]]:
 
 
 def known_operators(rows: pd.DataFrame) -> set[str]:
-    """Operator types of the rows; all have the dims that `hetbench` asks of them, or this raises."""
+    """Operator types of the rows; raises if one lacks a dim that `hetbench` requires."""
     for op, part in rows.groupby("op"):
         if not (part[list(operator_type(str(op)).dims)] > 0).all().all():
             raise ValueError(f"{op} lacks dims")
@@ -162,19 +162,19 @@ def known_operators(rows: pd.DataFrame) -> set[str]:
 
 
 def composed(rows: pd.DataFrame, column: str) -> pd.Series:
-    """Totals of a column of ms by case: each node times its count."""
+    """Sum of a column in ms by case, each node times its count."""
     return (rows[column] * rows["count"]).groupby([rows[key] for key in CASE]).sum(min_count=1)
 
 
 def composition(corpus: Path) -> float:
-    """Largest relative difference between the peer's published totals and its nodes composed here, in per cent."""
+    """Largest relative difference between the peer's published totals and the sums of its nodes, in percent."""
     mine = composed(nodes(corpus), "predicted_ms").rename("mine").reset_index()
     both = totals(corpus).merge(mine, on=CASE)
     return float(100 * (both.mine / both.neusight - 1).abs().max())
 
 
 def cases(corpus: Path, priced: pd.DataFrame) -> pd.DataFrame:
-    """Totals with ours as `surrogate` and the sum of the measured nodes; `priced` has the queries' `ours` in ms."""
+    """Totals of this project as `surrogate`, and sums of measured nodes; `priced` has the nodes' `ours` in ms."""
     asked = priced.assign(chip=priced.data_chip, ours=priced.ours.where(priced.kernel, 0.0))
     found = totals(corpus)
     for name, column in (("surrogate", "ours"), ("measured_nodes", "measured_ms")):

@@ -1,4 +1,4 @@
-"""`python -m surrogates.publish`."""
+"""`python -m surrogates.publish`: publish a set of surrogates."""
 
 from surrogates.publish.publish import main
 

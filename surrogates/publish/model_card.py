@@ -1,6 +1,6 @@
-"""The model card of a set of surrogates: what it is, how it is fetched, what it learned from, and every hold-out.
+"""Write the model card of a set of surrogates: purpose, download, training data, and all hold-outs.
 
-Figures come from the cards beside the arrays (`surrogates.publish.report`); nothing is computed here.
+Figures are copied from the evaluation cards beside the arrays (`surrogates.publish.report`); nothing is computed here.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hetbench.artifacts.sets import FORMATS
+from hetbench.artifacts import FORMATS
 from hetbench.catalog.sources import sources
 from surrogates.publish.report import table, tables
 
@@ -43,7 +43,7 @@ that nothing here was fitted on are answered with the error of the tables below 
 
 
 def model_card(folder: Path, name: str, source: str, version: str, commit: str) -> str:
-    """Markdown with the front matter of the hub; `source` is where the set will lie."""
+    """The card as Markdown with the hub's front matter; `source` is the address of the published set."""
     label = name.rpartition("/")[2]
     parts = [
         _HEAD.format(name=name, label=label, source=source, version=version, commit=commit[:10]),
@@ -60,7 +60,7 @@ def model_card(folder: Path, name: str, source: str, version: str, commit: str) 
 
 
 def _parts(folder: Path) -> list[tuple[str, object, object]]:
-    """Each table of the set with its id and the command that made it, where it says so."""
+    """Each table of the set with its id and, if recorded, the command that made it."""
     rows = []
     for name in FORMATS:
         data = json.loads((folder / name).read_text())

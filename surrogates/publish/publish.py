@@ -1,11 +1,11 @@
-"""Put a set of surrogates where `hetbench download` finds it: files, model card and manifest, all of them or none.
+"""Publish a set of surrogates for `hetbench download`: files, model card and manifest, atomically.
 
     python -m surrogates.publish --repo ORG/NAME [--private] [--revision BRANCH]   # pip install "hetbench[download]"
     python -m surrogates.publish --to DIR          # a folder for a web server or a shared disk
     python -m surrogates.publish --to FILE.tar     # or FILE.zip: one file, such as Google Drive shares
 
-The set is the one in the package, or the folder of `--from`. Before anything leaves this machine it is whole, with its
-cards, and holds no file that can run code. The hub gets one commit, tagged with the version of the set; its token is
+The set is the one in the package, or the folder of `--from`. Before the upload it is checked to be complete, with its
+cards, and to have no file that can run code. The hub gets one commit, tagged with the version of the set; the token is
 that of `hf auth login` or HF_TOKEN.
 """
 
@@ -19,11 +19,10 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from hetbench.artifacts import sets
-from hetbench.artifacts.atomic import staged
+from hetbench.artifacts import MANIFEST, ORIGIN, PACKAGED, Manifest, check_complete, folder_of, staged, verify
 from hetbench.artifacts.file_types import check_file
-from hetbench.artifacts.remote import library, remote, said
-from hetbench.artifacts.sets import MANIFEST, Manifest
+from hetbench.artifacts.manifest import set_name
+from hetbench.artifacts.remote import first_lines, library, remote
 from hetbench.errors import ArtifactError, InvalidInputError, exit_code
 from hetbench.version import __version__
 from surrogates.provenance import commit
@@ -31,35 +30,35 @@ from surrogates.publish.model_card import model_card
 from surrogates.publish.report import NAMES
 
 CARD = "README.md"
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same archive
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # so that the same files give the same archive
 
 
 def build(origin: Path, out: Path, name: str, source: str = "SOURCE  # the https:// address of this set") -> Manifest:
-    """Write the set of a folder to an empty one, with model card and manifest; `ArtifactError` for what is amiss."""
-    sets.complete(origin)
+    """Copy a set to an empty folder, with model card and manifest; `ArtifactError` if it is incomplete or unsafe."""
+    check_complete(origin)
     for card in NAMES:
         if not (origin / f"{card}.json").exists():
             raise ArtifactError(f"{origin} lacks {card}.json: a set is published with its evaluation, or not at all.")
-    label, made = sets.set_name(name.rpartition("/")[2]), commit()
+    label, made = set_name(name.rpartition("/")[2]), commit()
     for path in sorted(origin.iterdir()):
-        if path.name not in (CARD, MANIFEST, sets.ORIGIN):
+        if path.name not in (CARD, MANIFEST, ORIGIN):
             check_file(path)
             shutil.copyfile(path, out / path.name)
     (out / CARD).write_text(model_card(out, name, source, __version__, made), encoding="utf-8")
     manifest = Manifest.of(out, label, __version__, made)
     (out / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
-    return sets.verify(out, sniff=True)
+    return verify(out, sniff=True)
 
 
 def to_folder(origin: Path, target: Path, name: str) -> Manifest:
-    """Write the set to a folder; an earlier set there is replaced."""
+    """Write the set to a folder, replacing an earlier set."""
     earlier = Manifest.read(target / MANIFEST).files if (target / MANIFEST).exists() else {}
     with staged(target, [MANIFEST, *earlier], option="--to") as folder:
         return build(origin, folder, name)
 
 
 def to_archive(origin: Path, target: Path, name: str) -> Manifest:
-    """Write the set to a .tar or .zip file; the same files make the same bytes."""
+    """Write the set to a .tar or .zip file; the same files give the same bytes."""
     partial = target.with_name(f".{target.name}.new")
     try:
         with tempfile.TemporaryDirectory() as beside:
@@ -106,16 +105,16 @@ def to_hub(origin: Path, repository: str, *, private: bool, revision: str | None
             client.create_tag(repository, tag=manifest.version, revision=done.oid, exist_ok=True)
         except (errors.HTTPError, OSError, ValueError, RuntimeError) as error:
             raise ArtifactError(
-                f"cannot publish to {source}: {said(error)} Check the name, the network and that "
+                f"cannot publish to {source}: {first_lines(error)} Check the name, the network and that "
                 "the token of `hf auth login` or HF_TOKEN may write there. Nothing is visible before the commit."
             ) from None
     return manifest
 
 
 def publish(options: argparse.Namespace) -> int:
-    """Do what the command line says."""
+    """Run the command line."""
     folder = Path(options.origin)
-    origin = folder if folder.is_dir() else sets.folder_of(options.origin)
+    origin = folder if folder.is_dir() else folder_of(options.origin)
     if options.repo is not None:
         made = to_hub(origin, options.repo, private=options.private, revision=options.revision)
         source = f"hf://{options.repo}@{made.version}"
@@ -131,12 +130,12 @@ def publish(options: argparse.Namespace) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--repo", help="ORG/NAME on the hub; made where there is none")
+    where.add_argument("--repo", help="ORG/NAME on the hub; created if missing")
     where.add_argument("--to", type=Path, help="folder, or file that ends in .tar or .zip")
-    parser.add_argument("--from", dest="origin", default=sets.PACKAGED, help="set or folder to publish")
-    parser.add_argument("--name", default="hetbench", help="name of the set; on the hub that of the repository")
-    parser.add_argument("--private", action="store_true", help="make the repository a private one")
-    parser.add_argument("--revision", help="branch to commit to; main if left out")
+    parser.add_argument("--from", dest="origin", default=PACKAGED, help="set or folder to publish")
+    parser.add_argument("--name", default="hetbench", help="name of the set; on the hub: of the repository")
+    parser.add_argument("--private", action="store_true", help="create the repository as private")
+    parser.add_argument("--revision", help="branch to commit to; default: main")
     options = parser.parse_args()
     if options.to is not None and (options.private or options.revision):
         parser.error("--private and --revision go with --repo")

@@ -1,9 +1,9 @@
-"""The open table: every hold-out of every surrogate, next to roofline, constant and peer, in one page.
+"""Write surrogates/report.md: every hold-out of every surrogate, next to roofline, constant and peer.
 
     python -m surrogates.publish.report
 
-Reads the cards beside the shipped artefacts and writes surrogates/report.md; nothing is computed here, so that the page
-says what the cards say. `python -m surrogates.publish` puts the same tables into the model card of a set.
+All figures are copied from the evaluation cards beside the shipped artefacts. `python -m surrogates.publish` puts the
+same tables into the model card of a set.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 OUTPUT = Path(__file__).resolve().parents[1] / "report.md"
 CARDS = Path(str(files("hetbench") / "catalog" / "surrogates"))
 NAMES = ("card", "whole_card", "power", "memory", "rgat_card", "transfer", "sums")
-"""Cards of a folder, by the names of their files; chips that were added bring their own."""
+"""File names of the evaluation cards in a folder; added chips have cards of their own."""
 Scores = Mapping[str, Any]
 
 
@@ -30,13 +30,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def cell(scores: Scores, method: str) -> str:
-    """median / mean / tau of a method."""
+    """Cell of a method: median / mean / tau."""
     found = scores.get(method)
     return "–" if found is None else f"{found['median_ape']} / {found['mean_ape']} / {found['tau']}"
 
 
 def compared(rows: Iterable[Scores], names: Sequence[str], methods: Sequence[str]) -> str:
-    """One line a group: its names, n, and every method."""
+    """One line per group: its names, n, and every method."""
     lines = (
         (*(row[name] for name in names), row[methods[0]]["n"], *(cell(row, method) for method in methods))
         for row in rows
@@ -45,7 +45,7 @@ def compared(rows: Iterable[Scores], names: Sequence[str], methods: Sequence[str
 
 
 def operators(card: Mapping[str, Any]) -> Iterable[str]:
-    """Unseen shapes, unseen chips and unseen families of every class of operators, and the peer's protocol."""
+    """Operators: unseen shapes, chips and families per class, and the peer's protocol."""
     splits = card["splits"]
 
     def gathered(key: str) -> list[dict[str, Any]]:
@@ -74,7 +74,7 @@ def operators(card: Mapping[str, Any]) -> Iterable[str]:
 
 
 def wholes(card: Mapping[str, Any]) -> Iterable[str]:
-    """Unseen models, families of architectures and chips of every group of whole-model surrogates."""
+    """Whole models: unseen models, families of architectures and chips per group."""
     methods = ("surrogate", "network", "trees", "constant", "roofline")
     groups = card["groups"]
 
@@ -111,7 +111,7 @@ def wholes(card: Mapping[str, Any]) -> Iterable[str]:
 
 
 def observed(card: Mapping[str, Any], transfer: Mapping[str, Any]) -> Iterable[str]:
-    """The RGAT: curves of error against observed operators, what each part brings, and what a source is worth."""
+    """RGAT: error by number of observed operators, ablation of its parts, and the benefit of a source value."""
     yield "## Unseen chips with a few observed operators: RGAT and ratio head\n"
     yield ("Median error in percent, the mean over dies, after 0, 5, 20 or 100 operators of the class were observed "
            f"on the chip ({card['draws']} draws each). Made by `{card['made_by']}`.\n")  # fmt: skip
@@ -133,13 +133,13 @@ def observed(card: Mapping[str, Any], transfer: Mapping[str, Any]) -> Iterable[s
 
 
 def _lines(rows: Sequence[Scores]) -> str:
-    """A table of records that share their first record's names."""
+    """A table of records that have the same keys."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return table(names, ([row.get(name) for name in names] for row in rows))
 
 
 def powers(card: Mapping[str, Any]) -> Iterable[str]:
-    """Board power on dies left out."""
+    """Board power on held-out dies."""
     yield "## Power and energy\n"
     yield "Mean absolute error of board watts, as a share, on dies left out; energy is power times latency.\n"
     rows = card["scores"]["die_left_out"]
@@ -147,7 +147,7 @@ def powers(card: Mapping[str, Any]) -> Iterable[str]:
 
 
 def memories(card: Mapping[str, Any]) -> Iterable[str]:
-    """Derived memory against what was measured."""
+    """Derived against measured memory."""
     yield "## Memory\n"
     yield "What was measured over what the graph derives, and the error with the stack's median overhead added.\n"
     rows = [{name: value for name, value in row.items() if name != "refs"} for row in card["stacks"]]
@@ -155,7 +155,7 @@ def memories(card: Mapping[str, Any]) -> Iterable[str]:
 
 
 def sums(card: Mapping[str, Any]) -> Iterable[str]:
-    """Measured eager passes over the predicted sum of their operators, and what the intervals of sums hold."""
+    """Sums: measured eager passes relative to the predicted sum of their operators, and coverage of the intervals."""
     yield "## Sums over operators\n"
     yield (
         f"{card['rows']} passes measured eagerly, none of which taught an operator; `{card['made_by']}`. `ratio` is "
@@ -167,7 +167,7 @@ def sums(card: Mapping[str, Any]) -> Iterable[str]:
 
 
 def added(chips: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """Chips that were taught from rows measured on them, and their whole models."""
+    """Added chips: surrogates trained on rows measured on them, and their whole models."""
     for chip in chips:
         yield f"## {chip['chip']}, measured by this project\n"
         yield (
@@ -185,7 +185,7 @@ def added(chips: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 
 
 def _passes(rows: Sequence[Mapping[str, Any]]) -> Iterable[str]:
-    """Measured passes beside what is predicted, the sum of their operators, and the roofline."""
+    """Measured passes beside prediction, sum of operators, and roofline."""
     def median(method: str) -> float:
         errors = sorted(abs(row[method] / row["measured"] - 1) for row in rows)
         return round(100 * errors[len(errors) // 2], 1)
@@ -211,7 +211,7 @@ def _short(value: Any) -> object:
 
 
 def tables(folder: Path) -> list[str]:
-    """The parts of the page, from the cards of a folder."""
+    """All parts of the page, from the cards in a folder."""
     cards = {name: json.loads((folder / f"{name}.json").read_text()) for name in NAMES}
     chips = [json.loads(path.read_text()) for path in sorted(folder.glob("chip-*.json"))]
     return [

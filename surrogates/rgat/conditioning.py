@@ -1,4 +1,4 @@
-"""Conditioning on observed operators, for training: the same kernel as `hetbench.predict.conditioning`, in torch.
+"""Conditioning on observed operators, for training: the same kernel as `hetbench.predict.gaussian_process`, in torch.
 
 Residuals of one chip are a Gaussian process: an offset of the chip, of the operator class and of the measurement cell,
 and smooth functions of the network's coordinates, one kernel for each head. An observed performance edge thus weighs by
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hetbench.predict.conditioning import JITTER
+from hetbench.predict.gaussian_process import JITTER
 from surrogates.rgat.network import KERNELS
 
 DEGREES = 4.0  # of Student's law: residuals have heavy tails

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hetbench.predict.conditioning import CLIP_RESIDUAL
 from hetbench.predict.features import CLASSES
+from hetbench.predict.gaussian_process import CLIP_RESIDUAL
 from hetbench.schema import PRECISIONS, PROTOCOLS
 from surrogates.rgat.conditioning import Rows, posterior, surprise
 from surrogates.rgat.data import Table

@@ -16,10 +16,10 @@ import pandas as pd
 import torch
 
 from hetbench.operators import operator_types
-from hetbench.predict import conditioning
+from hetbench.predict import gaussian_process
 from hetbench.predict.features import CLASSES
-from hetbench.predict.operators import STAND_INS
 from hetbench.predict.rgat import FORMAT
+from hetbench.predict.selection import STAND_INS
 from surrogates.intervals import INTERVAL_LEVEL
 from surrogates.operators.dataset import Effects, matrix
 from surrogates.operators.holdout import cell_weight
@@ -42,7 +42,7 @@ class Unseen:
     """Rows that a fit had not seen, and what it said of them."""
 
     frame: pd.DataFrame  # family, die, chip, cls, op, latency_ms, roofline, fold, and the prediction columns
-    rows: conditioning.Rows
+    rows: gaussian_process.OperatorRows
     target: np.ndarray  # log(latency / base)
     ratio_head: np.ndarray
     mean: np.ndarray
@@ -70,7 +70,7 @@ def gather(work: Path, fits: list[str], kind: str, held: Any) -> Unseen:
     rows, fold, mean, noise, coordinates = (np.concatenate(each) for each in zip(*parts, strict=True))
     part = table.take(rows)
     noise, coordinates, mean = (each.astype(np.float64) for each in (noise, coordinates, mean))
-    seen = conditioning.Rows(part.cls.numpy(), part.cell.numpy(), coordinates, noise, np.ones(len(rows)))
+    seen = gaussian_process.OperatorRows(part.cls.numpy(), part.cell.numpy(), coordinates, noise, np.ones(len(rows)))
     return Unseen(part.frame.assign(fold=fold), seen, part.target.numpy(), part.ratio_head.numpy(), mean)
 
 
@@ -96,7 +96,7 @@ class Kernel:
     scale: np.ndarray  # log amplitudes, [classes, 3 + smooth]
     noise: np.ndarray  # factor on the network's noise, [classes]
 
-    def rows(self, rows: conditioning.Rows) -> conditioning.Rows:
+    def rows(self, rows: gaussian_process.OperatorRows) -> gaussian_process.OperatorRows:
         """The rows with their noise."""
         return replace(rows, noise=rows.noise * self.noise[rows.cls])
 
@@ -162,11 +162,11 @@ def curve(
                 order = np.random.default_rng(draw).permutation(rows)
                 given = order[:observed]
                 asked = order[min(100, len(rows) // 2) :][:_ASKED] if observed else order
-                offset, variance = 0.0, conditioning.prior_variance(amplitude, kernel.rows(unseen.rows.take(asked)))
+                offset, variance = 0.0, gaussian_process.prior_variance(amplitude, kernel.rows(unseen.rows.take(asked)))
                 if observed:
                     seen = kernel.rows(unseen.rows.take(given))
-                    known = conditioning.Conditioned(amplitude, seen, (unseen.target - base)[given])
-                    offset, variance = known.both(kernel.rows(unseen.rows.take(asked)))
+                    known = gaussian_process.Posterior(amplitude, seen, (unseen.target - base)[given])
+                    offset, variance = known.mean_and_variance(kernel.rows(unseen.rows.take(asked)))
                 left = base[asked] + offset - unseen.target[asked]
                 errors.append(100 * np.median(np.abs(np.expm1(left))))
                 residuals.append(pd.DataFrame({

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from hetbench.predict.models import Whole
+from hetbench.predict.models import WholeModelSurrogate
 
 _ROWS = 30  # a table of its own takes at least this many held-out rows
 _DIES = 3  # and, of unseen chips, this many dies
@@ -125,7 +125,7 @@ def _calibration_half(names: pd.Series) -> np.ndarray:
 
 def _inside(tables: dict[str, list[float]], level: str, frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Of each row whether a query's 90 % band holds it, and the band's upper end over its lower end."""
-    ends = {key: Whole.band({"residuals": tables}, level, *key, 0.9)
+    ends = {key: WholeModelSurrogate.band({"residuals": tables}, level, *key, 0.9)
             for key in set(zip(frame.family, frame[kind], strict=True))}  # fmt: skip
     low, high = np.array([ends[key] for key in zip(frame.family, frame[kind], strict=True)]).T
     inside = _log_ratio(frame).between(low, high)

@@ -20,8 +20,8 @@ import pandas as pd
 from hetbench import HetBench
 from hetbench.graphs.model_graph import load
 from hetbench.predict.features import by_class
-from hetbench.predict.intervals import of_sum
-from hetbench.predict.operators import ModelPrediction
+from hetbench.predict.intervals import pass_interval
+from hetbench.predict.operators import SumPrediction
 from hetbench.predict.operators import load as surrogates
 from hetbench.query.latency import PROTOCOL
 
@@ -59,7 +59,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         setting = {"chip": row["chip"], "model": row["name"], "precision": row["precision"], "stack": row["stack"]}
         summed, share = _summed(row, sizes, known, api)
         made, roof = (_sum_of(row, sizes, api, predictor) for predictor in ("autogluon", "roofline"))
-        lower, upper = of_sum(surrogates(), made.value, made.lower, made.upper, surrogates().interval_level)
+        lower, upper = pass_interval(surrogates(), made.value, made.lower, made.upper, surrogates().interval_level)
         found.append(setting | sizes | {
             "measured": row["latency_ms"], "predicted": made.value, "lower": lower, "upper": upper,
             "summed": summed, "share": share, "roofline": roof.value,
@@ -67,7 +67,7 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _sum_of(row: dict[str, Any], sizes: dict[str, int | None], api: HetBench, predictor: str) -> ModelPrediction:
+def _sum_of(row: dict[str, Any], sizes: dict[str, int | None], api: HetBench, predictor: str) -> SumPrediction:
     """The sum over the operators by a predictor."""
     table = load(row["name"]).operators(**sizes, precision=row["precision"], phase=row["phase"])
     return surrogates().predict_model(table, api.chip(row["chip"])[0], protocol=PROTOCOL, predictor=predictor)

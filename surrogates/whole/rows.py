@@ -18,8 +18,7 @@ import pandas as pd
 
 from hetbench.catalog.chips import chips
 from hetbench.errors import HetBenchError
-from hetbench.graphs import networks
-from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.graphs import ModelGraph, OperatorTable, networks
 from hetbench.predict.model_features import Composition, composition
 from hetbench.predict.models import group_of
 from surrogates.splits import architecture
@@ -159,7 +158,7 @@ def _graph_of(file: str, upstream: str, software: str | None) -> str | None:
     except HetBenchError:
         return None
     if file == "timm" and "2.9.1" in (software or ""):
-        graph = networks.fused(graph)
+        graph = networks.fused_variant(graph)
     return graph if kind in networks.SURE else None
 
 

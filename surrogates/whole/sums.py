@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hetbench.artifacts.sets import FORMATS
+from hetbench.artifacts import FORMATS
 from hetbench.catalog.chips import chips
 from hetbench.graphs import networks
 from hetbench.predict.operators import load

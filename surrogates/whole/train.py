@@ -116,7 +116,7 @@ def predict(fitted: Fitted, rows: WholeRows, which: np.ndarray) -> pd.DataFrame:
         codes = np.array([fitted.operators.get(name, 0) for name in rows.operator[part]])
         batch = frame.batch.iloc[place]
         labels = stack[place], cell[place]
-        found = [n.log_ms(n.each(made, batch, codes, *labels).sum(), *labels) for n in fitted.networks]
+        found = [n.log_ms(n.operator_ms(made, batch, codes, *labels).sum(), *labels) for n in fitted.networks]
         log_network[place] = np.mean(found)
     effect = effects_of(rows.frame, fitted.effects)
     trees = fitted.trees(tree_matrix(rows, effect)[which]) + (effect + rows.base_log)[which]

@@ -103,6 +103,6 @@ def test_the_comparison_is_written_by_method():
             {**row, "method": "greedy", "evaluations": 40, "share": 1.0}]  # fmt: skip
     training = {"held_out": ["gpt2"], "steps": 1000, "seconds": 9.0, "tasks": 3}
     text = report(rows, training)
-    assert "2 tasks with something to gain" in text
+    assert "2 tasks with a possible gain" in text
     assert "| MaskablePPO, one shot | 2 | 1 | 75.0% | 50.0% | 50% |" in text
     assert "| greedy | 1 | 40 | 100.0% | 100.0% | 100% |" in text

@@ -1,8 +1,8 @@
 """Answers to a fixed sample of questions of every kind, written as JSON, and the comparison of two such files.
 
-    python tests/benchmarks/same_answers.py write before.json         # on one commit
-    python tests/benchmarks/same_answers.py write after.json          # on the other
-    python tests/benchmarks/same_answers.py compare before.json after.json
+    python -m tests.benchmarks.same_answers write before.json         # on one commit
+    python -m tests.benchmarks.same_answers write after.json          # on the other
+    python -m tests.benchmarks.same_answers compare before.json after.json
 
 Only the public API is used, so one script runs on commits whose modules have different names. Words (notes, messages)
 are left out: a figure, its interval, level, kind and the type of a refusal must be equal to the last digit.

@@ -17,7 +17,7 @@ import torch
 from data_collection import doctor
 from data_collection.backends import Backend, backend, backends, first_available
 from data_collection.profile.measure import Energy
-from hetbench.catalog.chips import _spellings, default_chip, fold
+from hetbench.catalog.chips import _spellings, default_chip, normalised_name
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.schema import FAMILIES
 
@@ -116,7 +116,7 @@ def test_the_cpu_is_found_in_the_catalogue_by_what_it_says_or_the_refusal_says_h
     cpu = backends()["oneapi"]
     if cpu.device != "cpu":
         pytest.skip("an Intel GPU comes first")
-    known = any(fold(name) in _spellings() for name in cpu.spellings(cpu.identity().device_name))
+    known = any(normalised_name(name) in _spellings() for name in cpu.spellings(cpu.identity().device_name))
     if known:
         assert cpu.chip().family == "oneapi"
     else:

@@ -20,7 +20,7 @@ from data_collection.extract.check import check, compare, unseen_points  # noqa:
 from data_collection.extract.fit import Basis, FitError  # noqa: E402
 from hetbench.catalog.models import models  # noqa: E402
 from hetbench.errors import InvalidInputError  # noqa: E402
-from hetbench.graphs.model_graph import OperatorTable, load  # noqa: E402
+from hetbench.graphs import OperatorTable, load  # noqa: E402
 from hetbench.operators import operator_types  # noqa: E402
 from hetbench.tracing import trace  # noqa: E402
 

@@ -30,9 +30,14 @@ FLOORS = (
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {
+    "data_collection": (
+        "shared", "upstream", "importers", "sources", "tables", "extract", "networks", "backends", "store", "profile",
+        "suite", "tasks", "tune", "report", "validate", "commands",
+    ),
     "surrogates": ("shared", "operators", "whole", "rgat", "power", "knowledge", "peers", "publish", "commands"),
-}
-COMMANDS = {"surrogates": ("train", "add", "rebuild")}
+}  # fmt: skip
+"""Packages of the folders that are not installed, in the order of the pipeline: each imports only those before it."""
+COMMANDS = {"data_collection": ("doctor", "peaks"), "surrogates": ("train", "add", "rebuild")}
 """Modules at the top of a folder that stand above its packages; the other modules there are shared by all of them."""
 
 
@@ -97,19 +102,30 @@ def test_inside_hetbench_a_package_imports_only_those_below_it(path: Path):
     assert not _upward(own, used & {file.split(".")[1] for file in MODULES if file.startswith("hetbench.")}, FLOORS)
 
 
-@pytest.mark.parametrize("path", [p for p in SOURCES if p.is_relative_to(ROOT / "surrogates")], ids=_name)
-def test_inside_surrogates_a_package_imports_only_those_below_it(path: Path):
-    def step(parts: tuple[str, ...]) -> str:
-        if len(parts) > 2:
-            return parts[1]
-        return "commands" if parts[-1] in COMMANDS["surrogates"] else "shared"
+def _step(path: Path) -> str:
+    """The package of a file of a folder in STEPS, or `commands` or `shared` for the modules at its top."""
+    folder, *inside = path.relative_to(ROOT).with_suffix("").parts
+    if len(inside) > 1:
+        return inside[0]
+    return "commands" if inside[0] in COMMANDS[folder] else "shared"
 
-    used = {
-        step(MODULES[name].relative_to(ROOT).with_suffix("").parts)
-        for name in _files_imported(path)
-        if name.startswith("surrogates.")
-    }
-    assert not _upward(step(path.relative_to(ROOT).with_suffix("").parts), used, STEPS["surrogates"])
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if p.relative_to(ROOT).parts[0] in STEPS], ids=_name)
+def test_inside_data_collection_and_surrogates_a_package_imports_only_those_before_it(path: Path):
+    folder = path.relative_to(ROOT).parts[0]
+    used = {_step(MODULES[name]) for name in _files_imported(path) if name.split(".")[0] == folder}
+    assert not _upward(_step(path), used, STEPS[folder])
+
+
+@pytest.mark.parametrize("folder", STEPS)
+def test_every_package_of_a_folder_has_a_place_in_its_order(folder: str):
+    packages = {path.parent.name for path in SOURCES if path.parent.parent == ROOT / folder}
+    assert packages == set(STEPS[folder]) - {"shared", "commands"}
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=_name)
+def test_every_folder_with_code_is_a_package(folder: Path):
+    assert (folder / "__init__.py").exists()
 
 
 def test_a_new_upward_import_would_be_noticed():

@@ -14,7 +14,7 @@ pytest.importorskip("autogluon.tabular")
 from hetbench import HetBench  # noqa: E402
 from hetbench.operators import operator_type  # noqa: E402
 from hetbench.predict import operators  # noqa: E402
-from hetbench.predict.heads import median_of_three, plain_roofline  # noqa: E402
+from hetbench.predict.class_surrogate import median_of_three, roofline_log_ratio  # noqa: E402
 from surrogates import corpus, splits  # noqa: E402
 from surrogates.evaluate import coverage, score, served  # noqa: E402
 from surrogates.operators import holdout  # noqa: E402
@@ -177,7 +177,7 @@ def test_shuffled_targets_leave_the_ratio_head_at_chance():
 
 def test_a_family_without_rows_gets_the_median_of_learned_constant_and_roofline():
     made = matrix(grid(), floors([grid()])).take(np.arange(5))
-    plain = plain_roofline(made)
+    plain = roofline_log_ratio(made)
     learned, constant = np.array([[1.0, -1.0, 2.0, 1.0, 1.0], [2.0, 1.0, 1.0, -1.0, np.nan]]) + plain
     expected = np.array([1.0, 0.0, 1.0, 0.0, 1.0]) + plain
     np.testing.assert_allclose(median_of_three(learned, constant, made), expected)

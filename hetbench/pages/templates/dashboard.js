@@ -1,4 +1,4 @@
-// The table of answers: filters, search, order. All data are in script#data; nothing is loaded.
+// The table of answers with filters, search and sorting. All data are in script#data; nothing is loaded.
 "use strict";
 (function () {
   const data = JSON.parse(document.getElementById("data").textContent);
@@ -133,10 +133,10 @@
     $("rows").replaceChildren(...part.map((row) => line(row, of)));
     $("axis").replaceChildren(part.length ? axis(of) : "");
     $("unit").textContent = chosen.metric + ", " + unit;
-    $("caption").textContent = chosen.metric + " in " + unit + ", logarithmic";
+    $("caption").textContent = chosen.metric[0].toUpperCase() + chosen.metric.slice(1) + " in " + unit + ", logarithmic axis";
     $("count").textContent = found.length
       ? found.length.toLocaleString("en-US") + " answers, " + part.length.toLocaleString("en-US") + " shown"
-      : "Nothing is known under these filters.";
+      : "No answers match these filters.";
     $("more").hidden = part.length === found.length;
     $("refused").replaceChildren(...refusals(chosen));
     for (const button of document.querySelectorAll("button.sort")) {
@@ -146,7 +146,7 @@
     }
   }
 
-  // Filters live in the address, so that a view can be kept and passed on.
+  // Filters are stored in the URL, so that a view can be bookmarked and shared.
   function toAddress() {
     const kept = new URLSearchParams();
     for (const name of controls) if ($(name).value && !(name === "metric" && $(name).selectedIndex === 0)) {

@@ -1,30 +1,22 @@
-"""Importers read real lines of each upstream as the corpus states them; builds are whole, incremental and licensed."""
+"""Importers read real lines of each upstream as the corpus states them."""
 
 from __future__ import annotations
 
 import bz2
-import dataclasses
-import io
 import json
 import shutil
-import subprocess
-import zipfile
 from pathlib import Path
 
 import pytest
 
 import data_collection.importers
-from data_collection.sources import build, check, download, tables
-from data_collection.sources.__main__ import main
-from data_collection.sources.pins import PINS, Commit, Pin, pin, pins
-from data_collection.sources.upstream import UpstreamError, open_trees, selected
+from data_collection.sources import tables
+from data_collection.upstream.files import UpstreamError, open_trees
+from data_collection.upstream.pins import pin, pins
 from hetbench import plugins
-from hetbench.artifacts.sets import sha256_of
-from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.schema import FAMILIES
 
 DATA = Path(__file__).parents[2] / "data" / "importers"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 # source -> figures of its fixture, by hand: what (operator or model), chip, setting, dims, figure
 EXPECTED = {
@@ -139,60 +131,11 @@ EXPECTED = {
         ("bert-base-uncased", "nvidia-a100-sxm-80gb", "fp32", {"batch": 1}, 504.8760653854072),
     ],
 }  # fmt: skip
+
+
 VIDUR = {  # figures of one line of mlp.csv, and one of a collective
     "Add": 0.112, "AllReduce": 0.043000000000000003, "Embedding": 0.447, "RoPE": 0.304, "SiLUAndMul": 0.589,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fixtures as upstream has them: texts of binary files are packed."""
-    root = tmp_path_factory.mktemp("upstream")
-    for path in sorted(DATA.rglob("*")):
-        if path.is_file():
-            name, content = _packed(path)
-            target = root / path.relative_to(DATA).with_name(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
-    return root
-
-
-def _packed(path: Path) -> tuple[str, bytes]:
-    if path.name.endswith(".bz2.txt"):
-        return path.name.removesuffix(".txt"), bz2.compress(path.read_bytes())
-    if path.name.endswith(".parquet.json"):
-        return path.name.removesuffix(".json"), _parquet(json.loads(path.read_text()))
-    if path.name.endswith(".xlsx.json"):
-        return path.name.removesuffix(".json"), _workbook(json.loads(path.read_text()))
-    return path.name, path.read_bytes()
-
-
-def _parquet(records: list[dict[str, object]]) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    stream = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(records), stream)
-    return stream.getvalue()
-
-
-def _workbook(sheets: dict[str, dict[str, dict[str, str]]]) -> bytes:
-    main, links = "http://schemas.openxmlformats.org/spreadsheetml/2006/main", "officeDocument/2006/relationships"
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        names = enumerate(sheets)
-        listed = "".join(f'<sheet name="{name}" r:id="r{n}"/>' for n, name in names)
-        archive.writestr("xl/workbook.xml", f'<workbook xmlns="{main}" xmlns:r="http://schemas.openxmlformats.org/{links}"'
-                                            f"><sheets>{listed}</sheets></workbook>")  # fmt: skip
-        targets = "".join(f'<Relationship Id="r{n}" Target="worksheets/{n}.xml"/>' for n in range(len(sheets)))
-        archive.writestr("xl/_rels/workbook.xml.rels", f"<Relationships>{targets}</Relationships>")
-        for n, rows in enumerate(sheets.values()):
-            cells = "".join(
-                f'<c r="{letter}{number}" t="inlineStr"><is><t>{text}</t></is></c>'
-                for number, row in rows.items() for letter, text in row.items()
-            )  # fmt: skip
-            archive.writestr(f"xl/worksheets/{n}.xml", f'<worksheet xmlns="{main}"><row>{cells}</row></worksheet>')
-    return stream.getvalue()
 
 
 def _rows(name: str, upstream: Path) -> list[dict[str, object]]:
@@ -289,220 +232,3 @@ def test_every_pin_has_an_importer_and_every_importer_a_pin():
         assert all(len(commit.sha) == 40 and commit.paths for commit in each.commits)
         assert each.citation
         assert each.restricted or each.licence != "none stated"
-
-
-def test_an_unknown_source_names_the_nearest():
-    with pytest.raises(UnknownNameError, match="neusight"):
-        pin("neusigt")
-
-
-def test_a_pin_without_a_licence_must_be_restricted(tmp_path: Path):
-    text = PINS.read_text().split("\n[", 2)[1].replace('"MIT"', '"none stated"')
-    (tmp_path / "sources.toml").write_text("[" + text)
-    with pytest.raises(InvalidInputError, match="restricted = true"):
-        pins(tmp_path / "sources.toml")
-
-
-def test_patterns_stay_in_a_folder_unless_two_stars_cross_it_and_braces_choose():
-    paths = ["a/b.csv", "a/c/d.csv", "a/e.txt"]
-    assert selected(paths, ["a/*.csv"]) == ["a/b.csv"]
-    assert selected(paths, ["a/**/*.csv"]) == ["a/b.csv", "a/c/d.csv"]
-    assert selected(paths, ["a/{b,e}.*"]) == ["a/b.csv", "a/e.txt"]
-
-
-def test_a_folder_without_the_files_says_which_it_looked_for(tmp_path: Path):
-    with pytest.raises(UpstreamError, match=r"none of the files of pipeweave: dataset/gemm_fp8"):
-        _ = open_trees(pin("pipeweave"), tmp_path)[0].listing()
-
-
-# building
-
-
-def test_a_build_writes_tables_and_a_manifest_and_reads_nothing_twice(upstream: Path, tmp_path: Path):
-    chosen = [pin("pipeweave"), pin("timm")]
-    said: list[str] = []
-    place = build.Place(root=upstream, offline=True)
-    assert build.build(chosen, tmp_path, place, jobs=2, say=said.append) == {}
-    entries = build.manifest(tmp_path)
-    assert {name: entry["rows"] for name, entry in entries.items()} == {"pipeweave": 2, "timm": 4}
-    for entry in entries.values():
-        assert entry["sha256"] == sha256_of(tmp_path / entry["table"])
-    before = (tmp_path / "op/pipeweave.parquet").stat().st_mtime_ns
-    said.clear()
-    build.build(chosen, tmp_path, place, say=said.append)
-    assert all("unchanged" in line for line in said)
-    assert (tmp_path / "op/pipeweave.parquet").stat().st_mtime_ns == before
-    assert not list(tmp_path.rglob("*.part"))
-
-
-def test_a_changed_upstream_file_or_a_damaged_table_is_built_again(upstream: Path, tmp_path: Path):
-    shutil.copytree(upstream / "pipeweave", tmp_path / "in" / "pipeweave")
-    place, out = build.Place(root=tmp_path / "in", offline=True), tmp_path / "out"
-    build.build([pin("pipeweave")], out, place, say=lambda line: None)
-    file = tmp_path / "in/pipeweave/dataset/gemm_fp8_train.csv"
-    file.write_text(file.read_text() + file.read_text().splitlines()[1] + "\n")
-    build.build([pin("pipeweave")], out, place, say=lambda line: None)
-    assert build.manifest(out)["pipeweave"]["rows"] == 3
-    (out / "op/pipeweave.parquet").write_bytes(b"damaged")
-    build.build([pin("pipeweave")], out, place, say=lambda line: None)
-    assert sha256_of(out / "op/pipeweave.parquet") == build.manifest(out)["pipeweave"]["sha256"]
-
-
-def test_a_source_that_fails_is_named_and_leaves_the_others_whole(upstream: Path, tmp_path: Path):
-    shutil.copytree(upstream / "timm", tmp_path / "in" / "timm")
-    failed = build.build(
-        [pin("pipeweave"), pin("timm")], tmp_path / "out", build.Place(root=tmp_path / "in", offline=True),
-        say=lambda line: None,
-    )  # fmt: skip
-    assert list(failed) == ["pipeweave"]
-    assert "--offline" in str(failed["pipeweave"])
-    assert list(build.manifest(tmp_path / "out")) == ["timm"]
-
-
-def test_what_is_built_equals_what_is_checked(upstream: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    build.build([pin("vidur")], tmp_path, build.Place(root=upstream, offline=True), say=lambda line: None)
-    assert main(["check", "vidur", "--from", str(upstream / "vidur"), "--corpus", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "vidur: 11 equal (11 with equal extra), 0 only here, 0 only there\n"
-
-
-def test_a_restricted_source_needs_the_flag():
-    source = dataclasses.replace(pin("timm"), restricted=True, licence="none stated")
-    assert build.chosen([source], (), False) == ([], [source])
-    assert build.chosen([source], (), True) == ([source], [])
-
-
-def test_naming_a_restricted_source_without_the_flag_is_an_error(monkeypatch: pytest.MonkeyPatch):
-    source = dataclasses.replace(pin("timm"), restricted=True)
-    monkeypatch.setattr(build, "pin", lambda name: source)
-    with pytest.raises(InvalidInputError, match="--include-restricted"):
-        build.chosen([source], ["timm"], False)
-
-
-# comparing
-
-
-def _row(latency: float, **more: object) -> dict[str, object]:
-    return {"op": "Linear", "chip": "c", "dims": '{"m": 1, "k": 2}', "dtype": "fp16", "phase": "fwd", "software": "s",
-            "latency_ms": latency, "extra": "{}", "ref": "r"} | more  # fmt: skip
-
-
-def test_rows_are_equal_within_a_millionth_whatever_the_order_of_dims():
-    here = [_row(1.0), _row(2.0), _row(3.0)]
-    there = [_row(2.0000001), _row(1.0, dims='{"k":2,"m":1}'), _row(4.0)]
-    made = check.compare("op", lambda: here, lambda: there)
-    assert made.equal == 2
-    assert [row["latency_ms"] for row in made.here] == [3.0]
-    assert [row["latency_ms"] for row in made.corpus] == [4.0]
-
-
-def test_a_known_difference_is_reported_with_its_reason():
-    made = check.Comparison(equal=1, corpus=[_row(1.0, split="trace"), _row(1.0, split="train")])
-    lines = check.report(pin("neusight"), made)
-    assert "1: traces of BERT" in lines[1]
-    assert "1: not explained" in lines[2]
-
-
-# fetching
-
-
-@pytest.fixture(scope="session")
-def mirror(upstream: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pin]:
-    """A repository that stands for an upstream, and the pin of its commit."""
-    root = tmp_path_factory.mktemp("mirror")
-    home = root / "zksainx" / "pipeweave"
-    shutil.copytree(upstream / "pipeweave", home)
-    (home / "large.bin").write_bytes(bytes(1000))
-    run = ["git", "-C", str(home), "-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgsign=false"]
-    subprocess.run([*run[:3], "init", "--quiet"], check=True)
-    for setting in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
-        subprocess.run([*run[:3], "config", setting, "true"], check=True)
-    subprocess.run([*run, "add", "-A"], check=True)
-    subprocess.run([*run, "commit", "--quiet", "-m", "data"], check=True)
-    sha = subprocess.run([*run, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    source = pin("pipeweave")
-    return root, dataclasses.replace(source, commits=(Commit(sha, source.commits[0].paths),))
-
-
-def test_git_brings_the_pinned_commit_and_only_the_files_that_are_read(mirror: tuple[Path, Pin], tmp_path: Path):
-    root, source = mirror
-    trees = download.by_git(source, tmp_path, root.as_uri())
-    assert len(list(tables.imported(source, trees))) == 2
-    home = tmp_path / "zksainx+pipeweave.git"
-    missing = subprocess.run(
-        ["git", "-C", str(home), "rev-list", "--objects", "--missing=print", source.commits[0].sha],
-        capture_output=True, text=True, check=True,
-    ).stdout.count("?")  # fmt: skip
-    assert missing == 1
-    (root / "zksainx").rename(root / "gone")
-    try:
-        assert len(list(tables.imported(source, download.by_git(source, tmp_path, root.as_uri())))) == 2
-    finally:
-        (root / "gone").rename(root / "zksainx")
-
-
-def test_a_clone_is_read_at_the_pinned_commit_whatever_is_checked_out(mirror: tuple[Path, Pin], tmp_path: Path):
-    root, source = mirror
-    home = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", str(root / "zksainx/pipeweave"), str(home)], check=True)
-    (home / "dataset/gemm_fp8_train.csv").write_text("changed")
-    assert len(list(tables.imported(source, open_trees(source, home)))) == 2
-
-
-def test_a_clone_without_the_commit_says_how_to_fetch_it(mirror: tuple[Path, Pin]):
-    root, _ = mirror
-    with pytest.raises(UpstreamError, match=r"does not hold commit 55e03178.*git fetch --depth 1"):
-        open_trees(pin("pipeweave"), root / "zksainx/pipeweave")[0].listing()
-
-
-def test_no_network_is_a_clear_error_and_names_the_other_way(tmp_path: Path):
-    with pytest.raises(UpstreamError, match=r"could not fetch from file:.*--from"):
-        download.by_git(pin("pipeweave"), tmp_path, (tmp_path / "nowhere").as_uri())
-
-
-def test_no_network_for_an_archive_is_a_clear_error(tmp_path: Path):
-    with pytest.raises(UpstreamError, match=r"could not reach http://127\.0\.0\.1:9/.*--from"):
-        download.by_archive(pin("pipeweave"), tmp_path, "http://127.0.0.1:9")
-
-
-def _archive(upstream: Path, path: Path, *extra: tuple[str, bytes]) -> None:
-    import tarfile
-
-    with tarfile.open(path, "w:gz") as archive:
-        archive.add(upstream / "pipeweave", "pipeweave-1")
-        for name, content in extra:
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-
-
-def test_an_archive_gives_only_selected_files_and_never_leaves_its_folder(upstream: Path, tmp_path: Path):
-    source = pin("pipeweave")
-    packed = tmp_path / f"pipeweave-{source.commits[0].sha}.tar.gz"
-    _archive(upstream, packed, ("pipeweave-1/../../dataset/gemm_fp8_x.csv", b"out"), ("pipeweave-1/other.csv", b"x"))
-    trees = download.by_archive(source, tmp_path, "http://127.0.0.1:9")
-    assert len(list(tables.imported(source, trees))) == 2
-    assert not (tmp_path / "pipeweave/other.csv").exists()
-    assert not list(tmp_path.rglob("gemm_fp8_x.csv"))
-
-
-def test_an_archive_with_another_hash_is_refused_and_removed(upstream: Path, tmp_path: Path):
-    source = pin("pipeweave")
-    packed = tmp_path / f"pipeweave-{source.commits[0].sha}.tar.gz"
-    _archive(upstream, packed)
-    with pytest.raises(UpstreamError, match="expected 00; it was removed"):
-        download.by_archive(source, tmp_path, "http://127.0.0.1:9", sha256="00")
-    assert not packed.exists()
-
-
-def test_a_broken_archive_says_so(tmp_path: Path):
-    source = pin("pipeweave")
-    (tmp_path / f"pipeweave-{source.commits[0].sha}.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(UpstreamError, match="no readable archive"):
-        download.by_archive(source, tmp_path, "http://127.0.0.1:9")
-
-
-def test_the_shell_answers_2_with_the_error_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["import", "timm", "--from", str(tmp_path / "no"), "--out", str(tmp_path / "t.parquet")]) == 2
-    assert "--from takes a clone" in capsys.readouterr().err
-    assert main(["list"]) == 0
-    assert "miopen" in capsys.readouterr().out

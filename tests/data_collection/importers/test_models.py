@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from data_collection.sources import tables
-from data_collection.sources.pins import pin
-from data_collection.sources.upstream import UpstreamError, open_trees
+from data_collection.upstream.files import UpstreamError, open_trees
+from data_collection.upstream.pins import pin
 from hetbench.schema import FAMILIES
 
 DATA = Path(__file__).parents[2] / "data" / "importers"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from data_collection.tables import model_rows, model_rules
+from data_collection.tables import model_columns, model_curves, model_fields, model_filters, model_repeats, model_rows
 from hetbench import chips
 
 HEADER = {
@@ -67,13 +67,13 @@ def test_instances_that_run_side_by_side_each_take_their_share_of_the_summed_rat
 
 def test_the_column_wins_over_the_config_text():
     config = "1 socket, 4 cores/instance, 8 instances, batch 1, all instances summed"
-    assert model_rules.instances({"extra": {"column": "1s 10ins 4c/ins bs=8 | FP32", "config": config}}) == (10, 4, 8)
-    assert model_rules.instances({"extra": {"column": "Throughput(samples/sec)", "config": config}}) == (8, 4, 1)
+    assert model_fields.instances({"extra": {"column": "1s 10ins 4c/ins bs=8 | FP32", "config": config}}) == (10, 4, 8)
+    assert model_fields.instances({"extra": {"column": "Throughput(samples/sec)", "config": config}}) == (8, 4, 1)
 
 
 def test_a_framework_named_only_in_the_heading_is_read_there():
     extra = {"heading": "Keras Models with keras 2.15.1"}
-    assert model_rules.stack(_raw(software="2.15.1 + neural-compressor", extra=extra)) == "keras+neural-compressor"
+    assert model_fields.stack(_raw(software="2.15.1 + neural-compressor", extra=extra)) == "keras+neural-compressor"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_framework_named_only_in_the_heading_is_read_there():
     ],
 )  # fmt: skip
 def test_every_software_name_has_a_stack_or_none(software: str, stack: str | None):
-    assert model_rules.stack(_raw(software=software)) == stack
+    assert model_fields.stack(_raw(software=software)) == stack
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_every_software_name_has_a_stack_or_none(software: str, stack: str | Non
     ],
 )
 def test_copies_of_a_network_share_one_key(file: str, name: str, key: str):
-    assert model_rules.canonical_key(file, name) == key
+    assert model_fields.canonical_key(file, name) == key
 
 
 def test_a_heading_that_names_the_smaller_bert_is_believed():
@@ -214,34 +214,34 @@ def test_copies_in_other_folders_go_and_a_chance_meeting_stays():
     first = _series({1: 761.4, 4: 1498.5}, model="contrib/cv/classfication/Inception_V4")
     again = _series({1: 761.4, 4: 1498.5}, model="built-in/cv/InceptionV4_for_Pytorch")
     other = _series({1: 761.4}, model="contrib/cv/quality_enhancement/ADNet")
-    assert model_rows.copies(first + again + other) == {2, 3}
+    assert model_repeats.copies(first + again + other) == {2, 3}
 
 
 def test_a_series_whose_rate_falls_like_one_over_batch_is_out():
-    assert model_rows.falling(_series({1: 800.0, 8: 100.0, 64: 12.0})) == {0, 1, 2}
-    assert model_rows.falling(_series({1: 800.0, 8: 2000.0, 64: 1900.0})) == set()
+    assert model_curves.falling(_series({1: 800.0, 8: 100.0, 64: 12.0})) == {0, 1, 2}
+    assert model_curves.falling(_series({1: 800.0, 8: 2000.0, 64: 1900.0})) == set()
 
 
 def test_a_single_cell_off_the_batch_curve_is_out_and_its_neighbours_stay():
-    assert model_rows.off_curve(_series({1: 1000.0, 2: 25.0, 4: 1000.0, 8: 1000.0})) == {1}
-    assert model_rows.off_curve(_series({1: 1000.0, 2: 1500.0, 4: 1900.0, 8: 1950.0})) == set()
+    assert model_curves.off_curve(_series({1: 1000.0, 2: 25.0, 4: 1000.0, 8: 1000.0})) == {1}
+    assert model_curves.off_curve(_series({1: 1000.0, 2: 1500.0, 4: 1900.0, 8: 1950.0})) == set()
 
 
 def test_a_call_above_the_peak_is_too_fast_except_on_a_cpu():
     t4 = chips()["nvidia-t4"]  # 65 TFLOPS in fp16
-    assert model_rules.too_fast(0.5, 65e9, 1e6, t4, "fp16")
-    assert not model_rules.too_fast(1.0, 65e9, 1e6, t4, "fp16")
-    assert not model_rules.too_fast(1e-6, 65e9, 1e6, chips()["intel-xeon-8480plus"], "fp32")
+    assert model_filters.too_fast(0.5, 65e9, 1e6, t4, "fp16")
+    assert not model_filters.too_fast(1.0, 65e9, 1e6, t4, "fp16")
+    assert not model_filters.too_fast(1e-6, 65e9, 1e6, chips()["intel-xeon-8480plus"], "fp32")
 
 
 def test_every_rule_says_how_many_rows_it_takes():
     said: list[str] = []
     model_rows.table([_raw()], say=said.append)
-    rules = len(model_rows.DROPS) + len(model_rules.RULES) + len(model_rows.TABLE_RULES) + len(model_rows.CURVE_RULES)
-    assert len([line for line in said if re.match(r" *\d+ (dropped|excluded), ", line)]) == rules
+    tables = (model_rows.DROPS, model_filters.RULES, model_repeats.TABLE_RULES, model_curves.CURVE_RULES)
+    assert len([line for line in said if re.match(r" *\d+ (dropped|excluded), ", line)]) == sum(map(len, tables))
 
 
 def test_the_written_table_has_the_columns(tmp_path: Any):
     parquet = pytest.importorskip("pyarrow.parquet")
     model_rows.write(_clean(_raw())[0], tmp_path / "models" / "rows.parquet")
-    assert parquet.read_table(tmp_path / "models" / "rows.parquet").column_names == list(model_rows.COLUMNS)
+    assert parquet.read_table(tmp_path / "models" / "rows.parquet").column_names == list(model_columns.COLUMNS)

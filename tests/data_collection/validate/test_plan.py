@@ -6,22 +6,21 @@ import pytest
 
 pytest.importorskip("torch")
 
-from data_collection.profile.changes import CHANGES
+from data_collection.validate.changes import CHANGES
 from data_collection.validate.plan import Checked, predicted, report, variants
 from hetbench.catalog.chips import chip
 from hetbench.graphs.model_graph import load
+from hetbench.plans.action_effects import build_plan_space
 from hetbench.plans.actions import MODEL, Option
-from hetbench.plans.effects import effects
-from hetbench.plans.plan import Plans
-from hetbench.query.question import Question
-from hetbench.query.solve import solve
+from hetbench.plans.plan_space import PlanSpace
+from hetbench.query import Question, answer_metric
 
 OWN = "amd-epyc-zen4-2vcpu-kvm"
 
 
-def _plans(name: str) -> Plans:
+def _plans(name: str) -> PlanSpace:
     question = Question.build(load(name), chip(OWN), {"precision": "fp32", "stack": "eager"})
-    return effects(load(name), question, solve(question, load(name), "latency"))
+    return build_plan_space(load(name), question, answer_metric(question, load(name), "latency"))
 
 
 def test_a_model_is_measured_in_the_ways_that_it_takes():

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hetbench import HetBench
-from hetbench.artifacts import sets
+from hetbench.artifacts import Manifest, sets, verify
 from hetbench.artifacts.download import download
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.errors import ArtifactError, InvalidInputError, UnknownNameError
@@ -85,7 +85,7 @@ def test_observations_sharpen_the_set_that_was_chosen_alone(published: Path):
 def test_a_folder_that_lacks_a_part_says_which(tmp_path: Path):
     other = copy(EMBEDDED, tmp_path / "set")
     (other / "power.json").unlink()
-    with pytest.raises(ArtifactError, match=r"lacks power\.json, so it is no whole set. A set holds: operators\.json"):
+    with pytest.raises(ArtifactError, match=r"not a complete set: it lacks power\.json. A set holds operators"):
         HetBench(artifacts=other)
     (other / "gemm.npz").unlink()
     with pytest.raises(ArtifactError, match=r"lacks gemm\.npz, which operators\.json needs"):
@@ -107,28 +107,29 @@ def test_a_newer_schema_is_refused_with_what_to_do(published: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("fields", "why"), [
-    ({"name": "../x"}, "a set is named by letters"), ({"files": 5}, "no manifest"), ({"name": None}, "no manifest"),
-    ({"files": {"../gemm.npz": {"bytes": 1, "sha256": "0" * 64}}}, "no paths"),
-    ({"files": {"gemm.pkl": {"bytes": 1, "sha256": "0" * 64}}}, "pickles and archives can run code"),
-    ({"files": {"gemm.npz": {"bytes": 1}}}, "no manifest"),
+    ({"name": "../x"}, "the name of a set"), ({"files": 5}, "not the manifest"),
+    ({"name": None}, "not the manifest"),
+    ({"files": {"../gemm.npz": {"bytes": 1, "sha256": "0" * 64}}}, "no path,"),
+    ({"files": {"gemm.pkl": {"bytes": 1, "sha256": "0" * 64}}}, "could run code"),
+    ({"files": {"gemm.npz": {"bytes": 1}}}, "not the manifest"),
     ({"files": {"gemm.npz": {"bytes": -1, "sha256": "0" * 64}}}, "needs its bytes and sha256"),
     ({"files": {"gemm.npz": {"bytes": 1, "sha256": "0"}}}, "needs its bytes and sha256"),
-    ({"files": {"gemm.npz": {"bytes": 1 << 40, "sha256": "0" * 64}}}, "1099511627776 bytes; read: at most"),
-    ({"files": {"origin.json": {"bytes": 1, "sha256": "0" * 64}}}, "no manifest"),
+    ({"files": {"gemm.npz": {"bytes": 1 << 40, "sha256": "0" * 64}}}, "1099511627776 bytes; the limit is"),
+    ({"files": {"origin.json": {"bytes": 1, "sha256": "0" * 64}}}, "not the manifest"),
 ])  # fmt: skip
 def test_a_manifest_that_cannot_be_meant_is_refused(fields: dict[str, Any], why: str, published: Path, tmp_path: Path):
     path = tmp_path / "manifest.json"
     shutil.copy(published / "manifest.json", path)
     change(path, **fields)
     with pytest.raises(ArtifactError, match=why):
-        sets.Manifest.read(path)
+        Manifest.read(path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "\x80\x04"])
 def test_a_manifest_that_is_no_json_object_is_refused(text: str, tmp_path: Path):
     (tmp_path / "manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(ArtifactError, match="manifest"):
-        sets.Manifest.read(tmp_path / "manifest.json")
+        Manifest.read(tmp_path / "manifest.json")
 
 
 def test_a_file_that_differs_from_the_manifest_is_named(published: Path, tmp_path: Path):
@@ -136,34 +137,34 @@ def test_a_file_that_differs_from_the_manifest_is_named(published: Path, tmp_pat
     data = bytearray((other / "gemm.npz").read_bytes())
     data[-1] ^= 1
     (other / "gemm.npz").write_bytes(data)
-    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has sha256 \w{64}, its manifest says \w{64}"):
+    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has sha256 \w{64}, its manifest states \w{64}"):
         HetBench(artifacts=other)
     (other / "gemm.npz").write_bytes(data[:100])
-    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has 100 bytes, its manifest says \d+"):
-        sets.verify(other)
+    with pytest.raises(ArtifactError, match=r"gemm\.npz is damaged: it has 100 bytes, its manifest states \d+"):
+        verify(other)
 
 
 def test_a_file_beside_the_listed_ones_is_not_taken(published: Path, tmp_path: Path):
     other = copy(published, tmp_path / "set")
     shutil.copy(other / "gemm.npz", other / "chip-mine.npz")
     with pytest.raises(ArtifactError, match=r"holds 'chip-mine\.npz', which its manifest does not list"):
-        sets.verify(other)
+        verify(other)
 
 
 def test_the_version_is_that_of_the_content_whatever_the_name(published: Path, tmp_path: Path):
-    manifest = sets.Manifest.read(published / "manifest.json")
-    again = sets.Manifest.of(published, "other", "9.9", "abc")
+    manifest = Manifest.read(published / "manifest.json")
+    again = Manifest.of(published, "other", "9.9", "abc")
     assert again.version == manifest.version
     other = copy(published, tmp_path / "set")
     (other / "README.md").write_text("# another card\n")
-    assert sets.Manifest.of(other, "lab", "0", "abc").version != manifest.version
+    assert Manifest.of(other, "lab", "0", "abc").version != manifest.version
 
 
 def test_names_mean_the_last_version_and_labels_an_exact_one(published: Path, home: Path, tmp_path: Path):
     first = download(str(published))
     other = copy(published, tmp_path / "set")
     (other / "README.md").write_text("# another card\n")
-    (other / "manifest.json").write_text(sets.Manifest.of(other, "lab", "0", "abc").to_json())
+    (other / "manifest.json").write_text(Manifest.of(other, "lab", "0", "abc").to_json())
     second = download(str(other))
     assert [each.label for each in sets.installed()] == sorted([first.label, second.label])
     assert HetBench(artifacts="lab").artifacts == second.folder
@@ -182,7 +183,7 @@ def test_an_unknown_name_is_told_the_nearest_and_a_folder_how_it_is_written(
         HetBench(artifacts="laab")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
-    with pytest.raises(UnknownNameError, match=r"The folder mine is named as \./mine"):
+    with pytest.raises(UnknownNameError, match=r"To use the folder mine, write \./mine"):
         HetBench(artifacts="mine")
     with pytest.raises(InvalidInputError, match="there is no folder"):
         HetBench(artifacts="./nowhere")
@@ -193,11 +194,11 @@ def test_the_shell_answers_from_the_set_in_use_and_the_library_from_what_it_was_
 ):  # fmt: skip
     other = copy(EMBEDDED, tmp_path / "set")
     change(other / "power.json", id="power-mine", bands={"C": [-1, 1], "D": [-2, 2]})
-    (other / "manifest.json").write_text(sets.Manifest.of(other, "mine", "0", "abc").to_json())
+    (other / "manifest.json").write_text(Manifest.of(other, "mine", "0", "abc").to_json())
     found = download(str(other))
     ask = ("query", "resnet-50", "--target", "amd-mi210", "--metric", "power", "--batch", "5", "--json")
     before = run(*ask)[1]
-    assert run("artifacts", "use", "mine")[:2] == (0, f"the shell now answers from {found.label}, {found.folder}\n")
+    assert run("artifacts", "use", "mine")[:2] == (0, f"shell commands answer from {found.label}, {found.folder}\n")
     assert json.loads(run(*ask)[1]) == HetBench(artifacts="mine").query(**ASKED, metric="power").to_dict()
     assert run(*ask)[1] != before
     assert json.loads(before) == HetBench().query(**ASKED, metric="power").to_dict()
@@ -207,7 +208,7 @@ def test_the_shell_answers_from_the_set_in_use_and_the_library_from_what_it_was_
 
 def test_the_list_marks_what_is_in_use(published: Path, home: Path, run: Any):
     found = download(str(published))
-    count = len(sets.Manifest.read(found.folder / "manifest.json").files)
+    count = len(Manifest.read(found.folder / "manifest.json").files)
     assert f"{found.label}  current: {count} files" in run("artifacts", "list")[1]
     run("artifacts", "use", "lab")
     rows = {row["name"]: row for row in json.loads(run("artifacts", "list", "--json")[1])}
@@ -230,7 +231,7 @@ def test_a_set_that_was_damaged_after_it_was_installed_answers_nothing(published
         assert "gemm.npz is damaged: it has 2 bytes" in err
         assert f"Run: hetbench download lab --from {published.as_uri()}" in err
     download(str(published))
-    assert sets.verify(found.folder).name == "lab"
+    assert verify(found.folder).name == "lab"
 
 
 def test_a_set_in_use_that_somebody_deleted_is_said_and_left_by_one_command(published: Path, home: Path, run: Any):
@@ -247,7 +248,7 @@ def test_a_set_in_use_that_somebody_deleted_is_said_and_left_by_one_command(publ
 def test_the_set_in_the_package_is_not_removed_and_its_name_not_given(published: Path, home: Path, run: Any):
     assert run("artifacts", "remove", "embedded")[0] == 2
     for name in ("embedded", "selected", "a b", "..", ".x", "x" * 65):
-        with pytest.raises(InvalidInputError, match="a set is named by letters"):
+        with pytest.raises(InvalidInputError, match="the name of a set has at most 64 letters"):
             download(str(published), name)
 
 

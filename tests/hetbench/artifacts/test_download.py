@@ -21,10 +21,9 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.artifacts import sets
+from hetbench.artifacts import Manifest, sets
 from hetbench.artifacts.download import download
 from hetbench.artifacts.remote import remote
-from hetbench.artifacts.sets import Manifest
 from hetbench.errors import ArtifactError, InvalidInputError
 from surrogates.publish.publish import to_archive
 from tests.web import Site, serving
@@ -141,14 +140,14 @@ def test_google_drive_gives_an_archive_by_its_id(
     "hf://org", "hf://a/b/c", "gdrive://a/b", "ftp://host/set", "https://", "s3://bucket/set", "file://host/set",
 ])  # fmt: skip
 def test_a_source_that_cannot_be_meant_is_told_what_can(text: str):
-    with pytest.raises(InvalidInputError, match=r"a set is fetched from hf://ORG/NAME\[@REV\], gdrive://ID"):
+    with pytest.raises(InvalidInputError, match=r"a source is one of hf://ORG/NAME\[@REV\], gdrive://ID"):
         remote(text)
 
 
 def test_plain_http_is_taken_from_this_machine_alone(run: Callable[..., Any]):
     code, _, err = run("download", "--from", "http://example.org/set")
     assert code == 2
-    assert "else https" in err
+    assert "use https" in err
 
 
 def test_without_a_source_the_command_says_how_to_give_one(
@@ -168,7 +167,7 @@ def test_a_file_that_is_not_what_the_manifest_says_installs_nothing_and_is_fetch
     path = site.folder / "set" / "gemm.npz"
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
-    with pytest.raises(ArtifactError, match=r"its gemm\.npz has \d+ bytes and sha256 \w{64}; its manifest says"):
+    with pytest.raises(ArtifactError, match=r"its gemm\.npz has \d+ bytes and sha256 \w{64}; its manifest states"):
         download(f"{site.url}/set")
     assert nothing_is_left_of(home)
     path.write_bytes(good)
@@ -203,14 +202,14 @@ def test_a_file_longer_than_the_manifest_says_is_not_fetched(site: Site, home: P
     path = site.folder / "set" / "gemm.npz"
     path.write_bytes(path.read_bytes() + b"x" * 3_000_000)
     for site.lengths in (True, False):
-        with pytest.raises(ArtifactError, match=r"gemm\.npz is larger than the 1,886,008 bytes it may have"):
+        with pytest.raises(ArtifactError, match=r"gemm\.npz exceeds the limit of 1,886,008 bytes"):
             download(f"{site.url}/set")
     assert nothing_is_left_of(home)
 
 
 def test_an_interrupted_transfer_goes_on_where_it_broke_off(site: Site, home: Path):
     site.cut["/set/gemm.npz"] = 700_000
-    with pytest.raises(ArtifactError, match=r"broke off after 700,000 of .* Run the same command again"):
+    with pytest.raises(ArtifactError, match=r"was cut off after 700,000 of .* Run the same command again"):
         download(f"{site.url}/set")
     assert nothing_is_left_of(home)
     site.asked.clear()
@@ -222,7 +221,7 @@ def test_an_interrupted_transfer_goes_on_where_it_broke_off(site: Site, home: Pa
 def test_an_interrupted_transfer_starts_again_where_the_server_has_no_ranges(site: Site):
     site.ranges = False
     site.cut["/set/gemm.npz"] = 700_000
-    with pytest.raises(ArtifactError, match="broke off"):
+    with pytest.raises(ArtifactError, match="was cut off"):
         download(f"{site.url}/set")
     download(f"{site.url}/set")
     assert same_as_the_package("lab")
@@ -232,7 +231,7 @@ def test_an_interrupted_archive_that_changed_meanwhile_starts_again(site: Site):
     path = site.folder / "set.tar"
     to_archive(sets.EMBEDDED, path, "old")
     site.cut["/set.tar"] = 700_000
-    with pytest.raises(ArtifactError, match="broke off"):
+    with pytest.raises(ArtifactError, match="was cut off"):
         download(f"{site.url}/set.tar")
     to_archive(sets.EMBEDDED, path, "new")
     assert download(f"{site.url}/set.tar").name == "new"
@@ -329,23 +328,23 @@ def kind(name: str, form: bytes, link: str = "") -> tarfile.TarInfo:
 
 
 @pytest.mark.parametrize(("members", "why"), [
-    ([tarfile.TarInfo("../out.json")], "leads out of the folder"),
-    ([tarfile.TarInfo("/tmp/out.json")], "leads out of the folder"),
-    ([tarfile.TarInfo("set/../../out.json")], "leads out of the folder"),
-    ([tarfile.TarInfo("..\\out.json")], "leads out of the folder"),
-    ([tarfile.TarInfo("C:out.json")], "leads out of the folder"),
-    ([tarfile.TarInfo("a/b/out.json")], "a set is one folder of plain files"),
-    ([tarfile.TarInfo("a/x.json"), tarfile.TarInfo("b/y.json")], "a set is one folder of plain files"),
+    ([tarfile.TarInfo("../out.json")], "points outside the target folder"),
+    ([tarfile.TarInfo("/tmp/out.json")], "points outside the target folder"),
+    ([tarfile.TarInfo("set/../../out.json")], "points outside the target folder"),
+    ([tarfile.TarInfo("..\\out.json")], "points outside the target folder"),
+    ([tarfile.TarInfo("C:out.json")], "points outside the target folder"),
+    ([tarfile.TarInfo("a/b/out.json")], "a set is a single folder of plain files"),
+    ([tarfile.TarInfo("a/x.json"), tarfile.TarInfo("b/y.json")], "a set is a single folder of plain files"),
     ([tarfile.TarInfo("x.json"), tarfile.TarInfo("x.json")], "twice"),
-    ([tarfile.TarInfo(".bashrc")], "hidden files"),
-    ([tarfile.TarInfo("run.py")], "of a format that is not read"),
-    ([tarfile.TarInfo("model.pkl")], "pickles and archives can run code"),
+    ([tarfile.TarInfo(".bashrc")], "no path, leading dot"),
+    ([tarfile.TarInfo("run.py")], "of a type that a set may not hold"),
+    ([tarfile.TarInfo("model.pkl")], "could run code"),
     ([kind("x.json", tarfile.SYMTYPE, "/etc/passwd")], "a link: only plain files"),
     ([kind("x.json", tarfile.LNKTYPE, "/etc/passwd")], "a link: only plain files"),
     ([kind("x.json", tarfile.FIFOTYPE)], "a device: only plain files"),
     ([kind("x.json", tarfile.CHRTYPE)], "a device: only plain files"),
     ([tarfile.TarInfo(f"{n}.json") for n in range(501)], "beyond the limit of 500 files"),
-    ([], "holds no manifest"), ([tarfile.TarInfo("x.json")], "holds no manifest"),
+    ([], "lacks manifest"), ([tarfile.TarInfo("x.json")], "lacks manifest"),
 ])  # fmt: skip
 def test_an_archive_of_anything_but_plain_files_writes_nothing(
     members: list[tarfile.TarInfo], why: str, home: Path, tmp_path: Path
@@ -359,7 +358,7 @@ def test_an_archive_of_anything_but_plain_files_writes_nothing(
 
 
 @pytest.mark.parametrize(("name", "mode", "why"), [
-    ("../out.json", 0, "leads out of the folder"), ("/out.json", 0, "leads out of the folder"),
+    ("../out.json", 0, "points outside the target folder"), ("/out.json", 0, "points outside the target folder"),
     ("x.json", 0o120777, "a link"), ("x.json", 0o020666, "a device"), ("x.pkl", 0, "pickles"),
 ])  # fmt: skip
 def test_a_zip_of_anything_but_plain_files_writes_nothing(
@@ -379,7 +378,7 @@ def test_an_archive_that_expands_beyond_the_limit_is_not_expanded(home: Path, tm
     member = tarfile.TarInfo("x.json")
     member.size = 3 * 1024**3
     (tmp_path / "set.tar").write_bytes(member.tobuf() + b"{}")
-    with pytest.raises(ArtifactError, match=r"expands to 3,221,225,472 bytes: a set has at most 2,147,483,648"):
+    with pytest.raises(ArtifactError, match=r"expands to 3,221,225,472 bytes; the limit for a set is 2,147,483,648"):
         download(str(tmp_path / "set.tar"))
 
 
@@ -419,7 +418,7 @@ def disguised(path: Path, trap: Trap) -> None:
 
 
 @pytest.mark.parametrize(("name", "write", "why"), [
-    ("gemm.npz", objects, "holds Python objects, that is a pickle"), ("gemm.npz", member, "a pickle: an npz holds"),
+    ("gemm.npz", objects, "holds Python objects, which are a pickle"), ("gemm.npz", member, "a pickle: an npz holds"),
     ("gemm.npz", disguised, "is a pickle, which can run code"), ("whole.json", disguised, "is a pickle"),
     ("README.md", disguised, "is a pickle"), ("model.onnx", disguised, "is a pickle"),
     ("model.safetensors", disguised, "is a pickle"),
@@ -449,5 +448,5 @@ def test_an_array_that_is_none_is_said_to_be_none(data: bytes, site: Site):
         out.writestr("x.npy", data)
     manifest = Manifest.of(site.folder / "set", "lab", "0", "abc")
     (site.folder / "set" / "manifest.json").write_text(manifest.to_json())
-    with pytest.raises(ArtifactError, match=r"gemm\.npz is not what its suffix says"):
+    with pytest.raises(ArtifactError, match=r"gemm\.npz does not match its suffix"):
         download(f"{site.url}/set")

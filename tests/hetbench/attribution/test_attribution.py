@@ -8,7 +8,7 @@ import pytest
 
 from hetbench import HetBench, InvalidInputError, RefusedError, UnknownNameError, models
 from hetbench.attribution.copa import fuses, link_rate
-from hetbench.attribution.rooflines import BOUNDS, benches
+from hetbench.attribution.rooflines import BOUNDS, roofline_points
 from hetbench.catalog.chips import chip
 from hetbench.graphs import model_graph
 from hetbench.knowledge.graph import knowledge_graph
@@ -106,7 +106,7 @@ def test_a_module_path_is_cut_at_the_depth(api: HetBench):
 def test_stage_one_places_an_operator_under_the_roof_by_hand():
     where = chip("nvidia-t4")
     table = model_graph.load("gpt2").operators(1, 512, precision="fp32")
-    found = benches(table, where)[signature("Linear", "fp32", {"m": 512, "n": 3072, "k": 768, "bias": 1})]
+    found = roofline_points(table, where)[signature("Linear", "fp32", {"m": 512, "n": 3072, "k": 768, "bias": 1})]
     flops, moved = 2 * 512 * 3072 * 768 + 512 * 3072, 4 * (512 * 768 + 768 * 3072 + 512 * 3072 + 3072)
     assert found.compute_ms == pytest.approx(1e3 * flops / (where.peak_flops("fp32") or 0))
     assert found.memory_ms == pytest.approx(1e3 * moved / (where.bandwidth or 0))
@@ -117,7 +117,7 @@ def test_stage_one_places_an_operator_under_the_roof_by_hand():
 def test_a_measured_operator_row_wins_in_stage_one():
     known = {each.chip: each for each in knowledge_graph().measured_on(
         "Linear", {"m": 512, "n": 2304, "k": 768, "bias": 1}, "fp32")}["amd-mi210"]  # fmt: skip
-    found = benches(model_graph.load("gpt2").operators(1, 512, precision="fp32"), chip("amd-mi210"))
+    found = roofline_points(model_graph.load("gpt2").operators(1, 512, precision="fp32"), chip("amd-mi210"))
     linear = found[signature("Linear", "fp32", {"m": 512, "n": 2304, "k": 768, "bias": 1})]
     assert (linear.ms, linear.measured_ms, linear.refs) == (known.value, known.value, known.refs)
     assert any(each.measured_ms == 0.0 for each in found.values())
@@ -158,9 +158,9 @@ def test_a_measured_answer_is_split_as_the_surrogates_do(api: HetBench):
 
 
 def test_two_kinds_of_splits_are_said(api: HetBench):
-    said = [note for note in api.explain("gpt2", "cuda", "cann").notes if "surer than the split" in note]
+    said = [note for note in api.explain("gpt2", "cuda", "cann").notes if "more certain than the split" in note]
     assert len(said) == 1
-    assert not any("surer" in note for note in api.explain("gpt2", "huawei-ascend-910b4", "cann").notes)
+    assert not any("more certain" in note for note in api.explain("gpt2", "huawei-ascend-910b4", "cann").notes)
 
 
 def test_all_of_it_goes_through_json(api: HetBench):

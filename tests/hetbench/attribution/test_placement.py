@@ -7,8 +7,7 @@ import pytest
 
 from hetbench.attribution.placement import Cuts, Flow, Fusions, Placement, Side, flow, placement
 from hetbench.attribution.shapley import exact
-from hetbench.graphs import model_graph
-from hetbench.graphs.model_graph import GraphNode
+from hetbench.graphs import GraphNode, model_graph
 
 
 def rows(*inside: str) -> np.ndarray:

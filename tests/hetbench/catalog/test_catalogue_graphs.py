@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hetbench.catalog.models import models
-from hetbench.graphs.model_graph import OperatorTable, load
+from hetbench.graphs import OperatorTable, load
 from hetbench.operators import operator_types
 
 GENERATING = [name for name in models() if "decode" in load(name).phases]

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from data_collection.tables import evidence as packing
-from data_collection.tables import evidence_rules
+from data_collection.tables import evidence_fields
 from hetbench import HetBench, RefusedError, UnknownNameError, chips, metrics, models
 from hetbench.catalog import evidence
 from hetbench.schema import PHASES, PRECISIONS
@@ -151,7 +151,7 @@ def test_throughput_of_a_measured_latency_is_measured_too(api: HetBench):
     answer = _ask(api, PUBLISHED[0][0], "throughput")
     assert answer.kind == "measured"
     assert answer.value == pytest.approx(8 / 22.41e-3)
-    assert "8 samples a call / measured latency" in answer.notes
+    assert "8 samples per call / measured latency" in answer.notes
 
 
 def test_a_ratio_compares_measured_with_measured(api: HetBench):
@@ -262,7 +262,7 @@ def test_a_generation_may_be_compared_where_it_was_computed_the_usual_way(
     ("1.9.1 + neural-compressor", {}, None),
 ])  # fmt: skip
 def test_upstream_software_is_named_as_one_stack(software: str, extra: dict[str, Any], stack: str | None):
-    assert evidence_rules.stack({"software": software, "precision": "fp32"}, extra) == stack
+    assert evidence_fields.stack({"software": software, "precision": "fp32"}, extra) == stack
 
 
 def test_the_table_is_packed_into_the_same_bytes_every_time():

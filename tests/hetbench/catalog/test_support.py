@@ -12,8 +12,7 @@ import pytest
 from hetbench import HetBench, RefusedError, UnknownNameError, models
 from hetbench.catalog import support
 from hetbench.catalog.chips import Chip, chip, chips
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs import model_graph
+from hetbench.graphs import model_graph, operator_coverage
 from hetbench.schema import FAMILIES
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared" / "corpus" / "operator_registrations.csv"
@@ -113,7 +112,7 @@ def test_every_status_has_references_except_what_nobody_lists():
 
 def test_resnet_50_is_composed_of_registered_operators_on_ascend():
     # 53 convolutions and batch norms and one linear layer compose; 49 ReLU, 16 additions and two pools are registered
-    found = graph_coverage.coverage(model_graph.load("resnet-50"), chip("cann"))
+    found = operator_coverage(model_graph.load("resnet-50"), chip("cann"))
     assert {each.operator: found.calls[each.operator] for each in found.composite} == {
         "conv2d": 53, "batch_norm": 53, "linear": 1,
     }  # fmt: skip
@@ -127,7 +126,7 @@ def test_shares_sum_to_100_percent_and_every_operator_of_every_model_is_known(pl
     for name in models():
         loaded = model_graph.load(name)
         for phase in loaded.phases:
-            found = graph_coverage.coverage(loaded, chip(PLATFORM_CHIPS[platform]), precision="fp16", phase=phase)
+            found = operator_coverage(loaded, chip(PLATFORM_CHIPS[platform]), precision="fp16", phase=phase)
             assert found.platform == platform
             assert sum(found.shares().values()) == pytest.approx(100.0)
             assert found.unknown == ()
@@ -138,15 +137,15 @@ def test_shares_sum_to_100_percent_and_every_operator_of_every_model_is_known(pl
 
 def test_what_falls_back_lacks_or_is_unknown_is_not_covered():
     calls = {"relu": 5, "linalg_eig": 2, "_philox_uniform_": 1, "my_own": 2}
-    found = graph_coverage.coverage(few(calls), chip("oneapi"))
+    found = operator_coverage(few(calls), chip("oneapi"))
     assert found.shares() == {"native": 50.0, "composite": 0.0, "fallback": 20.0, "absent": 10.0, "unknown": 20.0}
     assert (found.share, found.distinct_share) == (50.0, 25.0)
     assert [each.operator for each in found.operators] == ["relu", "linalg_eig", "my_own", "_philox_uniform_"]
 
 
 def test_a_model_that_runs_nothing_is_refused():
-    with pytest.raises(RefusedError, match="no operator that runs anything"):
-        graph_coverage.coverage(few({}), chip("cuda"))
+    with pytest.raises(RefusedError, match="launches no operator"):
+        operator_coverage(few({}), chip("cuda"))
 
 
 def test_every_chip_has_a_platform_or_is_refused_with_those_there_are():
@@ -182,7 +181,7 @@ def test_a_query_names_what_is_absent():
 
 
 def test_coverage_of_a_compiled_stack_is_refused():
-    with pytest.raises(RefusedError, match="coverage is of eager PyTorch"):
+    with pytest.raises(RefusedError, match="coverage is known for eager PyTorch"):
         HetBench().query("gpt2", target="cuda", metric="coverage", stack="tensorrt")
 
 

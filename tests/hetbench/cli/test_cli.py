@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from hetbench import HetBench
+from hetbench import HetBench, __version__
+from hetbench.attribution.copa import DEPTH, GROUPINGS
+from hetbench.cli.app import app
+from hetbench.knowledge import RELATIONS
+from hetbench.knowledge.export import FORMATS
+from hetbench.migration import OBJECTIVES
+from hetbench.plans.search import METHODS
+from hetbench.query import PREDICTORS
+from hetbench.schema import PROTOCOLS
 
 
 def test_a_query_prints_the_answer_of_the_library(run: Any):
@@ -127,7 +137,7 @@ def test_a_chip_is_taken_from_its_datasheet(run: Any, tmp_path: Path):
 def test_a_damaged_artefact_has_an_exit_code_of_its_own(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from hetbench.predict import operators
 
-    monkeypatch.setattr(operators.sets, "EMBEDDED", tmp_path)
+    monkeypatch.setattr(operators, "EMBEDDED", tmp_path)
     operators.load.cache_clear()  # and a batch that nobody else asks for, since answers are kept
     code, _, err = run("query", "gpt2", "--target", "rocm", "--metric", "latency", "--batch", "37")
     operators.load.cache_clear()
@@ -142,3 +152,51 @@ def test_the_package_runs_as_a_module_without_heavy_imports():
     assert json.loads(names.stdout)[0]["name"] == "latency"
     loaded = {line.split("|")[-1].strip() for line in names.stderr.splitlines()}
     assert not loaded & {"torch", "pandas", "pyarrow", "autogluon"}
+
+
+def test_the_version_is_printed(run: Any):
+    assert run("--version") == (0, f"hetbench {__version__}\n", "")
+
+
+def test_help_starts_without_numpy():
+    code = "import sys, hetbench.cli; print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def _parameters(command: Any, path: str = "hetbench") -> Iterator[tuple[str, Any]]:
+    for parameter in command.params:
+        yield f"{path} {parameter.name}", parameter
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _parameters(each, f"{path} {name}")
+
+
+PARAMETERS = dict(_parameters(get_command(app)))
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_option_and_argument_has_a_help_text_that_states_its_default(name: str):
+    parameter = PARAMETERS[name]
+    text = parameter.help or ""
+    assert text.endswith(".")
+    if parameter.param_type_name == "option" and parameter.default is None and not parameter.required:
+        assert "efault: " in text or "No default" in text
+
+
+@pytest.mark.parametrize(("name", "choices", "default"), [
+    ("hetbench explain by", GROUPINGS, "type"), ("hetbench advise method", METHODS, METHODS[0]),
+    ("hetbench migrate objective", OBJECTIVES, "latency"), ("hetbench graph neighbours relation", RELATIONS, None),
+    ("hetbench graph export format", FORMATS, "graphml"), ("hetbench query predictor", PREDICTORS, None),
+    ("hetbench operator protocol", PROTOCOLS, "event"), ("hetbench explain depth", (), DEPTH),
+])  # fmt: skip
+def test_the_help_names_every_choice_of_the_library(name: str, choices: Any, default: Any):
+    parameter = PARAMETERS[name]
+    assert all(choice in parameter.help for choice in choices)
+    assert parameter.default == default
+
+
+@pytest.mark.parametrize("name", ["query", "advise", "report"])
+def test_the_help_states_units_and_defaults(run: Any, name: str):
+    code, out, _ = run(name, "--help")
+    text = " ".join(out.replace("│", " ").split())
+    assert code == 0
+    assert "Sequence length in tokens. Default: that of the model." in text

@@ -9,7 +9,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from data_collection.auxiliary.pack import compact, read, write
+from data_collection.networks.archive import compact, read, write
 from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graphs import model_graph
@@ -37,13 +37,13 @@ def test_parameters_are_those_that_the_authors_publish(name: str) -> None:
 @pytest.mark.parametrize("name", ["yolov3", "yolov3-tiny", "u2net", "nested-unet", "rrdbnet-x4", "mobilenet-v1-1.0"])
 def test_networks_written_here_have_as_many_weights_as_their_authors_publish(name: str) -> None:
     torch = pytest.importorskip("torch")
-    from data_collection.auxiliary import networks
+    from data_collection.networks import torch_modules
 
     with torch.device("meta"):
-        network = networks.build(name)
+        network = torch_modules.build(name)
     counted = [weight for key, weight in network.state_dict().items() if "num_batches" not in key]
     trained = counted if name.startswith("yolo") else list(network.parameters())  # Darknet's file holds statistics too
-    assert sum(each.numel() for each in trained) == networks.PUBLISHED[name]
+    assert sum(each.numel() for each in trained) == torch_modules.PUBLISHED[name]
 
 
 def test_vgg16_runs_the_multiply_adds_of_its_thirteen_convolutions_and_three_products() -> None:
@@ -73,7 +73,7 @@ def test_an_image_size_that_was_not_traced_is_refused_with_those_that_were() -> 
 
 @pytest.mark.parametrize("what", ["nodes", "memory", "aten_ops"])
 def test_a_compact_graph_refuses_what_it_left_out_and_says_what_it_has(what: str) -> None:
-    with pytest.raises(RefusedError, match=r"auxiliary graph.*it answers operators, flops and params"):
+    with pytest.raises(RefusedError, match=r"auxiliary graph, which only counts operators"):
         getattr(auxiliary.load("resnet18"), what)()
 
 
@@ -141,6 +141,6 @@ def test_a_name_of_two_meanings_asks_for_the_file(monkeypatch: pytest.MonkeyPatc
     table = {("a", "x"): ("resnet18", "exact"), ("b", "x"): ("vgg16", "near")}
     monkeypatch.setattr(auxiliary, "upstream", lambda: table)
     auxiliary.resolve.cache_clear()
-    with pytest.raises(InvalidInputError, match="means resnet18, vgg16, by the data set: give file="):
+    with pytest.raises(InvalidInputError, match="means resnet18, vgg16, depending on the data set: give file="):
         auxiliary.resolve("x")
     auxiliary.resolve.cache_clear()

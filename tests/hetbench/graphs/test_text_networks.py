@@ -10,10 +10,9 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from data_collection.auxiliary.text import DepthError, Entry, entries, extend
+from data_collection.networks.text import DepthError, Entry, entries, extend
 from hetbench.catalog.models import models
-from hetbench.graphs import networks
-from hetbench.graphs.model_graph import ModelGraph, OperatorTable
+from hetbench.graphs import ModelGraph, OperatorTable, networks
 
 CATALOG = files("hetbench") / "catalog"
 ARCHIVE = CATALOG / "auxiliary-text.zip"

@@ -20,7 +20,7 @@ from hetbench.cli import main
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph as graphs
 from hetbench.knowledge.graph import RELATIONS, KnowledgeGraph, knowledge_graph
-from hetbench.knowledge.signature import identifier, parsed, sizes
+from hetbench.knowledge.signature import identifier, parse, sizes
 
 pd = pytest.importorskip("pandas")
 nx = pytest.importorskip("networkx")
@@ -105,7 +105,7 @@ def _staged() -> Any:
 
 
 def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
-    from surrogates.knowledge.build import cells, timed_rows
+    from surrogates.knowledge.measured import cells, timed_rows
 
     ((op, table),) = cells(_staged())
     assert (op, list(table.chip), list(table.latency_ms)) == ("Attention", ["huawei-ascend-910-unspecified"], [0.2])
@@ -116,7 +116,7 @@ def test_a_row_is_at_the_chip_that_its_data_set_names_never_at_a_stand_in():
 
 def test_the_full_graph_has_every_clean_row_as_an_edge(tmp_path: Path):
     pytest.importorskip("pyarrow")
-    from surrogates.knowledge.full import write_full
+    from surrogates.knowledge.parquet import write_full
 
     cells = pd.DataFrame(CELLS, columns=["dtype", "k", "m", "n", "chip", "dataset"])
     timing = {"latency_ms": 0.5, "protocol": "event", "library": "", "layout": "", "repeats": 1}
@@ -131,9 +131,9 @@ def test_the_full_graph_has_every_clean_row_as_an_edge(tmp_path: Path):
 
 def test_a_dim_that_published_rows_do_not_state_is_no_part_of_a_signature():
     assert identifier("Linear", {**QKV, "bias": 1}, "fp32") == QKV_NODE
-    assert parsed(QKV_NODE) == ("Linear", QKV, "fp32")
+    assert parse(QKV_NODE) == ("Linear", QKV, "fp32")
     with pytest.raises(InvalidInputError, match="write it like"):
-        parsed("op:Linear[512]")
+        parse("op:Linear[512]")
 
 
 def test_the_similarity_of_two_products_is_the_cosine_by_hand():
@@ -156,11 +156,11 @@ def test_no_edge_dangles_and_every_performance_edge_has_a_reference(where: Any):
     store = where().store
     top = store.first + store.instances
     for relation in RELATIONS:
-        for block in store.blocks(relation):
+        for block in store.edges.blocks(relation):
             for end in (block.source, block.target):
                 assert ((end >= 0) & (end < top)).all()
     for relation in ("performance", "measured-on"):
-        for block in store.blocks(relation):
+        for block in store.edges.blocks(relation):
             codes, table = block.attributes["refs"]
             assert all(table[code] for code in np.unique(codes))
 
@@ -216,7 +216,7 @@ def test_the_catalogue_of_the_graph_is_that_of_hetbench(shipped: KnowledgeGraph)
 def test_a_measured_operator_is_its_own_nearest(shipped: KnowledgeGraph):
     for edge in list(shipped.edges("performance"))[:: 40]:
         if edge.source.startswith("op:"):
-            first = shipped.nearest(*parsed(edge.source), k=1)[0]
+            first = shipped.nearest(*parse(edge.source), k=1)[0]
             assert (first.node, first.similarity) == (edge.source, 1.0)
 
 
@@ -239,7 +239,7 @@ def test_what_costs_nothing_has_no_nearest(shipped: KnowledgeGraph):
 def test_similarity_edges_are_what_nearest_answers(shipped: KnowledgeGraph):
     own = "op:Linear(k=768,m=512,n=2304)@fp16"
     edges = [e for e in shipped.neighbours(own, "similarity") if e.source == own]
-    nearest = [each for each in shipped.nearest(*parsed(own), k=6) if each.node != own]
+    nearest = [each for each in shipped.nearest(*parse(own), k=6) if each.node != own]
     assert [(e.target, e.attributes["cosine"]) for e in edges] == [(n.node, n.similarity) for n in nearest[:5]]
 
 
@@ -343,7 +343,7 @@ def test_the_shipped_graph_is_small_and_holds_no_latency_of_other_operators(ship
     assert (Path(support.TABLE).parent / "knowledge.npz").stat().st_size < 2.5e6
     contained = {edge.target for edge in shipped.edges("contains")}
     assert {e.source for e in shipped.edges("performance") if e.source.startswith("op:")} <= contained
-    assert [set(block.attributes) for block in shipped.store.blocks("measured-on")] == [{"refs"}]
+    assert [set(block.attributes) for block in shipped.store.edges.blocks("measured-on")] == [{"refs"}]
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -8,8 +8,7 @@ import pytest
 
 from hetbench import HetBench, RefusedError, models
 from hetbench.catalog.chips import chip
-from hetbench.graphs import coverage as graph_coverage
-from hetbench.graphs import model_graph
+from hetbench.graphs import model_graph, operator_coverage
 from hetbench.schema import FAMILIES
 
 
@@ -25,7 +24,7 @@ def test_shares_by_calls_and_by_time_sum_to_100_for_every_model(api: HetBench, f
         assert sum(found.shares().values()) == pytest.approx(100.0)
         assert sum((found.time_shares() or {}).values()) == pytest.approx(100.0)
         assert found.share == pytest.approx(
-            graph_coverage.coverage(
+            operator_coverage(
                 model_graph.load(name), chip(family), precision=found.precision, phase=found.phase
             ).share
         )

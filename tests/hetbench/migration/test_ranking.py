@@ -11,7 +11,8 @@ import pytest
 from hetbench import HetBench, InvalidInputError, UnknownNameError, chips
 from hetbench.answers import Answer
 from hetbench.migration.fleet import Fleet
-from hetbench.migration.ranking import Migration, chance, pareto
+from hetbench.migration.ranking import deadline_probability, pareto
+from hetbench.migration.results import Migration
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +55,18 @@ def test_all_chips_are_set_against_one_figure_of_the_source(gpt2: Migration):
 def test_the_chance_is_that_of_a_law_with_two_widths():
     answer = Answer(10.0, "ms", 8.0, 20.0, 0.9)
     law, z = NormalDist(), NormalDist().inv_cdf(0.95)
-    assert chance(answer, 15.0) == pytest.approx(law.cdf(z * log(1.5) / log(2.0)))
-    assert chance(answer, 9.0) == pytest.approx(law.cdf(z * log(0.9) / log(10 / 8)))
-    assert (chance(answer, 20.0), chance(answer, 8.0)) == (pytest.approx(0.95), pytest.approx(0.05))
+    assert deadline_probability(answer, 15.0) == pytest.approx(law.cdf(z * log(1.5) / log(2.0)))
+    assert deadline_probability(answer, 9.0) == pytest.approx(law.cdf(z * log(0.9) / log(10 / 8)))
+    assert deadline_probability(answer, 20.0) == pytest.approx(0.95)
+    assert deadline_probability(answer, 8.0) == pytest.approx(0.05)
 
 
 def test_the_chance_grows_with_the_deadline_and_a_measured_answer_is_sure():
     answer = Answer(10.0, "ms", 6.0, 30.0)
-    chances = [chance(answer, 10.0 * exp(step / 5)) for step in range(-10, 11)]
+    chances = [deadline_probability(answer, 10.0 * exp(step / 5)) for step in range(-10, 11)]
     assert chances == sorted(chances)
     measured = Answer(10.0, "ms", kind="measured", level="A")
-    assert (chance(measured, 10.0), chance(measured, 9.99)) == (1.0, 0.0)
+    assert (deadline_probability(measured, 10.0), deadline_probability(measured, 9.99)) == (1.0, 0.0)
 
 
 def test_those_that_meet_the_deadline_come_first_whatever_the_objective(api: HetBench):
@@ -172,9 +174,9 @@ def test_all_of_it_goes_through_json(api: HetBench, gpt2: Migration):
 def test_what_cannot_be_meant_is_said(api: HetBench):
     with pytest.raises(UnknownNameError, match="unknown objective 'speed'"):
         api.migrate("gpt2", targets="mlu", objective="speed")
-    with pytest.raises(InvalidInputError, match=r"the deadline must be above 0 ms; given: -1\.0"):
+    with pytest.raises(InvalidInputError, match=r"slo_ms must be above 0 ms; given: -1\.0"):
         api.migrate("gpt2", targets="mlu", slo_ms=-1.0)
-    with pytest.raises(InvalidInputError, match="a fleet takes none"):
+    with pytest.raises(InvalidInputError, match="give it with a single model"):
         api.migrate(["gpt2", "bert-base"], "cuda", source_value=3.0)
-    with pytest.raises(InvalidInputError, match="a fleet needs a model"):
+    with pytest.raises(InvalidInputError, match="a fleet needs at least one model"):
         api.migrate([])

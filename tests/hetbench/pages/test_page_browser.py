@@ -15,7 +15,7 @@ from hetbench import HetBench
 from hetbench.answers import digits
 from hetbench.pages.dashboard import write_site
 from hetbench.pages.report import report_page
-from hetbench.pages.report_data import Asked, report_data
+from hetbench.pages.report_data import ReportRequest, report_data
 from tests.chromium import Chromium, binary, chromium
 
 pytestmark = pytest.mark.skipif(binary() is None, reason="no Chromium on the path or in HETBENCH_CHROMIUM")
@@ -29,7 +29,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     api = HetBench()
     write_site(api, folder / "site", NAMES)
-    (folder / "report.html").write_text(report_page(report_data(api, Asked(["bert-tiny"], targets="cann,mlu"))))
+    (folder / "report.html").write_text(report_page(report_data(api, ReportRequest(["bert-tiny"], targets="cann,mlu"))))
     return folder
 
 
@@ -89,7 +89,7 @@ def test_filters_and_search_narrow_the_table_and_clear_restores_it(tab: Chromium
     assert [row["model"] for row in rows(tab)] == ["resnet-50"]
     choose(tab, "search", "no such thing")
     assert rows(tab) == []
-    assert "Nothing" in tab.run("document.getElementById('count').textContent")
+    assert "No answers" in tab.run("document.getElementById('count').textContent")
     tab.run("document.getElementById('clear').click(), new Promise((done) => setTimeout(done, 50))")
     assert tab.run("document.getElementById('count').textContent") == everything
     assert tab.faults() == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hetbench.catalog.chips import Chip, chip
-from hetbench.predict.features import canonical, chip_facts, class_of, features
+from hetbench.predict.features import canonical_dims, chip_facts, class_of, features
 
 A100 = chip("nvidia-a100-sxm4-80gb")
 HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}
@@ -20,7 +20,7 @@ CASES = {
 def made(cls, device, floor=0.01):
     op, dims = CASES[cls]
     assert class_of(op, dims) == cls
-    return features(cls, canonical(op, dims, 2), chip_facts(device, "fp16", floor))
+    return features(cls, canonical_dims(op, dims, 2), chip_facts(device, "fp16", floor))
 
 
 def test_a_large_matrix_product_is_bound_by_the_peak():
@@ -32,7 +32,7 @@ def test_a_large_addition_is_bound_by_the_memory():
 
 
 def test_what_fits_the_cache_has_a_faster_base_than_the_memory_allows():
-    small = features("vector", canonical("Add", {"numel": 2**20}, 2), chip_facts(A100, "fp16", 1e-9))
+    small = features("vector", canonical_dims("Add", {"numel": 2**20}, 2), chip_facts(A100, "fp16", 1e-9))
     assert small.base_ms[0] < small.roofline_ms[0]
 
 
@@ -57,8 +57,8 @@ def test_features_of_many_rows_are_those_of_each_row(cls):
         for name, value in dims.items()
     }
     facts = chip_facts(A100, "fp16", 0.01)
-    both = features(cls, canonical(op, many, 2), facts)
-    first = features(cls, canonical(op, dims, 2), facts)
+    both = features(cls, canonical_dims(op, many, 2), facts)
+    first = features(cls, canonical_dims(op, dims, 2), facts)
     np.testing.assert_array_equal(both.ratio[0], first.ratio[0])
     np.testing.assert_array_equal(both.absolute[0], first.absolute[0])
 
@@ -68,5 +68,5 @@ def test_an_unknown_fact_is_nan_and_never_zero():
     facts = chip_facts(bare, "fp16", 0.01)
     assert np.isnan(facts.compute_units)
     assert np.isnan(facts.l2_bytes)
-    answer = features("gemm", canonical("Linear", CASES["gemm"][1], 2), facts)
+    answer = features("gemm", canonical_dims("Linear", CASES["gemm"][1], 2), facts)
     assert np.isfinite(answer.base_ms).all()

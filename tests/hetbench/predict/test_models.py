@@ -10,7 +10,7 @@ import pytest
 from hetbench import HetBench
 from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs.model_graph import load
+from hetbench.graphs import load
 from hetbench.predict import models
 from hetbench.predict.model_features import COLUMNS, SUMMARY, composition
 
@@ -83,7 +83,7 @@ def test_ascend_and_cambricon_answer_under_their_usual_stack(api: HetBench):
 def test_a_usual_stack_that_nothing_teaches_falls_back_to_eager_and_says_so(api: HetBench):
     answer = api.query("resnet-50", target="cann", metric="latency", precision="fp32", batch=4)
     assert answer.stack == "eager"
-    assert any("teaches its usual stack: eager launches instead of acl" in note for note in answer.notes)
+    assert any("eager execution instead of the usual stack acl" in note for note in answer.notes)
     with pytest.raises(RefusedError, match="stack 'acl' in fp32"):
         api.query("resnet-50", target="cann", metric="latency", precision="fp32", batch=4, stack="acl")
 
@@ -129,7 +129,7 @@ def test_the_exported_network_answers_as_torch_does():
     with torch.no_grad():
         expected = net(columns[0], torch.tensor(codes), *columns[1:], of, torch.tensor([[2, 3]]))
     exported = _exported(net, mean, scale)
-    each = exported.each(made, 8, codes, 2, 3)
+    each = exported.operator_ms(made, 8, codes, 2, 3)
     assert exported.log_ms(each.sum(), 2, 3) == pytest.approx(float(expected[0]), abs=1e-4)
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch_geometric.nn import RGATConv
 
-from hetbench.predict import conditioning
 from hetbench.predict.features import CLASSES
+from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.rgat import Rgat as Served
 from hetbench.predict.rgat import load
 from hetbench.schema import PRECISIONS, PROTOCOLS
@@ -92,9 +92,10 @@ def test_conditioning_in_numpy_is_that_of_training():
     cls, cell = random.integers(0, 2, rows), random.integers(0, 3, rows)
     coordinates, noise = random.normal(size=(rows, COORDINATES)), random.uniform(0.05, 0.1, rows)
     residual = random.normal(0, 0.05, 10)
-    ours = conditioning.Rows(cls, cell, coordinates, noise, np.ones(rows))
+    ours = OperatorRows(cls, cell, coordinates, noise, np.ones(rows))
     theirs = Rows(*(torch.from_numpy(each) for each in (cls, cell, coordinates, noise)))
-    mean, variance = conditioning.Conditioned(scale, ours.take(slice(10)), residual).both(ours.take(slice(10, rows)))
+    known = Posterior(scale, ours.take(slice(10)), residual)
+    mean, variance = known.mean_and_variance(ours.take(slice(10, rows)))
     expected = posterior(
         torch.from_numpy(scale), theirs.take(slice(10)), torch.from_numpy(residual), theirs.take(slice(10, rows))
     )
@@ -106,10 +107,10 @@ def test_conditioning_in_numpy_is_that_of_training():
 
 def test_an_operator_far_from_all_observed_keeps_only_the_offsets():
     scale = np.full((len(CLASSES), 7), -2.0)
-    seen = conditioning.Rows(np.array([0]), np.array(["a"]), np.zeros((1, 16)), np.array([0.05]), np.ones(1))
-    far = conditioning.Rows(np.array([0]), np.array(["b"]), np.full((1, 16), 50.0), np.array([0.05]), np.ones(1))
-    other = conditioning.Rows(np.array([1]), np.array(["b"]), np.full((1, 16), 50.0), np.array([0.05]), np.ones(1))
-    known = conditioning.Conditioned(scale, seen, np.array([0.2]))
+    seen = OperatorRows(np.array([0]), np.array(["a"]), np.zeros((1, 16)), np.array([0.05]), np.ones(1))
+    far = OperatorRows(np.array([0]), np.array(["b"]), np.full((1, 16), 50.0), np.array([0.05]), np.ones(1))
+    other = OperatorRows(np.array([1]), np.array(["b"]), np.full((1, 16), 50.0), np.array([0.05]), np.ones(1))
+    known = Posterior(scale, seen, np.array([0.2]))
     assert 0.2 > known.mean(seen)[0] > known.mean(far)[0] > known.mean(other)[0] > 0
 
 
@@ -118,13 +119,13 @@ def _asked_error(table: Table, network: Rgat) -> float:
     rows = np.flatnonzero(table.frame.chip == "chip 0")
     mean, noise, coordinates = outputs(network, table, GRAPH, rows)
     half = len(rows) // 2
-    seen = conditioning.Rows(
+    seen = OperatorRows(
         np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows)), coordinates.astype(float), noise.astype(float),
         np.ones(len(rows)),
     )  # fmt: skip
     residual = table.target.numpy()[rows] - mean
     scale = network.scale.detach().numpy().astype(float)
-    known = conditioning.Conditioned(scale, seen.take(slice(half)), residual[:half])
+    known = Posterior(scale, seen.take(slice(half)), residual[:half])
     return float(np.median(np.abs(residual[half:] - known.mean(seen.take(slice(half, None))))))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hetbench import HetBench
 from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError
-from hetbench.predict.transfer import transfer
+from hetbench.predict.transfer import transfer_between
 from hetbench.query.observe import MOST_ROWS
 
 SHAPE = {"m": 512, "n": 1024, "k": 1024}
@@ -122,5 +122,5 @@ def test_a_figure_of_the_same_chip_counts_in_full_and_of_another_by_its_exponent
         scaled = api.query(
             "resnet-50", source="cuda", source_value=2 * source.value, target=target, **options, predictor="autogluon"
         )
-        expected = 2 ** transfer(chip("cuda"), chip(target)).exponent
+        expected = 2 ** transfer_between(chip("cuda"), chip(target)).exponent
         assert scaled.value / plain.value == pytest.approx(expected, rel=1e-6)

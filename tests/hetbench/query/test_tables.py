@@ -35,14 +35,14 @@ def test_a_table_answers_as_the_single_query_does(api: HetBench):
 @pytest.mark.parametrize(("changes", "reason"), [
     ({"op": "Linearr"}, "unknown operator 'Linearr'"), ({"op": None}, "unknown operator"),
     ({"op": ["x"]}, "unknown operator"),
-    ({"chip": "nvidia-h10"}, "unknown chip"), ({"chip": None}, "a chip is named by a text"),
+    ({"chip": "nvidia-h10"}, "unknown chip"), ({"chip": None}, "the name of a chip must be a text"),
     ({"dtype": "fp17"}, "unknown precision"), ({"dtype": "bf16", "chip": "nvidia-v100-sxm2-16gb"}, "no bf16 units"),
-    ({"phase": "bwd"}, "only fwd"), ({"protocol": "sundial"}, "unknown protocol"),
-    ({"dims": "nope"}, "its JSON"), ({"dims": None}, "its JSON"), ({"dims": "[1]"}, "its JSON"),
+    ({"phase": "bwd"}, "use 'fwd'"), ({"protocol": "sundial"}, "unknown protocol"),
+    ({"dims": "nope"}, "JSON of one"), ({"dims": None}, "JSON of one"), ({"dims": "[1]"}, "JSON of one"),
     ({"dims": '{"m": 1}'}, "needs n, k"), ({"dims": {**LINEAR, "m": -1}}, "dim m"),
     ({"dims": {**LINEAR, "m": 1.5}}, "dim m"), ({"dims": {**LINEAR, "m": "x"}}, "dim m"),
     ({"dims": {**LINEAR, "z": 1}}, "no dim 'z'"), ({"dims": {**LINEAR, "m": 10**30}}, "dim m"),
-    ({"dims": json.dumps({"m": 2**30, "n": 2**30, "k": 2**30})}, "cannot be meant"),
+    ({"dims": json.dumps({"m": 2**30, "n": 2**30, "k": 2**30})}, "exceed any chip"),
 ])
 def test_a_malformed_row_says_why_and_leaves_the_others_alone(api: HetBench, changes: dict[str, Any], reason: str):
     found = api.query_operators(_table(GOOD, {**GOOD, **changes}, GOOD))
@@ -76,7 +76,7 @@ def test_attention_rows_split_into_prefill_and_decode(api: HetBench):
 
 
 @pytest.mark.parametrize(("table", "message"), [
-    ([1, 2], "mapping of columns"), ({}, "lacks the columns op"), ({"opp": []}, "Is 'opp' meant as 'op'"),
+    ([1, 2], "mapping of columns"), ({}, "lacks the columns op"), ({"opp": []}, "Rename 'opp' to 'op'"),
     ({**_table(GOOD), "op": ["Linear", "Add"]}, "differ in length"),
     ({**_table(GOOD), "op": "Linear"}, "sequence of cells"),
 ])

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from hetbench.artifacts import sets
-from hetbench.artifacts.sets import EMBEDDED, Manifest
+from hetbench.artifacts import EMBEDDED, Manifest, verify
 from hetbench.errors import ArtifactError, InvalidInputError
 from surrogates.publish.publish import to_archive, to_folder
 from surrogates.publish.report import tables
@@ -129,7 +128,7 @@ def test_a_set_goes_with_its_evaluation_or_not_at_all(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("name", "why"), [
-    ("chip-x.npz", "is a pickle"), ("model.pkl", "not read"), ("a.py", "not read"),
+    ("chip-x.npz", "is a pickle"), ("model.pkl", "could run code"), ("a.py", "could run code"),
 ])  # fmt: skip
 def test_a_file_that_can_run_code_is_not_published(name: str, why: str, tmp_path: Path):
     origin = tmp_path / "origin"
@@ -144,7 +143,7 @@ def test_a_file_that_can_run_code_is_not_published(name: str, why: str, tmp_path
 def test_an_earlier_set_is_replaced_and_a_folder_of_other_things_refused(published: Path, tmp_path: Path):
     shutil.copytree(published, tmp_path / "set")
     assert to_folder(EMBEDDED, tmp_path / "set", "other").name == "other"
-    assert sets.verify(tmp_path / "set", sniff=True).name == "other"
+    assert verify(tmp_path / "set", sniff=True).name == "other"
     (tmp_path / "set" / "notes.txt").write_text("mine")
     with pytest.raises(InvalidInputError, match=r"holds 'notes\.txt', which this command does not write.*--to"):
         to_folder(EMBEDDED, tmp_path / "set", "lab")
@@ -166,13 +165,13 @@ def test_a_set_that_was_changed_is_published_as_another(published: Path, tmp_pat
     places = ("--from", str(tmp_path / "set"), "--to", str(tmp_path / "new"))
     code, _, err = shell("surrogates.publish", *places, "--name", "mine")
     assert code == 0, err
-    versions = [sets.verify(folder).version for folder in (published, tmp_path / "new")]
+    versions = [verify(folder).version for folder in (published, tmp_path / "new")]
     assert versions[0] != versions[1]
 
 
 @pytest.mark.parametrize(("arguments", "why"), [
-    (("--to", "set", "--private"), "go with --repo"), (("--repo", "a/b/c"), "a set is fetched from hf://ORG/NAME"),
-    (("--to", "set", "--name", "a b"), "a set is named by letters"), (("--to", "set", "--from", "nowhere"), "nowhere"),
+    (("--to", "set", "--private"), "go with --repo"), (("--repo", "a/b/c"), "a source is one of hf://ORG/NAME"),
+    (("--to", "set", "--name", "a b"), "the name of a set has"), (("--to", "set", "--from", "nowhere"), "nowhere"),
 ])  # fmt: skip
 def test_a_command_that_cannot_be_meant_publishes_nothing(arguments: tuple[str, ...], why: str, shell: Any):
     code, _, err = shell("surrogates.publish", *arguments)

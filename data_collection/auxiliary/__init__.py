@@ -1,1 +1,0 @@
-"""Operator graphs of measured models beyond the catalogue, built from library definitions."""

@@ -1,0 +1,1 @@
+"""Build operator graphs of measured networks outside the catalogue, from timm, torchvision and transformers."""

@@ -1,0 +1,91 @@
+"""Checks of a set's folder: every listed file is there undamaged, nothing else is, and all formats can be read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from hetbench.artifacts.file_types import check_file, check_name
+from hetbench.artifacts.manifest import BESIDE_FILES, MANIFEST, ORIGIN, UPGRADE, Manifest, read_json, sha256_of
+from hetbench.errors import ArtifactError
+
+__all__ = ["FORMATS", "check_complete", "home", "verify"]
+
+FORMATS: Mapping[str, int] = MappingProxyType(
+    {"operators.json": 1, "sums.json": 1, "whole.json": 1, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
+)
+"""Files that every set holds, with the format of each that this hetbench reads."""
+_ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix
+
+
+def home() -> Path:
+    """The folder that sets are installed in: $HETBENCH_HOME/artifacts, else hetbench/artifacts in the user's cache."""
+    own = os.environ.get("HETBENCH_HOME")
+    cache = os.environ.get("XDG_CACHE_HOME")
+    base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
+    return base.expanduser() / "artifacts"
+
+
+def verify(folder: Path, *, sniff: bool = False) -> Manifest:
+    """Check that a folder holds exactly the files of its manifest, undamaged, and return the manifest.
+
+    With `sniff` the contents of the files are checked too, as after a download (see `file_types`). Raises
+    `ArtifactError` that states the first difference.
+    """
+    manifest = Manifest.read(folder / MANIFEST)
+    there = {path.name for path in folder.iterdir()} - set(BESIDE_FILES)
+    for name in sorted(there - set(manifest.files)):
+        raise ArtifactError(
+            f"{folder} holds {name!r}, which its manifest does not list. To publish the folder as a new set: "
+            f"python -m surrogates.publish --from {folder} --to DIR"
+        )
+    for name, entry in manifest.files.items():
+        path = folder / name
+        if path.is_symlink() or not path.is_file():
+            raise ArtifactError(f"{folder} lacks {name}, which its manifest lists. {_again(folder)}")
+        size = path.stat().st_size
+        digest = sha256_of(path) if size == entry.bytes else ""
+        if digest != entry.sha256:
+            has, listed = (f"sha256 {digest}", entry.sha256) if digest else (f"{size} bytes", entry.bytes)
+            raise ArtifactError(f"{path} is damaged: it has {has}, its manifest states {listed}. {_again(folder)}")
+        if sniff:
+            check_file(path)
+    check_complete(folder)
+    return manifest
+
+
+def _again(folder: Path) -> str:
+    """The command that repairs the set."""
+    if folder.is_relative_to(home()) and (folder / ORIGIN).exists():
+        return f"Run: hetbench download {folder.parent.name} --from {read_json(folder / ORIGIN).get('source')}"
+    return "Fetch it again."
+
+
+def check_complete(folder: Path) -> None:
+    """Check that a folder holds every part of a set, in formats that this hetbench reads; raises `ArtifactError`."""
+    for name in (*FORMATS, *sorted(path.name for path in folder.glob("chip-*.json"))):
+        if not (folder / name).exists():
+            raise ArtifactError(
+                f"{folder} is not a complete set: it lacks {name}. A set holds {', '.join(FORMATS)} and their arrays."
+            )
+        data, wanted = read_json(folder / name), FORMATS.get(name, 1)
+        if data.get("format") != wanted:
+            raise ArtifactError(
+                f"{folder / name} has format {data.get('format')!r}; this hetbench reads {wanted}. {UPGRADE}"
+            )
+        for array in _arrays(name, data):
+            if not (folder / check_name(array)).exists():
+                raise ArtifactError(f"{folder} lacks {array}, which {name} needs.")
+
+
+def _arrays(name: str, data: Mapping[str, Any]) -> list[str]:
+    """Names of the npz files that belong to a JSON file."""
+    if name in _ARRAY_FILES:
+        key, prefix = _ARRAY_FILES[name]
+        if not isinstance(data.get(key), dict):
+            raise ArtifactError(f"{name} lists no {key}.")
+        return [f"{prefix}{part}.npz" for part in data[key]]
+    return [f"{Path(name).stem}.npz"] if name == "rgat.json" or name.startswith("chip-") else []

@@ -1,0 +1,83 @@
+"""`hetbench models`, `networks`, `chips`, `operators`, `metrics`, `spaces` and `sources`: what the catalogue holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from hetbench.catalog.chips import chips as all_chips
+from hetbench.catalog.chips import default_chip
+from hetbench.catalog.models import models as all_models
+from hetbench.catalog.sources import sources as all_sources
+from hetbench.cli.options import Json
+from hetbench.cli.output import print_lines, print_table
+from hetbench.metrics import metrics as all_metrics
+from hetbench.operators import operator_types
+from hetbench.schema import FAMILIES
+
+__all__ = ["app"]
+
+app = typer.Typer()
+PANEL = "Catalogue"
+
+
+@app.command(rich_help_panel=PANEL)
+def models(as_json: Json = False) -> None:
+    """List the models of the catalogue with their default sizes."""
+    columns = ("name", "title", "category", "params", "phases", "batch", "seq_len", "image_size", "licence")
+    print_table(columns, ([getattr(m, c) for c in columns] for m in all_models().values()), as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def networks(as_json: Json = False) -> None:
+    """List measured networks beyond the catalogue; `query` takes these names and those of timm."""
+    from hetbench.graphs import networks as measured_networks
+
+    print_table(("name",), ([name] for name in measured_networks.names()), as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def chips(as_json: Json = False) -> None:
+    """List the chips of the catalogue with datasheet facts; unknown facts are blank."""
+    columns = ("name", "family", "vendor", "arch", "launch_year", "fp32_tflops", "fp16_tflops", "mem_gb", "mem_bw_gbs")
+    defaults = {default_chip(family)[0].name for family in FAMILIES}
+    rows = ([*(getattr(c, k) for k in columns), c.name in defaults, c.confidence] for c in all_chips().values())
+    print_table((*columns, "default", "confidence"), rows, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def operators(as_json: Json = False) -> None:
+    """List the operator types and their dimensions."""
+    rows = ([o.name, o.cost_class, list(o.dims), list(o.optional)] for o in operator_types().values())
+    print_table(("name", "cost_class", "dims", "optional"), rows, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def metrics(as_json: Json = False) -> None:
+    """List the metrics with their units and how their values are obtained."""
+    columns = ("name", "unit", "better", "kind", "meaning")
+    print_table(columns, ([getattr(m, c) for c in columns] for m in all_metrics().values()), as_json)
+
+
+@app.command(name="spaces", rich_help_panel=PANEL)
+def list_spaces(as_json: Json = False) -> None:
+    """List the architecture search spaces of `HetBench(search_space=...)` and the deployment space."""
+    from hetbench.spaces import spaces
+
+    rows = ([each.name, each.title, each.size(), len(each.parameters), each.quality] for each in spaces().values())
+    print_table(("name", "title", "size", "parameters", "quality"), rows, as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def sources(as_json: Json = False) -> None:
+    """List the projects that the data come from, with licence, citation and number of rows."""
+    texts = ["name", "licence", "families"] + ["repository", "title", "commits", "citation", "gives"] * as_json
+    names = [*texts, "operator_rows", "model_rows", "evidence_rows", "registrations", "chip_facts"]
+    print_table(names, ([_plain(getattr(s, c)) for c in names] for s in all_sources().values()), as_json)
+    if not as_json:
+        print_lines(f"{source.name}: {source.citation} {source.gives}" for source in all_sources().values())
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

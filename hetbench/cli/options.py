@@ -1,0 +1,92 @@
+"""Arguments and options that several commands share, each with its unit and default; and parsers of their values.
+
+Choices that are defined in modules with numpy are written out here; a test compares them with the definitions.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hetbench.errors import InvalidInputError
+from hetbench.schema import PHASES, PRECISIONS
+
+__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "Json", "Model", "Operator", "Phase",
+           "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack", "Target", "Targets", "parse_dims",
+           "parse_milliseconds"]  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+ChipFile = Annotated[
+    Path | None,
+    typer.Option(help="Datasheet (TOML or JSON) of a chip to add; it is the target if none is named. Default: none."),
+]
+Model = Annotated[str, typer.Argument(help="Name of a model: see `hetbench models` and `hetbench networks`.")]
+Operator = Annotated[str, typer.Argument(help="Operator type: see `hetbench operators`.")]
+Dims = Annotated[list[str], typer.Argument(help="Dimensions as name=value, such as m=128 n=3072 k=768.")]
+Target = Annotated[str | None, typer.Option(help="Chip, or chip family for its default chip. No default.")]
+Source = Annotated[
+    str | None, typer.Option(help="Chip or family that the model runs on today, to compare with. Default: none.")
+]
+Targets = Annotated[str, typer.Option(help="Chips and families separated by commas, or all.")]
+Batch = Annotated[int | None, typer.Option(help="Batch size in samples. Default: that of the model.")]
+SeqLen = Annotated[int | None, typer.Option(help="Sequence length in tokens. Default: that of the model.")]
+ImageSize = Annotated[int | None, typer.Option(help="Image height and width in pixels. Default: that of the model.")]
+Precision = Annotated[
+    str | None, typer.Option(help=f"{', '.join(PRECISIONS)}. Default: fp16 if the chip supports it, else fp32.")
+]
+Phase = Annotated[
+    str | None,
+    typer.Option(help=f"{', '.join(PHASES)}. Default: {PHASES[0]} if the model has it, else its first phase."),
+]
+Stack = Annotated[
+    str | None, typer.Option(help="Software stack, such as eager or compiled. Default: the usual one of the chip.")
+]
+Predictor = Annotated[
+    str | None, typer.Option(help="auto (best in validation), autogluon, rgat or roofline. Default: auto.")
+]
+Confidence = Annotated[
+    float | None, typer.Option(help="Probability, 0.5 to 0.98, that an interval contains the value. Default: 0.9.")
+]
+SourceLatency = Annotated[
+    float | None, typer.Option(help="Latency in ms that you measured on the source. Default: none.")
+]
+Deadline = Annotated[
+    str | None,
+    typer.Option(help="Latency deadline of one call, such as 50ms or 0.2s; in ms without a unit. Default: none."),
+]
+
+
+def parse_milliseconds(text: str) -> float:
+    """A duration such as 50ms, 0.2s or 80us in ms; a plain number is in ms.
+
+    Raises `InvalidInputError` for anything else.
+
+    >>> parse_milliseconds("0.2s"), parse_milliseconds("50 ms"), parse_milliseconds("7")
+    (200.0, 50.0, 7.0)
+    """
+    units = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+    given = text.strip().lower()
+    unit = next((name for name in units if given.endswith(name)), "")
+    try:
+        return float(given.removesuffix(unit)) * units.get(unit, 1.0)
+    except ValueError:
+        raise InvalidInputError(f"a duration is a number with us, ms or s, such as 50ms; given: {text!r}.") from None
+
+
+def parse_dims(words: list[str]) -> dict[str, int]:
+    """Dimensions written as name=value. Raises `InvalidInputError` for anything else.
+
+    >>> parse_dims(["m=128", "k=768"])
+    {'m': 128, 'k': 768}
+    """
+    dims = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not value.strip().lstrip("-").isdigit():
+            raise InvalidInputError(
+                f"dimensions are given as name=value with whole numbers, such as m=128; given: {word!r}."
+            )
+        dims[name.strip()] = int(value)
+    return dims

@@ -1,0 +1,71 @@
+"""One structure of a network, as its table stores it: operator templates whose sizes are polynomials of the setting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.graphs.operator_table import resolve_dtype
+from hetbench.graphs.setting import Setting
+
+__all__ = ["Variant", "meets"]
+
+Ints = NDArray[np.int64]
+
+
+class Variant:
+    """One structure of a network: operator templates with sizes as polynomials, evaluated at any setting."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        self.table = table
+        self.monomials: list[list[Any]] = table["monomials"]
+        self.coefficients = np.zeros((len(table["sizes"]), len(self.monomials)), dtype=np.int64)  # [sizes, monomials]
+        for row, terms in enumerate(table["sizes"]):
+            for place, factor in terms:
+                self.coefficients[row, place] = factor
+        self.template: list[int] = table["nodes"]["template"] if "nodes" in table else []
+        times = Counter(self.template)
+        self.counts: list[int] = table.get("counts") or [times[index] for index in range(len(table["templates"]))]
+        """How often one pass runs each template, [templates]."""
+        self._groups: dict[str, list[tuple[str, str, tuple[str, ...], Ints, Ints]]] = {}
+
+    def values(self, setting: Setting) -> Ints:
+        """All sizes at a setting, int64 [sizes]."""
+        symbols = {"b": setting.batch or 0, "s": setting.seq_len or 0}
+        image = setting.image_size or 0
+        powers = []
+        for factors in self.monomials:
+            value = 1
+            for factor in factors:
+                value *= symbols[factor] if isinstance(factor, str) else (image + factor[0]) // factor[1]
+            powers.append(value)
+        return self.coefficients @ np.array(powers, dtype=np.int64)
+
+    def groups(self, precision: str) -> list[tuple[str, str, tuple[str, ...], Ints, Ints]]:
+        """(op, dtype, dim names, size indices [dims, rows], count [rows]) of each group."""
+        if precision not in self._groups:
+            found: dict[tuple[str, str, tuple[str, ...]], Counter[tuple[int, ...]]] = {}
+            for index, (op, dtype, dims, *_) in enumerate(self.table["templates"]):
+                key = (op, resolve_dtype(op, dtype, precision), tuple(dims))
+                found.setdefault(key, Counter())[tuple(dims.values())] += self.counts[index]
+            self._groups[precision] = [
+                (*key, np.array(list(rows), dtype=np.int64).T.copy(), np.array(list(rows.values()), dtype=np.int64))
+                for key, rows in sorted(found.items())
+            ]
+        return self._groups[precision]
+
+
+def meets(setting: Setting, conditions: Sequence[Sequence[Any]]) -> bool:
+    """Whether a setting meets all conditions of a variant, each (size, value, whether they must be equal)."""
+    return all((_size_of(setting, size) == value) == equal for size, value, equal in conditions)
+
+
+def _size_of(setting: Setting, size: str | Sequence[int]) -> int | None:
+    """What a condition looks at: a size by its name, or [a, d]: the patches (image_size + a) // d along one side."""
+    if isinstance(size, str):
+        return {"batch": setting.batch, "seq_len": setting.seq_len, "image_size": setting.image_size}[size]
+    return ((setting.image_size or 0) + size[0]) // size[1]

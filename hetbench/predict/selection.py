@@ -1,0 +1,135 @@
+"""Selection of what answers for an operator on a chip: the head, the measurement cell, the evidence level.
+
+In this order: the head fitted on this chip alone; the full head with a cell of this chip (level B), or with a cell of
+another dtype, of a stand-in operator or of a chip with the same die (level C); the ratio head (level C where the chip
+has any rows, else D), blended with the RGAT by the share that validated best.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from hetbench.catalog.chips import Chip
+from hetbench.errors import RefusedError
+from hetbench.predict.cells import Choice
+from hetbench.predict.class_surrogate import ClassSurrogate
+from hetbench.predict.protocols import measured_protocol
+
+__all__ = ["STAND_INS", "Selector"]
+
+_SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
+_ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
+
+# operator -> operators of the same traffic pattern, whose rows are used where it has none
+STAND_INS = {
+    "MatMul": ("Linear",), "BMM": ("Linear",), "Linear": ("MatMul",), "Conv1d": ("Conv2d",),
+    "BatchNorm2d": ("Mul", "Add"), "GroupNorm": ("LayerNorm",), "RMSNorm": ("LayerNorm",), "LayerNorm": ("RMSNorm",),
+    "LogSoftmax": ("Softmax",), "Softmax": ("LayerNorm", "RMSNorm"), "CumSum": ("Softmax",),
+    "MaxPool2d": ("ReLU", "Add"), "AvgPool2d": ("ReLU", "Add"), "AdaptiveAvgPool2d": ("ReLU", "Add"),
+    "GroupedMatMul": ("BMM", "Linear", "MatMul"), "Conv3d": ("Conv2d",),
+    "ConvTranspose1d": ("Conv1d", "Conv2d"), "ConvTranspose2d": ("Conv2d",), "ConvTranspose3d": ("Conv2d",),
+    "VarMean": ("LayerNorm", "Softmax"), "Sort": ("Softmax",), "TopK": ("Softmax",), "RoPE": ("Mul", "Add"),
+    "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
+}  # fmt: skip
+_ANY_VECTOR = ("ReLU", "Mul", "Add", "GELU", "SiLU")
+
+
+class Selector:
+    """Chooses head and cell for operators, and remembers its choices."""
+
+    def __init__(
+        self, classes: Mapping[str, Any], surrogate_of: Callable[[str], ClassSurrogate],
+        rgat_share: Callable[[str], float],
+    ) -> None:  # fmt: skip
+        self._classes, self._surrogate_of, self._rgat_share = classes, surrogate_of, rgat_share
+        self._choices: dict[tuple[str, ...], Choice] = {}
+
+    def choose(
+        self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
+        predictor: str = "auto",
+    ) -> Choice:  # fmt: skip
+        """Head and cell for an operator; cached, since they depend on names only.
+
+        Raises `RefusedError` for a class without surrogate and for a chip without stated memory bandwidth.
+        """
+        key = (cls, op, dtype, chip.name, chip.die, protocol, library or "", layout or "", predictor)
+        if key not in self._choices:
+            self._choices[key] = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+        return self._choices[key]
+
+    def _choose(
+        self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
+        predictor: str,
+    ) -> Choice:  # fmt: skip
+        if cls not in self._classes:
+            known = ", ".join(sorted(self._classes))
+            raise RefusedError(f"no surrogate covers {op} (class {cls}). Covered classes: {known}.")
+        if not chip.bandwidth:
+            raise RefusedError(
+                f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "
+                "Give its datasheet with `hetbench query ... --chip-file FILE`."
+            )
+        if predictor == "roofline":
+            return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
+        if predictor == "rgat":
+            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="RGAT alone")
+        own_head = self._surrogate_of(cls).chip_head(chip, op, (dtype, *_SIBLING.get(dtype, ())))
+        if own_head is not None:
+            return own_head
+        index = self._surrogate_of(cls).cells
+        stand_ins = STAND_INS.get(op, ()) + (_ANY_VECTOR if cls == "vector" else ())
+        dtypes = [dtype, *_SIBLING.get(dtype, ())] + (list(_ANY_DTYPE) if cls == "vector" else [])
+        for own in (True, False):
+            for name in (op, *stand_ins):
+                for measured_as in dict.fromkeys(dtypes):
+                    cell = index.best(chip, own, name, measured_as, protocol, library, layout)
+                    if cell is not None:
+                        exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
+                        source = f"rows of {name} {measured_as} on {cell.chip}"
+                        return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
+                                      source, 0.0, dtype, op=op)  # fmt: skip
+        found = self._ratio(cls, op, dtype, chip, protocol)
+        if predictor != "auto" or not np.isnan(found.constant):  # a family without rows has the median of three
+            return found
+        share = self._rgat_share(cls)
+        source = f"{found.source}; blended with {share:.0%} RGAT" if share else found.source
+        return replace(found, rgat=share, source=source)
+
+    def _ratio(self, cls: str, op: str, dtype: str, chip: Chip, protocol: str) -> Choice:
+        head = self._surrogate_of(cls)
+        group = chip.family if chip.family in head.spec["ratio"] else "any"
+        spec = head.spec["ratio"][group]
+        default = float(spec["default"])
+        constant = np.nan
+        if chip.family not in head.spec["protocol"]:  # the family has no row of the class
+            constant = _first(head.spec["constant"], (f"{op}/{dtype}", op, ""), default)
+        effects = [
+            _first(spec["op"], (op, *STAND_INS.get(op, ()), *_ANY_VECTOR), default),
+            _first(spec["library"], (chip.family,), default),
+            _first(spec["layout"], (chip.family,), default),
+            _first(spec["dtype"], (dtype, *_SIBLING.get(dtype, ()), *_ANY_DTYPE), default),
+            0.0,  # no cell, no effect of one
+        ]
+        few = head.cells.rows_of(chip.name)
+        bias = spec["bias"].get(chip.name, 0.0)
+        known = few or any(chip.name in c["chips"] for c in self._classes.values())
+        source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, rows of other chips only"
+        native = head.spec["protocol"].get(chip.family) or measured_protocol(
+            head.spec.get("measured", {}), dtype, protocol
+        )
+        return Choice(
+            f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
+            "C" if known else "D", few, source, bias, dtype, constant, op,
+        )  # fmt: skip
+
+
+_NO_EFFECTS = np.zeros(5, dtype=np.float32)
+
+
+def _first(table: Mapping[str, float], names: Sequence[str], default: float) -> float:
+    """The value of the first of `names` that the table holds."""
+    return next((table[name] for name in names if name in table), default)

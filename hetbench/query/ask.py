@@ -1,0 +1,79 @@
+"""One call of `HetBench.query`: lists of metrics or devices become single questions, and each gets its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hetbench import schema
+from hetbench.answers import Answers
+from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.metrics import METRICS
+from hetbench.metrics import metric as metric_named
+from hetbench.query.architectures import DERIVED, quality_answer
+from hetbench.query.comparison import answer_with_source
+from hetbench.query.question import Options, check_predictor
+from hetbench.query.session import Session
+from hetbench.spaces import ComposedGraph
+
+__all__ = ["Request", "ask"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The arguments of one call of `HetBench.query`, as given."""
+
+    model: Any
+    source: str | None
+    target: str | None
+    metric: Any
+    """A name, a list of names, or None for all metrics."""
+    device: Any
+    """Another word for `target`, or a list of chips."""
+    source_value: float | None
+    options: Mapping[str, Any]
+
+
+def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> Any:
+    """The answer to a request; `query` answers the single requests that a list of metrics or devices stands for.
+
+    >>> ask(Request("gpt2", None, None, "params", None, None, {}), Session(), print).value
+    124439808.0
+    """
+    if request.target is not None and request.device is not None:
+        raise InvalidInputError("target= and device= mean the same; give one of them.")
+    if isinstance(request.metric, list | tuple | set):
+        return {name: query(replace(request, metric=name)) for name in request.metric}
+    if isinstance(request.device, list | tuple | set):
+        return {name: query(replace(request, device=name)) for name in request.device}
+    unknown = request.options.keys() - Options.__optional_keys__
+    if unknown:
+        raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+    target = request.target if request.target is not None else request.device
+    model = session.model if request.model is None else request.model
+    if isinstance(model, ComposedGraph):
+        if request.metric is not None and request.metric == model.space.quality:
+            return quality_answer(model, request.options)
+        if target is None and request.metric not in DERIVED:
+            return ask(replace(request, device=list(schema.FAMILIES)), session, query)
+    return _answer(replace(request, model=model, target=target), session)
+
+
+def _answer(request: Request, session: Session) -> Any:
+    """One metric on one chip, or every metric."""
+    metric = None if request.metric is None else metric_named(request.metric).name
+    predictor = check_predictor(request.options.get("predictor"))
+    graph = session.graph(request.model)
+    pair = session.question_pair(graph, request.source, request.target, metric, request.options)
+    if metric is not None:
+        return answer_with_source(*pair, graph, metric, predictor, request.source_value)
+    if request.source_value is not None:
+        raise InvalidInputError("source_value is a figure in the unit of one metric: say metric=.")
+    answers, refused = {}, {}
+    for name in METRICS:
+        try:
+            answers[name] = answer_with_source(*pair, graph, name, predictor)
+        except RefusedError as why:
+            refused[name] = str(why)
+    return Answers(answers, refused)

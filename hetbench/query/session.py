@@ -1,0 +1,131 @@
+"""The state of a `HetBench` object, and how names and options become complete questions.
+
+The state is: chips added by the caller, operators the caller timed, and the model that a query without one means.
+Everything is read on first use, so constructing a session costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hetbench import schema
+from hetbench.artifacts.sets import folder_of
+from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
+from hetbench.catalog.chips import chip as chip_named
+from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.graphs import ModelGraph, model_graph, networks
+from hetbench.predict import operators
+from hetbench.predict.operators import OperatorSurrogate
+from hetbench.query.observe import Observations
+from hetbench.query.question import Question, default_precision
+
+__all__ = ["Session"]
+
+
+class Session:
+    """State and name look-ups that all kinds of queries share.
+
+    >>> session = Session()
+    >>> session.question_pair(session.graph("gpt2"), "cuda", "mlu", "latency", {})[0].chip.name
+    'cambricon-mlu370-x4'
+    """
+
+    def __init__(self, artifacts: str | Path | None = None) -> None:
+        self.artifacts = None if artifacts is None else folder_of(artifacts)
+        """Folder of the surrogates; None for those in the package."""
+        self.added_chips: dict[str, Chip] = {}
+        """Chips that the caller described by a datasheet, by folded name."""
+        self.model: Any = None
+        """What a query that names no model means."""
+        self.observations = Observations()
+        self._conditioned: OperatorSurrogate | None = None
+
+    def add_chip(self, chip: Chip) -> None:
+        """Make a chip known by its name; `InvalidInputError` where the catalogue has that name already."""
+        name = normalised_name(chip.name)
+        if name in chips() or name in schema.FAMILIES:
+            raise InvalidInputError(f"{chip.name!r} is a name of the catalogue; give the chip a name of its own.")
+        self.added_chips[name] = chip
+
+    def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        """Condition the operator surrogate on the rows of a table: see `hetbench.query.observe`."""
+        shipped = operators.load(self.artifacts)
+        found = self.observations.add(table, lambda name: self.chip(name)[0], shipped)
+        self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
+        return found
+
+    @property
+    def surrogate(self) -> OperatorSurrogate:
+        """The operator surrogate, conditioned on the observed operators where there are any."""
+        return self._conditioned or operators.load(self.artifacts)
+
+    def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:
+        """The chip that a name means, and notes: see `HetBench.chip`."""
+        if isinstance(name, str):
+            added = self.added_chips.get(normalised_name(name))
+            if added is not None:
+                return added, ("a chip added by the caller: only its datasheet is known",)
+            if name in schema.FAMILIES:
+                found, why = default_chip(name)
+                return found, (f"{found.name} is the default chip of {name}: {why}",)
+        return chip_named(name), ()
+
+    def graph(self, model: Any) -> ModelGraph:
+        """The operator graph of a model: a catalogue name, an upstream name, a record of `models()`, or a graph itself.
+
+        None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
+        argument is of another type, `UnknownNameError` for an unknown name.
+        """
+        model = self.model if model is None else model
+        if model is None:
+            raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
+        if isinstance(model, ModelGraph):
+            return model
+        name = getattr(model, "name", model)  # a record of `models()` means its name
+        if not isinstance(name, str):
+            raise InvalidInputError(f"a model is a name or what `trace` returned; given: {model!r}.")
+        try:
+            return model_graph.load(name)
+        except UnknownNameError:
+            found = networks.find(name)
+            if found is None:
+                raise
+            return found
+
+    def question(self, graph: ModelGraph, chip: str | None, what: str, options: Mapping[str, Any]) -> Question:
+        """The complete question about a model on one chip; `what` is the metric or analysis it is for."""
+        return self.question_pair(graph, None, chip, what, options)[0]
+
+    def question_pair(
+        self, graph: ModelGraph, source: str | None, target: str | None, what: str | None, options: Mapping[str, Any]
+    ) -> tuple[Question, Question | None]:
+        """The questions about the target and the source (None where no source is named).
+
+        Without `precision` in the options both take one precision that both chips have.
+        """
+        if target is None:
+            if source is not None or what not in ("flops", "params", "memory"):
+                raise InvalidInputError(
+                    "no chip to answer for: name one with target= or device=, a chip or a family "
+                    f"({', '.join(schema.FAMILIES)}). `hetbench chips` lists them."
+                )
+            return Question.build(graph, None, options), None
+        chip, notes = self.chip(target)
+        if source is None:
+            return self.question_on(graph, chip, options, notes), None
+        origin, origin_notes = self.chip(source)
+        if options.get("precision") is None:
+            options = {**options, "precision": default_precision(chip, origin)}
+        return (
+            self.question_on(graph, chip, options, notes), self.question_on(graph, origin, options, origin_notes)
+        )  # fmt: skip
+
+    def question_on(
+        self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...] = ()
+    ) -> Question:
+        """The complete question about a model on a chip, to be answered by the surrogates of this session."""
+        made = Question.build(graph, chip, options, notes)
+        return replace(made, artifacts=self.artifacts, operators=self._conditioned)

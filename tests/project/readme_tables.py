@@ -1,0 +1,120 @@
+"""Tables of the READMEs, each computed from the shipped catalogue, artefacts and cards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hetbench.schema import FAMILIES
+
+_SHOWN = ("resnet-50", "bert-base", "gpt2")
+
+
+def coverage_table() -> str:
+    """What the shipped surrogates and evidence hold for each family, and the level at which they answer."""
+    from hetbench import HetBench, chips
+    from hetbench.catalog import evidence
+    from hetbench.catalog.chips import default_chip
+    from hetbench.predict import models as whole
+    from hetbench.predict import operators
+
+    api = HetBench()
+    cells = [cell for spec in operators.load().classes.values() for cell in spec["cells"]]
+    wholes = {cell.split("|")[0] for group in whole.load().groups.values() for cell in group["cells"]}
+    family = {name: chip.family for name, chip in chips().items()}
+    lines = [
+        "| family | default chip | chips in the catalogue | with operator rows | with whole-model rows |"
+        " measured rows of the 34 models | level of ResNet-50, BERT-Base, GPT-2 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in FAMILIES:
+        measured = {cell[1] for cell in cells if family.get(cell[1]) == name}
+        rows = sum(row.family == name for row in evidence.rows())
+        whole_chips = sum(family[each] == name for each in wholes)
+        levels = [api.query(model, target=name, metric="latency", batch=3).level for model in _SHOWN]
+        lines.append(
+            f"| {name} | {default_chip(name)[0].name} | {sum(each == name for each in family.values())} |"
+            f" {len(measured)} | {whole_chips} | {rows:,} | {', '.join(map(str, levels))} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def accuracy_table() -> str:
+    """Median errors of the cards, the roofline's in brackets."""
+    folder = Path(str(files("hetbench"))) / "catalog" / "surrogates"
+    splits = json.loads((folder / "card.json").read_text())["splits"]
+    groups = json.loads((folder / "whole_card.json").read_text())["groups"]
+    lines = ["| what was held out | " + " | ".join(FAMILIES) + " |", "|---" * (len(FAMILIES) + 1) + "|"]
+
+    def line(title: str, rows: list[dict[str, Any]], method: str) -> None:
+        of = {row["family"]: f"{row[method]['median_ape']} ({row['roofline']['median_ape']})" for row in rows}
+        lines.append(f"| {title} | " + " | ".join(of.get(family, "–") for family in FAMILIES) + " |")
+
+    for name, part in splits.items():
+        line(f"{name} operators, shapes never seen", part["unseen_shapes_by_family"], "predicted")
+    for name, part in splits.items():
+        line(f"{name} operators, a die never seen", part["leave_chip_out_by_family"], "surrogate")
+    passes = [part for name, part in groups.items() if name != "generation"]
+    for title, key in (("models", "unseen_models"), ("models of a family of architectures", "unseen_architectures")):
+        line(f"whole {title} never seen", [row for part in passes for row in part[key]], "surrogate")
+    line("generating models never seen", groups["generation"]["unseen_models"], "surrogate")
+    return "\n".join(lines) + "\n"
+
+
+def knowledge_table() -> str:
+    """Nodes and edges of the shipped knowledge graph by type."""
+    from hetbench.knowledge.graph import knowledge_graph
+
+    counts = knowledge_graph().counts()
+    lines = ["| | by type |", "|---|---|"]
+    for what, table in counts.items():
+        lines.append(f"| {what} | {', '.join(f'{name} {count:,}' for name, count in table.items())} |")
+    return "\n".join(lines) + "\n"
+
+
+def observed_table() -> str:
+    """Curves of error against observed operators, by family and class."""
+    card = json.loads((Path(str(files("hetbench"))) / "catalog" / "surrogates" / "rgat_card.json").read_text())
+    lines = ["| family | class | dies | " + " | ".join(map(str, card["observed"])) + " |", "|---" * 7 + "|"]
+    for row in card["leave_die_out"]:
+        errors = (row.get(f"at_{count}") for count in card["observed"])
+        cells = " | ".join("–" if error is None else str(error) for error in errors)
+        lines.append(f"| {row['family']} | {row['class']} | {row['dies']} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def support_table() -> str:
+    """How each family runs the operators of each model: native by calls and by time, and what is not covered."""
+    from hetbench import HetBench, models
+    from hetbench.catalog import support
+    from hetbench.catalog.chips import default_chip
+
+    api = HetBench()
+    titles = [support.platforms()[support.platform_of(default_chip(family)[0])] for family in FAMILIES]
+    lines = [
+        "| model | " + " | ".join(f"{name}: {title}" for name, title in zip(FAMILIES, titles, strict=True)) + " |",
+        "|---" * (len(FAMILIES) + 1) + "|",
+    ]
+    for name in models():
+        cells = []
+        for family in FAMILIES:
+            found = api.coverage(name, family)
+            native = found.shares()["native"], (found.time_shares() or {}).get("native")
+            cell = " / ".join("–" if share is None else f"{share:.0f}" for share in native)
+            lacking = "; ".join(f"{each.support.status}: {each.support.operator}" for each in found.uncovered)
+            cells.append(f"{cell} ({lacking})" if lacking else cell)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "coverage": coverage_table,
+    "accuracy": accuracy_table,
+    "knowledge": knowledge_table,
+    "observed": observed_table,
+    "support": support_table,
+}
+"""Every table by the name that stands in the document."""
