@@ -145,7 +145,7 @@ def counted(name: str, subject: Subject) -> float | None:
             return count(subject.build().eval(), _inputs(subject))
         except HetBenchError:
             raise
-        except Exception:  # noqa: BLE001 - other people's counters fail in their own ways
+        except (Exception, SystemExit):  # noqa: BLE001 - counters fail in their own ways, ptflops by leaving
             return None
 
 

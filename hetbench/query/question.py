@@ -101,7 +101,7 @@ class Question:
         if not graph.compact and (graph.name not in models() or graph is not load(graph.name)):
             if sizes["batch"] not in (None, usual.batch):
                 raise InvalidInputError(
-                    f"{graph.name} is traced at batch {usual.batch}; query trace.at({sizes['batch']}) for another batch."
+                    f"{graph.name} is traced at batch {usual.batch}; for another one, query its `at({sizes['batch']})`."
                 )
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None

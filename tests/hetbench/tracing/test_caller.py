@@ -174,7 +174,7 @@ def test_inputs_can_be_given_by_shape_and_another_batch_asked_for():
     assert graph.batch == 2
     assert graph.operators(batch=32).flops == 16 * graph.operators().flops
     assert graph.at(32).operators().flops == graph.operators(batch=32).flops
-    with pytest.raises(InvalidInputError, match=r"query trace\.at\(8\)"):
+    with pytest.raises(InvalidInputError, match=r"query its `at\(8\)"):
         HetBench().query(graph, target="cuda", metric="latency", batch=8)
     with pytest.raises(InvalidInputError, match="must be a tuple of whole numbers"):
         trace(nn.Conv2d(3, 8, 3), shapes={"input": (2, -3, 8, 8)})
