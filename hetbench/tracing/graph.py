@@ -40,6 +40,11 @@ class TracedGraph(ModelGraph):
             "variants": [],
         })  # fmt: skip
 
+    @property
+    def fixed(self) -> bool:
+        """True: a query is about the batch of the trace; another one is asked of `at`."""
+        return True
+
     def at(self, batch: int) -> TracedGraph:
         """The same module at another batch.
 
