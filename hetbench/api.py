@@ -293,8 +293,11 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         """
         return self._session.chip(name)
 
-    def trace(self, module: Any, example_inputs: Any, **names: Any) -> Any:
-        """The operators of a torch module of your own, as something `query` takes for a model (needs torch)."""
+    def trace(self, module: Any, example_inputs: Any = None, **options: Any) -> Any:
+        """The operators of a torch module of your own, as something `query` takes for a model (needs torch).
+
+        Inputs are examples or shapes by argument name, `shapes={"x": (1, 3, 224, 224)}`; see `hetbench.tracing.trace`.
+        """
         from hetbench.tracing import trace  # torch is imported there
 
-        return trace(module, example_inputs, **names)
+        return trace(module, example_inputs, **options)

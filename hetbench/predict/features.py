@@ -141,7 +141,8 @@ def canonical_dims(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str,
     full = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in {**kind.optional, **dims}.items()}
     rows = max(len(value) for value in full.values())
     full = {name: _spread(value, rows) for name, value in full.items()}
-    shared = _CANONICAL[kind.cost_class](op, full)
+    own = full if kind.class_dims is None else kind.class_dims(full)
+    shared = _CANONICAL[kind.cost_class](op, own if kind.cost_class != "vector" else full)
     work, traffic = kind.flops(full), kind.bytes_moved(full, itemsize)
     both = {"flops": np.asarray(work, dtype=np.float64), "bytes": np.asarray(traffic, dtype=np.float64)}
     return {**shared, **{name: _spread(value, rows) for name, value in both.items()}}
@@ -244,6 +245,8 @@ def _conv_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
         one = np.ones_like(d["n"])
         out_w = conv_out(d["l"], d["k"], d["stride"], d["pad"])
         return {**d, "h": one, "w": d["l"], "kh": one, "kw": d["k"], "out_h": one, "out_w": out_w}
+    if "out_h" in d:  # three axes, or a transposed convolution: already in these terms
+        return dict(d)
     out_h = conv_out(d["h"], d["kh"], d["stride"], d["pad"])
     return {**d, "out_h": out_h, "out_w": conv_out(d["w"], d["kw"], d["stride"], d["pad"])}
 
@@ -268,7 +271,10 @@ _BY_ROW = ("LayerNorm", "RMSNorm", "GroupNorm", "Softmax", "LogSoftmax")
 def _vector_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
     """[rows, cols] of what the operator walks over; elementwise operators are one row."""
     kind = operator_type(op)
-    if "rows" in d:
+    if kind.class_dims is not None:
+        own = kind.class_dims(d)
+        rows, cols = own["rows"], own["cols"]
+    elif "rows" in d:
         rows, cols = d["rows"], d["cols"]
     elif "tokens" in d:
         rows, cols = d["tokens"], d["dim"] if "dim" in d else (d["heads"] + d["kv_heads"]) * d["head_dim"]

@@ -31,7 +31,10 @@ STAND_INS = {
     "BatchNorm2d": ("Mul", "Add"), "GroupNorm": ("LayerNorm",), "RMSNorm": ("LayerNorm",), "LayerNorm": ("RMSNorm",),
     "LogSoftmax": ("Softmax",), "Softmax": ("LayerNorm", "RMSNorm"), "CumSum": ("Softmax",),
     "MaxPool2d": ("ReLU", "Add"), "AvgPool2d": ("ReLU", "Add"), "AdaptiveAvgPool2d": ("ReLU", "Add"),
-    "RoPE": ("Mul", "Add"), "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
+    "GroupedMatMul": ("BMM", "Linear", "MatMul"), "Conv3d": ("Conv2d",),
+    "ConvTranspose1d": ("Conv1d", "Conv2d"), "ConvTranspose2d": ("Conv2d",), "ConvTranspose3d": ("Conv2d",),
+    "VarMean": ("LayerNorm", "Softmax"), "Sort": ("Softmax",), "TopK": ("Softmax",), "RoPE": ("Mul", "Add"),
+    "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
 }  # fmt: skip
 _ANY_VECTOR = ("ReLU", "Mul", "Add", "GELU", "SiLU")
 

@@ -99,6 +99,10 @@ class Question:
         stack = options.get("stack")
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if graph.fixed:
+            if sizes["batch"] not in (None, usual.batch):
+                raise InvalidInputError(
+                    f"{graph.name} is traced at batch {usual.batch}; for another one, query its `at({sizes['batch']})`."
+                )
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None
         meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
