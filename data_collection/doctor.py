@@ -19,11 +19,12 @@ from data_collection.backends import Backend, backends, installed
 from data_collection.profile.quiet import OTHERS, Meter
 from data_collection.profile.stacks import STACKS, missing
 from data_collection.store import DEFAULT_STORE
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, command
 
 PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
 
 
+@command("stopped")
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.doctor", description=__doc__, formatter_class=raw)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
+from data_collection.arguments import count
+from hetbench.artifacts import replacing, write_whole
+from hetbench.errors import UnknownNameError, command
 
 __all__ = ["InputSpec", "checksum", "generate", "reals", "specs", "tokens"]
 
@@ -117,19 +118,16 @@ def checksum(arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
+@command("stopped")
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.inputs", description=__doc__, formatter_class=raw)
     parser.add_argument("command", choices=("list", "write", "check"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="specifications or categories; default: all")
     parser.add_argument("--out", type=Path, default=Path("runs") / "inputs")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=count(0, 2**31 - 1), default=0)
     chosen = parser.parse_args(argv)
-    try:
-        return _run(chosen.command, _named(chosen.names), chosen.out, chosen.seed)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return _run(chosen.command, _named(chosen.names), chosen.out, chosen.seed)
 
 
 def _named(names: Sequence[str]) -> list[InputSpec]:
@@ -160,12 +158,9 @@ def _run(command: str, chosen: Sequence[InputSpec], folder: Path, seed: int) -> 
 def _write(path: Path, arrays: Mapping[str, Array]) -> str:
     """Write the arrays and a file with their checksum; returns the checksum."""
     said = checksum(arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)  # type: ignore[arg-type]
-        path.with_suffix(".json").write_text(json.dumps({"sha256": said}) + "\n")
-    except OSError as error:
-        raise InvalidInputError(f"cannot write {path}: {error.strerror}. Name another directory: --out DIR.") from None
+    with replacing(path, "--out DIR") as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    write_whole(path.with_suffix(".json"), json.dumps({"sha256": said}) + "\n", "--out DIR")
     return said
 
 
@@ -179,4 +174,4 @@ def _fault(path: Path, expected: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import Chip, chip
-from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError
+from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError, command
 from hetbench.operators import operator_type
 from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
@@ -40,6 +40,7 @@ _SMALL_MS = 0.005  # an operator with this roofline or less tells the launch flo
 _HOST_PROTOCOLS = ("wall", "event")  # the same on a CPU, which has no device to wait for
 
 
+@command("stopped")
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)

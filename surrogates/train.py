@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import chips
+from hetbench.errors import command
 from hetbench.predict.cells import CELL_KEYS, ENOUGH_ROWS
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from surrogates import add
@@ -46,6 +47,7 @@ from surrogates.splits import TEST, TUNE, die, shape_fold
 _BIAS_ROWS = 10.0  # a bias of this many rows counts half
 
 
+@command("stopped; the same command goes on from here")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = parser.add_mutually_exclusive_group(required=True)

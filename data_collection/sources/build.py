@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ from data_collection.sources.tables import imported, importer_files, write
 from data_collection.upstream import download
 from data_collection.upstream.files import Tree, UpstreamError, open_trees
 from data_collection.upstream.pins import Pin, pin
-from hetbench.artifacts import sha256_of
+from hetbench.artifacts import sha256_of, write_whole
 from hetbench.errors import HetBenchError, InvalidInputError
 
 __all__ = ["FORMAT", "MANIFEST", "Place", "build", "chosen", "manifest"]
@@ -128,8 +127,6 @@ def _inputs(source: Pin, trees: Sequence[Tree]) -> str:
 
 
 def _save(out: Path, known: dict[str, dict[str, Any]]) -> None:
-    part = out / f".{MANIFEST}.{os.getpid()}"
     rows = sum(each["rows"] for each in known.values())
     told = {"format": FORMAT, "rows": rows, "sources": dict(sorted(known.items()))}
-    part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    part.replace(out / MANIFEST)
+    write_whole(out / MANIFEST, json.dumps(told, indent=1) + "\n", "--out DIR")

@@ -13,7 +13,8 @@ import data_collection.importers
 from data_collection.upstream.files import Tree
 from data_collection.upstream.pins import Pin
 from hetbench import plugins
-from hetbench.errors import InvalidInputError
+from hetbench.artifacts import replacing
+from hetbench.errors import InvalidInputError, RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,18 +77,15 @@ def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     schema = _schema(pin.kind)
     count = 0
-    try:
+    with replacing(path) as part:
         with pq.ParquetWriter(part, schema, compression="zstd") as writer:
             for batch in _batches(rows):
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
                 count += len(batch)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        if not count:
+            raise RefusedError(f"the files of {pin.name} gave no row: they are not what its importer reads.")
     return count
 
 

@@ -15,6 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hetbench.errors import command
+
 OUTPUT = Path(__file__).resolve().parents[1] / "report.md"
 CARDS = Path(str(files("hetbench") / "catalog" / "surrogates"))
 NAMES = ("card", "whole_card", "power", "memory", "rgat_card", "transfer", "sums")
@@ -221,6 +223,7 @@ def tables(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@command("stopped")
 def main() -> None:
     """Write the page."""
     parts = [

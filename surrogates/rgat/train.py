@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hetbench.errors import command
 from surrogates.rgat import data, score
 from surrogates.rgat.fit import Effort, fit, outputs
 from surrogates.rgat.network import Rgat
@@ -67,6 +68,7 @@ def exported(
     return {name: array.detach().numpy().astype(np.float32) for name, array in arrays.items()}
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/operators"))

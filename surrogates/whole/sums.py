@@ -19,6 +19,7 @@ import pandas as pd
 
 from hetbench.artifacts import FORMATS
 from hetbench.catalog.chips import chips
+from hetbench.errors import command
 from hetbench.graphs import networks
 from hetbench.predict.operators import load
 from hetbench.query.latency import PROTOCOL
@@ -31,6 +32,7 @@ STACKS = ("eager", "eager-amp")
 MOST = 150  # passes of one chip, stack and precision
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_rows(parser)
