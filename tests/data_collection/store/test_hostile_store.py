@@ -53,7 +53,8 @@ def line(**changes: Any) -> str:
 @pytest.mark.parametrize("broken", [
     line(kind="model", name="gpt-99"), line(name="Linaer"), line(precision="fp5"), line(dims="[1]"), line(dims="{"),
     line(batch=10**30), line(raw_ms=["a"]), line(raw_ms=3), line(latency_ms="fast"), line(started="yesterday"),
-    line(started="2026-11-25"), line(software="\ud800"), line(spread=1e400), "[" * 100_000, "null", '{"kind": 1}', b"\xff\xfe",
+    line(started="2026-11-25"), line(software="\ud800"), line(spread=1e400),
+    "[" * 100_000, "null", '{"kind": 1}', b"\xff\xfe",
     line(dims='{"m": ' + "9" * 400 + ', "n": 1, "k": 1}'), line(family=[]), line(reason={}),
 ])  # fmt: skip
 def test_a_journal_line_that_is_no_row_is_kept_in_quarantine_and_named(tmp_path: Path, broken: str | bytes):
@@ -112,8 +113,8 @@ def test_a_store_whose_name_has_glob_characters_is_read_and_not_the_one_beside_i
     "COPY (SELECT 1) TO '{file}'", "COPY rows TO '{part}' (FORMAT parquet)", "ATTACH '{file}.db' AS other",
     "SELECT * FROM read_csv('{secret}')", "SELECT * FROM '{secret}'", "SELECT * FROM read_text('{secret}')",
     "EXPORT DATABASE '{file}'", "INSTALL httpfs", "LOAD httpfs", "SET enable_external_access = true",
-    "RESET enable_external_access", "SELECT * FROM glob('{file}*')", "CREATE SECRET (TYPE s3)", "SELECT * FROM contents",
-    "COPY (SELECT 1) TO '/dev/stdout'", "PRAGMA database_list; ATTACH '{file}.db'",
+    "RESET enable_external_access", "SELECT * FROM glob('{file}*')", "CREATE SECRET (TYPE s3)",
+    "SELECT * FROM contents", "COPY (SELECT 1) TO '/dev/stdout'", "PRAGMA database_list; ATTACH '{file}.db'",
 ])  # fmt: skip
 def test_a_query_reaches_the_views_and_no_file(tmp_path: Path, query: str, capsys: Any):
     store, file, secret = tmp_path / "store", tmp_path / "file", tmp_path / "secret.csv"
