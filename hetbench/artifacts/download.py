@@ -102,7 +102,8 @@ def _installed(place: Remote, folder: Path, wanted: str | None, say: Callable[[s
         except ArtifactError as error:
             shutil.rmtree(folder)  # so that the next attempt starts over
             raise _refused(place, folder, error) from None
-        origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat()}
+        origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat(),
+                  "manifest_sha256": sha256_of(folder / MANIFEST)}  # fmt: skip
         (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
         _move(folder, found.folder)
     sets.make_current(found)
