@@ -11,11 +11,9 @@ libraries.
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import shutil
-import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,23 +21,18 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, unquote, urlsplit
-from urllib.request import Request
+from urllib.parse import unquote
 
-from hetbench.artifacts.web import Pace, check_secure, content_length, opener, public
+from hetbench.artifacts.web import AGAIN, Web, check_secure, check_size, public
 from hetbench.errors import ArtifactError, InvalidInputError
 
 __all__ = ["SOURCES", "Remote", "first_lines", "library", "remote"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
 """Forms of a source that `--from` accepts."""
-_ARCHIVES = (".tar", ".zip")
 _WAIT_S = 30.0
 _LEAST_BYTES_PER_S = 10_000
-_CHUNK = 1 << 20
 _DRIVE = re.compile(r"https://(?:drive|docs)\.google\.com/(?:file/d/|(?:uc|open)\?(?:.*&)?id=)([-\w]+).*")
-_AGAIN = "Run the same command again to resume."
 
 
 class Remote(Protocol):
@@ -126,7 +119,7 @@ class Local:
             raise ArtifactError(f"{self.path} lacks {name}. Write a set there: python -m surrogates.publish --to DIR")
         if not os.access(origin, os.R_OK):
             raise ArtifactError(f"{origin} is not readable by this user.")
-        _check_size(origin.stat().st_size, limit, str(origin))
+        check_size(origin.stat().st_size, limit, str(origin))
         shutil.copyfile(origin, target)
 
 
@@ -155,14 +148,16 @@ class Hub:
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
         sizes = {each.rfilename: each.size or 0 for each in self._info.siblings or ()}
-        _check_size(sizes.get(name, 0), limit, f"{name} of {self.source}")
+        check_size(sizes.get(name, 0), limit, f"{name} of {self.source}")
         hub, beside = library("huggingface_hub", "hf://"), target.parent.with_name("hub")
         revision = self.revision
         found = self._of(
-            lambda: hub.hf_hub_download(self.repository, name, revision=revision, local_dir=beside, etag_timeout=_WAIT_S),
+            lambda: hub.hf_hub_download(
+                self.repository, name, revision=revision, local_dir=beside, etag_timeout=_WAIT_S
+            ),
             2 * _WAIT_S + limit / _LEAST_BYTES_PER_S,
         )
-        _check_size(Path(found).stat().st_size, limit, f"{name} of {self.source}")
+        check_size(Path(found).stat().st_size, limit, f"{name} of {self.source}")
         os.replace(found, target)
 
     def _of(self, work: Callable[[], Any], most_s: float) -> Any:
@@ -174,7 +169,7 @@ class Hub:
             where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise ArtifactError(
                 f"cannot fetch {self.source} from {where}: {first_lines(error)} Check the name, the revision and the "
-                f"network; a private repository needs HF_TOKEN. {_AGAIN}"
+                f"network; a private repository needs HF_TOKEN. {AGAIN}"
             ) from None
 
 
@@ -194,7 +189,7 @@ class Drive:
         gdown = library("gdown", "gdrive://")
 
         def watch(done: int, total: int | None) -> None:
-            _check_size(max(done, total or 0), limit, self.source)
+            check_size(max(done, total or 0), limit, self.source)
 
         try:
             _within(2 * _WAIT_S + limit / _LEAST_BYTES_PER_S, lambda: gdown.download(
@@ -204,75 +199,8 @@ class Drive:
         except (gdown.DownloadError, OSError, ValueError) as error:
             raise ArtifactError(
                 f"cannot fetch {self.source}: {first_lines(error)} Share the file with anyone who has the "
-                f"link, and check the network. {_AGAIN}"
+                f"link, and check the network. {AGAIN}"
             ) from None
-
-
-@dataclass(frozen=True)
-class Web:
-    """An archive or a folder on a web server."""
-
-    address: str = field(repr=False)
-    pace: Pace = field(default_factory=Pace, compare=False)
-    revision: None = field(default=None, init=False)
-
-    @property
-    def source(self) -> str:
-        return public(self.address)
-
-    @property
-    def archive(self) -> bool:
-        return urlsplit(self.address).path.endswith(_ARCHIVES)
-
-    def fetch(self, name: str, target: Path, limit: int) -> None:
-        parts = urlsplit(self.address)
-        url = self.address if self.archive else parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}").geturl()
-        part, tag = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag")
-        known = tag.read_text(encoding="utf-8") if tag.exists() and part.exists() else ""
-        start = part.stat().st_size if known else 0
-        headers = {"Accept-Encoding": "identity", "User-Agent": "hetbench"}
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": known}
-        try:
-            request = Request(url, headers=headers)
-            with opener(self.pace, url).open(request, timeout=self.pace.left()) as response:
-                resumed = response.status == 206
-                if resumed and not str(response.headers.get("Content-Range")).startswith(f"bytes {start}-"):
-                    raise ArtifactError(f"{public(url)} answers with another part of the file than asked for. {_AGAIN}")
-                _write(response, part, tag, start if resumed else 0, limit, public(url))
-        except HTTPError as error:
-            error.close()
-            if error.code == 416 and start:  # the partial file is of another version
-                part.unlink()
-                return self.fetch(name, target, limit)
-            raise ArtifactError(
-                f"cannot fetch {public(url)}: {error.code} {error.reason!s:.200}. Check the address."
-            ) from None
-        except (URLError, ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException, ValueError) as error:
-            why = str(getattr(error, "reason", None) or error or type(error).__name__)
-            raise ArtifactError(
-                f"cannot fetch {public(url)}: {why.replace(url, public(url)):.300}. Check the network. {_AGAIN}"
-            ) from None
-        tag.unlink(missing_ok=True)
-        part.replace(target)
-        return None
-
-
-def _write(response: Any, part: Path, tag: Path, start: int, limit: int, url: str) -> None:
-    """Append the response to the partial file from byte `start` on; raises `ArtifactError` where it is cut off."""
-    length = content_length(response.headers)
-    total = None if length is None else start + length
-    _check_size(total or 0, limit, url)
-    validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-    tag.write_text("" if validator.startswith("W/") else validator, encoding="utf-8")
-    done = start
-    with part.open("ab" if start else "wb") as out:
-        while chunk := response.read1(_CHUNK):
-            done += len(chunk)
-            _check_size(done, limit, url)
-            out.write(chunk)
-    if total is not None and done < total:
-        raise ArtifactError(f"{url} was cut off after {done:,} of {total:,} bytes. {_AGAIN}")
 
 
 def _within(seconds: float, work: Callable[[], Any]) -> Any:
@@ -294,11 +222,6 @@ def _within(seconds: float, work: Callable[[], Any]) -> Any:
     if not found:
         raise TimeoutError(f"not done after {seconds:,.0f} s")
     return found[0]
-
-
-def _check_size(found: int, limit: int, what: str) -> None:
-    if found > limit:
-        raise ArtifactError(f"{what} exceeds the limit of {limit:,} bytes: it is not fetched.")
 
 
 def first_lines(error: Exception) -> str:

@@ -81,8 +81,13 @@ def form_of(values: Sequence[Any], path: tuple[str, ...] = ()) -> Form:
 def check_table(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
     """Raise `ArtifactError` where a JSON file of a set does not have the form of the packaged one."""
     known = sorted(packaged.glob("chip-*.json")) if path.name.startswith("chip-") else [packaged / path.name]
-    if known and all(each.exists() for each in known):
-        _check(data, _packaged_form(tuple(known)), path.name, ())
+    if not known or not all(each.exists() for each in known):
+        return
+    _check(data, _packaged_form(tuple(known)), path.name, ())
+    for key in ("classes", "groups"):  # the names of parts that each set has
+        lacking = set(read_json(known[0]).get(key, ())) - set(data.get(key, ()))
+        if lacking and not path.name.startswith("chip-"):
+            raise ArtifactError(f"{path.name}: {key} lacks {', '.join(sorted(lacking))}.")
 
 
 @lru_cache(maxsize=32)
