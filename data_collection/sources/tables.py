@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,7 @@ from hetbench.errors import InvalidInputError, RefusedError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "imported", "importer_files", "write"]
+__all__ = ["COLUMNS", "imported", "importer_files", "left_out", "write"]
 
 _COMMON = ("dataset", "ref", "licence", "platform", "chip", "software")
 COLUMNS = {
@@ -50,6 +51,7 @@ def imported(pin: Pin, trees: Iterable[Tree]) -> Iterator[dict[str, Any]]:
         for row in module.rows(tree):
             if once:
                 if (told := once(row)) in seen:
+                    tree.leave_out("the same row again")
                     continue
                 seen.add(told)
             yield _complete(pin, row)
@@ -70,6 +72,11 @@ def _complete(pin: Pin, row: dict[str, Any]) -> dict[str, Any]:
         why = f"{_FIGURE[pin.kind]} {figure!r}, empty {lacking}, unknown columns {sorted(unknown)}"
         raise InvalidInputError(f"{whole['ref']}: {why}")
     return whole
+
+
+def left_out(trees: Iterable[Tree]) -> dict[str, int]:
+    """Reason -> number of entries of all trees that gave no row, most first."""
+    return dict(sum((tree.left_out for tree in trees), Counter[str]()).most_common())
 
 
 def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
