@@ -21,6 +21,7 @@ from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs.resized import ResizableGraph
 
 __all__ = ["KINDS", "SURE", "find", "fused_variant", "load", "names", "resolve", "upstream"]
 
@@ -51,7 +52,7 @@ def load(name: str) -> ModelGraph:
         return model_graph.load(name)
     if archive is None:
         raise UnknownNameError("auxiliary graph", name, names())
-    return ModelGraph(json.loads(archive.read(f"{name}.json")))
+    return ResizableGraph(json.loads(archive.read(f"{name}.json")))
 
 
 @lru_cache(maxsize=4096)

@@ -16,9 +16,8 @@ from typing import Any, TypedDict
 from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
-from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs import ModelGraph, load
+from hetbench.graphs import ModelGraph
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
@@ -85,7 +84,11 @@ class Question:
         Raises `InvalidInputError`, `UnknownNameError`, or `RefusedError` for a precision that the chip does not have.
         """
         phase = _phase(graph, options.get("phase"))
+        notes += graph.notes
         given = options.get("precision")
+        if given is None and graph.precision in PRECISIONS:
+            given, said = _named_precision(graph.precision, chip)
+            notes += said
         precision = schema.precision(given) if given is not None else default_precision(chip)
         if chip is not None:
             notes += check_precision(precision, chip)
@@ -98,7 +101,7 @@ class Question:
         full = graph.setting(**sizes, precision=precision, phase=phase)
         stack = options.get("stack")
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
-        if not graph.compact and (graph.name not in models() or graph is not load(graph.name)):
+        if graph.fixed:
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None
         return cls(
@@ -208,6 +211,13 @@ def check_confidence(given: float | None) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0.5 <= given <= 0.98:
         raise InvalidInputError(f"confidence must be a number from 0.5 to 0.98; given: {given!r}.")
     return float(given)
+
+
+def _named_precision(named: str, chip: Chip | None) -> tuple[str | None, tuple[str, ...]]:
+    """The format that a network's name asks for, or none and a note where the chip has no units for it."""
+    if chip is None or chip.supports(named) is not False:
+        return named, ()
+    return None, (f"{chip.name} has no {named} units: {default_precision(chip)} instead",)
 
 
 def check_predictor(name: str | None) -> str:

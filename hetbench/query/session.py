@@ -15,8 +15,10 @@ from hetbench import schema
 from hetbench.artifacts.sets import folder_of
 from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
 from hetbench.catalog.chips import chip as chip_named
-from hetbench.errors import InvalidInputError, UnknownNameError
-from hetbench.graphs import ModelGraph, model_graph, networks
+from hetbench.errors import InvalidInputError
+from hetbench.graphs.huggingface import compose
+from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs.names import find
 from hetbench.predict import operators
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.observe import Observations
@@ -74,7 +76,8 @@ class Session:
         return chip_named(name), ()
 
     def graph(self, model: Any) -> ModelGraph:
-        """The operator graph of a model: a catalogue name, an upstream name, a record of `models()`, or a graph itself.
+        """The operator graph of a model: any name that `hetbench.graphs.names` resolves, a Hugging Face configuration
+        (a mapping, or the path of its file), a record of `models()`, or a graph itself.
 
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
@@ -84,16 +87,14 @@ class Session:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
         if isinstance(model, ModelGraph):
             return model
+        if isinstance(model, Mapping):
+            return compose(model)
         name = getattr(model, "name", model)  # a record of `models()` means its name
         if not isinstance(name, str):
-            raise InvalidInputError(f"a model is a name or what `trace` returned; given: {model!r}.")
-        try:
-            return model_graph.load(name)
-        except UnknownNameError:
-            found = networks.find(name)
-            if found is None:
-                raise
-            return found
+            raise InvalidInputError(
+                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {model!r}."
+            )
+        return find(name)
 
     def question(self, graph: ModelGraph, chip: str | None, what: str, options: Mapping[str, Any]) -> Question:
         """The complete question about a model on one chip; `what` is the metric or analysis it is for."""
