@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hetbench.errors import command
+from hetbench.errors import RefusedError, command
 from surrogates.rgat import data, score
 from surrogates.rgat.fit import Effort, fit, outputs
 from surrogates.rgat.network import Rgat
@@ -76,6 +76,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Effort().steps)
     parser.add_argument("--jobs", type=int, default=2, help="fits at once, one thread each")
     options = parser.parse_args()
+    if not (options.work / "artefact" / "operators.json").exists():
+        raise RefusedError(f"{options.work} has no trained operators to learn from. Run: python -m surrogates.train")
     (options.work / "rgat").mkdir(exist_ok=True)
     began = time.time()
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
