@@ -13,10 +13,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from data_collection.arguments import count
 from hetbench.artifacts import replacing, write_whole
-from hetbench.errors import UnknownNameError, command
+from hetbench.errors import UnknownNameError, exit_code
 
 __all__ = ["InputSpec", "checksum", "generate", "reals", "specs", "tokens"]
 
@@ -118,7 +120,6 @@ def checksum(arrays: Mapping[str, Array]) -> str:
     return digest.hexdigest()
 
 
-@command("stopped")
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.inputs", description=__doc__, formatter_class=raw)
@@ -127,7 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs") / "inputs")
     parser.add_argument("--seed", type=count(0, 2**31 - 1), default=0)
     chosen = parser.parse_args(argv)
-    return _run(chosen.command, _named(chosen.names), chosen.out, chosen.seed)
+    work = partial(_run, chosen.command, chosen.names, chosen.out, chosen.seed)
+    return exit_code(work, "stopped; the files before are written.")
 
 
 def _named(names: Sequence[str]) -> list[InputSpec]:
@@ -139,9 +141,9 @@ def _named(names: Sequence[str]) -> list[InputSpec]:
     return [spec for spec in known.values() if not names or spec.name in names or spec.category in names]
 
 
-def _run(command: str, chosen: Sequence[InputSpec], folder: Path, seed: int) -> int:
+def _run(command: str, names: Sequence[str], folder: Path, seed: int) -> int:
     wrong = 0
-    for spec in chosen:
+    for spec in _named(names):
         if command == "list":
             print(f"{spec.name}\t" + "\t".join(f"{name} {shape}" for name, shape in spec.shapes.items()))
             continue
@@ -174,4 +176,4 @@ def _fault(path: Path, expected: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
