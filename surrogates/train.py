@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import command
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from surrogates import add
 from surrogates.corpus import cited, load
@@ -103,6 +104,7 @@ class Run:
         return {"rows": len(seen)}
 
 
+@command("stopped; the same command goes on from here")
 def main() -> None:
     options = _options()
     if options.add:

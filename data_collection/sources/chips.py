@@ -15,7 +15,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from hetbench.artifacts import write_whole
 from hetbench.catalog.chips import CATALOGUE, NUMBERS, TEXTS
+from hetbench.errors import command
 
 OWN = Path(__file__).with_name("own_chips.csv")
 CORRECTIONS = Path(__file__).with_name("chip_corrections.csv")
@@ -34,13 +36,14 @@ DEFAULTS = {
 }
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=CATALOGUE)
     options = parser.parse_args()
     text = render((options.corpus / "chips.csv", OWN), options.corpus / "chip_aliases.csv", CORRECTIONS)
-    options.out.write_text(text)
+    write_whole(options.out, text, "--out FILE")
     print(f"{options.out}: {text.count('[chips.')} chips, {len(text):,} bytes")
 
 
@@ -91,7 +94,7 @@ def correct(rows: Sequence[dict[str, str]], corrections: Sequence[dict[str, str]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 

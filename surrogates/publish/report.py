@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hetbench.errors import command
 from surrogates.publish import left_out
 
 OUTPUT = Path(__file__).resolve().parents[1] / "report.md"
@@ -227,6 +228,7 @@ def tables(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@command("stopped")
 def main() -> None:
     """Write the page."""
     parts = [

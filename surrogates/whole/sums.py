@@ -21,6 +21,7 @@ import pandas as pd
 
 from hetbench.artifacts import FORMATS
 from hetbench.catalog.chips import chips
+from hetbench.errors import command
 from hetbench.graphs import networks
 from hetbench.predict.operators import load
 from hetbench.query.latency import PROTOCOL
@@ -35,6 +36,7 @@ EVIDENCE = (30, 1, 0)  # networks of a die: many, some, none
 _GRID = tuple(np.linspace(0, 1, 21).round(2).tolist())
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_rows(parser)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import command
 from hetbench.predict.models import FORMAT, RICH
 from surrogates.evaluate import score
 from surrogates.splits import balanced_folds, die
@@ -191,6 +192,7 @@ def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_rows(parser)
