@@ -14,7 +14,16 @@ from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
 from hetbench.errors import InvalidInputError
-from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet, select_chips
+from hetbench.migration import (
+    CoverageReport,
+    Fleet,
+    Migration,
+    coverage_report,
+    rank_chips,
+    rank_fleet,
+    select_chips,
+    stack_options,
+)
 from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,
@@ -25,6 +34,7 @@ from hetbench.query import (
     Session,
     answer_with_source,
     check_predictor,
+    saved_observations,
 )
 
 __all__ = ["HetBench"]
@@ -72,8 +82,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
                 (`fwd`) and `protocol` (default `event`).
 
         Returns:
-            Columns [rows]: `value`, what was predicted in ms before; and `reason`, why a row was not used (then
-            `value` is NaN).
+            Columns [rows]: `value`, what was predicted in ms before; `reason`, why a row was not used; and `flag`,
+            what is doubtful about a row that was used. `forget` undoes it.
 
         Raises:
             InvalidInputError: malformed table, or more than 2,000 rows of one chip in total; then no row is used.
@@ -86,9 +96,33 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         True
         """
         found = self._session.observe(table)
+        self._forget_answers()
+        return found
+
+    def forget(self, chip: str | None = None) -> int:
+        """Undo `observe` for one chip, by name, alias or family, or for all chips; returns how many rows were dropped.
+
+        >>> api = HetBench()
+        >>> row = {"op": ["ReLU"], "dims": [{"numel": 4096}], "dtype": ["fp16"], "chip": ["cuda"], "latency_ms": [0.02]}
+        >>> found = api.observe(row)
+        >>> api.forget("cuda"), api.forget()
+        (1, 0)
+        """
+        dropped = self._session.forget(chip)
+        self._forget_answers()
+        return dropped
+
+    def save_observations(self, path: str | Path) -> None:
+        """Write the observed rows to a JSON file that `load_observations` reads."""
+        self._session.observations.save(Path(path))
+
+    def load_observations(self, path: str | Path) -> dict[str, Any]:
+        """Observe the rows of a file of `save_observations`; returns what `observe` returns."""
+        return self.observe(saved_observations(Path(path)))
+
+    def _forget_answers(self) -> None:
         self._kept.clear()
         self._compiled.clear()
-        return found
 
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
@@ -188,7 +222,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
             source_value: latency in ms that you measured on the source (one model only).
             slo_ms: latency objective in ms; adds the probability of meeting it.
             objective: `latency`, `energy` or `throughput-per-watt`.
-            **options: as in `query`, but without `precision` each chip takes its own default precision.
+            **options: as in `query`, but without `precision` each chip takes its own default precision; `stack` also
+                takes a kind (`eager`, `compiled`, `serving`), by default eager for models that generate, else compiled.
 
         Returns:
             A `Migration`; for a list of models a `Fleet`.
@@ -204,19 +239,19 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
-        session, predictor = self._session, check_predictor(options.get("predictor"))
-        graph = session.graph(model)
-        origin = None if source is None else session.question(graph, source, "latency", options)
+        session, graph, predictor = self._session, self._session.graph(model), check_predictor(options.get("predictor"))
+        kind, placed = stack_options(graph, options)
+        origin = None if source is None else session.question(graph, source, "latency", placed(self.chip(source)[0]))
 
         def answer_on(name: str) -> tuple[Question, Answer]:
-            there = session.question(graph, name, "latency", options)
+            there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
         known = [*chips().values(), *session.added_chips.values()]
         meant = select_chips(targets, known, lambda name: self.chip(name)[0])
         return rank_chips(
             graph, meant, answer_on, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,
-            predictor=predictor,
+            predictor=predictor, stack=kind,
         )  # fmt: skip
 
     def add_chip(self, datasheet: str | Path | Mapping[str, Any]) -> Chip:
@@ -258,8 +293,11 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         """
         return self._session.chip(name)
 
-    def trace(self, module: Any, example_inputs: Any, **names: Any) -> Any:
-        """The operators of a torch module of your own, as something `query` takes for a model (needs torch)."""
+    def trace(self, module: Any, example_inputs: Any = None, **options: Any) -> Any:
+        """The operators of a torch module of your own, as something `query` takes for a model (needs torch).
+
+        Inputs are examples or shapes by argument name, `shapes={"x": (1, 3, 224, 224)}`; see `hetbench.tracing.trace`.
+        """
         from hetbench.tracing import trace  # torch is imported there
 
-        return trace(module, example_inputs, **names)
+        return trace(module, example_inputs, **options)

@@ -20,7 +20,7 @@ EMBEDDED = Path(str(files("hetbench") / "catalog" / "surrogates"))
 """Folder of the packaged set, which is used where no other is chosen."""
 
 FORMATS: Mapping[str, int] = MappingProxyType(
-    {"operators.json": 1, "sums.json": 1, "whole.json": 1, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
+    {"operators.json": 1, "sums.json": 1, "whole.json": 2, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
 )
 """Files that every set holds, with the format of each that this hetbench reads."""
 _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix

@@ -71,6 +71,8 @@ class Chip:
     confidence: str | None = None
     """high, medium or low, as judged in the review of the catalogue; None for a user's own datasheet."""
     notes: str | None = None
+    estimated: str | None = None
+    """Facts that were estimated from a related chip, by the rule that `notes` gives; comma-separated."""
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Name in published data -> certainty that it means this chip."""
 
@@ -154,7 +156,8 @@ class Chip:
         return cls(**values)
 
 
-TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes")
+TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes",
+         "estimated")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
 
 
@@ -200,7 +203,7 @@ def chips() -> Mapping[str, Chip]:
     """All chips of the catalogue by name, read-only.
 
     >>> len(chips())
-    180
+    191
     """
     return _catalogue()[0]
 

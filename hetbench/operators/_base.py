@@ -26,7 +26,7 @@ class OperatorType:
     name: str
     cost_class: str
     dims: tuple[str, ...]
-    """Required dims, integers of at least 1 (`pad` and `causal` may be 0)."""
+    """Required dims, integers of at least 1 (those of `ZERO_ALLOWED` may be 0)."""
     count_flops: Callable[[Dims], Size]
     count_elements: Callable[[Dims], Size]
     """Elements read plus elements written, counting each tensor once."""
@@ -36,6 +36,9 @@ class OperatorType:
     """Optional dims with their defaults."""
     index_bytes: Callable[[Dims], Size] | None = None
     """Bytes of tensors whose width is independent of the dtype, such as int64 indices."""
+    class_dims: Callable[[Dims], Dims] | None = None
+    """The dims in the terms that its cost class uses for features (gemm: b, m, n, k; conv: as Conv2d with out_h and
+    out_w; vector: rows, cols); None where `dims` are those already."""
 
     def flops(self, dims: Dims) -> Size:
         """Floating-point operations of one call; a multiply-add is two."""
@@ -82,5 +85,5 @@ class OperatorType:
         )
 
 
-ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias"})
+ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias", "v_dim", "area", "indices", "real", "extra"})
 MAX_DIM = 2**40

@@ -59,6 +59,13 @@ class Session:
         self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
         return found
 
+    def forget(self, chip: str | None) -> int:
+        """Drop the observed rows of a chip, or of all where it is None; returns how many were dropped."""
+        dropped = self.observations.forget(None if chip is None else self.chip(chip)[0].name)
+        shipped = operators.load(self.artifacts)
+        self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
+        return dropped
+
     @property
     def surrogate(self) -> OperatorSurrogate:
         """The operator surrogate, conditioned on the observed operators where there are any."""

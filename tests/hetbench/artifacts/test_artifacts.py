@@ -51,7 +51,7 @@ def test_a_folder_answers_as_the_same_set_in_the_package(published: Path):
 @pytest.mark.parametrize(("name", "fields", "changed"), [
     ("operators.json", {"id": "operators-mine"}, ["alone", "beside", "carried", "operator"]),
     ("sums.json", {"log_ratio": [-1, 0, 1]}, ["alone", "beside", "carried"]),
-    ("whole.json", {"id": "whole-mine"}, ["beside"]),
+    ("whole.json", {"id": "whole-mine"}, ["alone", "beside", "carried"]),
     ("power.json", {"id": "power-mine", "bands": {"C": [-1, 1], "D": [-2, 2]}}, ["alone"]),
     ("transfer.json", {"exponents": {"same family": 0, "other family": 0}}, ["carried"]),
 ])  # fmt: skip
@@ -94,8 +94,8 @@ def test_a_folder_that_lacks_a_part_says_which(tmp_path: Path):
 
 def test_a_newer_format_is_refused_with_what_to_do(tmp_path: Path):
     other = copy(EMBEDDED, tmp_path / "set")
-    change(other / "whole.json", format=2)
-    with pytest.raises(ArtifactError, match=r"whole\.json has format 2; this hetbench reads 1\. Install the hetbench"):
+    change(other / "whole.json", format=3)
+    with pytest.raises(ArtifactError, match=r"whole\.json has format 3; this hetbench reads 2\. Install the hetbench"):
         HetBench(artifacts=other)
 
 
