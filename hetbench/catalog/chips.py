@@ -10,13 +10,13 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
 
 __all__ = ["CATALOGUE", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
@@ -187,12 +187,12 @@ def load_chip(path: str | Path) -> Chip:
     return Chip.from_mapping(facts)
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _catalogue() -> tuple[Mapping[str, Chip], Mapping[str, tuple[str, str]]]:
     data = tomllib.loads(CATALOGUE.read_text())
     found = {name: Chip(name=name, **facts) for name, facts in data["chips"].items()}
     defaults = {family: (entry["chip"], entry["why"]) for family, entry in data["defaults"].items()}
-    return MappingProxyType(found), MappingProxyType(defaults)
+    return ReadOnly(found), ReadOnly(defaults)
 
 
 def chips() -> Mapping[str, Chip]:
@@ -244,7 +244,7 @@ def normalised_name(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _spellings() -> Mapping[str, str]:
     table: dict[str, str] = {}
     for name, record in chips().items():

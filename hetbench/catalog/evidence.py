@@ -12,15 +12,15 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import model as model_named
 from hetbench.errors import ArtifactError, UnknownNameError
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES
 
 __all__ = ["FORMAT", "USES", "Row", "Setting", "find", "rows", "stacks"]
@@ -126,7 +126,7 @@ def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:
     return {stack: found for (stack, kind), found in _index().get(setting, {}).items() if kind == metric}
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _table() -> tuple[Row, ...]:
     """Every row, in the order of the file."""
     path = files("hetbench") / "catalog" / "evidence.json.gz"
@@ -148,7 +148,7 @@ def _column(packed: Mapping[str, Any]) -> Sequence[Any]:
     return [None if code is None else values[code] for code in packed["codes"]]
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _index() -> Mapping[Setting, Mapping[tuple[str, str], tuple[Row, ...]]]:
     """Rows of use `answer`: setting -> (stack, metric) -> rows."""
     index: dict[Setting, dict[tuple[str, str], tuple[Row, ...]]] = {}
@@ -156,4 +156,4 @@ def _index() -> Mapping[Setting, Mapping[tuple[str, str], tuple[Row, ...]]]:
         if row.use == "answer" and row.stack is not None:
             cell = index.setdefault(row.setting, {})
             cell[row.stack, row.metric] = (*cell.get((row.stack, row.metric), ()), row)
-    return MappingProxyType(index)
+    return ReadOnly(index)

@@ -12,7 +12,6 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -22,6 +21,7 @@ from hetbench.graphs.memory import MemoryBreakdown, NodeBytes, bytes_by_node, me
 from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorGroup, OperatorTable, resolve_dtype
 from hetbench.graphs.setting import Setting, checked_setting
 from hetbench.graphs.variant import Variant, meets
+from hetbench.loading import load_once
 from hetbench.schema import PHASES, itemsize
 
 __all__ = ["FORMAT", "ModelGraph", "load"]
@@ -55,6 +55,22 @@ class ModelGraph:
         self.phases: tuple[str, ...] = tuple(phase for phase in PHASES if phase in table["phases"])
         self._table = table
         self._variants: dict[int, Variant] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_variants": {}}
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or type(self) is not ModelGraph or type(other) is not ModelGraph:
+            return self is other
+        return self.__getstate__() == other.__getstate__()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether its sizes are those of the example inputs of a trace."""
+        return bool(self._table["limits"].get("fixed"))
 
     def operators(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
@@ -185,7 +201,7 @@ class ModelGraph:
         raise ArtifactError(f"graph {self.name!r} has no structure for {setting}; extract it again.")
 
 
-@lru_cache(maxsize=64)
+@load_once(maxsize=64)
 def _load(name: str) -> ModelGraph:
     path = files("hetbench") / "catalog" / "graphs" / f"{name}.json.gz"
     try:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +35,7 @@ from hetbench.knowledge import export, paths
 from hetbench.knowledge.edges import RELATIONS, Block
 from hetbench.knowledge.signature import dtype_named, sizes
 from hetbench.knowledge.store import Store
+from hetbench.loading import load_once
 from hetbench.operators import operator_type
 
 if TYPE_CHECKING:
@@ -103,6 +103,9 @@ class KnowledgeGraph:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.store = Store(arrays)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (knowledge_graph, ()) if self is knowledge_graph() else (KnowledgeGraph, (self.store.arrays,))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of nodes of each kind and of edges of each relation.
@@ -269,7 +272,7 @@ def _facts(record: Chip | Model, left_out: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def knowledge_graph() -> KnowledgeGraph:
     """The knowledge graph of the package, opened on first use and kept.
 
@@ -280,6 +283,7 @@ def knowledge_graph() -> KnowledgeGraph:
     """
     path = Path(str(files("hetbench") / "catalog" / "knowledge.npz"))
     try:
-        return KnowledgeGraph(np.load(path, allow_pickle=False))
+        with np.load(path, allow_pickle=False) as stored:
+            return KnowledgeGraph({name: stored[name] for name in stored.files})
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{path.name} cannot be read: {error}. Reinstall hetbench.") from None

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
+from hetbench.loading import LOCK, load_once
 from hetbench.predict.model_features import Composition, composition, summaries
 from hetbench.predict.perceptron import silu
 from hetbench.predict.trees import Forest
@@ -221,10 +221,11 @@ class WholeModelSurrogate:
 
     def group(self, name: str) -> Group:
         """The surrogate called `name` (see `group_of`), read on first use."""
-        if name not in self._loaded:
-            with np.load(self._folder / f"whole-{name}.npz", allow_pickle=False) as stored:
-                self._loaded[name] = Group(self.groups[name], {key: stored[key] for key in stored.files}, name)
-        return self._loaded[name]
+        with LOCK:
+            if name not in self._loaded:
+                with np.load(self._folder / f"whole-{name}.npz", allow_pickle=False) as stored:
+                    self._loaded[name] = Group(self.groups[name], {key: stored[key] for key in stored.files}, name)
+            return self._loaded[name]
 
     def level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
         """C where the cell was measured, D where only the stack was on other chips, None where neither was."""
@@ -290,7 +291,7 @@ class WholeModelSurrogate:
         return ends[0], ends[1]
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def load(folder: Path | None = None) -> WholeModelSurrogate:
     """The whole-model surrogates of a folder, by default of the packaged set."""
     path = folder or EMBEDDED

@@ -33,6 +33,7 @@ STAND_INS = {
     "RoPE": ("Mul", "Add"), "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
 }  # fmt: skip
 _ANY_VECTOR = ("ReLU", "Mul", "Add", "GELU", "SiLU")
+_MOST_KEPT = 50_000  # choices; chips of the caller's own make their number unbounded
 
 
 class Selector:
@@ -43,7 +44,7 @@ class Selector:
         rgat_share: Callable[[str], float],
     ) -> None:  # fmt: skip
         self._classes, self._surrogate_of, self._rgat_share = classes, surrogate_of, rgat_share
-        self._choices: dict[tuple[str, ...], Choice] = {}
+        self._choices: dict[tuple[Any, ...], Choice] = {}
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
@@ -53,10 +54,14 @@ class Selector:
 
         Raises `RefusedError` for a class without surrogate and for a chip without stated memory bandwidth.
         """
-        key = (cls, op, dtype, chip.name, chip.die, protocol, library or "", layout or "", predictor)
-        if key not in self._choices:
-            self._choices[key] = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
-        return self._choices[key]
+        key = (cls, op, dtype, chip.name, chip.die, chip.family, chip.bandwidth, protocol, library, layout, predictor)
+        found = self._choices.get(key)
+        if found is None:
+            found = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+            if len(self._choices) >= _MOST_KEPT:
+                self._choices.clear()
+            self._choices[key] = found
+        return found
 
     def _choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,

@@ -16,9 +16,8 @@ from typing import Any, TypedDict
 from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
-from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
-from hetbench.graphs import ModelGraph, load
+from hetbench.graphs import ModelGraph
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
@@ -98,7 +97,7 @@ class Question:
         full = graph.setting(**sizes, precision=precision, phase=phase)
         stack = options.get("stack")
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
-        if not graph.compact and (graph.name not in models() or graph is not load(graph.name)):
+        if graph.fixed:
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None
         return cls(
