@@ -52,15 +52,17 @@ class ArtifactError(HetBenchError):
 class UnknownNameError(HetBenchError):
     """A name that is not in the catalogue; the message suggests the nearest known names.
 
-    `kind` is what the name stands for, `given` the name, `known` all valid names, `then` a sentence to append.
+    `kind` is what the name stands for, `given` the name or whatever was given for one, `known` all valid names, `then`
+    a sentence to append.
 
     >>> print(UnknownNameError("metric", "latncy", ["latency", "memory"]))
     unknown metric 'latncy'. Did you mean 'latency'? `hetbench metrics` lists all 2.
     """
 
-    def __init__(self, kind: str, given: str, known: Iterable[str], then: str = "") -> None:
-        self.kind, self.given, self.known, self._then = kind, given, tuple(known), then
-        self.nearest = nearest(given, self.known)
+    def __init__(self, kind: str, given: object, known: Iterable[str], then: str = "") -> None:
+        self.kind, self.known, self._then = kind, tuple(known), then
+        self.given = given if isinstance(given, str) else shown(given)
+        self.nearest = nearest(self.given, self.known)
         if self.nearest:
             hint = " or ".join(repr(name) for name in self.nearest)
             text = f"unknown {kind} {shown(given)}. Did you mean {hint}?"

@@ -61,4 +61,4 @@ def metric(name: str) -> Metric:
     try:
         return METRICS[name]
     except (KeyError, TypeError):
-        raise UnknownNameError("metric", str(name), METRICS) from None
+        raise UnknownNameError("metric", name, METRICS) from None

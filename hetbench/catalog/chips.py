@@ -14,10 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hetbench.errors import InvalidInputError, UnknownNameError, nearest
+from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
+from hetbench.schema import family as family_named
 
 __all__ = ["CATALOGUE", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
 
@@ -219,9 +220,10 @@ def default_chip(family: str) -> tuple[Chip, str]:
     >>> default_chip("oneapi")[0].name
     'intel-arc-pro-b60'
     """
-    if family not in FAMILIES:
+    found = family_named(family)
+    if found is None:
         raise UnknownNameError("family", family, FAMILIES)
-    name, why = _catalogue()[1][family]
+    name, why = _catalogue()[1][found]
     return chips()[name], why
 
 
@@ -232,7 +234,7 @@ def chip(name: str) -> Chip:
     (24, 'amd-mi210')
     """
     if not isinstance(name, str):
-        raise InvalidInputError(f"the name of a chip must be a text; given: {name!r}.")
+        raise InvalidInputError(f"the name of a chip must be a text; given: {shown(name)}.")
     found = _spellings().get(normalised_name(name))
     if found is None:
         raise UnknownNameError("chip", name, (*chips(), *FAMILIES))

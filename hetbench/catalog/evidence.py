@@ -21,7 +21,7 @@ from hetbench.catalog.models import model as model_named
 from hetbench.errors import ArtifactError, UnknownNameError
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
-from hetbench.schema import FAMILIES
+from hetbench.schema import family as family_named
 
 __all__ = ["FORMAT", "USES", "Row", "Setting", "find", "rows", "stacks"]
 
@@ -85,27 +85,37 @@ def rows(
     """The rows that match all given arguments, rows of use `answer` first.
 
     `model` is any name of a model; `device` a chip, an alias, or a family for all chips of it. Raises
-    `UnknownNameError` for an unknown model, device or use.
+    `UnknownNameError` for an unknown model, device, metric, stack or use.
 
     >>> found = rows(model="mistral-7b", device="nvidia-a100-sxm4-80gb", use="answer")
     >>> found[0].phase, found[0].stack, found[0].batch, round(found[0].value, 1)
     ('prefill', 'eager', 1, 63.3)
     """
-    if use is not None and use not in USES:
-        raise UnknownNameError("use", use, USES)
     wanted: dict[str, str] = {}
     if model is not None:
         wanted["model"] = model_named(model).name
-    if device in FAMILIES:
-        wanted["family"] = device
+    family = family_named(device)
+    if family is not None:
+        wanted["family"] = family
     elif device is not None:
         wanted["chip"] = chip_named(device).name
-    wanted |= {name: value for name, value in (("metric", metric), ("stack", stack), ("use", use)) if value is not None}
+    for name, value in (("metric", metric), ("stack", stack), ("use", use)):
+        if value is not None:
+            known = USES if name == "use" else _names(name)
+            if value not in known:
+                raise UnknownNameError(name if name != "metric" else "metric of published rows", value, known)
+            wanted[name] = value
     if not wanted:
         return _table()
     values = tuple(wanted.values())
     read = attrgetter(*wanted)
     return tuple(row for row in _table() if (read(row) if len(values) > 1 else (read(row),)) == values)
+
+
+@load_once(2)
+def _names(field: str) -> tuple[str, ...]:
+    """The values of one field that any row has, sorted."""
+    return tuple(sorted({getattr(row, field) for row in _table()} - {None}))
 
 
 def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:

@@ -83,7 +83,7 @@ def model(name: str) -> Model:
     ('bert-base', 'opt-1.3b', 'vit-base')
     """
     known, names = _tables()
-    found = names.get(_normalised(name))
+    found = names.get(_normalised(name)) if isinstance(name, str) else None
     if found is None:
         raise UnknownNameError("model", name, known)
     return known[found]

@@ -107,7 +107,7 @@ def support(where: Chip | str, operator: str) -> Support:
     ('gelu.out',)
     """
     operators: Mapping[str, Any] = _table()["operators"]
-    name = _spelling(operator, operators)
+    name = _spelling(operator, operators) if isinstance(operator, str) else None
     if name is None:
         raise UnknownNameError("ATen operator", operator, operators)
     return resolve_support(name, where if isinstance(where, str) and where in platforms() else _platform(where))

@@ -45,7 +45,7 @@ def operator_type(name: str) -> OperatorType:
     try:
         return operator_types()[name]
     except (KeyError, TypeError):
-        raise UnknownNameError("operator", str(name), operator_types()) from None
+        raise UnknownNameError("operator", name, operator_types()) from None
 
 
 def _by_name(kind: OperatorType) -> tuple[Callable[[str], OperatorType], tuple[str]]:

@@ -38,4 +38,4 @@ def space(name: str) -> Space:
     try:
         return spaces()[name]
     except (KeyError, TypeError):
-        raise UnknownNameError("space", str(name), spaces()) from None
+        raise UnknownNameError("space", name, spaces()) from None
