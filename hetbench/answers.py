@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from hetbench.errors import RefusedError, UnknownNameError
+from hetbench.errors import RefusedError
 from hetbench.mappings import ReadOnly
 
 __all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers"]
@@ -150,10 +150,7 @@ class Answers(Mapping[str, Answer]):
     def __getitem__(self, metric: str) -> Answer:
         if metric in self.refused:
             raise RefusedError(self.refused[metric])
-        try:
-            return self._answers[metric]
-        except KeyError:
-            raise UnknownNameError("metric", str(metric), (*self._answers, *self.refused)) from None
+        return self._answers[metric]
 
     def get(self, metric: str, default: Any = None) -> Any:
         """The answer, or `default` for a metric that was refused or not asked for."""

@@ -7,6 +7,7 @@ on first use and kept, so constructing costs nothing and a repeated question cos
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,6 +15,7 @@ from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
 from hetbench.errors import InvalidInputError
+from hetbench.loading import LOCK
 from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet, select_chips
 from hetbench.plans import advice
 from hetbench.query import (
@@ -24,6 +26,7 @@ from hetbench.query import (
     Question,
     Session,
     answer_with_source,
+    check_options,
     check_predictor,
 )
 
@@ -34,6 +37,11 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
     """Latency, throughput, energy, memory and operator coverage of AI models and operators on chips of five families.
 
     Every answer says what it rests on: a published row, a surrogate with a calibrated interval, or exact arithmetic.
+
+    Threads may share one object, and processes may be forked from it: `query`, `observe` and `add_chip` may run at the
+    same time. A query that starts after `observe` or `add_chip` has returned sees the change; one in flight answers by
+    the state before or after it. The model of `set_model` and `set_arch` belongs to the object, not to a thread.
+    Objects pickle and copy with their chips, observations and model, and share none of these with one another.
 
     Args:
         search_space: the space that `sample_arch`, `set_arch` and `query_batch` refer to, by its name
@@ -85,10 +93,28 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         >>> min(before, 0.05) < after < max(before, 0.05)
         True
         """
-        found = self._session.observe(table)
-        self._kept.clear()
-        self._compiled.clear()
+        with LOCK:
+            found = self._session.observe(table)
+            self._forget_answers()
         return found
+
+    def _forget_answers(self) -> None:
+        """Start new stores of answers; a query in flight keeps its answer in the old ones, which nobody reads."""
+        self._kept, self._compiled = {}, {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_kept": {}, "_compiled": {}}
+
+    def __copy__(self) -> HetBench:
+        return deepcopy(self)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HetBench):
+            return NotImplemented
+        return self.search_space == other.search_space and self._session == other._session
+
+    def __hash__(self) -> int:
+        return hash((HetBench, self.artifacts, self.search_space))
 
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
@@ -199,6 +225,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
         {'cann'}
         """
+        check_options(options)
         if isinstance(model, list | tuple):
             if source_value is not None:
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")
@@ -237,8 +264,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         'my-npu'
         """
         chip = Chip.from_mapping(datasheet) if isinstance(datasheet, Mapping) else load_chip(datasheet)
-        self._session.add_chip(chip)
-        self._kept.clear()
+        with LOCK:
+            self._session.add_chip(chip)
+            self._forget_answers()
         return chip
 
     def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:

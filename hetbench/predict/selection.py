@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.errors import RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, shown
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
 from hetbench.predict.protocols import measured_protocol
@@ -55,7 +55,11 @@ class Selector:
         Raises `RefusedError` for a class without surrogate and for a chip without stated memory bandwidth.
         """
         key = (cls, op, dtype, chip.name, chip.die, chip.family, chip.bandwidth, protocol, library, layout, predictor)
-        found = self._choices.get(key)
+        try:
+            found = self._choices.get(key)
+        except TypeError:
+            given = f"{shown(library)}, {shown(layout)}"
+            raise InvalidInputError(f"library and layout are names; given: {given}.") from None
         if found is None:
             found = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
             if len(self._choices) >= _MOST_KEPT:
@@ -70,6 +74,11 @@ class Selector:
         if cls not in self._classes:
             known = ", ".join(sorted(self._classes))
             raise RefusedError(f"no surrogate covers {op} (class {cls}). Covered classes: {known}.")
+        for label, given, at in (("library", library, 4), ("layout", layout, 5)):
+            if given is not None:
+                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]}
+                if given not in names:
+                    raise UnknownNameError(label, given, sorted(names))
         if not chip.bandwidth:
             raise RefusedError(
                 f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "

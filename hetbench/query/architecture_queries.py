@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError
 from hetbench.metrics import metric as metric_named
 from hetbench.query.architectures import DERIVED, CompiledSpace, exact_metrics, query_deployments
-from hetbench.query.question import Options, check_predictor
+from hetbench.query.question import Options, check_options, check_predictor
 from hetbench.query.session import Session
 from hetbench.spaces import BlockSpace, ComposedGraph, Space, spaces
 from hetbench.spaces import space as space_named
 from hetbench.spaces.deploy import Deployment
 
 __all__ = ["ArchitectureQueries"]
+
+_MOST_COMPILED = 64
+"""Spaces compiled for a chip and setting that are kept before the store starts afresh."""
 
 
 class ArchitectureQueries:
@@ -105,6 +109,7 @@ class ArchitectureQueries:
         >>> api.query_batch(archs, device="cann", metric="latency").shape
         (2,)
         """
+        check_options(options)
         found = self._space(search_space)
         codes = found.codes(archs)
         if isinstance(found, Deployment):
@@ -135,8 +140,12 @@ class ArchitectureQueries:
         self, space: BlockSpace, example: ComposedGraph, chip: Chip, options: Mapping[str, Any]
     ) -> CompiledSpace:
         """The space compiled for a chip and setting, on first use."""
-        key = space.name, chip, *sorted(options.items())
-        if key not in self._compiled:
-            question = self._session.question_on(example, chip, options)
-            self._compiled[key] = CompiledSpace(space, question, chip, check_predictor(options.get("predictor")))
-        return self._compiled[key]
+        compiled = self._compiled  # replaced when the state changes, as `_kept` is
+        question = self._session.question_on(example, chip, options)
+        predictor = check_predictor(options.get("predictor"))
+        key = space.name, predictor, replace(question, model="")
+        if key not in compiled:
+            if len(compiled) >= _MOST_COMPILED:
+                compiled.clear()
+            compiled[key] = CompiledSpace(space, question, chip, predictor)
+        return compiled[key]

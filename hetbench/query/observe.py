@@ -66,6 +66,24 @@ class Observations:
             self._by_chip.setdefault(chip, []).extend(parts)
         return {"value": out.value, "reason": out.reason}
 
+    def __bool__(self) -> bool:
+        return bool(self._by_chip)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Observations) or self._by_chip.keys() != other._by_chip.keys():
+            return False
+        return all(
+            len(parts) == len(other._by_chip[chip])
+            and all(np.array_equal(a[1], b[1]) for a, b in zip(parts, other._by_chip[chip], strict=True))
+            for chip, parts in self._by_chip.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def forget(self, chip: str) -> int:
+        """Drop the rows of one chip, by its full name; returns how many were dropped."""
+        return sum(len(residual) for _, residual in self._by_chip.pop(chip, ()))
+
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
         out: AnswerColumns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
