@@ -13,13 +13,14 @@ Every message states what was given, what would be accepted, the nearest name an
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
 
 __all__ = [
     "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "UnknownOptionError",
-    "exit_code", "nearest", "shown",
+    "escaped", "exit_code", "nearest", "shown",
 ]  # fmt: skip
 
 _STOPPED = 130
@@ -114,6 +115,23 @@ def shown(value: object) -> str:
         text = f"a {type(value).__name__}"
     half = (_SHOWN - 5) // 2
     return text if len(text) <= _SHOWN else f"{text[:half]} ... {text[-(_SHOWN - 5 - half):]}"
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """The text with control characters as backslash escapes, except those in `keep`, so that a terminal is safe.
+
+    >>> print(escaped("a\\x1b[31mb\\tc"))
+    a\\x1b[31mb\\tc
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each in keep or unicodedata.category(each) not in _UNPRINTED else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+_UNPRINTED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (direction marks), surrogate, line and paragraph ends
 
 
 def exit_code(work: Callable[[], int], stopped: str) -> int:

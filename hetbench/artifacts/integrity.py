@@ -12,7 +12,7 @@ from hetbench.artifacts.file_types import check_file, check_name
 from hetbench.artifacts.manifest import BESIDE_FILES, MANIFEST, ORIGIN, UPGRADE, Manifest, read_json, sha256_of
 from hetbench.errors import ArtifactError
 
-__all__ = ["FORMATS", "check_complete", "home", "verify"]
+__all__ = ["FORMATS", "HomelessError", "check_complete", "home", "verify"]
 
 FORMATS: Mapping[str, int] = MappingProxyType(
     {"operators.json": 1, "sums.json": 1, "whole.json": 1, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
@@ -21,12 +21,21 @@ FORMATS: Mapping[str, int] = MappingProxyType(
 _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix
 
 
+class HomelessError(ArtifactError):
+    """The user has no home directory, so that no set can be installed or found there."""
+
+
 def home() -> Path:
     """The folder that sets are installed in: $HETBENCH_HOME/artifacts, else hetbench/artifacts in the user's cache."""
     own = os.environ.get("HETBENCH_HOME")
     cache = os.environ.get("XDG_CACHE_HOME")
-    base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
-    return base.expanduser() / "artifacts"
+    try:
+        base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
+        return base.expanduser() / "artifacts"
+    except RuntimeError:
+        raise HomelessError(
+            "this user has no home directory to keep sets of surrogates in. Set HETBENCH_HOME to a directory."
+        ) from None
 
 
 def verify(folder: Path, *, sniff: bool = False) -> Manifest:
