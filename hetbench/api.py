@@ -14,7 +14,7 @@ from typing import Any, Unpack
 from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
 from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet, select_chips
 from hetbench.plans import advice
@@ -193,7 +193,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         True
         """
         graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
-        asked = {**options, "precision": options.get("precision") or "fp32"}
+        given = options.get("precision")
+        asked = {**options, "precision": "fp32" if given is None else given}
         question = self._session.question(graph, target, "advice", asked)
         answer = answer_with_source(question, None, graph, "latency", predictor)
         return advice.advise(
@@ -229,6 +230,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         if isinstance(model, list | tuple):
             if source_value is not None:
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")
+            if any(isinstance(one, list | tuple) for one in model):
+                raise InvalidInputError(f"a list of models holds models; given: {shown(model)}.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
         session, predictor = self._session, check_predictor(options.get("predictor"))

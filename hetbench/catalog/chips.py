@@ -198,7 +198,7 @@ def load_chip(path: str | Path) -> Chip:
         text = packed.decode("utf-8-sig")
         facts = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise InvalidInputError(f"cannot read {path}: {error.strerror}") from None
+        raise InvalidInputError(f"cannot read {shown(str(path))}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{shown(str(path))} is neither TOML nor JSON: {error}") from None
     if not isinstance(facts, dict):

@@ -18,7 +18,8 @@ from typing import Any
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import model as model_named
-from hetbench.errors import ArtifactError, UnknownNameError
+from hetbench.checks import known_name
+from hetbench.errors import ArtifactError
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 from hetbench.schema import family as family_named
@@ -102,9 +103,7 @@ def rows(
     for name, value in (("metric", metric), ("stack", stack), ("use", use)):
         if value is not None:
             known = USES if name == "use" else _names(name)
-            if value not in known:
-                raise UnknownNameError(name if name != "metric" else "metric of published rows", value, known)
-            wanted[name] = value
+            wanted[name] = known_name(name if name != "metric" else "metric of published rows", value, known)
     if not wanted:
         return _table()
     values = tuple(wanted.values())

@@ -221,4 +221,4 @@ def load(name: str) -> ModelGraph:
     >>> load("bert-base-uncased").params
     109482240
     """
-    return _load(name if name in models() else model(name).name)
+    return _load(name if isinstance(name, str) and name in models() else model(name).name)

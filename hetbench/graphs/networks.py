@@ -86,6 +86,8 @@ def find(name: str) -> ModelGraph | None:
     >>> find("llama-2-7b").params, find("convnext_tiny.fb_in22k").name, find("no-such-net")
     (6738415616, 'convnext_tiny', None)
     """
+    if not isinstance(name, str):
+        return None
     if name in _members():
         return load(name)
     try:

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 from hetbench.catalog.chips import Chip, chips
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import Model, models
-from hetbench.errors import ArtifactError, InvalidInputError
+from hetbench.checks import whole_number
+from hetbench.errors import ArtifactError, InvalidInputError, shown
 from hetbench.knowledge import export, paths
 from hetbench.knowledge.edges import RELATIONS, Block
 from hetbench.knowledge.signature import dtype_named, sizes
@@ -205,8 +206,7 @@ class KnowledgeGraph:
         ('op:Linear(k=4096,m=2048,n=4096)@fp16', True)
         """
         checked = operator_type(op).check(dims)
-        if k < 1:
-            raise InvalidInputError(f"k={k} must be a whole number from 1.")
+        k = whole_number("k", k, 1)
         name = None if chip is None else chip_named(chip).name
         found = self.store.similarity.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
         return tuple(
@@ -238,6 +238,8 @@ class KnowledgeGraph:
 
     def export(self, path: str | Path, format: str) -> None:
         """Write the whole graph to a file as `graphml`, `json` (node-link, for networkx) or `cypher` (for Neo4j)."""
+        if not isinstance(path, str | Path):
+            raise InvalidInputError(f"path is that of a file to write; given: {shown(path)}.")
         export.write(self, Path(path), format)
 
     def to_networkx(self) -> Any:

@@ -101,6 +101,8 @@ class Store:
 
     def number(self, node: str) -> int:
         """The number of a node; `UnknownNameError` gives the nearest nodes."""
+        if not isinstance(node, str):
+            raise UnknownNameError("node", node, self.names)
         if node in self.names:
             return self.names[node]
         kind, _, name = node.partition(":")

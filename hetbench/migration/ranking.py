@@ -12,7 +12,7 @@ the objective or does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import log
 from statistics import NormalDist
@@ -107,7 +107,8 @@ def select_chips(targets: str | Sequence[str], known: Sequence[Chip], named: Cal
     9
     """
     words = targets.split(",") if isinstance(targets, str) else targets
-    if not isinstance(words, Collection) or not words or not all(isinstance(word, str) for word in words):
+    listed = isinstance(words, list | tuple | set | frozenset) and len(words) > 0
+    if not listed or not all(isinstance(word, str) for word in words):
         raise InvalidInputError(f"targets are all, or names of chips and families; given: {shown(targets)}.")
     found: dict[str, Chip] = {}
     for word in (each.strip() for each in words):

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Unpack
 
+import numpy as np
+
 from hetbench.catalog.chips import Chip
+from hetbench.checks import known_name, whole_number, yes_or_no
 from hetbench.errors import InvalidInputError
-from hetbench.metrics import metric as metric_named
+from hetbench.metrics import METRICS
 from hetbench.query.architectures import DERIVED, CompiledSpace, exact_metrics, query_deployments
 from hetbench.query.question import Options, check_options, check_predictor
 from hetbench.query.session import Session
@@ -18,6 +21,7 @@ from hetbench.spaces.deploy import Deployment
 
 __all__ = ["ArchitectureQueries"]
 
+_MOST_DRAWS = 100_000
 _MOST_COMPILED = 64
 """Spaces compiled for a chip and setting that are kept before the store starts afresh."""
 
@@ -111,13 +115,14 @@ class ArchitectureQueries:
         """
         check_options(options)
         found = self._space(search_space)
+        known_name("metric", metric, (*METRICS, *filter(None, (found.quality,))))
+        intervals, seed = yes_or_no("intervals", intervals), whole_number("seed", seed, 0)
+        sample = None if sample is None else whole_number("sample", sample, 1, _MOST_DRAWS)
         codes = found.codes(archs)
         if isinstance(found, Deployment):
             return query_deployments(found, codes, metric, self.query)
         assert isinstance(found, BlockSpace)
         example = ComposedGraph(found, codes[0] if len(codes) else found.sample(seed=0))
-        if metric != found.quality:
-            metric_named(metric)
         if device is None:
             if metric not in (*DERIVED, found.quality):
                 raise InvalidInputError(
@@ -125,6 +130,8 @@ class ArchitectureQueries:
                 )
             return exact_metrics(found, codes, example.setting_of(options))[metric]
         chip, _ = self._session.chip(device)
+        if not len(codes):
+            return np.empty((0, sample) if sample is not None else (3, 0) if intervals else 0)
         return self._compile(found, example, chip, options).answer(metric, codes, intervals, sample, seed)
 
     def _space(self, name: str | None) -> Space:

@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 
 from hetbench.answers import Answer
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.graphs import ModelGraph
 from hetbench.predict.transfer import transfer_factor
 from hetbench.query.columns import positive_or_nan
@@ -81,7 +81,7 @@ def _corrected(
         raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
     value = positive_or_nan(source_value)
     if math.isnan(value):
-        raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
+        raise InvalidInputError(f"source_value must be a positive number; given: {shown(source_value)}.")
     predicted, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
     chips = source.require_chip("source_value"), target.require_chip("source_value")
     factor, why = transfer_factor(value, origin.value, *chips, target.artifacts)

@@ -36,6 +36,8 @@ def read_dims(
 
     `cells` are the dims cells of the rows `members`; a row with invalid dims gets its reason in `out` instead.
     """
+    if not len(cells):
+        return
     texts = cells if set(map(type, cells)) == {str} else [c if isinstance(c, str) else _as_json(c) for c in cells]
     whole = _uniform(kind, texts)
     if whole is not None:

@@ -34,6 +34,7 @@ __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "ch
 MAX_SIZE = 2**24
 """Largest accepted batch, seq_len or image_size."""
 DEFAULT_STACK = "eager"
+_LONGEST_NAME = 100
 _USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
 """Default stack of inference, by family or kind of chip, where most published rows are of compiled models; a chip
 without rows of it is answered for eager execution."""
@@ -239,7 +240,7 @@ def _stack(given: object) -> str | None:
     """The name of a stack in lower case, None for None; whether it is known is for the evidence to say."""
     if given is None:
         return None
-    if not isinstance(given, str) or not given.strip():
+    if not isinstance(given, str) or not given.strip() or len(given) > _LONGEST_NAME:
         raise InvalidInputError(f"stack must be the name of a software stack such as eager; given: {shown(given)}.")
     return given.strip().lower()
 
