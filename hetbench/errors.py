@@ -61,7 +61,7 @@ class UnknownNameError(HetBenchError):
     """
 
     def __init__(self, kind: str, given: object, known: Iterable[str], then: str = "") -> None:
-        self.kind, self.known, self._then = kind, tuple(known), then
+        self.kind, self.known = kind, tuple(known)
         self.given = given if isinstance(given, str) else shown(given)
         self.nearest = nearest(self.given, self.known)
         if self.nearest:
@@ -76,7 +76,14 @@ class UnknownNameError(HetBenchError):
         super().__init__(f"{text} {then}".rstrip())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.kind, self.given, self.known, self._then)
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(cls: type[HetBenchError], args: tuple[Any, ...], state: dict[str, Any]) -> HetBenchError:
+    """An error as it was pickled, without making its message again."""
+    error = cls.__new__(cls, *args)
+    vars(error).update(state)
+    return error
 
 
 class UnknownOptionError(UnknownNameError, TypeError):

@@ -19,7 +19,7 @@ from typing import Any
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import model as model_named
 from hetbench.checks import known_name
-from hetbench.errors import ArtifactError
+from hetbench.errors import ArtifactError, InvalidInputError, shown
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 from hetbench.schema import family as family_named
@@ -123,7 +123,11 @@ def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:
     >>> find(("mistral-7b", "nvidia-a100-sxm4-80gb", "fp16", 1, 512, None, "prefill"), "eager", "latency")[0].match
     'exact'
     """
-    return _index().get(setting, {}).get((stack, metric), ())
+    try:
+        return _index().get(setting, {}).get((stack, metric), ())
+    except TypeError:
+        given = f"{shown(setting)}, {shown(stack)}, {shown(metric)}"
+        raise InvalidInputError(f"a setting is a tuple, stack and metric are names; given: {given}.") from None
 
 
 def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:

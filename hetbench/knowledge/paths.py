@@ -235,7 +235,11 @@ def _rows(operators: object) -> list[Row]:
     if not isinstance(operators, Iterable) or isinstance(operators, str | bytes | Mapping):
         raise InvalidInputError(f"operators are rows of op, dims, dtype and count; given: {shown(operators)}.")
     rows: list[Row] = []
-    for row in operators:
+    try:
+        given = list(operators)
+    except TypeError:  # an array without axes
+        given = [operators]
+    for row in given:
         if not isinstance(row, Mapping) or not {"op", "dims", "dtype", "count"} <= row.keys():
             raise InvalidInputError(f"operators are rows of op, dims, dtype and count; given: {shown(row)}.")
         dims, count = operator_type(row["op"]).check(row["dims"]), whole_number("count", row["count"], 0)

@@ -27,6 +27,8 @@ from hetbench.query.question import Question, default_precision
 
 __all__ = ["Session"]
 
+_LONGEST_PATH = 4096
+
 
 class Session:
     """State and name look-ups that all kinds of queries share.
@@ -161,7 +163,7 @@ class Session:
 
 def _folder(artifacts: object) -> Path:
     """The folder of a set of surrogates; `InvalidInputError` for what cannot be a name or path."""
-    if not isinstance(artifacts, str | Path):
+    if not isinstance(artifacts, str | Path) or len(str(artifacts)) > _LONGEST_PATH:
         raise InvalidInputError(
             f"artifacts is the name of a set or the path of a folder; given: {shown(artifacts)}. "
             "`hetbench artifacts list` lists the installed sets."

@@ -197,7 +197,8 @@ class Space:
         name, dot, place = parameter.name.partition(".")
         if not dot:
             return arch[name]
-        if not isinstance(arch[name], Sequence | np.ndarray) or isinstance(arch[name], str):
+        array = isinstance(arch[name], np.ndarray) and arch[name].ndim == 1
+        if not array and (not isinstance(arch[name], Sequence) or isinstance(arch[name], str)):
             given = shown(arch[name])
             raise InvalidInputError(f"{name} of {self.name} is a list with one entry per layer; given: {given}.")
         if int(place) >= len(arch[name]):
