@@ -162,7 +162,7 @@ WORDS = st.one_of(
         "query", "operator", "coverage", "migrate", "explain", "advise", "graph", "models", "metrics", "--json", "gpt2",
         "bert-tiny", "--target", "cuda", "CANN", "--metric", "latency", "--batch", "8", "0", "-1", "nan", "--slo",
         "5ms", "Linear", "m=8", "n=8", "k=8", "m=9", "--device", "--precision", "fp16", "--limit", "--source",
-        "--stack", "--chip-file", "/dev/null", "neighbours", "model:gpt2", "nearest", "--help", "--version", "artifacts", "list",
+        "--stack", "--chip-file", "/dev/null", "neighbours", "model:gpt2", "nearest", "--help", "--version",
     ]),
     st.text(max_size=6),
 )  # fmt: skip
