@@ -1,4 +1,7 @@
-"""cuda: NVIDIA GPUs through PyTorch. Energy from NVML (`pip install nvidia-ml-py`)."""
+"""cuda: NVIDIA GPUs through PyTorch. Energy from NVML (`pip install nvidia-ml-py`).
+
+No measurement of this project was made with it; its tests run where torch sees a GPU.
+"""
 
 from __future__ import annotations
 

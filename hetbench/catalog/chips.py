@@ -10,12 +10,14 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from importlib.resources import files
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from hetbench.catalog.plausible import check_plausible
+from hetbench.catalog.short_names import advice, expand
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
@@ -245,6 +247,12 @@ def default_chip(family: str) -> tuple[Chip, str]:
     return chips()[name], why
 
 
+@lru_cache(maxsize=1024)
+def _expanded(name: str) -> str | None:
+    """What a short name means among the chips with stated bandwidth: one without, as `nvidia-a100`, is several."""
+    return expand(name, [full for full, record in chips().items() if record.bandwidth])
+
+
 def chip(name: str) -> Chip:
     """The chip of a catalogue name, alias or family; raises `UnknownNameError` for any other name.
 
@@ -253,9 +261,9 @@ def chip(name: str) -> Chip:
     """
     if not isinstance(name, str):
         raise InvalidInputError(f"the name of a chip must be a text; given: {shown(name)}.")
-    found = _spellings().get(normalised_name(name))
+    found = _spellings().get(normalised_name(name)) or _spellings().get(_expanded(name) or "")
     if found is None:
-        raise UnknownNameError("chip", name, (*chips(), *FAMILIES))
+        raise UnknownNameError("chip", name, (*chips(), *FAMILIES), advice(name))
     return chips()[found]
 
 

@@ -1,8 +1,8 @@
-"""`hetbench models`, `networks`, `chips`, `operators`, `metrics`, `spaces` and `sources`: what the catalogue holds."""
+"""`hetbench models`, `networks`, `stacks`, `chips`, `operators`, `metrics`, `spaces`, `sources`: the catalogue."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +35,25 @@ def networks(as_json: Json = False) -> None:
     from hetbench.graphs import networks as measured_networks
 
     print_table(("name",), ([name] for name in measured_networks.names()), as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def stacks(
+    chip: Annotated[
+        str | None,
+        typer.Option("--chip", help="Chip; lists what rows of other chips answer there too. Default: all measured."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the software stacks that are answered, with chip, precision, phase, evidence level and measured rows."""
+    from hetbench.api import HetBench
+    from hetbench.query.supported import SupportedStack, supported_stacks
+
+    columns = SupportedStack.__match_args__
+    found = supported_stacks(None if chip is None else HetBench().chip(chip)[0])
+    print_table(columns, ([getattr(each, name) for name in columns] for each in found), as_json)
+    if not as_json:
+        print_lines(["eager execution is also answered on every chip with stated bandwidth, by the sum over operators"])
 
 
 @app.command(rich_help_panel=PANEL)

@@ -12,8 +12,9 @@ import gzip
 import json
 from collections import Counter
 from collections.abc import Mapping
+from copy import copy
 from importlib.resources import files
-from typing import Any
+from typing import Any, Self
 
 from hetbench.catalog.models import model, models
 from hetbench.errors import ArtifactError, RefusedError
@@ -53,6 +54,12 @@ class ModelGraph:
         self.compact: bool = table.get("compact", False)
         """Whether it only counts operators, without nodes, buffers and ATen names (see `hetbench.graphs.networks`)."""
         self.phases: tuple[str, ...] = tuple(phase for phase in PHASES if phase in table["phases"])
+        self.notes: tuple[str, ...] = ()
+        """What a reader of an answer must know of the network: what was dropped from its name, what it leaves out."""
+        self.precision: str | None = None
+        """The format that its name asks for, `fp8` of a name that ends in -FP8."""
+        self.exact = True
+        """False where the name means a network with the same layers, whose parameters and memory may differ."""
         self._table = table
         self._variants: dict[int, Variant] = {}
 
@@ -71,6 +78,19 @@ class ModelGraph:
     def fixed(self) -> bool:
         """Whether its sizes are those of the example inputs of a trace."""
         return bool(self._table["limits"].get("fixed"))
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether its activations are known."""
+        return not self.compact
+
+    def read_as(self, precision: str | None, exact: bool, notes: tuple[str, ...]) -> Self:
+        """The same graph under a name that says more; see the attributes of these names."""
+        if (precision, exact, notes) == (self.precision, self.exact, self.notes):
+            return self
+        other = copy(self)
+        other.precision, other.exact, other.notes = precision, exact, notes
+        return other
 
     def operators(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

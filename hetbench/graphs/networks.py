@@ -20,6 +20,7 @@ from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs.resized import ResizableGraph
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 
@@ -52,7 +53,7 @@ def load(name: str) -> ModelGraph:
         return model_graph.load(name)
     if archive is None:
         raise UnknownNameError("auxiliary graph", name, names())
-    return ModelGraph(json.loads(archive.read(f"{name}.json")))
+    return ResizableGraph(json.loads(archive.read(f"{name}.json")))
 
 
 @lru_cache(maxsize=4096)

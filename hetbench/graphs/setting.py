@@ -82,4 +82,10 @@ def _size(name: str, given: object, low: int, high: int, owner: str, multiple: i
     if whole and low <= int(given) <= high and int(given) % multiple == 0:  # type: ignore[call-overload]
         return int(given)  # type: ignore[call-overload, no-any-return]
     steps = f", a multiple of {multiple}" if multiple > 1 else ""
-    raise InvalidInputError(f"{owner}: {name}={shown(given)} must be a whole number from {low} to {high}{steps}.")
+    why = ""
+    if whole and name == "seq_len" and int(given) > high:  # type: ignore[call-overload]
+        why = (
+            f" Its table of positions has no more rows: cut the text into pieces of {high}, as a batch, or ask for a "
+            "network with rotary positions."
+        )
+    raise InvalidInputError(f"{owner}: {name}={shown(given)} must be a whole number from {low} to {high}{steps}.{why}")

@@ -78,7 +78,7 @@ def rank_chips(
             dropped.append(Dropped(chip.name, "evidence", str(why)))
             continue
         source = None if answer.source is None else answer.source.chip
-        share = None if graph.compact or not chip.memory_bytes else (
+        share = None if not graph.has_memory or not chip.memory_bytes else (
             100.0 * memory_bytes(graph, question.sizes) / chip.memory_bytes)  # fmt: skip
         if share is not None and share > 100.0:
             need = f"needs {digits(share * (chip.memory_bytes or 0) / 1e11)} GB of {digits(chip.mem_gb or 0)} GB"
@@ -172,7 +172,7 @@ def _operator_support(
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Absent operators, operators that fall back or are unknown, and notes; `known` caches coverage by platform."""
     if graph.compact:
-        return (), (), ("operator coverage not checked: an auxiliary graph names no ATen operators",)
+        return (), (), ("operator coverage not checked: its graph names no ATen operators",)
     if question.stack != DEFAULT_STACK and not question.usual_stack:
         return (), (), (f"operator coverage not checked: it is known for eager PyTorch, not for {question.stack}",)
     batch, seq_len, image_size, precision, phase = question.sizes

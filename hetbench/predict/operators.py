@@ -209,8 +209,7 @@ class OperatorSurrogate:
         which: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice."""
-        head = self.class_surrogate(cls)
-        out = np.empty((3, len(which)))
+        head, out = self.class_surrogate(cls), np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             rows = np.array([c.head == name for c in choices])[which]
             everything = bool(rows.all())

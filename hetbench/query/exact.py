@@ -25,18 +25,27 @@ def flops(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 
 def params(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    """Parameters of the model."""
+    """Parameters of the model; `RefusedError` where its name means only a network with the same layers."""
+    _refuse_similar("params", graph)
     return _derived("params", float(graph.params), question)
 
 
 def memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    """Memory in MB (1e6 bytes): weights, peak of the activations and KV cache."""
+    """Memory in MB (1e6 bytes): weights, peak of the activations and KV cache. See `params` for what is refused."""
+    _refuse_similar("memory", graph)
     parts = graph.memory(*question.sizes)
     sizes = parts.weights_bytes, parts.activations_peak_bytes, parts.kv_cache_bytes
     named = zip(("weights", "activations", "KV cache"), sizes, strict=True)
     notes: tuple[str, ...] = (", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in named),)
     notes += memory_shortfall(question, graph, question.chip)
     return _derived("memory", parts.total_bytes / 1e6, question, notes)
+
+
+def _refuse_similar(metric: str, graph: ModelGraph) -> None:
+    if not graph.exact:
+        raise RefusedError(
+            f"{metric} is exact arithmetic, but {'; '.join(graph.notes)}. Ask for the network by its config.json."
+        )
 
 
 def coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
@@ -85,7 +94,7 @@ def _derived(
 
 def memory_shortfall(question: Question, graph: ModelGraph, chip: Chip | None) -> tuple[str, ...]:
     """A note where the model needs more memory than the chip has; none where either is not known."""
-    if chip is None or chip.memory_bytes is None or graph.compact:  # a compact graph does not hold the activations
+    if chip is None or chip.memory_bytes is None or not graph.has_memory:
         return ()
     needed = memory_bytes(graph, question.sizes)
     if needed <= chip.memory_bytes:

@@ -35,8 +35,9 @@ class ModelQueries:
         where nothing supports a prediction the question is refused.
 
         Args:
-            model: catalogue name, upstream name (timm, Hugging Face) or what `trace` returned; left out, the model
-                of `set_model` or `set_arch`.
+            model: name of a network, as the catalogue, timm, torchvision or Hugging Face write it; a Hugging Face
+                configuration as a mapping or as the path of its `config.json`; or what `trace` returned. Left out,
+                the model of `set_model` or `set_arch`.
             source: chip to compare with. The answer then has `source`, the same question there, and `ratio`, value /
                 source value. Both sides are published rows or both are predicted, so that the ratio compares like
                 with like.
@@ -90,12 +91,14 @@ class ModelQueries:
 
         Args:
             table: columns of equal length [rows]: `model`, `chip`, and optionally `precision`, `batch`, `seq_len`,
-                `image_size`, `phase`, `stack` (or `software`) and `metric` (default latency). A missing cell (None,
-                NaN or "") takes the default. A data frame becomes such a table by `frame.to_dict("list")`.
+                `image_size`, `phase`, `stack` or `software`, and `metric` (default latency). A missing cell (None,
+                NaN or "") takes the default; cells may be as published tables write them ("vLLM 0.9.2", "amp_fp16",
+                "224x224"). A data frame becomes such a table by `frame.to_dict("list")`.
 
         Returns:
-            Columns [rows]: `value`, `lower`, `upper` in the unit of each row's metric, `level`, and `reason`. A row
-            that cannot be answered has NaN and a reason; the others have an empty reason.
+            Columns [rows]: `value`, `lower`, `upper` in the unit of each row's metric, `level`, `reason`, and `note`. A
+            row that cannot be answered has NaN and a reason; the others have an empty reason, and a note where the
+            answer is for another stack than the software of the row.
 
         Raises:
             InvalidInputError: the table lacks a column or its columns differ in length.

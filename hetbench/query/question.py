@@ -88,7 +88,11 @@ class Question:
         """
         check_options(options)
         phase = _phase(graph, options.get("phase"))
+        notes += graph.notes
         given = options.get("precision")
+        if given is None and graph.precision in PRECISIONS:
+            given, said = _named_precision(graph.precision, chip)
+            notes += said
         precision = schema.precision(given) if given is not None else default_precision(chip)
         if chip is not None:
             notes += check_precision(precision, chip)
@@ -211,6 +215,13 @@ def check_confidence(given: float | None) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float | np.floating) or not 0.5 <= given <= 0.98:
         raise InvalidInputError(f"confidence must be a number from 0.5 to 0.98; given: {shown(given)}.")
     return float(given)
+
+
+def _named_precision(named: str, chip: Chip | None) -> tuple[str | None, tuple[str, ...]]:
+    """The format that a network's name asks for, or none and a note where the chip has no units for it."""
+    if chip is None or chip.supports(named) is not False:
+        return named, ()
+    return None, (f"{chip.name} has no {named} units: {default_precision(chip)} instead",)
 
 
 def check_predictor(name: str | None) -> str:

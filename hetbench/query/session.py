@@ -17,8 +17,10 @@ from hetbench.artifacts.sets import folder_of
 from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import Model
-from hetbench.errors import InvalidInputError, UnknownNameError, shown
-from hetbench.graphs import ModelGraph, model_graph, networks
+from hetbench.errors import InvalidInputError, shown
+from hetbench.graphs.huggingface import compose
+from hetbench.graphs.model_graph import ModelGraph
+from hetbench.graphs.names import find
 from hetbench.loading import LOCK
 from hetbench.predict import operators
 from hetbench.predict.operators import OperatorSurrogate
@@ -104,7 +106,8 @@ class Session:
         return chip_named(name), ()
 
     def graph(self, model: Any) -> ModelGraph:
-        """The operator graph of a model: a catalogue name, an upstream name, a record of `models()`, or a graph itself.
+        """The operator graph of a model: any name that `hetbench.graphs.names` resolves, a Hugging Face configuration
+        (a mapping, or the path of its file), a record of `models()`, or a graph itself.
 
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
@@ -114,16 +117,14 @@ class Session:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
         if isinstance(model, ModelGraph):
             return model
-        name = model.name if isinstance(model, Model) else model
+        if isinstance(model, Mapping):
+            return compose(model)
+        name = model.name if isinstance(model, Model) else str(model) if isinstance(model, Path) else model
         if not isinstance(name, str):
-            raise InvalidInputError(f"a model is a name or what `trace` returned; given: {shown(model)}.")
-        try:
-            return model_graph.load(name)
-        except UnknownNameError:
-            found = networks.find(name)
-            if found is None:
-                raise
-            return found
+            raise InvalidInputError(
+                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {shown(model)}."
+            )
+        return find(name)
 
     def question(self, graph: ModelGraph, chip: str | None, what: str, options: Mapping[str, Any]) -> Question:
         """The complete question about a model on one chip; `what` is the metric or analysis it is for."""

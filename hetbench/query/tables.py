@@ -19,6 +19,7 @@ from hetbench.predict.operators import OperatorSurrogate, load
 from hetbench.query.columns import AnswerColumns, Rows, group_rows, read_columns
 from hetbench.query.operator_dims import read_dims
 from hetbench.query.question import check_precision
+from hetbench.query.wording import answer_as_written
 
 __all__ = ["answer_models", "answer_operators", "check_cells", "split_decode"]
 
@@ -123,11 +124,8 @@ def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any])
     """
     required = ("model", "chip")
     given = read_columns(table, required, tuple(name for name in _MODEL_COLUMNS if name not in required))
-    if "software" in given:
-        given.setdefault("stack", given["software"])
-        del given["software"]
     rows = len(given["model"])
-    out = AnswerColumns(rows)
+    out, notes = AnswerColumns(rows), np.full(rows, "", dtype=object)
     for at, cells in enumerate(zip(*given.values(), strict=True)):
         row = dict(zip(given, cells, strict=True))
         row = {name: cell for name, cell in row.items() if cell is not None}
@@ -135,14 +133,13 @@ def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any])
             if isinstance(row.get(name), float) and row[name].is_integer():
                 row[name] = int(row[name])
         try:
-            answer = query(
-                row.pop("model", None), None, _text("chip", row.pop("chip", None)),
-                _text("metric", row.pop("metric", "latency")), **row,
-            )  # fmt: skip
+            for name in ("chip", "metric"):
+                row[name] = _text(name, row.get(name, "latency" if name == "metric" else None))
+            answer, notes[at] = answer_as_written(query, row)
         except HetBenchError as why:
             out.reason[at] = str(why)
             continue
         out.value[at], out.level[at] = answer.value, answer.level or ""
         if answer.lower is not None:
             out.lower[at], out.upper[at] = answer.lower, answer.upper
-    return out.to_dict()
+    return {**out.to_dict(), "note": notes}

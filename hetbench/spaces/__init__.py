@@ -5,7 +5,8 @@ Each module without a leading underscore lists its spaces in `SPACES` and is fou
 
 from __future__ import annotations
 
-from hetbench.spaces._blocks import BlockSpace, operator_table
+from hetbench.graphs.blocks import operator_table
+from hetbench.spaces._blocks import BlockSpace
 from hetbench.spaces._graph import ComposedGraph
 from hetbench.spaces._registry import space, spaces
 from hetbench.spaces._space import Parameter, Space

@@ -10,9 +10,10 @@ import numpy as np
 
 from hetbench.errors import RefusedError
 from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
+from hetbench.graphs.blocks import operator_table
 from hetbench.graphs.memory import MemoryBreakdown
 from hetbench.schema import itemsize
-from hetbench.spaces._blocks import BlockSpace, operator_table
+from hetbench.spaces._blocks import BlockSpace
 
 __all__ = ["ComposedGraph"]
 

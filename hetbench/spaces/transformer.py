@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.graphs import Setting
-from hetbench.spaces._blocks import Block, BlockSpace, Step
+from hetbench.graphs.blocks import Block, Step
+from hetbench.spaces._blocks import BlockSpace
 from hetbench.spaces._space import Parameter
 
 __all__ = ["SPACES", "Transformer"]

@@ -31,8 +31,8 @@ FLOORS = (
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {
     "data_collection": (
-        "shared", "upstream", "importers", "sources", "tables", "extract", "networks", "backends", "store", "profile",
-        "suite", "tasks", "tune", "report", "validate", "commands",
+        "shared", "upstream", "importers", "sources", "tables", "extract", "networks", "checkpoints", "backends",
+        "store", "profile", "suite", "tasks", "tune", "report", "validate", "commands",
     ),
     "surrogates": ("shared", "operators", "whole", "rgat", "power", "knowledge", "peers", "publish", "commands"),
 }  # fmt: skip

@@ -180,7 +180,7 @@ def test_what_cannot_be_explained_is_refused(api: HetBench):
     with pytest.raises(InvalidInputError, match="no chip to answer for"):
         api.explain("gpt2")
     with pytest.raises(RefusedError, match="auxiliary graph"):
-        api.explain("llama-2-7b", target="cuda")
+        api.explain("resnet152", target="cuda")
 
 
 def test_links_are_those_of_the_datasheet_or_assumed():

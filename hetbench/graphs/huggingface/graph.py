@@ -1,0 +1,144 @@
+"""A network composed from a configuration, as the graph that every query takes for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hetbench.errors import RefusedError
+from hetbench.graphs.blocks import operator_table
+from hetbench.graphs.huggingface.tape import Piece
+from hetbench.graphs.memory import MemoryBreakdown, NodeBytes
+from hetbench.graphs.model_graph import FORMAT, ModelGraph
+from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, resolve_dtype
+from hetbench.graphs.setting import Setting
+from hetbench.schema import itemsize
+
+__all__ = ["ConfigGraph", "Network"]
+
+_KEPT = 32
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of one model type: what it takes, and its blocks at any setting."""
+
+    phases: tuple[str, ...]
+    limits: Mapping[str, Any]
+    """Defaults and bounds of the sizes, as `ModelGraph` reads them."""
+    pieces: Callable[[Setting], Sequence[Piece]] = field(repr=False)
+    inputs: Callable[[Setting], Sequence[tuple[int, str]]] = field(repr=False)
+    """Elements and dtype of what a call is given; `data` means the precision asked for."""
+    note: str = ""
+    """What of the checkpoint the network is, where it is not all of it."""
+
+
+class ConfigGraph(ModelGraph):
+    """Composed by arithmetic, without torch; knows operators, parameters, memory and single operators, but no names
+    of ATen calls.
+
+    >>> from hetbench.graphs.huggingface import compose
+    >>> graph = compose({"model_type": "gpt2"})
+    >>> graph.params, graph.operators(1, 8, phase="decode").launches < graph.operators(1, 8).launches + 1
+    (124439808, True)
+    """
+
+    def __init__(self, name: str, network: Network, *, ref: str = "", notes: tuple[str, ...] = ()) -> None:
+        super().__init__({
+            "format": FORMAT, "name": name, "params": 0, "limits": dict(network.limits), "compact": True,
+            "phases": {phase: {} for phase in network.phases}, "variants": [],
+        })  # fmt: skip
+        self.network, self.ref = network, ref
+        self.notes = (*notes, *((network.note,) if network.note else ()))
+        self._pieces: dict[Setting, tuple[Piece, ...]] = {}
+        self._tables: dict[Setting, OperatorTable] = {}
+        usual = self.pieces(self.setting())
+        self.params = sum(piece.times * piece.block.params for piece in usual)
+        self.active_params = sum(piece.times * piece.active for piece in usual)
+        """Parameters that one token uses: fewer than `params` where experts take turns."""
+
+    @property
+    def has_memory(self) -> bool:
+        """Its activations are known, unlike those of auxiliary graphs."""
+        return True
+
+    def pieces(self, setting: Setting) -> tuple[Piece, ...]:
+        """The blocks of one pass and how often each runs; kept for the last settings."""
+        sizes = Setting(setting.batch, setting.seq_len, setting.image_size, "", setting.phase)
+        if sizes not in self._pieces:
+            if len(self._pieces) >= _KEPT:
+                self._pieces.clear()
+            self._pieces[sizes] = tuple(self.network.pieces(setting))
+        return self._pieces[sizes]
+
+    def operators(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> OperatorTable:  # fmt: skip
+        """Every operator of one pass but those that cost nothing, grouped by type and dtype."""
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        if setting not in self._tables:
+            if len(self._tables) >= _KEPT:
+                self._tables.clear()
+            steps = ((step, piece.times) for piece in self.pieces(setting) for step in piece.block.steps)
+            self._tables[setting] = operator_table(steps, setting.precision)
+        return self._tables[setting]
+
+    def nodes(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> list[GraphNode]:
+        """Every operator instance in order; layers of one kind stand together, their paths are block numbers."""
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        found: list[GraphNode] = []
+        before = -1
+        for place, piece in enumerate(self.pieces(setting)):
+            for turn in range(piece.times):
+                start = len(found)
+                for step in piece.block.steps:
+                    sources = tuple(sorted({start + at if at >= 0 else before for at in step.reads} - {-1}))
+                    dtype = resolve_dtype(step.op, step.dtype, setting.precision)
+                    found.append(GraphNode(step.op, step.dims, dtype, f"{place}.{turn}", sources))
+                before = len(found) - 1 if piece.block.steps else before
+        return found
+
+    def node_bytes(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> NodeBytes:
+        """Bytes of output, weights and KV cache of each instance of `nodes`."""
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        width = itemsize(TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64")
+        results, weights, cached = [], [], []
+        for piece in self.pieces(setting):
+            steps = piece.block.steps
+            attend = sum(step.op == "Attention" for step in steps) or 1
+            kept = piece.cached * width // attend if setting.phase != "inference" else 0
+            each = [step.out * (width if step.dtype == "data" else itemsize(step.dtype)) for step in steps]
+            results += each * piece.times
+            weights += [step.weights for step in steps] * piece.times
+            cached += [kept if step.op == "Attention" else 0 for step in steps] * piece.times
+        share = self.params * itemsize(setting.precision) / (sum(weights) or 1)
+        return NodeBytes(np.array(results, dtype=np.int64), np.array(weights) * share, np.array(cached, dtype=np.int64))
+
+    def memory(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> MemoryBreakdown:
+        """Bytes of the weights, of the activations alive at the peak, and of the cached keys and values."""
+        setting = self.setting(batch, seq_len, image_size, precision, phase)
+        width = itemsize(TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64")
+        pieces = self.pieces(setting)
+        given = sum(size * (width if kind == "data" else itemsize(kind)) for size, kind in self.network.inputs(setting))
+        peak = max(piece.block.peak() for piece in pieces)
+        cached = sum(piece.cached * piece.times for piece in pieces) if setting.phase != "inference" else 0
+        return MemoryBreakdown(self.params * itemsize(setting.precision), given + width * peak, cached * width)
+
+    def _refuse_if_compact(self, what: str) -> None:
+        raise RefusedError(
+            f"{self.name} is composed from its configuration and has no {what}; trace the module to have them: "
+            "api.trace(module, inputs)."
+        )

@@ -1,0 +1,248 @@
+"""One resolver of network names: what a query, a table or an importer means by a model.
+
+Names are looked up in this order, in any case and with `-`, `_` or a space between words: the catalogue's models with
+their aliases; the auxiliary networks; checkpoints whose configuration ships; published names that were reviewed
+(`hetbench.graphs.networks.upstream`). What is not found as it stands is tried without the owner (`meta-llama/`), the
+library (`torchvision/`, `timm/`), the suffix of a quantised copy (`-AWQ`, `-FP8`), which sets the precision, and the
+suffix of a fine-tuned one (`-Instruct`, `-Chat`, `-hf`), which changes no operator. Nothing else is guessed: a name
+that is merely similar is refused, and the message names the nearest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+
+from hetbench.catalog.models import models, spellings
+from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.graphs import model_graph, networks
+from hetbench.graphs.huggingface import checkpoints, compose
+from hetbench.graphs.model_graph import ModelGraph
+from hetbench.schema import ITEMSIZE
+
+__all__ = ["every_name", "find"]
+
+_LIBRARIES = ("torchvision/", "timm/", "hf-hub:", "hf_hub:", "huggingface/", "https://huggingface.co/", "models/")
+_QUANTISED = re.compile(
+    r"[-_.](fp8(?:[-_](?:dynamic|kv|block|static-pertensor))?|nvfp4|mxfp4|awq|gptq|bnb|int8|int4|[348]bit|w8a8|w4a16|w8a16|"
+    r"fp16|bf16|quantized)$"
+)  # fmt: skip
+_FORMATS = {"fp8": "fp8", "w8a8": "int8", "int8": "int8", "8bit": "int8", "awq": "int4", "gptq": "int4",
+            "w4a16": "int4", "int4": "int4", "4bit": "int4", "bnb": "int4", "w8a16": "int8"}  # fmt: skip
+_TUNED = re.compile(r"[-_](instruct|chat|hf|it|base|sft|dpo|inst|latest|\d{4})$")
+_SYNONYMS = (("meta-llama-3", "llama-3"), ("llama2-", "llama-2-"), ("llama3-", "llama-3-"), ("qwen2-5", "qwen2.5"))
+"""Spellings of a family that upstreams use side by side."""
+
+
+def find(name: str) -> ModelGraph:
+    """The graph of the network called `name`, or of a configuration file; what the name says besides is in its
+    `precision`, `exact` and `notes`.
+
+    Raises `UnknownNameError`, which names the nearest of all names.
+
+    >>> find("ResNet152").name, find("torchvision/resnet50").name
+    ('resnet152', 'resnet-50')
+    >>> graph = find("meta-llama/Llama-3.1-8B-Instruct-FP8")
+    >>> graph.params, graph.precision
+    (8030261248, 'fp8')
+    """
+    if _is_file(name):
+        return _of_file(name, Path(name).stat().st_mtime_ns)
+    graph = _find(name)
+    if graph is None:
+        raise _unknown(name).with_traceback(None)
+    return graph
+
+
+@lru_cache(maxsize=1)
+def every_name() -> tuple[str, ...]:
+    """Every name that `find` knows as it stands: catalogue, auxiliary networks, checkpoints; sorted.
+
+    >>> {"gpt2", "resnet152", "Qwen/Qwen3-8B"} <= set(every_name())
+    True
+    """
+    return tuple(sorted({*models(), *networks.names(), *checkpoints()}))
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".json") or (("/" in name or name.startswith(".")) and (Path(name) / "config.json").is_file())
+
+
+@lru_cache(maxsize=64)
+def _of_file(name: str, changed: int) -> ModelGraph:
+    """Kept until the file changes."""
+    path = Path(name)
+    return compose(path, path.parent.name if path.stem == "config" and path.parent.name else path.stem)
+
+
+@lru_cache(maxsize=4096)
+def _find(name: str) -> ModelGraph | None:
+    """The graph, or None; kept, since tables repeat their names."""
+    for candidate, precision, notes in _readings(name):
+        target = _index().get(_fold(candidate)) or _squeezed().get(_squeeze(candidate))
+        graph = _load(target) if target else _published(candidate)
+        if graph is not None:
+            asked = graph.precision or precision
+            said = (f"{name} is answered as {graph.name}",) if notes else ()
+            return graph.read_as(asked, graph.exact, (*said, *notes, *graph.notes, *_format_note(asked)))
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _unknown(name: str) -> UnknownNameError:
+    """The error that names the nearest names; kept, since looking for them takes long."""
+    return UnknownNameError("model", name, (*every_name(), *_published_names()))
+
+
+def _format_note(precision: str | None) -> tuple[str, ...]:
+    if precision is None:
+        return ()
+    if precision in ITEMSIZE:
+        return (f"{precision} by the name of the checkpoint, where precision= is not given",)
+    return (f"weights in {precision} are not predicted: the answer is for the precision of the query, else fp16",)
+
+
+def _readings(name: str) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
+    """The name as it stands, then with less and less of it: (name, precision, notes on what was dropped)."""
+    bare = name.strip()
+    for library in _LIBRARIES:
+        bare = bare.removeprefix(library)
+    precision: str | None = None
+    notes: tuple[str, ...] = ()
+    while True:
+        for candidate in dict.fromkeys((name.strip(), bare, bare.rpartition("/")[2])):
+            for spelling in _spelled(candidate) if notes else (candidate, *_spelled(candidate)):
+                yield spelling, precision, notes
+        match = _QUANTISED.search(bare.lower())
+        if match:
+            precision = _format(match[1]) or precision
+            notes = (*notes, f"{bare[match.start() :]} names the format of the weights")
+        else:
+            match = _TUNED.search(bare.lower())
+            if match is None:
+                return
+            notes = (*notes, f"{bare[match.start() :]} changes no operator")
+        name = bare = bare[: match.start()]
+
+
+def _format(word: str) -> str | None:
+    short = re.split(r"[-_]", word)[0]
+    return _FORMATS.get(short, short if short in ("nvfp4", "mxfp4", "fp16", "bf16") else None)
+
+
+def _spelled(name: str) -> tuple[str, ...]:
+    folded = _fold(name)
+    found = [folded.replace(one, other) for one, other in _SYNONYMS if one in folded]
+    return (folded, *found, *(each.removesuffix("-hf") for each in found if each.endswith("-hf")))
+
+
+def _fold(name: str) -> str:
+    return name.strip().lower().replace("_", "-").replace(" ", "-")
+
+
+def _squeeze(name: str) -> str:
+    """Letters and digits; what lies between two digits stays, so that 1.5 is not 15."""
+    return re.sub(r"[^a-z0-9]+", "", re.sub(r"(?<=\d)[^a-z0-9]+(?=\d)", "p", name.lower()))
+
+
+Target = tuple[str, str]
+
+
+@lru_cache(maxsize=1)
+def _index() -> Mapping[str, Target]:
+    """Folded name -> (kind, name); what comes first keeps a name that several claim."""
+    found: dict[str, Target] = {}
+    for record in models().values():
+        for spelling in spellings(record):
+            found.setdefault(spelling, ("model", record.name))
+    for name in networks.names():
+        found.setdefault(_fold(name), ("network", name))
+    for name in checkpoints():
+        found.setdefault(_fold(name), ("checkpoint", name))
+        for spelling in (*_spelled(name), *_spelled(name.rpartition("/")[2])):
+            found.setdefault(spelling, ("checkpoint", name))
+    for spelling, target in _unversioned(found).items():
+        found.setdefault(spelling, target)
+    return MappingProxyType(found)
+
+
+def _unversioned(known: Mapping[str, Target]) -> dict[str, Target]:
+    """Names without their version, `-v0.1`, where there is only one."""
+    meant: dict[str, set[Target]] = {}
+    for spelling, target in known.items():
+        bare = re.sub(r"-v\d+(\.\d+)*$", "", spelling)
+        if bare != spelling:
+            meant.setdefault(bare, set()).add(target)
+    return {spelling: min(targets) for spelling, targets in meant.items() if len(targets) == 1}
+
+
+@lru_cache(maxsize=1)
+def _squeezed() -> Mapping[str, Target]:
+    """The same without separators, where that leaves one meaning."""
+    meant: dict[str, set[Target]] = {}
+    for name, target in _index().items():
+        meant.setdefault(_squeeze(name), set()).add(target)
+    return MappingProxyType({name: min(targets) for name, targets in meant.items() if len(targets) == 1})
+
+
+def _load(target: Target) -> ModelGraph:
+    kind, own = target
+    if kind == "model":
+        return model_graph.load(own)
+    return _network(own) if kind == "network" else _checkpoint(own)
+
+
+@lru_cache(maxsize=256)
+def _network(name: str) -> ModelGraph:
+    """An auxiliary network; of one that generates, the graph that its configuration composes, which knows memory too.
+
+    The two are the same network where they have as many parameters and launch as many operators.
+    """
+    graph = networks.load(name)
+    twin = _twins().get(_fold(name)) if graph.compact and "decode" in graph.phases else None
+    if twin is None:
+        return graph
+    composed = compose(checkpoints()[twin].config, name, checkpoints()[twin].ref)
+    same = composed.params == graph.params and all(
+        composed.operators(1, precision=precision).launches == graph.operators(1, precision=precision).launches
+        for precision in ("fp16", "fp32")
+    )
+    return composed if same else graph
+
+
+@lru_cache(maxsize=1)
+def _twins() -> Mapping[str, str]:
+    """Folded name without owner -> checkpoint."""
+    return MappingProxyType({
+        spelling.removesuffix("-hf").removesuffix("-base"): name
+        for name in checkpoints() for spelling in _spelled(name.rpartition("/")[2])
+    })  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _checkpoint(name: str) -> ModelGraph:
+    known = checkpoints()[name]
+    graph = compose(known.config, name, known.ref)
+    return graph.read_as(known.precision or None, True, graph.notes)
+
+
+def _published(name: str) -> ModelGraph | None:
+    """A name of a published table: exact where the very network was meant, else the same layers."""
+    try:
+        graph, kind = networks.resolve(name)
+    except (UnknownNameError, InvalidInputError):
+        return None
+    if kind not in networks.SURE:
+        return None
+    if kind == "exact":
+        return networks.load(graph)
+    note = f"{name} has the layers of {graph}: its vocabulary or output layer may differ"
+    return networks.load(graph).read_as(None, False, (note,))
+
+
+@lru_cache(maxsize=1)
+def _published_names() -> tuple[str, ...]:
+    return tuple(sorted({name for _, name in networks.upstream()}))
