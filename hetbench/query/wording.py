@@ -76,8 +76,8 @@ def side_of(size: Any) -> Any:
     height, width = int(found[1]), int(found[2])
     if height != width:
         raise InvalidInputError(
-            f"image_size {shown(size)} is no square, and networks are described for square images; the square with as many "
-            f"pixels has side {round((height * width) ** 0.5)}."
+            f"image_size {shown(size)} is no square, and networks are described for square images; the square with as "
+            f"many pixels has side {round((height * width) ** 0.5)}."
         )
     return height
 

@@ -150,7 +150,7 @@ def test_energy_is_power_times_latency_and_says_whose_watts_it_rests_on(api: Het
     )
     assert energy.value == pytest.approx(power.value * latency.value / 1e3)
     assert (energy.unit, energy.level) == ("J", "D")
-    assert any("no board watts of any mlu chip" in note for note in energy.notes)
+    assert any("not validated on mlu chips" in note for note in energy.notes)
     assert power.lower < power.value < power.upper
 
 
