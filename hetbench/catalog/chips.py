@@ -163,7 +163,9 @@ class Chip:
 
 
 _CHOICES = {"kind": ("gpu", "cpu", "npu"), "confidence": ("high", "medium", "low")}
+_WHOLE = {"launch_year": (1980, 2100), "compute_units": (1, 10**6)}
 _LONGEST = 1 << 20  # bytes of a datasheet
+_LONGEST_NAME = 100
 TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
 
@@ -176,9 +178,15 @@ def _checked(key: str, value: Any) -> Any:
     if key in NUMBERS:
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1e30:  # type: ignore[operator]
             raise InvalidInputError(f"{key}={shown(value)} must be a number above 0; leave out unknown facts.")
-        return value if isinstance(value, int) else float(value)
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise InvalidInputError(f"{key}={shown(value)} must be a text of printable characters.")
+        if key not in _WHOLE:
+            return value if isinstance(value, int) else float(value)
+        number, (least, most) = float(value), _WHOLE[key]
+        if not number.is_integer() or not least <= number <= most:
+            raise InvalidInputError(f"{key}={shown(value)} must be a whole number from {least} to {most}.")
+        return int(number)
+    longest = _LONGEST_NAME if key == "name" else _LONGEST
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > longest:
+        raise InvalidInputError(f"{key}={shown(value)} must be a text of at most {longest:,} printable characters.")
     if key in _CHOICES and value.lower() not in _CHOICES[key]:
         raise UnknownNameError(f"{key} of a chip", value, _CHOICES[key])
     return value.lower() if key in _CHOICES else value

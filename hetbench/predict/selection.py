@@ -76,7 +76,7 @@ class Selector:
             raise RefusedError(f"no surrogate covers {op} (class {cls}). Covered classes: {known}.")
         for label, given, at in (("library", library, 4), ("layout", layout, 5)):
             if given is not None:
-                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]}
+                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]} - {""}
                 if given not in names:
                     raise UnknownNameError(label, given, sorted(names))
         if not chip.bandwidth:

@@ -120,6 +120,11 @@ class ArchitectureQueries:
         sample = None if sample is None else whole_number("sample", sample, 1, _MOST_DRAWS)
         codes = found.codes(archs)
         if isinstance(found, Deployment):
+            if device is not None or intervals or sample is not None or any(v is not None for v in options.values()):
+                raise InvalidInputError(
+                    f"entries of {found.name} state chip and setting themselves, and are answered by values alone: "
+                    "leave out device=, options, intervals= and sample=."
+                )
             return query_deployments(found, codes, metric, self.query)
         assert isinstance(found, BlockSpace)
         example = ComposedGraph(found, codes[0] if len(codes) else found.sample(seed=0))

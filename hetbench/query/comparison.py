@@ -20,6 +20,8 @@ from hetbench.query.question import Question
 
 __all__ = ["answer_with_source"]
 
+_ABSURD = 100.0  # times the prediction, either way: another unit is likelier than another speed
+
 
 def answer_with_source(
     target: Question, source: Question | None, graph: ModelGraph, metric: str, predictor: str,
@@ -36,7 +38,7 @@ def answer_with_source(
 
     Raises:
         RefusedError: no evidence on either side.
-        InvalidInputError: `source_value` without a source, for another metric, or not positive.
+        InvalidInputError: `source_value` without a source, for another metric, not positive, or a hundred times off.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -84,6 +86,12 @@ def _corrected(
         raise InvalidInputError(f"source_value must be a positive number; given: {shown(source_value)}.")
     predicted, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
     chips = source.require_chip("source_value"), target.require_chip("source_value")
+    off = value / origin.value
+    if not 1 / _ABSURD < off < _ABSURD:
+        raise InvalidInputError(
+            f"source_value={value:g} is {off:.3g} times what is predicted on {origin.chip}, {origin.value:.4g} "
+            f"{origin.unit}: is it in {origin.unit}, and for this model and setting?"
+        )
     factor, why = transfer_factor(value, origin.value, *chips, target.artifacts)
     notes = [why]
     for side in (target, source):

@@ -193,6 +193,12 @@ def test_a_source_value_that_cannot_be_meant_is_refused(api: HetBench, value: ob
         api.query("gpt2", source="cuda", target="cann", metric="latency", source_value=value)
 
 
+def test_a_source_value_in_another_unit_is_named(api: HetBench):
+    predicted = api.query("gpt2", target="cuda", metric="latency", precision="fp16").value
+    with pytest.raises(InvalidInputError, match="is it in ms"):
+        api.query("gpt2", source="cuda", target="cann", metric="latency", source_value=1e3 * predicted)
+
+
 def test_sequences_longer_than_the_model_takes_are_refused(api: HetBench):
     with pytest.raises(InvalidInputError, match="seq_len=2048 must be a whole number from 1 to 1024"):
         api.query("gpt2", target="cuda", metric="latency", seq_len=2048)

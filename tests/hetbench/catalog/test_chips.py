@@ -39,6 +39,7 @@ def test_the_chips_of_the_catalogue_are_plausible():
 @pytest.mark.parametrize("facts", [
     {"kind": "toaster"}, {"name": "a\x1b[31m"}, {"name": " "}, {"aliases": 3}, {"mem_gb": True}, {"mem_gb": "80"},
     {"tdp_w": float("nan")}, {"tdp_w": 10**400}, {"family": "cudaa"}, {"confidence": "sure"},
+    {"launch_year": 1}, {"compute_units": 1.5}, {"name": "x" * 101},
 ])  # fmt: skip
 def test_a_fact_that_cannot_be_meant_is_refused(facts: dict[str, Any]):
     with pytest.raises((InvalidInputError, UnknownNameError)):
