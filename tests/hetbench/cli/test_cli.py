@@ -40,7 +40,7 @@ def test_a_query_prints_pure_json(run: Any):
 
 
 def test_without_a_metric_all_are_printed_and_the_refused_say_why(run: Any):
-    code, out, _ = run("query", "llama-2-7b", "--source", "cuda", "--target", "mlu", "--batch", "3")
+    code, out, _ = run("query", "resnet152", "--source", "cuda", "--target", "mlu", "--batch", "3")
     assert code == 0
     assert all(word in out for word in ("latency", "throughput", "energy", "ratio", "refused: memory"))
     read = json.loads(run("query", "gpt2", "--target", "cann", "--batch", "3", "--json")[1])
@@ -77,10 +77,10 @@ def test_listings_are_complete_in_json_and_readable_as_tables(run: Any, name: st
     (("operator", "Linear", "m", "--device", "cuda"), 2, "name=value"),
     (("operator", "Linear", "m=1", "n=1", "k=1"), 2, "--device"),
     (("query", "gpt2", "--target", "nvidia-v100-sxm2-16gb", "--precision", "bf16"), 3, "no bf16 units"),
-    (("query", "llama-2-7b", "--target", "cann", "--metric", "memory"), 3, "auxiliary graph"),
+    (("query", "resnet152", "--target", "cann", "--metric", "memory"), 3, "auxiliary graph"),
     (("explain", "gpt2"), 2, "no chip to answer for"),
     (("explain", "gpt2", "--target", "cann", "--by", "kind"), 2, "unknown grouping 'kind'"),
-    (("explain", "llama-2-7b", "--target", "cann"), 3, "auxiliary graph"),
+    (("explain", "resnet152", "--target", "cann"), 3, "auxiliary graph"),
     (("coverage", "gpt2", "--target", "intel-core-ultra-7-165h-npu"), 3, "no operator registrations"),
     (("coverage", "gpt2"), 2, "no chip to answer for"),
     (("migrate", "gpt2", "--slo", "fast"), 2, "such as 50ms; given: 'fast'"),
