@@ -9,6 +9,8 @@ from hetbench.errors import InvalidInputError, UnknownNameError, shown
 
 __all__ = ["known_name", "whole_number", "yes_or_no"]
 
+_LARGEST = 2**63 - 1
+
 
 def known_name(kind: str, given: object, known: Collection[str]) -> str:
     """The name itself; `UnknownNameError` for what is none of `known`.
@@ -21,7 +23,7 @@ def known_name(kind: str, given: object, known: Collection[str]) -> str:
     raise UnknownNameError(kind, given, known)
 
 
-def whole_number(name: str, given: object, least: int, most: int = 2**63 - 1) -> int:
+def whole_number(name: str, given: object, least: int, most: int = _LARGEST) -> int:
     """A whole number as an int; `InvalidInputError` for any other value and for one out of range.
 
     >>> whole_number("seed", 7, 0)
@@ -32,7 +34,8 @@ def whole_number(name: str, given: object, least: int, most: int = 2**63 - 1) ->
     except TypeError:
         number = least - 1
     if isinstance(given, bool) or not least <= number <= most:
-        raise InvalidInputError(f"{name} must be a whole number from {least} to {most:,}; given: {shown(given)}.")
+        until = f" to {most:,}" if most < _LARGEST else ""
+        raise InvalidInputError(f"{name} must be a whole number from {least}{until}; given: {shown(given)}.")
     return number
 
 
