@@ -13,13 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from data_collection.backends import Backend, backends, installed
 from data_collection.profile.quiet import OTHERS, Meter
 from data_collection.profile.stacks import STACKS, missing
 from data_collection.store import DEFAULT_STORE
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, exit_code
 
 PACKAGES = ("torch", "transformers", "numpy", "pyarrow", "duckdb", "psutil")
 
@@ -28,7 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.doctor", description=__doc__, formatter_class=raw)
     parser.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
-    chosen = parser.parse_args(argv)
+    return exit_code(partial(_run, parser.parse_args(argv)), "stopped")
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    """Print what this machine can measure."""
     absent = [name for name in PACKAGES if not installed(name)]
     print("packages: " + ", ".join(f"{name} {installed(name) or 'MISSING'}" for name in PACKAGES))
     if absent:

@@ -18,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -27,7 +28,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
+from data_collection.arguments import count
+from hetbench.artifacts import replacing, write_whole
+from hetbench.errors import UnknownNameError, exit_code
 
 __all__ = ["InputSpec", "checksum", "generate", "reals", "specs", "tokens"]
 
@@ -123,13 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("list", "write", "check"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="specifications or categories; default: all")
     parser.add_argument("--out", type=Path, default=Path("runs") / "inputs")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=count(0, 2**31 - 1), default=0)
     chosen = parser.parse_args(argv)
-    try:
-        return _run(chosen.command, _named(chosen.names), chosen.out, chosen.seed)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    work = partial(_run, chosen.command, chosen.names, chosen.out, chosen.seed)
+    return exit_code(work, "stopped; the files before are written.")
 
 
 def _named(names: Sequence[str]) -> list[InputSpec]:
@@ -141,9 +141,9 @@ def _named(names: Sequence[str]) -> list[InputSpec]:
     return [spec for spec in known.values() if not names or spec.name in names or spec.category in names]
 
 
-def _run(command: str, chosen: Sequence[InputSpec], folder: Path, seed: int) -> int:
+def _run(command: str, names: Sequence[str], folder: Path, seed: int) -> int:
     wrong = 0
-    for spec in chosen:
+    for spec in _named(names):
         if command == "list":
             print(f"{spec.name}\t" + "\t".join(f"{name} {shape}" for name, shape in spec.shapes.items()))
             continue
@@ -160,12 +160,9 @@ def _run(command: str, chosen: Sequence[InputSpec], folder: Path, seed: int) -> 
 def _write(path: Path, arrays: Mapping[str, Array]) -> str:
     """Write the arrays and a file with their checksum; returns the checksum."""
     said = checksum(arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)  # type: ignore[arg-type]
-        path.with_suffix(".json").write_text(json.dumps({"sha256": said}) + "\n")
-    except OSError as error:
-        raise InvalidInputError(f"cannot write {path}: {error.strerror}. Name another directory: --out DIR.") from None
+    with replacing(path, "--out DIR") as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    write_whole(path.with_suffix(".json"), json.dumps({"sha256": said}) + "\n", "--out DIR")
     return said
 
 

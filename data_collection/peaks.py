@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from data_collection.arguments import count, number
+from hetbench.errors import command
 from hetbench.schema import itemsize
 
 __all__ = ["bandwidth_gbs", "main", "product_tflops"]
@@ -56,11 +57,13 @@ def _shortest(call: Callable[[], Any], seconds: float) -> float:
     return best
 
 
+@command("stopped")
 def main(argv: Sequence[str] | None = None) -> int:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m data_collection.peaks", description=__doc__, formatter_class=raw)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--seconds", type=float, default=20.0, help="seconds per figure; default: %(default)s")
+    parser.add_argument("--threads", type=count(), default=os.cpu_count())
+    add = parser.add_argument
+    add("--seconds", type=number(above=True), default=20.0, help="seconds per figure; default: %(default)s")
     chosen = parser.parse_args(argv)
     import torch
 
@@ -72,4 +75,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

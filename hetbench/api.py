@@ -16,11 +16,21 @@ from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
-from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet, select_chips
+from hetbench.migration import (
+    CoverageReport,
+    Fleet,
+    Migration,
+    coverage_report,
+    rank_chips,
+    rank_fleet,
+    select_chips,
+    stack_options,
+)
 from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,
     ModelQueries,
+    ObservationQueries,
     OperatorQueries,
     Options,
     Question,
@@ -33,7 +43,7 @@ from hetbench.query import (
 __all__ = ["HetBench"]
 
 
-class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
+class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQueries):
     """Latency, throughput, energy, memory and operator coverage of AI models and operators on chips of five families.
 
     Every answer says what it rests on: a published row, a surrogate with a calibrated interval, or exact arithmetic.
@@ -66,41 +76,6 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
     def artifacts(self) -> Path | None:
         """Folder of the surrogates; None for those in the package."""
         return self._session.artifacts
-
-    def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Correct later predictions for a chip by operator timings of your own, without retraining.
-
-        Predictions for the chips of the table are conditioned on its rows (a Gaussian process on the residuals, see
-        `hetbench.predict.gaussian_process`). With twenty rows of an operator class the error fell on every held-out
-        family, with five rows on most. Sums over operators use the corrected predictions; the surrogate of whole
-        models does not.
-
-        Args:
-            table: columns of equal length [rows]: `op`, `dims`, `dtype`, `chip`, `latency_ms`, and optionally `phase`
-                (`fwd`) and `protocol` (default `event`).
-
-        Returns:
-            Columns [rows]: `value`, what was predicted in ms before; and `reason`, why a row was not used (then
-            `value` is NaN).
-
-        Raises:
-            InvalidInputError: malformed table, or more than 2,000 rows of one chip in total; then no row is used.
-
-        >>> api = HetBench()
-        >>> row = {"op": ["Linear"], "dims": [{"m": 512, "n": 512, "k": 512}], "dtype": ["fp16"], "chip": ["mlu"]}
-        >>> before = api.observe({**row, "latency_ms": [0.05]})["value"][0]
-        >>> after = api.query_operator("Linear", row["dims"][0], device="mlu", precision="fp16").value
-        >>> min(before, 0.05) < after < max(before, 0.05)
-        True
-        """
-        with LOCK:
-            found = self._session.observe(table)
-            self._forget_answers()
-        return found
-
-    def _forget_answers(self) -> None:
-        """Start new stores of answers; a query in flight keeps its answer in the old ones, which nobody reads."""
-        self._kept, self._compiled = {}, {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": {}, "_compiled": {}}
@@ -215,7 +190,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
             source_value: latency in ms that you measured on the source (one model only).
             slo_ms: latency objective in ms; adds the probability of meeting it.
             objective: `latency`, `energy` or `throughput-per-watt`.
-            **options: as in `query`, but without `precision` each chip takes its own default precision.
+            **options: as in `query`, but without `precision` each chip takes its own default precision; `stack` also
+                takes a kind (`eager`, `compiled`, `serving`), by default eager for models that generate, else compiled.
 
         Returns:
             A `Migration`; for a list of models a `Fleet`.
@@ -234,19 +210,19 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
                 raise InvalidInputError(f"a list of models holds models; given: {shown(model)}.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
-        session, predictor = self._session, check_predictor(options.get("predictor"))
-        graph = session.graph(model)
-        origin = None if source is None else session.question(graph, source, "latency", options)
+        session, graph, predictor = self._session, self._session.graph(model), check_predictor(options.get("predictor"))
+        kind, placed = stack_options(graph, options)
+        origin = None if source is None else session.question(graph, source, "latency", placed(self.chip(source)[0]))
 
         def answer_on(name: str) -> tuple[Question, Answer]:
-            there = session.question(graph, name, "latency", options)
+            there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
         known = [*chips().values(), *session.added_chips.values()]
         meant = select_chips(targets, known, lambda name: self.chip(name)[0])
         return rank_chips(
             graph, meant, answer_on, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,
-            predictor=predictor,
+            predictor=predictor, stack=kind,
         )  # fmt: skip
 
     def add_chip(self, datasheet: str | Path | Mapping[str, Any]) -> Chip:
@@ -289,8 +265,11 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries):
         """
         return self._session.chip(name)
 
-    def trace(self, module: Any, example_inputs: Any, **names: Any) -> Any:
-        """The operators of a torch module of your own, as something `query` takes for a model (needs torch)."""
+    def trace(self, module: Any, example_inputs: Any = None, **options: Any) -> Any:
+        """The operators of a torch module of your own, as something `query` takes for a model (needs torch).
+
+        Inputs are examples or shapes by argument name, `shapes={"x": (1, 3, 224, 224)}`; see `hetbench.tracing.trace`.
+        """
         from hetbench.tracing import trace  # torch is imported there
 
-        return trace(module, example_inputs, **names)
+        return trace(module, example_inputs, **options)

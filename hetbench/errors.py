@@ -12,18 +12,22 @@ Every message states what was given, what would be accepted, the nearest name an
 
 from __future__ import annotations
 
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 __all__ = [
     "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "UnknownOptionError",
-    "escaped", "exit_code", "nearest", "shown",
+    "command", "escaped", "exit_code", "nearest", "shown",
 ]  # fmt: skip
 
+_Words = ParamSpec("_Words")
 _STOPPED = 130
+_PIPE_CLOSED = 141
 _SHOWN = 120  # characters of a value in a message
 _COMPARED = 100  # characters of a name that are compared with known ones
 
@@ -142,18 +146,75 @@ _UNPRINTED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (direction marks)
 
 
 def exit_code(work: Callable[[], int], stopped: str) -> int:
-    """Run a command and return its exit code; a `HetBenchError` is printed to stderr and gives its own exit code.
+    """Run a command and return its exit code; an error is printed to stderr as one message.
 
-    `work` returns the exit code of success. After Ctrl-C, `stopped` is printed and 130 returned.
+    A `HetBenchError` gives its own exit code. So do faults of the machine and of files: 2 for a file that cannot be
+    read or written or is nested too deeply, 3 for a missing package or too little memory. `work` returns the exit code
+    of success. After Ctrl-C, `stopped` is printed and 130 returned; where the reader of stdout has closed it, 141.
 
     >>> exit_code(lambda: 0, stopped="")
     0
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters shows them escaped
     try:
-        return work()
-    except HetBenchError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code
+        code = work()
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         sys.stderr.write(f"{stopped}\n")
         return _STOPPED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
+        return _PIPE_CLOSED
+    except _reported() as error:
+        taught = error if isinstance(error, HetBenchError) else _taught(error)
+        sys.stderr.write(f"error: {escaped(str(taught), keep=_LINE_END)}\n")
+        return taught.exit_code
+
+
+_LINE_END = "\n"
+_FILE_ERRORS = (("duckdb", "Error"), ("pyarrow", "ArrowException"), ("zipfile", "BadZipFile"))
+
+
+def _reported() -> tuple[type[Exception], ...]:
+    """The errors that a command reports as one message: its own, the machine's, and those of the loaded libraries."""
+    loaded = ((sys.modules.get(module), name) for module, name in _FILE_ERRORS)
+    libraries = (getattr(module, name) for module, name in loaded if hasattr(module, name))
+    return HetBenchError, OSError, ImportError, RecursionError, MemoryError, *libraries
+
+
+def command(stopped: str) -> Callable[[Callable[_Words, int | None]], Callable[_Words, None]]:
+    """Decorate a `main` so that it ends as `exit_code` says: by `SystemExit` where the code is not 0."""
+
+    def decorated(main: Callable[_Words, int | None]) -> Callable[_Words, None]:
+        @wraps(main)
+        def run(*args: _Words.args, **options: _Words.kwargs) -> None:
+            code = exit_code(lambda: main(*args, **options) or 0, stopped)
+            if code:
+                raise SystemExit(code)
+
+        return run
+
+    return decorated
+
+
+def _taught(error: Exception) -> HetBenchError:
+    """What a fault of the machine, of a file or of the installation means to the caller of a command."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return InvalidInputError(
+            f"{where}{error.strerror or error}. Name a file or directory that is there, usable and has room."
+        )
+    if isinstance(error, ImportError):
+        package = (error.name or str(error)).partition(".")[0]
+        return RefusedError(
+            f"this command needs {package}, which is not installed or does not load: {error}. The extras of "
+            "pyproject.toml list what each folder needs; from a checkout: pip install --editable '.[all]'"
+        )
+    if isinstance(error, MemoryError):
+        return RefusedError("the machine has too little free memory for this.")
+    if isinstance(error, RecursionError):
+        return InvalidInputError("an input file is nested too deeply to be read.")
+    return InvalidInputError(f"an input file cannot be read: {error}")

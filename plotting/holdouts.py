@@ -38,7 +38,8 @@ def model_rows(folder: Path, split: str) -> pd.DataFrame:
     for path in files(folder, f"*.{split}.parquet", "python -m surrogates.whole"):
         frame, name = pd.read_parquet(path), path.name.removesuffix(f".{split}.parquet")
         if len(frame):
-            share = shipped[name]["network_share"] if name in shipped else 0.5
+            shares = shipped[name]["network_share"] if name in shipped else (0.5, 0.5)
+            share = np.where(frame.networks >= models.RICH, *shares) if "networks" in frame else shares[0]
             predicted = np.exp(share * np.log(frame.network) + (1 - share) * np.log(frame.trees))
             cell = frame.phase if name == "generation" else frame["stack"]
             unit = frame.away if split == "chips" else frame.graph

@@ -6,7 +6,10 @@ Reads what `python -m data_collection.store publish` writes, or any Parquet or C
 op), dims, precision (or dtype), protocol and latency_ms. Every class of operators with enough rows gets a head of this
 chip alone, which answers at level B from then on; shapes left out say how well, beside what answered before and the
 roofline. What the surrogates said before seeing the chip also sets how wide the answers for chips of its family and
-kind are that nobody measured. Writes chip-NAME.npz and chip-NAME.json.
+kind are that nobody measured. Writes chip-NAME.npz and chip-NAME.json, and changes nothing where the rows are refused:
+too few, of another unit, or fewer than the set knows already (--replace).
+
+Exit codes: 0 taught, 2 rows or options that cannot be meant, 3 refused, 4 `--out` is no set.
 """
 
 from __future__ import annotations
@@ -20,14 +23,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 
+from hetbench.artifacts import MANIFEST, check_complete
 from hetbench.catalog.chips import Chip, chip
-from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError
-from hetbench.operators import operator_type
+from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, command
 from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from hetbench.predict.protocols import FLOOR_QUANTILE
+from surrogates.contribution import check_no_loss, check_plausible, checked_rows, restore, swap, without_chip
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest
 from surrogates.intervals import band
@@ -36,20 +41,21 @@ from surrogates.operators.dataset import Effects, Matrix, matrix, with_roofline
 LEAST_ROWS = 100
 """A class with fewer rows is left to the other surrogates."""
 _FOLDS = 5
+_TRIED = 20  # rows of each class that a taught set must answer before it is put in place
 _SMALL_MS = 0.005  # an operator with this roofline or less tells the launch floor
 _HOST_PROTOCOLS = ("wall", "event")  # the same on a CPU, which has no device to wait for
 
 
+@command("stopped")
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
+    parser.add_argument("--replace", action="store_true", help="also where the set knows the chip from more rows")
+    parser.add_argument("--implausible", action="store_true", help="also rows that look like another unit")
     options = parser.parse_args(words)
-    try:
-        frames, record = read(options.rows)
-        spec = teach(frames, record, options.out)
-    except HetBenchError as error:
-        parser.exit(error.exit_code, f"{parser.prog}: {error}\n")
+    frames, record = read(options.rows)
+    spec = teach(frames, record, options.out, replace=options.replace, implausible=options.implausible)
     for cls, found in spec["classes"].items():
         scores = ", ".join(f"{name} {found['scores'][name]['median_ape']} %" for name in found["scores"])
         print(f"{cls}: {found['rows']:,} rows; median error on shapes left out: {scores}; "
@@ -61,7 +67,7 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
     """Rows by class in the columns that training takes, and the chip; `InvalidInputError` says what is amiss."""
     try:
         table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
     if "kind" in table:
         table = table[table.kind == "operator"]
@@ -69,14 +75,11 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
     missing = {"chip", "op", "dims", "dtype", "protocol", "latency_ms"} - set(table)
     if missing:
         raise InvalidInputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
+    table, sizes = checked_rows(table, path)
     if table.chip.nunique() != 1:
         names = ", ".join(map(str, table.chip.unique()))
         raise InvalidInputError(f"{path} must hold rows of one chip; found: {names}.")
     record = chip(table.chip.iloc[0])
-    wrong = table[~(pd.to_numeric(table.latency_ms, errors="coerce") > 0)]
-    if len(wrong):
-        raise InvalidInputError(f"{path}: latency_ms={wrong.latency_ms.iloc[0]} must be above 0 ({len(wrong)} rows).")
-    sizes = [operator_type(op).check(json.loads(text)) for op, text in zip(table.op, table.dims, strict=True)]
     table = table[["op", "dtype", "protocol", "latency_ms"]].assign(
         cls=[class_of(op, dims) for op, dims in zip(table.op, sizes, strict=True)], chip=record.name,
         family=record.family, library="", layout="",
@@ -87,33 +90,84 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
     return {cls: with_roofline(part.reset_index(drop=True)) for cls, part in table.groupby("cls")}, record
 
 
-def teach(frames: dict[str, pd.DataFrame], record: Chip, out: Path) -> dict[str, Any]:
-    """Fit, score and write the heads of one chip; what its JSON file says."""
+def teach(
+    frames: dict[str, pd.DataFrame], record: Chip, out: Path, *, replace: bool = False, implausible: bool = False
+) -> dict[str, Any]:
+    """Fit, score and write the heads of one chip; what its JSON file says. A refusal leaves the folder as it was.
+
+    With `replace` the chip may lose rows that the folder knows; with `implausible` the latencies may be of any size.
+    """
     if not (out / "operators.json").exists():
         raise ArtifactError(f"{out} holds no operators.json: --out is a folder of surrogates, which the chip joins.")
-    stem = out / f"chip-{record.name}"
-    for suffix in (".json", ".npz"):
-        Path(f"{stem}{suffix}").unlink(missing_ok=True)  # what answered before must not know these rows
-    before = OperatorSurrogate(out)
+    if (out / MANIFEST).exists():
+        raise RefusedError(f"{out} is a published set, which its {MANIFEST} closes: copy it without that file first.")
+    restore(out, record.name)
+    rows = {cls: len(frame) for cls, frame in frames.items() if len(frame) >= LEAST_ROWS}
+    if not rows:
+        counts = ", ".join(f"{cls} {len(frame)}" for cls, frame in frames.items()) or "none"
+        raise RefusedError(f"too few rows of different shapes: {counts}; a class of operators needs {LEAST_ROWS}.")
+    if not replace:
+        check_no_loss(out, record.name, rows)
+    with without_chip(out, record.name) as folder:  # what answered before must not know these rows
+        spec, arrays = _fitted(frames, record, folder, implausible=implausible)
+        np.savez_compressed(folder / f"chip-{record.name}.npz", **arrays)
+        (folder / f"chip-{record.name}.json").write_text(json.dumps(spec, indent=1, allow_nan=False))
+        check_complete(folder)
+        for frame in frames.values():
+            if not np.isfinite(served(frame.head(_TRIED), OperatorSurrogate(folder), "auto").predicted).all():
+                raise RefusedError("the taught head does not answer its own rows; nothing was changed.")
+        swap(folder, out, record.name)
+    return spec
+
+
+def _fitted(
+    frames: dict[str, pd.DataFrame], record: Chip, folder: Path, *, implausible: bool
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the JSON file of the chip says, and its arrays; `folder` is the set without the chip."""
+    before = OperatorSurrogate(folder)
     floors = own_floors(frames)
     arrays: dict[str, np.ndarray] = {}
     spec: dict[str, Any] = {
         "format": FORMAT, "chip": record.name, "provenance": "contributed", "floors": floors, "classes": {},
         "unseen": {},
     }  # fmt: skip
+    seen = {cls: served(frame, before, "auto") for cls, frame in frames.items()}
+    everything = pd.concat(seen.values())
+    unknown = everything[~np.isfinite(everything.predicted)]
+    if len(unknown):
+        raise RefusedError(f"no surrogate answers {unknown.op.iloc[0]} in {unknown.dtype.iloc[0]} on {record.name}.")
+    if not implausible:
+        check_plausible(everything)
     for cls, frame in frames.items():
-        known = served(frame, before, "auto")
+        known = seen[cls]
         base = matrix(frame, before.floors)
         known = known.assign(roofline=base.roofline_ms + base.floor_ms, base_ms=base.base_ms)
         spec["unseen"][cls] = band(known, "predicted")
-        if len(frame) >= LEAST_ROWS:
+        if len(frame) >= LEAST_ROWS and len(np.unique(_folds(frame))) == _FOLDS:
             spec["classes"][cls], made = fit_class(frame, known, {**before.floors, record.name: floors})
             arrays |= {f"{cls}.{name}": value for name, value in made.items()}
+    _check_gain(spec["classes"])
     text = pd.concat(frames.values()).to_csv(index=False)
     spec |= {"kind": record.kind, "family": record.family, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    np.savez_compressed(f"{stem}.npz", **arrays)
-    Path(f"{stem}.json").write_text(json.dumps(spec, indent=1))
-    return spec
+    return spec, arrays
+
+
+def _check_gain(classes: dict[str, Any]) -> None:
+    """Raise `RefusedError` where no class can be taught, or a head errs more than what answered before it."""
+    if not classes:
+        raise RefusedError(f"too few shapes: each of {_FOLDS} folds of shapes left out needs one of a class.")
+    for cls, found in classes.items():
+        own, before = (found["scores"][name]["median_ape"] for name in ("own head", "before"))
+        if not own <= before:
+            raise RefusedError(
+                f"{cls}: on shapes left out, the head taught from these rows errs by {own} %, what answered before by "
+                f"{before} %, so that the set is better without it. Nothing was changed."
+            )
+
+
+def _folds(frame: pd.DataFrame) -> np.ndarray:
+    """Fold of each row; the rows of a shape share one."""
+    return pd.util.hash_pandas_object(frame.drop(columns=["dtype", "latency_ms"]), index=False).to_numpy() % _FOLDS
 
 
 def own_floors(frames: dict[str, pd.DataFrame]) -> dict[str, float]:
@@ -135,7 +189,7 @@ def fit_class(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What the file says of one class, and its arrays; scores are of folds of shapes left out."""
     made = matrix(frame, floors)
-    fold = pd.util.hash_pandas_object(frame.drop(columns=["dtype", "latency_ms"]), index=False).to_numpy() % _FOLDS
+    fold = _folds(frame)
     log_ms = np.empty(len(frame))
     for each in range(_FOLDS):
         inside, away = np.flatnonzero(fold != each), np.flatnonzero(fold == each)

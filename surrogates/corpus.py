@@ -1,7 +1,12 @@
 """The measurement corpus as clean training tables, one per surrogate class, by documented rules.
 
 Every rule names the rows it removes and why; `load` counts them and prints the table. Rows that time the same
-(chip, dims, dtype, protocol, library, layout) are merged to their median, so that no cell counts twice.
+(chip, dims, dtype, protocol, library, layout, source) are merged to their median, so that no cell counts twice.
+
+`m` counts the rows of the activation (tokens) and `n` the columns of the weight, as in row-major
+C[m,n] = A[m,k] B[k,n]: tables of column-major libraries, whose C is that matrix transposed, have m and n swapped.
+`source` is whose figures they are: data set and, where it timed several, engine or back end; `version` is that of the
+software.
 """
 
 from __future__ import annotations
@@ -27,13 +32,18 @@ ELEMENTWISE = (
 )
 RENAMED = {"AddMM": "Linear", "Clone": "Copy", "Contiguous(transpose)": "Copy", "Cast(fp16->fp32)": "Cast"}
 
-# what was timed, by data set: kernel (device time), graph (replayed), event (device events, eager), wall (host)
+# What was timed, by data set: kernel (device time), graph (a replayed graph, or a host clock around a queue of calls:
+# both amortise the launch), event (device events around each eager call), wall (host clock around each call).
 PROTOCOL = {
     "aiconfigurator": "graph", "miopen-finddb": "kernel", "neusight": "event", "vidur": "kernel",
     "rocblas-tensile": "kernel", "hipblaslt-tensile": "kernel", "pipeweave": "kernel", "aiter": "kernel",
-    "deepbench": "wall", "flagperf": "event", "hipkittens": "event", "flagos_op": "wall", "candle": "wall",
-    "pt_opbench": "wall", "ascend_profiles": "kernel",
+    "deepbench": "graph", "flagperf": "event", "hipkittens": "event", "flagos_op": "wall", "candle": "wall",
+    "pt_opbench": "wall", "ascend_profiles": "kernel", "aisimulate_b60": "event", "tracelens": "kernel",
+    "inferencex_aiter_bf16": "kernel", "mindinsight_profiles": "kernel",
 }
+COLUMN_MAJOR = ("deepbench", "rocblas_tensile", "hipblaslt")
+_OF_TRAINING_STEPS = ("Linear", "BMM", "Conv2d", "Add", "Mul", "Sub", "Div", "Cast", "ReLU", "GELU", "LayerNorm")
+"""Operators of a training step that a forward pass has too."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,8 @@ class Rule:
 RULES = (
     Rule(
         "not forward",
-        "phase <> 'fwd' and not (file = 'ascend_profiles' and op in ('Linear', 'BMM'))",
+        f"phase <> 'fwd' and not (file in ('ascend_profiles', 'mindinsight_910') and op in {_OF_TRAINING_STEPS} "
+        "and coalesce(extra->>'synthetic_suspect', extra->>'suspect', 'false') <> 'true')",
         "backward passes and training steps are another question",
     ),
     Rule(
@@ -56,6 +67,7 @@ RULES = (
     ),
     Rule(
         "Triton and FlagGems versions",
+        "file in ('mojo_opset_npu', 'vllm_ascend_commits', 'flaggems_ascend_prs') or "
         "(file in ('cann_flagos_op', 'mlu_flagos_op') and not coalesce(extra->>'impl', '') like 'native%') "
         "or software like '%FlagGems%'",
         "not the vendor's library; 2 to 100 times slower",
@@ -117,7 +129,8 @@ def _kinds() -> dict[str, str]:
 def load(root: Path, cache: Path | None = None) -> dict[str, pd.DataFrame]:
     """Clean tables by surrogate class: gemm, prefill, decode, conv, vector.
 
-    Columns: op, chip, family, dtype, protocol, library, layout, dataset, split, the dims, latency_ms, repeats.
+    Columns: op, chip, family, dtype, protocol, library, layout, dataset, source, version, split, the dims, latency_ms,
+    repeats.
     """
     path = cache / "operators.parquet" if cache else None
     if path and path.exists():
@@ -149,8 +162,9 @@ def _read(root: Path) -> pd.DataFrame:
     dims = ", ".join(f'"{name}"' for name in DIMS)
     frame = db.execute(
         f"select cls, op, canonical chip, family, dtype, protocol, library, layout, any_value(dataset) dataset, "
-        f"split, {dims}, median(latency_ms) latency_ms, count(*) repeats from staged "
-        f"group by cls, op, canonical, family, dtype, protocol, library, layout, split, {dims} order by all"
+        f"source, version, split, {dims}, median(latency_ms) latency_ms, count(*) repeats from staged "
+        f"group by cls, op, canonical, family, dtype, protocol, library, layout, source, version, split, {dims} "
+        "order by all"
     ).df()
     print(f"  = {len(frame):>9,}  cells after merging repeats to their median")
     return frame
@@ -198,8 +212,11 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
                  else coalesce(k.kind, '') end cls,
             coalesce(t.precision, '') as dtype, r.platform family,
             coalesce(l.canonical, '') canonical,
-            case when r.chip = 'intel-arc-pro-b60' then 'event' else coalesce(p.protocol, 'wall') end protocol,
-            {_LIBRARY} library, {_LAYOUT} layout, {dims}
+            case when r.chip = 'intel-arc-pro-b60' then 'event'
+                 when r.file = 'deepbench' and r.platform = 'oneapi' then 'wall'
+                 else coalesce(p.protocol, 'wall') end protocol,
+            {_LIBRARY} library, {_LAYOUT} layout, {_SOURCE} source,
+            coalesce(r.software, '') as version, {dims}
         from raw r
         left join kinds k on k.op = r.op left join renamed n on n.op = r.op
         left join precisions t on t.dtype = r.dtype
@@ -210,7 +227,10 @@ def _stage(db: duckdb.DuckDBPyConnection, root: Path) -> None:
 
 
 def _dim_sql(name: str) -> str:
-    keys = {"tokens": "coalesce(r.dims->>'tokens', if(r.op = 'Embedding', r.dims->>'rows', null))",
+    swapped = f"r.file in {COLUMN_MAJOR}"
+    keys = {"m": f"if({swapped}, r.dims->>'n', r.dims->>'m')",
+            "n": f"if({swapped} and r.op <> 'Conv2d', r.dims->>'m', r.dims->>'n')",
+            "tokens": "coalesce(r.dims->>'tokens', if(r.op = 'Embedding', r.dims->>'rows', null))",
             "b": "coalesce(r.dims->>'b', '1')", "groups": "coalesce(r.dims->>'groups', '1')",
             "window": "coalesce(r.dims->>'window', '0')", "causal": "coalesce(r.dims->>'causal', '0')",
             "kv_heads": "coalesce(r.dims->>'kv_heads', r.dims->>'heads')"}  # fmt: skip
@@ -220,19 +240,26 @@ def _dim_sql(name: str) -> str:
 # The library that ran the operator, where it is known before the call; solvers that a tuner picked are not.
 # Written "engine version/stage/kernel", so that an unseen version falls back to its kernel and engine.
 _LIBRARY = """
-    case when r.file = 'aiconfigurator' and r.op = 'Attention'
-              then r.software || '/' || (r.extra->>'stage') || '/' || (r.extra->>'kernel_source')
-         when r.file = 'aiconfigurator' then r.software
+    case when r.file in ('aiconfigurator', 'aisimulate_b60') and r.op = 'Attention'
+              then lower(r.software) || '/' || (r.extra->>'stage') || '/' || (r.extra->>'kernel_source')
+         when r.file in ('aiconfigurator', 'aisimulate_b60') then lower(r.software)
          when r.file = 'miopen' then r.extra->>'backend'
          when r.file = 'hipkittens' then r.extra->>'impl'
-         when r.file = 'aiter' then 'aiter/' || coalesce(r.extra->>'quant', r.extra->>'outdtype', '')
+         when r.file in ('aiter', 'inferencex_aiter_bf16')
+              then 'aiter/' || coalesce(r.extra->>'quant', r.extra->>'outdtype', '')
          when r.file in ('rocblas_tensile', 'hipblaslt') then r.file || '/' || coalesce(r.extra->>'acc', '')
          when r.file = 'deepbench' then 'deepbench/' || r.software
          else r.file end"""
 _LAYOUT = """
     case when r.file = 'miopen' then r.extra->>'layout'
          when r.file in ('rocblas_tensile', 'hipblaslt') then r.extra->>'trans'
-         when r.file = 'aiconfigurator' and r.op = 'Linear' then 'NT' else '' end"""
+         when r.file in ('aiconfigurator', 'aisimulate_b60') and r.op = 'Linear' then 'NT' else '' end"""
+_SOURCE = """
+    case when r.file in ('aiconfigurator', 'aisimulate_b60') then r.file || '/' || split_part(lower(r.software), ' ', 1)
+         when r.file = 'miopen' then 'miopen/' || coalesce(r.extra->>'backend', '')
+         when r.file = 'deepbench' then 'deepbench/' || r.platform
+         when r.file = 'neusight' then 'neusight/' || r.platform
+         when r.file = 'tracelens_mi300x_h100' then 'tracelens/' || r.platform else r.file end"""
 
 
 def shape_hash(frame: pd.DataFrame) -> np.ndarray:

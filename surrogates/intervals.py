@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.predict.class_surrogate import HUGE_MS
 from surrogates.corpus import shape_hash
 from surrogates.evaluate import coverage
 
 INTERVAL_LEVEL = 0.9
+
+
+def size_bin(roofline_ms: np.ndarray, base_ms: np.ndarray) -> np.ndarray:
+    """Bin of a band for each row: 0 where the launch floor dominates, 2 from a millisecond on, 1 between; [rows]."""
+    return np.where(roofline_ms <= base_ms / 2, 0, np.where(base_ms < HUGE_MS, 1, 2))
 
 
 def calibration_half(frame: pd.DataFrame) -> np.ndarray:

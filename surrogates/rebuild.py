@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+from hetbench.errors import command
 from surrogates.whole.rows import OWN
 
 Step = tuple[str, list[str]]
@@ -46,6 +47,7 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
     ]
 
 
+@command("stopped; the same command goes on from here")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/rebuild"), help="corpus, caches, checkpoints and logs")

@@ -1,4 +1,4 @@
-"""What is held out: shapes, chips with their near twins, families, models, and whole families of architectures.
+"""What is held out: shapes, sources, versions, chips with their near twins, families, models and architectures.
 
 Shapes fall by a stable hash of (operator, dims), so that one shape never stands on both sides. Chips fall with
 their die: H100, H200, H800 and H20 leave together. Models fall by their graph, in folds of equal size.
@@ -26,6 +26,35 @@ def shape_fold(frame: pd.DataFrame) -> np.ndarray:
 def die(frame: pd.DataFrame) -> pd.Series:
     """The group of near twins a row's chip belongs to: the die of its architecture without packaging."""
     return frame.chip.map({name: chip.die for name, chip in chips().items()})
+
+
+def source_folds(frame: pd.DataFrame) -> np.ndarray:
+    """Fold of each row by its source: the sources of one family fall in different folds, the largest first."""
+    fold: dict[tuple[str, str], int] = {}
+    for family, part in frame.groupby("family"):
+        for index, name in enumerate(part.source.value_counts(sort=True).index):
+            fold[family, name] = index
+    return np.array([fold[key] for key in zip(frame.family, frame.source, strict=True)], dtype=np.int64)
+
+
+def version_folds(frame: pd.DataFrame) -> np.ndarray:
+    """Fold of each row by its software version, the newest of its chip, source and class first; -1: the only one."""
+    out = np.full(len(frame), -1, dtype=np.int64)
+    for (_, source), rows in frame.groupby(["chip", "source"]).indices.items():
+        if source.partition("/")[0] in _VERSIONED:
+            names = sorted(set(frame.version.to_numpy()[rows]), key=_by_number, reverse=True)
+            if len(names) > 1:
+                rank = {name: min(index, _MOST_VERSIONS - 1) for index, name in enumerate(names)}
+                out[rows] = [rank[name] for name in frame.version.to_numpy()[rows]]
+    return out
+
+
+_VERSIONED = ("aiconfigurator", "aisimulate_b60")
+_MOST_VERSIONS = 2
+
+
+def _by_number(version: str) -> list[tuple[int, ...]]:
+    return [tuple(int(part) for part in re.findall(r"\d+", version))]
 
 
 # names that begin or contain these belong to one family of architectures

@@ -10,13 +10,14 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from data_collection.extract.assemble import extract, write
 from data_collection.extract.check import check
 from hetbench.catalog.models import model, models
-from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.errors import InvalidInputError, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,11 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare with fresh traces at unseen settings")
     parser.add_argument("--out", type=Path, default=Path(str(files("hetbench"))) / "catalog" / "graphs")
     chosen = parser.parse_args(argv)
-    try:
-        return run(list(models()) if chosen.all else chosen.names, chosen.out, checking=chosen.check)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    names = list(models()) if chosen.all else chosen.names
+    return exit_code(partial(run, names, chosen.out, checking=chosen.check), "stopped; the models before are written.")
 
 
 def run(names: Sequence[str], folder: Path, *, checking: bool) -> int:

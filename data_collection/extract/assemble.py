@@ -16,6 +16,7 @@ from typing import Any
 
 from data_collection.extract.build import Point, build, native_size, patch_size, phases, trace_point
 from data_collection.extract.fit import Basis
+from hetbench.artifacts import replacing
 from hetbench.catalog.models import Model
 from hetbench.errors import HetBenchError
 from hetbench.graphs.model_graph import FORMAT
@@ -169,5 +170,6 @@ def write(table: dict[str, Any], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{table['name']}.json.gz"
     text = json.dumps(table, separators=(",", ":"), sort_keys=True)
-    path.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
+    with replacing(path) as partial:
+        partial.write_bytes(gzip.compress(text.encode(), compresslevel=9, mtime=0))
     return path

@@ -1,10 +1,12 @@
 """MLPerf inference results v2.0 to v4.1 as republished by MLCommons: lists of runs in JSON, one file per scenario.
 
 A run is one row, and a second one if it has power; a run whose figure is its power has that row only. Single-stream
-time is the 90th percentile of a query, multi-stream the 99th of a query of eight samples. Power is of the whole system
-at the wall. A run is in several files and is read once, from the file of its round if there is one. Chips are those
-listed here: x86 processors if no accelerator is stated, but no Arm, phones or accelerators of other vendors. The size
-of a mobilenet is read if its name ends with it.
+time is the 90th percentile of a query, multi-stream the 99th of a query of eight samples; both are early-stopping
+estimates of MLPerf, upper bounds at 99 % confidence instead of percentiles of the sample. Server figures are the
+scheduled rate up to v4.0 and the completed rate since v4.1 (llama2-70b: since v4.0). Power is of the whole system at
+the wall. A run is in several files and is read once, from the file of its round if there is one. Chips are those listed
+here: x86 processors if no accelerator is stated, but no Arm, phones or accelerators of other vendors. The size of a
+mobilenet is read if its name ends with it. Runs that give no row are counted.
 """
 
 from __future__ import annotations
@@ -77,10 +79,12 @@ _PLATFORMS = {"nvidia": "cuda", "amd-mi300x": "rocm", "intel-gaudi2": "other"}
 _NONE = ("", "-", "N/A")  # no accelerator
 _SCENARIOS = {  # batch, phase, metric, unit, statistic
     "Offline": (None, "inference", "throughput", "samples/s", "mean"),
-    "Server": (None, "serving", "throughput", "queries/s", "mean(valid qps)"),
-    "SingleStream": (1, "inference", "latency_ms", "ms/query", "p90"),
-    "MultiStream": (8, "inference", "latency_ms", "ms/query (8 samples)", "p99"),
+    "Server": (None, "serving", "throughput", "queries/s", "mean(valid qps)"),  # which rate: see _statistic
+    "SingleStream": (1, "inference", "latency_ms", "ms/query", "p90 (early-stopping estimate)"),
+    "MultiStream": (8, "inference", "latency_ms", "ms/query (8 samples)", "p99 (early-stopping estimate)"),
 }
+_COMPLETED_SINCE = (4, 1)
+_COMPLETED_BEFORE = {(4, 0): "llama2-70b"}  # version -> models whose server rate is of completed samples already
 _POWERS = {
     "Offline": ("power_w", "W (whole system, wall, all chips)", 1.0),
     "Server": ("power_w", "W (whole system, wall, all chips)", 1.0),
@@ -104,7 +108,12 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
     for path in sorted(tree.paths(), key=lambda path: ("--all--" in path, path)):
         for number, run in enumerate(json.loads(tree.text(path))):
             chip = _chip(run)
-            if chip and run["uid"] not in read:
+            if run.get("uid") in read:
+                tree.leave_out("a run that another file has")
+            elif chip is None:
+                measured = "accelerator_model_name" in run
+                tree.leave_out("a run on hardware that is not listed" if measured else "no run of inference")
+            else:
                 read.add(run["uid"])
                 yield from _rows(tree, path, number, run, chip)
 
@@ -134,7 +143,7 @@ def _rows(tree: Tree, path: str, number: int, run: dict[str, Any], chip: str) ->
         "platform": next((each for start, each in _PLATFORMS.items() if chip.startswith(start)), "oneapi"),
         "precision": _precision(model), "batch": batch, "seq_len": 384 if "bert" in model.lower() else None,
         "image_size": _image(model), "phase": phase, "n_chips": per_node * run["number_of_nodes"] or None,
-        "extra": extra | {"stat": stat, "suite": run["SystemType"]},
+        "extra": extra | {"stat": _statistic(scenario, stat, str(run["version"]), model), "suite": run["SystemType"]},
     }  # fmt: skip
     if run["Result_Units"] not in ("Watts", "millijoules"):
         yield row | {"metric": metric, "unit": unit, "value": tree.number(path, number, run["Result"])}
@@ -142,6 +151,20 @@ def _rows(tree: Tree, path: str, number: int, run: dict[str, Any], chip: str) ->
         metric, unit, divisor = _POWERS[scenario]
         value = tree.number(path, number, run["Result_Power"]) / divisor
         yield row | {"metric": metric, "unit": unit, "value": value}
+
+
+def _statistic(scenario: str, stat: str, version: str, model: str) -> str:
+    """What the figure of a run is: a server's rate is of scheduled or of completed samples.
+
+    >>> _statistic("Server", "mean(valid qps)", "v3.1", "bert-99")
+    'mean(valid qps, scheduled)'
+    """
+    if scenario != "Server":
+        return stat
+    digits = re.match(r"v?(\d+)\.(\d+)", version)
+    round_ = (int(digits[1]), int(digits[2])) if digits else (0, 0)
+    early = model.startswith(_COMPLETED_BEFORE.get(round_, "\0"))
+    return f"mean(valid qps, {'completed' if early or round_ >= _COMPLETED_SINCE else 'scheduled'})"
 
 
 def _precision(model: str) -> str:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 from data_collection.networks.archive import read, write
-from hetbench.errors import HetBenchError
+from hetbench.errors import RefusedError, exit_code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,21 +26,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"), help="has the measured image sizes")
     parser.add_argument("--out", type=Path, default=Path(str(files("hetbench"))) / "catalog")
     chosen = parser.parse_args(argv)
+    return exit_code(partial(_run, chosen), "stopped; nothing was written.")
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    """Build the graphs and write them beside those that are kept."""
     path = chosen.out / f"auxiliary-{chosen.kind}.zip"
-    try:
-        kept = [table for table in read(path) if table["name"] not in chosen.names] if chosen.names else []
-        if chosen.kind == "vision":
-            from data_collection.networks import vision
+    kept = [table for table in read(path) if table["name"] not in chosen.names] if chosen.names else []
+    if chosen.kind == "vision":
+        from data_collection.networks import vision
 
-            made = list(vision.tables(chosen.corpus, chosen.names, say=print))
-        else:
-            from data_collection.networks import text
+        made = list(vision.tables(chosen.corpus, chosen.names, say=print))
+    else:
+        from data_collection.networks import text
 
-            made = text.tables(chosen.names, say=print)
-        write([*kept, *made], path)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        made = text.tables(chosen.names, say=print)
+    if not made:
+        raise RefusedError("no graph was built, so nothing is written.")
+    write([*kept, *made], path)
     print(f"{len(made)} graphs built, {len(kept)} kept: {path}, {path.stat().st_size:,} bytes")
     return 0
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from hetbench.artifacts import replacing
+
 __all__ = ["compact", "read", "write"]
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time stamp of a zip: the same graphs give the same bytes
@@ -67,8 +69,7 @@ def _compact_variant(variant: Mapping[str, Any]) -> dict[str, Any]:
 
 def write(tables: Iterable[Mapping[str, Any]], path: Path) -> None:
     """Write compact tables as `<name>.json` in one zip, ordered by name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with ZipFile(path, "w", ZIP_DEFLATED, compresslevel=9) as archive:
+    with replacing(path) as partial, ZipFile(partial, "w", ZIP_DEFLATED, compresslevel=9) as archive:
         for table in sorted(tables, key=lambda each: str(each["name"])):
             member = ZipInfo(f"{table['name']}.json", EPOCH)
             member.compress_type = ZIP_DEFLATED

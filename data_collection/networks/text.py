@@ -22,7 +22,7 @@ from typing import Any
 from data_collection.extract.assemble import extract
 from data_collection.networks.archive import compact
 from hetbench.catalog.models import Model, models
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, UnknownNameError
 
 __all__ = ["DepthError", "Entry", "entries", "extend", "graph", "tables"]
 
@@ -82,6 +82,9 @@ def _entry(name: str, fields: Mapping[str, Any]) -> Entry:
 def tables(names: Iterable[str] = (), say: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
     """Compact graphs of the named entries; all by default."""
     chosen = list(names) or list(entries())
+    for name in chosen:
+        if name not in entries():
+            raise UnknownNameError("network", name, entries())
     made = []
     for place, name in enumerate(chosen, 1):
         made.append(graph(entries()[name]))

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from data_collection.arguments import count, number
 from data_collection.backends import Backend, backends, picked
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
@@ -53,27 +54,28 @@ def parser() -> argparse.ArgumentParser:
         else:
             add("models", nargs="+", metavar="NAME", help="catalogue models, or all")
         add("--precision", nargs="+", default=["fp32"])
-        add("--batch", nargs="+", type=int, default=[1])
-        add("--seq-len", nargs="+", type=int, default=[None])
-        add("--image-size", nargs="+", type=int, default=[None])
+        add("--batch", nargs="+", type=count(), default=[1])
+        add("--seq-len", nargs="+", type=count(), default=[None])
+        add("--image-size", nargs="+", type=count(), default=[None])
         add("--phase", nargs="+", default=[], choices=PHASES, help="default: the model's first phase")
         add("--stack", nargs="+", default=["eager"], choices=STACKS)
         add("--layout", nargs="+", default=["contiguous"], choices=LAYOUTS)
         add("--cache", nargs="+", default=["hot"], choices=CACHES)
-        add("--threads", nargs="+", type=int, help="CPU threads; default: all cores")
+        add("--threads", nargs="+", type=count(), help="CPU threads; default: all cores")
         add("--protocol", help="event or wall; default: that of the backend")
         add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
         add("--chip", help="catalogue name of the chip, if the device is not recognised")
-        add("--limit", type=int, help="largest number of operators or models")
+        add("--limit", type=count(), help="largest number of operators or models")
         add("--store", "--out", type=Path, default=DEFAULT_STORE)
         add("--again", action="store_true", help="also measure rows that the store has")
-        add("--timeout", type=float, default=300.0, help="time limit of one row in seconds")
-        add("--seconds", type=float, default=1.0, help="most seconds to repeat one row")
-        add("--min-seconds", type=float, default=0.05, help="least seconds to repeat one row; energy counters need 0.5")
-        add("--repeats", type=int, default=100, help="least number of repeats, within --seconds")
-        add("--retries", type=int, default=4, help="further attempts for a disturbed row")
-        add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
-        add("--memory-gb", type=float, help="memory limit of the child process; default: 0.9 of the free memory")
+        add("--timeout", type=number(above=True), default=300.0, help="time limit of one row in seconds")
+        add("--seconds", type=number(), default=1.0, help="most seconds to repeat one row")
+        add("--min-seconds", type=number(), default=0.05,
+            help="least seconds to repeat one row; energy counters need 0.5")  # fmt: skip
+        add("--repeats", type=count(), default=100, help="least number of repeats, within --seconds")
+        add("--retries", type=count(0), default=4, help="further attempts for a disturbed row")
+        add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
+        add("--memory-gb", type=number(above=True), help="limit of the child process; default: 0.9 of what is free")
     return made
 
 
@@ -100,7 +102,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
         due = tasks if chosen.again else session.new(tasks)
         print(f"{chip.name}: {len(due)} of {len(tasks)} to measure into {chosen.store}", flush=True)
         counts = session.run(due, opened)
-    print(f"run {opened.name}: {', '.join(f'{count} {status}' for status, count in counts.items()) or 'nothing new'}")
+    print(f"run {opened.name}: {', '.join(f'{many} {status}' for status, many in counts.items()) or 'nothing new'}")
     return int(any(status not in ("ok", "unsupported") for status in counts))
 
 

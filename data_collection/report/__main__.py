@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from data_collection.backends import installed
@@ -23,7 +24,7 @@ from data_collection.store.read import connect, read
 from hetbench.artifacts.atomic import staged
 from hetbench.catalog.chips import chip, default_chip
 from hetbench.catalog.models import model, models
-from hetbench.errors import HetBenchError, RefusedError, UnknownNameError
+from hetbench.errors import RefusedError, UnknownNameError, exit_code
 from hetbench.schema import FAMILIES, precision
 
 WRITTEN = ("report.md", "report.html")
@@ -39,11 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=["all"], help="models of the matrix; default: all")
     parser.add_argument("--chips", nargs="+", help="chips of the matrix; default: each family's and the store's")
     chosen = parser.parse_args(argv)
-    try:
-        return run(chosen)
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return exit_code(partial(run, chosen), "stopped; no report was written.")
 
 
 def run(chosen: argparse.Namespace) -> int:

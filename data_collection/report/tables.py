@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_collection.pages import Table
+from data_collection.store.read import NEWEST
 from data_collection.store.rows import IDENTITY
 from hetbench.api import HetBench
 from hetbench.errors import HetBenchError
@@ -16,9 +17,9 @@ __all__ = ["Row", "Tables", "label"]
 Row = dict[str, Any]
 _SETTING = ("precision", "stack", "phase", "layout", "cache", "threads", "protocol", "chip", "software")
 _SHAPE = ("batch", "seq_len", "image_size")
-_NEWEST = f"""SELECT * EXCLUDE (raw_ms), count(*) OVER same AS measured FROM rows
+_NEWEST = f"""SELECT rows.* EXCLUDE (raw_ms), count(*) OVER same AS measured FROM rows LEFT JOIN runs USING (run)
     WHERE status = 'ok' AND kind = ? WINDOW same AS (PARTITION BY {', '.join(IDENTITY)})
-    QUALIFY row_number() OVER (same ORDER BY started DESC) = 1 ORDER BY {', '.join(IDENTITY)}"""
+    QUALIFY row_number() OVER (same ORDER BY {NEWEST}) = 1 ORDER BY {', '.join(IDENTITY)}"""
 
 
 class Tables:

@@ -63,8 +63,11 @@ def _list(options: argparse.Namespace) -> int:
 
 def _import(options: argparse.Namespace) -> int:
     source = _allowed(options)
-    rows = tables.write(source, tables.imported(source, _trees(options, source)), options.out)
+    trees = _trees(options, source)
+    rows = tables.write(source, tables.imported(source, trees), options.out)
     print(f"{options.out}: {rows:,} rows of {source.citation}")
+    for reason, many in tables.left_out(trees).items():
+        print(f"  left out: {many:,}, {reason}")
     return 0
 
 

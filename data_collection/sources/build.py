@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -16,11 +15,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from data_collection.sources.tables import imported, importer_files, write
+from data_collection.sources.tables import imported, importer_files, left_out, write
 from data_collection.upstream import download
 from data_collection.upstream.files import Tree, UpstreamError, open_trees
 from data_collection.upstream.pins import Pin, pin
-from hetbench.artifacts import sha256_of
+from hetbench.artifacts import sha256_of, write_whole
 from hetbench.errors import HetBenchError, InvalidInputError
 
 __all__ = ["FORMAT", "MANIFEST", "Place", "build", "chosen", "manifest"]
@@ -85,7 +84,9 @@ def build(sources: Sequence[Pin], out: Path, place: Place, *, jobs: int = 1,
             fresh = entry != known.get(source.name)
             known[source.name] = entry
             _save(out, known)
-            say(f"{head}: {entry['rows']:,} rows{'' if fresh else ', unchanged'} ({source.licence})")
+            drops = sum(entry.get("left_out", {}).values())
+            told = f", {drops:,} entries left out" if drops else ""
+            say(f"{head}: {entry['rows']:,} rows{told}{'' if fresh else ', unchanged'} ({source.licence})")
     return failed
 
 
@@ -115,7 +116,7 @@ def _one(source: Pin, out: Path, place: Place, before: dict[str, Any] | None) ->
         "table": source.table, "rows": rows, "sha256": sha256_of(path), "bytes": path.stat().st_size,
         "dataset": source.dataset, "repository": source.repository,
         "commits": {tree.commit.sha: len(tree.listing()) for tree in trees}, "licence": source.licence,
-        "restricted": source.restricted, "citation": source.citation, "inputs": inputs,
+        "restricted": source.restricted, "citation": source.citation, "inputs": inputs, "left_out": left_out(trees),
     }  # fmt: skip
 
 
@@ -128,8 +129,6 @@ def _inputs(source: Pin, trees: Sequence[Tree]) -> str:
 
 
 def _save(out: Path, known: dict[str, dict[str, Any]]) -> None:
-    part = out / f".{MANIFEST}.{os.getpid()}"
     rows = sum(each["rows"] for each in known.values())
     told = {"format": FORMAT, "rows": rows, "sources": dict(sorted(known.items()))}
-    part.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    part.replace(out / MANIFEST)
+    write_whole(out / MANIFEST, json.dumps(told, indent=1) + "\n", "--out DIR")

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import data_collection.sources
 from hetbench import plugins
+from hetbench.artifacts import replacing
+from hetbench.errors import command
 
 __all__ = ["Row", "backends", "main", "parsed", "renewed"]
 
@@ -35,6 +37,7 @@ class Row(NamedTuple):
     suffix: str = ""
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
@@ -50,7 +53,7 @@ def main() -> None:
     found = list(source.rows(options.file.read_text(), options.torch))
     new = renewed(old, found, source.REPOSITORY, options.ref)
     options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / NAME).open("w", newline="") as stream:
+    with replacing(options.out / NAME) as partial, partial.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, ("platform", "aten_op", "support", "ref"))
         writer.writeheader()
         writer.writerows(new)

@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from data_collection.sources.aten_composites import CALLERS, PARTS
+from hetbench.artifacts import write_whole
 from hetbench.catalog.support import COVERED, FORMAT, SUPPORT, TABLE
+from hetbench.errors import command
 
 TORCH = "2.13.0"
 UPSTREAM = "pytorch/pytorch@cf30153c131c:aten/src/ATen/native/native_functions.yaml"
@@ -70,6 +72,7 @@ class Found(NamedTuple):
     via: tuple[str, ...] = ()
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
@@ -85,7 +88,7 @@ def main() -> None:
     for platform in PLATFORMS:
         counts = Counter(row[platform].status for row in support.values())
         print(f"  {platform:10s} " + ", ".join(f"{status} {counts[status]}" for status in SUPPORT))
-    options.out.write_text(render(support))
+    write_whole(options.out, render(support), "--out FILE")
     print(f"{options.out}: {options.out.stat().st_size:,} bytes")
 
 

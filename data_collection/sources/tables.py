@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,12 +14,13 @@ import data_collection.importers
 from data_collection.upstream.files import Tree
 from data_collection.upstream.pins import Pin
 from hetbench import plugins
-from hetbench.errors import InvalidInputError
+from hetbench.artifacts import replacing
+from hetbench.errors import InvalidInputError, RefusedError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "imported", "importer_files", "write"]
+__all__ = ["COLUMNS", "imported", "importer_files", "left_out", "write"]
 
 _COMMON = ("dataset", "ref", "licence", "platform", "chip", "software")
 COLUMNS = {
@@ -49,6 +51,7 @@ def imported(pin: Pin, trees: Iterable[Tree]) -> Iterator[dict[str, Any]]:
         for row in module.rows(tree):
             if once:
                 if (told := once(row)) in seen:
+                    tree.leave_out("the same row again")
                     continue
                 seen.add(told)
             yield _complete(pin, row)
@@ -71,23 +74,25 @@ def _complete(pin: Pin, row: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
+def left_out(trees: Iterable[Tree]) -> dict[str, int]:
+    """Reason -> number of entries of all trees that gave no row, most first."""
+    return dict(sum((tree.left_out for tree in trees), Counter[str]()).most_common())
+
+
 def write(pin: Pin, rows: Iterable[dict[str, Any]], path: Path) -> int:
     """Write a table and rename it into place when it is complete; returns the number of rows."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
     schema = _schema(pin.kind)
     count = 0
-    try:
+    with replacing(path) as part:
         with pq.ParquetWriter(part, schema, compression="zstd") as writer:
             for batch in _batches(rows):
                 writer.write_table(pa.Table.from_pylist(batch, schema=schema))
                 count += len(batch)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+        if not count:
+            raise RefusedError(f"the files of {pin.name} gave no row: they are not what its importer reads.")
     return count
 
 

@@ -6,7 +6,8 @@
 
 Each file is written by one run only, which holds a lock on its journal, so any number of profilers can share a store.
 Files are put in place by atomic rename. A killed run leaves its journal; the next process that opens the store turns it
-into a part. A part that does not match its manifest is reported and skipped.
+into a part. A part that does not match its manifest is reported and skipped; lines of a journal that are no rows are
+kept in STORE/quarantine and reported.
 """
 
 from __future__ import annotations

@@ -1,9 +1,13 @@
-"""python -m data_collection.store sql "SELECT ..." | check | views | publish FILE  [--store DIR] [--json]
+"""python -m data_collection.store sql "SELECT ..." | check | views | publish FILE  [--store DIR] [--json] [--unsafe]
 
 Read this project's own measurements with SQL (DuckDB). Views: `rows` (everything, with its status), `operators` and
-`models` (figures of rows that are ok, columns named as in the corpus), `runs` (manifests: command, environment).
+`models` (figures of rows that are ok, columns named as in the corpus), `runs` (manifests: command, environment). A
+query reaches these views and no file; `--unsafe` lets it read, write and attach files, those of the store included.
 `check` verifies every file, reports damaged ones, and recovers the journals of killed runs. `publish` writes the newest
 latency of every setting, with its environments, to one compact Parquet file.
+
+Exit codes: 0 done; 1 `check`: something is damaged or in quarantine; 2 wrong usage, or a store or file that cannot be
+read or written; 3 refused.
 """
 
 from __future__ import annotations
@@ -12,12 +16,17 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from data_collection.store.publish import publish
 from data_collection.store.read import DEFAULT_STORE, VIEWS, Contents, connect, read
 from data_collection.store.write import recover
-from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.errors import InvalidInputError, escaped, exit_code
+
+_COLUMNS = f"""SELECT table_name, column_name, data_type FROM information_schema.columns
+    WHERE table_name IN {(*VIEWS, 'runs')} ORDER BY ALL"""
+_COUNTS = "SELECT kind, status, count(*) AS rows FROM rows GROUP BY ALL ORDER BY ALL"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,47 +41,49 @@ def main(argv: Sequence[str] | None = None) -> int:
         if name == "sql":
             command.add_argument("query")
             command.add_argument("--json", action="store_true", help="one JSON object a row")
+            command.add_argument("--unsafe", action="store_true", help="let the query read, write and attach files")
         if name == "publish":
             command.add_argument("out", type=Path)
-    chosen = parser.parse_args(argv)
-    try:
-        if chosen.command == "check":
-            for run, rows in recover(chosen.store).items():
-                print(f"recovered {rows} rows of run {run}")
-        contents = read(chosen.store)
-        for line in contents.skipped:
-            print(f"skipped: {line}", file=sys.stderr)
-        if chosen.command == "sql":
-            print(_answer(contents, chosen.query, as_json=chosen.json))
-        elif chosen.command == "publish":
-            print(f"{publish(contents, chosen.out):,} rows in {chosen.out}")
-        elif chosen.command == "views":
-            print(_answer(contents, "SELECT table_name, column_name, data_type FROM information_schema.columns "
-                          f"WHERE table_name IN {(*VIEWS, 'runs')} ORDER BY ALL", as_json=False))  # fmt: skip
-        else:
-            print(_answer(contents, "SELECT kind, status, count(*) AS rows FROM rows GROUP BY ALL ORDER BY ALL",
-                          as_json=False))  # fmt: skip
-    except HetBenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return exit_code(partial(_run, parser.parse_args(argv)), "stopped")
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    """Carry out one command; returns its exit code."""
+    if chosen.command == "check":
+        for run, rows in recover(chosen.store).items():
+            print(f"recovered {rows} rows of run {run}")
+    contents = read(chosen.store)
+    for line in contents.skipped:
+        print(f"skipped: {escaped(line)}", file=sys.stderr)
+    if chosen.command == "sql":
+        print(_answer(contents, chosen.query, as_json=chosen.json, unsafe=chosen.unsafe))
+    elif chosen.command == "publish":
+        print(f"{publish(contents, chosen.out):,} rows in {chosen.out}")
+    else:
+        print(_answer(contents, _COLUMNS if chosen.command == "views" else _COUNTS))
     return int(bool(contents.skipped) and chosen.command == "check")
 
 
-def _answer(contents: Contents, query: str, *, as_json: bool) -> str:
+def _answer(contents: Contents, query: str, *, as_json: bool = False, unsafe: bool = False) -> str:
     """The result as JSON lines, or as a tab-separated table with a header in which unknown values are empty."""
     import duckdb
 
     try:
-        result = connect(contents).execute(query)
-    except duckdb.Error as error:
+        result = connect(contents, unsafe=unsafe).execute(query)
+        if result is None:
+            raise InvalidInputError("the query holds no statement, such as SELECT count(*) FROM rows.")
+        names = [column[0] for column in result.description or ()]
+        rows = result.fetchall() if names else []
+    except (duckdb.Error, UnicodeError, OverflowError) as error:
         views = ", ".join((*VIEWS, "runs"))
-        raise InvalidInputError(f"{error}\nViews: {views}. `store views` lists their columns.") from None
-    names = [column[0] for column in result.description or ()]
-    rows = result.fetchall()
+        hint = f"Views: {views}. `store views` lists their columns."
+        if isinstance(error, duckdb.PermissionException) and not unsafe:
+            hint += " A query reaches these views alone; --unsafe lets it read and write files."
+        raise InvalidInputError(f"{error}\n{hint}") from None
     if as_json:
         return "\n".join(json.dumps(dict(zip(names, row, strict=True)), default=str) for row in rows)
-    lines = ["\t".join(names), *("\t".join("" if cell is None else str(cell) for cell in row) for row in rows)]
-    return "\n".join(lines)
+    lines = [names, *(["" if cell is None else str(cell) for cell in row] for row in rows)]
+    return "\n".join("\t".join(map(escaped, line)) for line in lines)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ libraries, versions) are JSON in the file's metadata, under `environments`.
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from data_collection.store.read import Contents, connect
+from data_collection.store.read import NEWEST, Contents, connect
 from data_collection.store.rows import IDENTITY
-from hetbench.errors import InvalidInputError
+from hetbench.artifacts import replacing
+from hetbench.errors import InvalidInputError, RefusedError
 
 __all__ = ["environments", "publish"]
 
@@ -28,23 +27,18 @@ def publish(contents: Contents, out: Path) -> int:
     if not (contents.rows or contents.parts):
         raise InvalidInputError("the store holds no rows to publish. Measure some: python -m data_collection.profile")
     table: Any = connect(contents).sql(
-        f"""SELECT * EXCLUDE (raw_ms, status, reason) FROM rows WHERE status = 'ok'
-        QUALIFY row_number() OVER (PARTITION BY {", ".join(IDENTITY)} ORDER BY started DESC, run DESC) = 1
+        f"""SELECT rows.* EXCLUDE (raw_ms, status, reason) FROM rows LEFT JOIN runs USING (run) WHERE status = 'ok'
+        QUALIFY row_number() OVER (PARTITION BY {", ".join(IDENTITY)} ORDER BY {NEWEST}) = 1
         ORDER BY {", ".join(IDENTITY)}"""
     ).to_arrow_table()
     used = set(table.column("environment").to_pylist())
-    known = {run["environment"]["id"]: run["environment"] for run in contents.runs}
+    known = {str(run["environment"].get("id")): run["environment"] for run in contents.runs}
     text = json.dumps({name: known[name] for name in sorted(used & set(known))}, sort_keys=True)
     table = table.replace_schema_metadata({b"environments": text.encode()})
-    partial = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    if not table.num_rows:
+        raise RefusedError("no row of the store is ok, so there is nothing to publish. `store check` counts its rows.")
+    with replacing(out, "publish FILE") as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=_ROW_GROUP)
-        partial.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise InvalidInputError(f"{out} cannot be written: {error.strerror or error}.") from None
     return int(table.num_rows)
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_collection.store.rows import FORMAT, IDENTITY, schema
-from data_collection.store.write import journal_rows
+from data_collection.store.manifests import manifest_path, read_manifest
+from data_collection.store.rows import IDENTITY, schema
+from data_collection.store.write import QUARANTINE, journal_rows
 from hetbench.errors import InvalidInputError
 
-__all__ = ["DEFAULT_STORE", "Contents", "connect", "read"]
+__all__ = ["DEFAULT_STORE", "NEWEST", "VIEWS", "Contents", "connect", "read"]
 
 DEFAULT_STORE = Path("runs") / "measurements"
 """Where the commands keep measurements unless `--store` names another folder."""
@@ -31,6 +31,9 @@ VIEWS = {
         FROM rows WHERE kind = 'model' AND status = 'ok'""",
 }  # fmt: skip
 """`rows` holds all statuses, each key of a run once; `operators` and `models` hold figures, named as in the corpus."""
+
+NEWEST = "coalesce(runs.number, 0) DESC, rows.started DESC, rows.run DESC"
+"""Order of rows joined with `runs`, newest first: by the count of runs, since a clock may be set back."""
 
 
 @dataclass(slots=True)
@@ -58,19 +61,13 @@ def read(store: Path) -> Contents:
     # journals first: a journal that becomes a part meanwhile is read twice and its rows count once
     journals = sorted((store / "journals").glob("*.jsonl"))
     for path in journals:
-        with suppress(FileNotFoundError):  # it has just become a part
-            rows, wrong = journal_rows(path)
-            found.rows += [asdict(row) for row in rows]
-            found.skipped += wrong
+        _read_journal(store, path, found)
     parts = sorted((store / "parts").glob("*.parquet"))
     for path in sorted((store / "runs").glob("*.json")):
         try:
-            manifest = json.loads(path.read_text())
-        except ValueError as error:
-            found.skipped.append(f"{path.name}: not a manifest: {error}")
-            continue
-        if manifest.get("format") != FORMAT:
-            found.skipped.append(f"{path.name}: format {manifest.get('format')!r}, this reads {FORMAT}")
+            manifest = read_manifest(path)
+        except InvalidInputError as error:
+            found.skipped.append(f"{path.name}: {error}")
             continue
         found.runs.append(manifest)
         for entry in manifest["parts"]:
@@ -85,7 +82,30 @@ def read(store: Path) -> Contents:
     for path in parts:
         if path.name not in named and path.name[: -len("-0000.parquet")] not in pending:
             found.skipped.append(f"{path.name}: no manifest names it")
+    for path in sorted((store / QUARANTINE).glob("*.jsonl")):
+        kept, wrong = journal_rows(path)
+        found.skipped += [f"{QUARANTINE}/{line}" for line in wrong.values()]
+        found.skipped += [f"{QUARANTINE}/{path.name}: {len(kept)} rows can be read again: move the file to journals, "
+                          f"named as its run"] * bool(kept)  # fmt: skip
     return found
+
+
+def _read_journal(store: Path, path: Path, found: Contents) -> None:
+    """Add the rows of a journal to the contents, and what is wrong with it."""
+    try:
+        rows, wrong = journal_rows(path)
+    except FileNotFoundError:  # it has just become a part
+        return
+    except OSError as error:
+        found.skipped.append(f"{path.name}: cannot be read: {error.strerror}")
+        return
+    found.rows += [asdict(row) for row in rows]
+    found.skipped += wrong.values()
+    try:
+        read_manifest(manifest_path(store, path.stem))
+    except InvalidInputError as error:
+        if path.exists():
+            found.skipped.append(f"{path.name}: stays a journal, its manifest is unusable: {error}")
 
 
 def _fault(part: Path, entry: dict[str, Any]) -> str:
@@ -101,25 +121,36 @@ def _fault(part: Path, entry: dict[str, Any]) -> str:
     return ""
 
 
-def connect(contents: Contents) -> Any:
-    """A DuckDB connection with the views `rows`, `operators`, `models` and `runs`."""
+def connect(contents: Contents, *, unsafe: bool = False) -> Any:
+    """A DuckDB connection with the views `rows`, `operators`, `models` and `runs`.
+
+    Queries reach these views and nothing else: no file, extension, other database or setting. With `unsafe` they may
+    read, write and attach what the user may.
+    """
     import duckdb
     import pyarrow as pa
+    from pyarrow import dataset
 
     connection = duckdb.connect()
     connection.register("journal", pa.Table.from_pylist(contents.rows, schema=schema()))
-    sources = ["SELECT * FROM journal"]
-    if contents.parts:
-        files = ", ".join("'" + str(part).replace("'", "''") + "'" for part in contents.parts)
-        sources.append(f"SELECT * FROM read_parquet([{files}], union_by_name = true)")
-    connection.execute(f"CREATE VIEW every_row AS {' UNION ALL BY NAME '.join(sources)}")
+    # as a dataset: DuckDB itself would take [, * and ? in a path for a pattern
+    parts = dataset.dataset([str(part) for part in contents.parts], schema=schema()) if contents.parts else None
+    if parts:
+        connection.register("parts", parts)
+    both = "UNION ALL BY NAME SELECT * FROM parts" if parts else ""
+    connection.execute(f"CREATE VIEW every_row AS SELECT * FROM journal {both}")
     for name, query in VIEWS.items():
         connection.execute(f"CREATE VIEW {name} AS {query}")
     runs = [
-        {"run": m["run"], "parts": len(m["parts"]), "rows": sum(e["rows"] for e in m["parts"]),
-         "command": " ".join(m["command"]), "environment": json.dumps(m["environment"])}
+        {"run": m["run"], "number": m["number"], "parts": len(m["parts"]), "rows": sum(e["rows"] for e in m["parts"]),
+         "command": " ".join(map(str, m["command"])), "environment": json.dumps(m["environment"])}
         for m in contents.runs
     ]  # fmt: skip
-    columns = ("run", "parts", "rows", "command", "environment")
-    connection.register("runs", pa.table({name: [run[name] for run in runs] for name in columns}))
+    columns = {"run": pa.string(), "number": pa.int64(), "parts": pa.int64(), "rows": pa.int64(),
+               "command": pa.string(), "environment": pa.string()}  # fmt: skip
+    connection.register("runs", pa.Table.from_pylist(runs, schema=pa.schema(list(columns.items()))))
+    if not unsafe:
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
     return connection

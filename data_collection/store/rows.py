@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, get_args, get_type_hints
 
 from hetbench.catalog.models import models
@@ -96,6 +96,7 @@ IDENTITY = (
 )  # fmt: skip
 """Chip, setting and software of a measurement; rows of the same key are repetitions."""
 FIGURES = ("latency_ms", "p90_ms", "p99_ms", "iqr_ms", "min_ms", "spread", "kernel_ms", "energy_j")
+_INT64 = 2**63
 _HINTS = get_type_hints(Row)
 _KNOWN = {
     "kind": KINDS, "status": STATUSES, "cache": CACHES, "layout": LAYOUTS, "protocol": PROTOCOLS, "family": FAMILIES,
@@ -115,22 +116,56 @@ def check(row: Row) -> Row:
         value = getattr(row, name)
         if not isinstance(value, _classes(hint)) or (isinstance(value, bool) and bool not in _classes(hint)):
             raise InvalidInputError(f"{name}={value!r} of a row must be {hint}.")
+        _check_storable(name, value)
     for name, known in _KNOWN.items():
         if getattr(row, name) not in known:
             raise UnknownNameError(name, getattr(row, name), known)
     for name in FIGURES:
         value = getattr(row, name)
-        if value is not None and not (math.isfinite(value) and value >= 0):
+        if value is not None and not value >= 0:
             raise InvalidInputError(f"{name}={value!r} of a row must be a finite number, 0 or more.")
     if (row.latency_ms or 0) <= 0 if row.status == "ok" else row.latency_ms is not None:
         raise InvalidInputError(f"a row of status {row.status!r} cannot have latency_ms={row.latency_ms!r}.")
     if row.kind == "operator":
-        operator_type(row.name).check(json.loads(row.dims or "{}"))
+        operator_type(row.name).check(_dims(row.dims or "{}"))
     elif row.name not in models():
         raise UnknownNameError("model", row.name, models())
     elif row.phase not in PHASES:
         raise UnknownNameError("phase", row.phase, PHASES)
     return row
+
+
+def _check_storable(name: str, value: Any) -> None:
+    """Raise `InvalidInputError` for a value that a column of a part cannot hold, or that is no finite number."""
+    numbers = [each for each in (value if isinstance(value, tuple) else (value,)) if not isinstance(each, str | None)]
+    if isinstance(value, tuple) and len(numbers) < len(value):
+        raise InvalidInputError(f"{name} of a row must hold numbers only.")
+    for each in numbers:
+        if not isinstance(each, int | float) or not -_INT64 <= each < _INT64:  # NaN is in no range
+            raise InvalidInputError(f"{name}={each!r:.60} of a row must be a finite number within 64 bits.")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidInputError(f"{name}={value!r} of a row is not valid Unicode.") from None
+    if name == "started":
+        try:
+            aware = datetime.fromisoformat(value).tzinfo is not None
+        except ValueError:
+            aware = False
+        if not aware:
+            raise InvalidInputError(f"started={value!r} of a row must be a time with its offset from UTC.")
+
+
+def _dims(text: str) -> dict[str, Any]:
+    """The dims of an operator's row; raises `InvalidInputError` where the text is no JSON object."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"dims={text!r:.60} of a row must be JSON: {error}.") from None
+    if not isinstance(found, dict):
+        raise InvalidInputError(f"dims={text!r:.60} of a row must be a JSON object, such as {{\"numel\": 8}}.")
+    return found
 
 
 def _classes(hint: Any) -> tuple[type, ...]:
@@ -154,10 +189,13 @@ def encode(row: Row) -> str:
 
 
 def decode(line: str) -> Row:
-    """The row of a journal line; raises `InvalidInputError` or ValueError if it is not one."""
-    values = json.loads(line)
+    """The row of a journal line; raises a `HetBenchError` if it is not one."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"not JSON: {error}") from None
     if not isinstance(values, dict) or set(values) != set(_HINTS):
         raise InvalidInputError("not a row of this format")
-    if values["raw_ms"] is not None:
+    if isinstance(values["raw_ms"], list):
         values["raw_ms"] = tuple(values["raw_ms"])
     return check(Row(**values))

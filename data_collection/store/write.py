@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -15,12 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
+from data_collection.store.locks import locked
+from data_collection.store.manifests import FOLDERS, manifest_path, next_number, read_manifest
 from data_collection.store.rows import FORMAT, Row, check, decode, encode, schema
-from hetbench.errors import InvalidInputError
+from hetbench.errors import HetBenchError, InvalidInputError
 
-__all__ = ["Run", "journal_rows", "open_run", "recover"]
+__all__ = ["QUARANTINE", "Run", "journal_rows", "open_run", "recover"]
 
-FOLDERS = ("runs", "journals", "parts")
+QUARANTINE = "quarantine"
+"""Folder of journal lines that are no rows of this format: they are kept there and named, never deleted."""
 
 
 class Run:
@@ -59,10 +61,11 @@ def open_run(store: Path, environment: Mapping[str, Any], command: Sequence[str]
             (store / folder).mkdir(parents=True, exist_ok=True)
         recover(store)
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
-        manifest = {"format": FORMAT, "run": name, "command": list(command), "environment": dict(environment)}
-        _replace(_manifest_path(store, name), json.dumps({**manifest, "parts": []}, indent=1).encode())
+        manifest = {"format": FORMAT, "run": name, "number": next_number(store), "command": list(command),
+                    "environment": dict(environment), "parts": []}  # fmt: skip
+        _replace(manifest_path(store, name), json.dumps(manifest, indent=1).encode())
         path = store / "journals" / f".{name}"
-        stream = _locked(path, "x+b")
+        stream = locked(path, "x+b")
         path.rename(path.with_name(f"{name}.jsonl"))  # visible to others only once it is locked
     run = Run(store, name, stream)
     with stream:
@@ -78,49 +81,69 @@ def open_run(store: Path, environment: Mapping[str, Any], command: Sequence[str]
 def recover(store: Path) -> dict[str, int]:
     """Turn the journals of dead runs into parts; returns run -> rows.
 
-    Journals of live runs and those with a damaged manifest are left alone; their rows are read from the journal."""
+    Journals of live runs and those without a readable manifest are left alone; their rows are read from the journal.
+    """
     found = {}
     for path in sorted((store / "journals").glob("*.jsonl")):
-        with contextlib.suppress(BlockingIOError, FileNotFoundError, json.JSONDecodeError), _locked(path, "r+b"):
-            found[path.stem] = _compact(store, path.stem)
+        try:
+            with locked(path, "r+b"):
+                read_manifest(manifest_path(store, path.stem))
+                found[path.stem] = _compact(store, path.stem)
+        except (BlockingIOError, FileNotFoundError, InvalidInputError):
+            continue
     return found
 
 
-def journal_rows(path: Path) -> tuple[list[Row], list[str]]:
-    """Complete rows of a journal, and what is wrong with the others: a kill can truncate the last line."""
-    rows, wrong = [], []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+def journal_rows(path: Path) -> tuple[list[Row], dict[int, str]]:
+    """Rows of a journal, and line number -> what is wrong with each other line; a kill can truncate the last one."""
+    rows, wrong = [], {}
+    for number, line in enumerate(_lines(path), 1):
         try:
-            rows.append(decode(line))
-        except (ValueError, TypeError, InvalidInputError) as error:
-            wrong.append(f"{path.name}: line {number} is left out: {error}")
+            rows.append(decode(line.decode("utf-8")))
+        except (ValueError, TypeError, ArithmeticError, HetBenchError) as error:
+            wrong[number] = f"{path.name}: line {number} is left out: {error}"
     return rows, wrong
 
 
-def _compact(store: Path, name: str) -> int:
-    """Write the part, then the manifest, then delete the journal; safe to repeat after an interruption."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def _lines(path: Path) -> list[bytes]:
+    """Lines of a journal; only a line feed ends one."""
+    return [line for line in path.read_bytes().split(b"\n") if line]
 
+
+def _compact(store: Path, name: str) -> int:
+    """Write the unreadable lines to the quarantine, then the part, then the manifest, then delete the journal.
+
+    A last line without its end is the row that a killed run was writing, and is dropped. Safe to repeat after an
+    interruption: a part states the journal that it was made from.
+    """
     path = store / "journals" / f"{name}.jsonl"
-    rows, _ = journal_rows(path)
-    if rows:
-        manifest = json.loads(_manifest_path(store, name).read_text())
+    manifest, data = read_manifest(manifest_path(store, name)), path.read_bytes()
+    digest, lines = hashlib.sha256(data).hexdigest(), _lines(path)
+    rows, wrong = journal_rows(path)
+    if not data.endswith(b"\n"):
+        wrong.pop(len(lines), None)
+    if wrong:
+        kept = store / QUARANTINE / f"{name}-{digest[:8]}.jsonl"
+        kept.parent.mkdir(exist_ok=True)
+        _replace(kept, b"".join(lines[number - 1] + b"\n" for number in wrong))
+    if rows and digest not in [entry.get("journal") for entry in manifest["parts"]]:
         part = store / "parts" / f"{name}-{len(manifest['parts']):04d}.parquet"
-        table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema())
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        data = sink.getvalue().to_pybytes()
-        _replace(part, data)
-        entry = {"file": part.name, "rows": len(rows), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        manifest["parts"].append(entry)
-        _replace(_manifest_path(store, name), json.dumps(manifest, indent=1).encode())
+        table = _parquet(rows)
+        _replace(part, table)
+        manifest["parts"].append({"file": part.name, "rows": len(rows), "bytes": len(table),
+                                  "sha256": hashlib.sha256(table).hexdigest(), "journal": digest})  # fmt: skip
+        _replace(manifest_path(store, name), json.dumps(manifest, indent=1).encode())
     path.unlink()
     return len(rows)
 
 
-def _manifest_path(store: Path, name: str) -> Path:
-    return store / "runs" / f"{name}.json"
+def _parquet(rows: Sequence[Row]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema()), sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _replace(path: Path, data: bytes) -> None:
@@ -134,16 +157,6 @@ def _replace(path: Path, data: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _locked(path: Path, mode: str) -> IO[bytes]:
-    stream = path.open(mode)
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        stream.close()
-        raise
-    return stream
 
 
 @contextmanager

@@ -25,13 +25,14 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from data_collection.arguments import count, number
 from data_collection.backends import Backend, backends, picked
 from data_collection.profile.environment import ROOT, describe
 from data_collection.store import DEFAULT_STORE
 from data_collection.suite.compare import compare
 from data_collection.suite.engine import Measured, Order, alone, carry_out, local
 from data_collection.suite.plan import Device, load
-from hetbench.errors import InvalidInputError, exit_code
+from hetbench.errors import InvalidInputError, RefusedError, exit_code
 
 SUITE = ROOT / "configs" / "suites" / "default.toml"
 
@@ -48,17 +49,17 @@ def parser() -> argparse.ArgumentParser:
     add("--older-than", metavar="AGE", help="also measure rows older than this: 12h, 30d, 4w")
     add("--again", action="store_true", help="measure everything once more, to compare two runs")
     add("--only", nargs="+", default=[], metavar="FIELD=PATTERN", help="such as name=bert-* precision=fp32 batch=8")
-    add("--limit", type=int, help="largest number of rows to measure in this call")
+    add("--limit", type=count(), help="largest number of rows to measure in this call")
     add("--engine", choices=("local", "ray"), default="local")
     add("--address", help="address of the Ray cluster; default: a local one")
     add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
     add("--chip", help="catalogue name of the chip, if the device is not recognised")
-    add("--memory-gb", type=float, help="memory limit of the child process; default: 0.9 of the free memory")
+    add("--memory-gb", type=number(above=True), help="limit of the child process; default: 0.9 of the free memory")
     add("--store", type=Path, default=DEFAULT_STORE)
     add = commands.add_parser("compare", help="list what became slower between two runs").add_argument
     add("first", metavar="RUN_A")
     add("second", metavar="RUN_B")
-    add("--threshold", type=float, default=1.05, help="least ratio that counts as a change; default: %(default)s")
+    add("--threshold", type=number(1.0), default=1.05, help="least ratio that counts as a change; default: %(default)s")
     add("--store", type=Path, default=DEFAULT_STORE)
     return made
 
@@ -76,20 +77,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     if chosen.address and chosen.engine != "ray":
         raise InvalidInputError("--address is that of a Ray cluster: add --engine ray.")
-    if chosen.limit is not None and chosen.limit < 1:
-        raise InvalidInputError(f"--limit {chosen.limit} must be a whole number from 1.")
     say = partial(print, flush=True)
-    since = datetime.now(UTC) - _age(chosen.older_than) if chosen.older_than else None
+    since = _before(chosen.older_than) if chosen.older_than else None
     order = Order(plan=load(chosen.suite), store=chosen.store, since=since, again=chosen.again, only=chosen.only,
                   limit=chosen.limit, say=say)  # fmt: skip
     if chosen.check:
         due = order.due(_here(chosen)[1])
-        for (kind, name), count in sorted(Counter((task.kind, task.name) for task in due).items()):
-            print(f"  {kind} {name}: {count}")
+        for (kind, name), many in sorted(Counter((task.kind, task.name) for task in due).items()):
+            print(f"  {kind} {name}: {many}")
         return 0
     with alone(chosen.store), closing(_engine(chosen, order)) as measuring:
         counts = carry_out(measuring, chosen.store, words, say)
-    print(", ".join(f"{count} {status}" for status, count in counts.items()) or "nothing new")
+    print(", ".join(f"{many} {status}" for status, many in counts.items()) or "nothing new")
     return int(any(status not in ("ok", "unsupported") for status in counts))
 
 
@@ -130,15 +129,23 @@ def _compare(chosen: argparse.Namespace) -> int:
             shown = f"x {each.ratio:.3f}, q = {each.q:.2g}" if each.ratio else each.said
             print(f"{each.verdict:8} {each.label} on {each.chip}: {shown}")
     counts = Counter(each.verdict for each in changes)
-    print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "the runs have no key in common")
+    if not changes:
+        raise RefusedError("the runs have no key in common, so there is nothing to compare.")
+    print(", ".join(f"{many} {verdict}" for verdict, many in counts.items()))
     return int(counts["slower"] + counts["broken"] > 0)
 
 
-def _age(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([hdw])", text)
+def _before(age: str) -> datetime:
+    """The time that lies `age` before now."""
+    match = re.fullmatch(r"([0-9]{1,6})([hdw])", age)
     if not match:
-        raise InvalidInputError(f"--older-than {text!r} must be a number with h, d or w: 12h, 30d, 4w.")
-    return timedelta(hours=int(match[1]) * {"h": 1, "d": 24, "w": 168}[match[2]])
+        raise InvalidInputError(f"--older-than {age!r:.40} must be a number up to 999999 with h, d or w: 12h, 30d, 4w.")
+    hours = int(match[1]) * {"h": 1, "d": 24, "w": 168}[match[2]]
+    now = datetime.now(UTC)
+    years = timedelta(hours=hours) // timedelta(days=366)
+    if years >= now.year - 1:
+        raise InvalidInputError(f"--older-than {age} lies before the year 1: no measurement is that old.")
+    return now - timedelta(hours=hours)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Change:
 
 def compare(store: Path, first: str, second: str, *, threshold: float = 1.05, level: float = 0.05) -> list[Change]:
     """Changes from the first run to the second, for the keys that both have."""
-    if not threshold >= 1:
+    if not 1 <= threshold < math.inf:
         raise InvalidInputError(f"--threshold {threshold} must be a ratio from 1; 1.05 is 5 % slower.")
     contents = connect(read(store))
     rows = [_rows(contents, run) for run in _runs(contents, first, second)]
@@ -81,7 +81,8 @@ def _label(row: dict[str, Any]) -> str:
 
 def _runs(contents: Any, *asked: str) -> list[str]:
     """Full names of runs that have rows, oldest first; each given as a name, a prefix, `latest` or `previous`."""
-    known = [run for (run,) in contents.execute("SELECT DISTINCT run FROM rows ORDER BY run").fetchall()]
+    ordered = "SELECT run FROM rows LEFT JOIN runs USING (run) GROUP BY run ORDER BY max(coalesce(number, 0)), run"
+    known = [run for (run,) in contents.execute(ordered).fetchall()]
     places = {"latest": known[-1:], "previous": known[-2:-1]}
     found = []
     for name in asked:

@@ -5,7 +5,6 @@ An engine only measures; `carry_out`, in the driver's process, writes the rows.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,7 @@ from data_collection.profile.session import Session, key_of, settled, shown
 from data_collection.profile.tasks import Task
 from data_collection.profile.worker import Worker
 from data_collection.store import Row, Run, key, open_run
+from data_collection.store.locks import locked
 from data_collection.suite.plan import Device, Plan
 from hetbench.errors import InvalidInputError, UnknownNameError
 
@@ -122,22 +122,20 @@ def alone(store: Path) -> Iterator[None]:
     """Hold the store's suite lock: two suites would measure the same rows and disturb each other."""
     try:
         store.mkdir(parents=True, exist_ok=True)
-        stream = (store / "suite.lock").open("a+")
+        stream = locked(store / "suite.lock", "a+b")
+    except BlockingIOError:
+        other = (store / "suite.lock").read_text(encoding="utf-8", errors="replace").strip()
+        raise InvalidInputError(
+            f"another suite measures into {store} (process {other}). "
+            "Wait for it, or name another directory: --store DIR."
+        ) from None
     except OSError as error:
         raise InvalidInputError(
             f"cannot write the store {store}: {error.strerror}. Name a writable directory: --store DIR."
         ) from None
     with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            stream.seek(0)
-            raise InvalidInputError(
-                f"another suite measures into {store} (process {stream.read().strip()}). "
-                "Wait for it, or name another directory: --store DIR."
-            ) from None
         stream.truncate(0)
-        stream.write(str(os.getpid()))
+        stream.write(str(os.getpid()).encode())
         stream.flush()
         yield
 

@@ -39,6 +39,7 @@ from hetbench.schema import FAMILIES, PHASES, precision
 __all__ = ["Block", "Device", "Plan", "load"]
 
 _BUDGET = {"seconds": 1.0, "min_seconds": 0.05, "timeout": 300.0, "retries": 4, "patience": 60.0}
+_MOST = 10**9
 _SETTINGS = ("precision", "batch", "seq_len", "image_size", "phase", "stack", "layout", "cache", "threads")
 _COMMON = ("models", "chips", "limit", *_SETTINGS)
 _KEYS = {"models": _COMMON, "operators": (*_COMMON, "types")}
@@ -114,7 +115,7 @@ def load(path: Path) -> Plan:
         raise InvalidInputError(
             f"{path}: {error.strerror}. Make one: python -m data_collection.suite run --create-config {path}"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path}: not TOML: {error}") from None
     try:
         _known("key of a suite", text, ("chips", "budget", *_KEYS))
@@ -154,8 +155,8 @@ def _setting(name: str, given: Any) -> list[Any]:
     """The checked list of one setting."""
     if name not in _NAMES and name != "precision":
         values = _list(name, given, int)
-        if any(value < 1 for value in values):
-            raise InvalidInputError(f"{name} = {given!r} must hold whole numbers from 1.")
+        if any(not 1 <= value <= _MOST for value in values):
+            raise InvalidInputError(f"{name} = {given!r:.60} must hold whole numbers from 1 to {_MOST:,}.")
     else:
         values = _list(name, given, str)
         for value in values:
@@ -172,8 +173,10 @@ def _policy(table: Any) -> Policy:
         raise InvalidInputError(f"budget = {table!r} must be a table: [budget].")
     _known("key of [budget]", table, _BUDGET)
     for name, value in table.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise InvalidInputError(f"[budget] {name} = {value!r} must be a number from 0.")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST:
+            raise InvalidInputError(f"[budget] {name} = {value!r:.40} must be a number from 0 to {_MOST:,}.")
+        if name == "retries" and value != int(value):
+            raise InvalidInputError(f"[budget] {name} = {value!r} must be a whole number.")
     chosen = {**_BUDGET, **table}
     least = min(chosen["min_seconds"], chosen["seconds"])
     budget = Budget(min_seconds=least, max_seconds=chosen["seconds"])

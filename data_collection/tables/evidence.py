@@ -25,8 +25,10 @@ from typing import Any
 from data_collection.tables import evidence_fields as fields
 from data_collection.tables.corpus import chip_aliases, whole
 from data_collection.tables.evidence_filters import COLUMNS, RAW_RULES, TABLE_RULES, Raw, Row
+from hetbench.artifacts import replacing
 from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
+from hetbench.errors import RefusedError, command
 from hetbench.schema import PHASES, PRECISIONS
 
 OUTPUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "evidence.json.gz"
@@ -167,6 +169,7 @@ def encode(rows: list[Row]) -> bytes:
     return buffer.getvalue()
 
 
+@command("stopped")
 def main() -> None:
     """Read, clean, write, and print what is there."""
     parser = argparse.ArgumentParser(description="Measured figures of the catalogue's models into one table.")
@@ -178,7 +181,10 @@ def main() -> None:
     print(f"{len(mine):6d} rows of this project's own measurements")
     rows = sorted([*table(read(arguments.corpus)), *mine], key=_order)
     data = encode(rows)
-    arguments.output.write_bytes(data)
+    if not rows:
+        raise RefusedError(f"no row of {arguments.corpus} or {arguments.measurements} is of a model of the catalogue.")
+    with replacing(arguments.output, "--output FILE") as partial:
+        partial.write_bytes(data)
     print(f"{len(rows):6d} rows written to {arguments.output} ({len(data) / 1e3:,.0f} kB)")
     for names in (("family", "metric"), ("family", "use"), ("use", "stack")):
         counts = Counter(tuple(str(row[name]) for name in names) for row in rows)

@@ -25,7 +25,9 @@ from data_collection.tables.model_columns import COLUMNS, SETTING, Row
 from data_collection.tables.model_curves import CURVE_RULES
 from data_collection.tables.model_filters import RULES, use
 from data_collection.tables.model_repeats import COMPRESSOR, TABLE_RULES, merged
+from hetbench.artifacts import replacing
 from hetbench.catalog.chips import Chip, chips
+from hetbench.errors import RefusedError, command
 
 Raw = dict[str, Any]
 Say = Callable[[str], None]
@@ -159,8 +161,8 @@ def write(rows: list[Row], path: Path) -> None:
     types = {"string": pa.string(), "int64": pa.int64(), "double": pa.float64(), "bool": pa.bool_()}
     order = sorted(rows, key=lambda row: tuple(str(row[name] or "").zfill(8) for name in SETTING))
     columns = {name: pa.array([row[name] for row in order], types[kind]) for name, kind in COLUMNS.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), path, compression="zstd")
+    with replacing(path) as partial:
+        pq.write_table(pa.table(columns), partial, compression="zstd")
 
 
 def summary(rows: list[Row], say: Say = print) -> None:
@@ -174,6 +176,7 @@ def summary(rows: list[Row], say: Say = print) -> None:
         say(f"{count:6d} rows {len(models[key]):5d} networks  {'  '.join(key)}")
 
 
+@command("stopped")
 def main() -> None:
     """Read, clean, write, and print what is there."""
     parser = argparse.ArgumentParser(description="Published measurements of whole models as one clean table.")
@@ -181,6 +184,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/models/rows.parquet"))
     arguments = parser.parse_args()
     rows, excluded = table(read(arguments.corpus))
+    if not rows:
+        raise RefusedError(f"no row of {arguments.corpus} can be used: a corpus has model/*.parquet.")
     write(rows, arguments.out)
     write(excluded, arguments.out.with_suffix(".excluded.parquet"))
     summary(rows)

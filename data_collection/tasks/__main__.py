@@ -18,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from data_collection.arguments import count, number
 from data_collection.backends import Backend, backend, backends
 from data_collection.backends.oneapi import OneApi
 from data_collection.pages import html
@@ -49,10 +50,10 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, help="data set (.npz with the model's inputs and `labels`) for the accuracy part")
     add("--chip", help="catalogue name of the chip, if the device is not recognised")
     add("--store", type=Path, default=DEFAULT_STORE, help="store for the measured rows; default: %(default)s")
-    add("--timeout", type=float, default=600.0, help="time limit of one part in seconds; default: %(default)s")
-    add("--seconds", type=float, default=60.0, help="most seconds to repeat one batch size; default: %(default)s")
-    add("--retries", type=int, default=4, help="further attempts for a disturbed row")
-    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
+    add("--timeout", type=number(above=True), default=600.0, help="seconds one part may take; default: %(default)s")
+    add("--seconds", type=number(), default=60.0, help="most seconds to repeat one batch size; default: %(default)s")
+    add("--retries", type=count(0), default=4, help="further attempts for a disturbed row")
+    add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
     return made
 
 

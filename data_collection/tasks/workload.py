@@ -7,7 +7,6 @@ workload file of ByteMLPerf (JSON) `model` is NAME-FRAMEWORK-PRECISION; the othe
 from __future__ import annotations
 
 import json
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -24,6 +23,7 @@ __all__ = ["FOLDER", "Workload", "named", "names", "read"]
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "tasks"
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
 """Precisions that a network can be cast to; others need quantisation."""
+_MOST = 10**9
 _FRAMEWORKS = {"torch": "eager", "pytorch": "eager", "pt": "eager", "onnx": "onnxruntime"}
 """ByteMLPerf's name of a framework -> stack."""
 
@@ -106,7 +106,7 @@ def _table(path: Path) -> dict[str, Any]:
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise InvalidInputError(f"cannot read the task file {path}: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"the task file {path} is not {path.suffix[1:].upper()}: {error}.") from None
     if not isinstance(table, dict):
         raise InvalidInputError(f"the task file {path} must hold one table of fields.")
@@ -165,7 +165,7 @@ def _limits(given: Any, origin: str) -> dict[str, dict[str, float]]:
     tables = given if isinstance(given, dict) and set(given) <= set(PRECISIONS) else {"": None}
     for each in tables.values():
         numbers = list(each.values()) if isinstance(each, dict) and set(each) == {"cosine", "max_rel"} else [None]
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
+        if not all(isinstance(value, int | float) and -_MOST <= value <= _MOST for value in numbers):
             raise InvalidInputError(f"{origin}: thresholds must be fp32 = {{ cosine = 0.999, max_rel = 0.1 }}.")
     return dict(given)
 
@@ -177,4 +177,4 @@ def _text(table: Mapping[str, Any], name: str, origin: str) -> str:
 
 
 def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST

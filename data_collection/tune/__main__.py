@@ -15,12 +15,14 @@ usage; 3 refused.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_collection.arguments import count, number
 from data_collection.backends import backends, picked
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
@@ -47,22 +49,22 @@ def parser() -> argparse.ArgumentParser:
     subject.add_argument("--operator", nargs="+", metavar=("NAME", "DIM=SIZE"))
     add = made.add_argument
     add("--batch-dim", help="dim of the operator that scales with the batch")
-    add("--seq-len", type=int)
-    add("--image-size", type=int)
+    add("--seq-len", type=count())
+    add("--image-size", type=count())
     add("--phase", choices=PHASES)
     for axis in AXES:
-        add(f"--{axis}", nargs="+", type=int if axis in ("threads", "batch") else str, help="values; first: default")
+        add(f"--{axis}", nargs="+", type=count() if axis in ("threads", "batch") else str, help="first: default")
     add("--method", default="random", help=f"{', '.join(METHODS)}; default: %(default)s")
-    add("--trials", type=int, default=20)
-    add("--seed", type=int, default=0)
-    add("--rounds", type=int, default=3, help="rounds of confirmation; default: %(default)s")
+    add("--trials", type=count(), default=20)
+    add("--seed", type=count(0), default=0)
+    add("--rounds", type=count(), default=3, help="rounds of confirmation; default: %(default)s")
     add("--saturate", action="store_true", help="also find the batch where throughput saturates")
-    add("--batch-limit", type=int, default=256, help="largest batch for --saturate; default: %(default)s")
+    add("--batch-limit", type=count(), default=256, help="largest batch for --saturate; default: %(default)s")
     add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
     add("--chip", help="catalogue name of the chip, if the device is not recognised")
-    add("--seconds", type=float, default=1.0, help="most seconds to repeat one row")
-    add("--timeout", type=float, default=300.0, help="time limit of one row in seconds")
-    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
+    add("--seconds", type=number(), default=1.0, help="most seconds to repeat one row")
+    add("--timeout", type=number(above=True), default=300.0, help="time limit of one row in seconds")
+    add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
     add("--store", type=Path, default=DEFAULT_STORE)
     add("--out", type=Path, help="default: runs/tune/NAME")
     return made
@@ -77,9 +79,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     """Search, confirm, report; exit code 1 if there is no confirmed best setting."""
     check(chosen.method)
-    for name in ("trials", "rounds", "batch_limit"):
-        if getattr(chosen, name) < 1:
-            raise InvalidInputError(f"--{name.replace('_', '-')} must be a whole number from 1.")
     subject = _subject(chosen)
     if chosen.saturate and subject.kind == "operator" and not subject.batch_dim:
         raise InvalidInputError(f"--saturate of an operator needs --batch-dim, one of {', '.join(subject.dims or {})}.")
@@ -138,7 +137,7 @@ def _dims(words: Sequence[str]) -> Mapping[str, int]:
     found: dict[str, Any] = {}
     for word in words:
         name, _, size = word.partition("=")
-        if not size.lstrip("-").isdigit():
+        if not re.fullmatch(r"-?[0-9]{1,18}", size):
             raise InvalidInputError(f"{word!r} must be DIM=SIZE, such as m=128.")
         found[name] = int(size)
     return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_collection.tune.space import Setting, Space, Subject
 from data_collection.tune.trials import Figure, Saturation, Trial, best_of
-from hetbench.errors import InvalidInputError
+from hetbench.artifacts import write_whole
 
 __all__ = ["Report"]
 
@@ -62,14 +62,8 @@ class Report:
         """Write report.json, report.md and space.json."""
         files = {"report.json": json.dumps(self.values(), indent=1), "report.md": self.markdown(),
                  "space.json": json.dumps(dict(self.space.axes), indent=1)}  # fmt: skip
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
-                (folder / name).write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InvalidInputError(
-                f"cannot write {folder}: {error.strerror}. Name a writable directory: --out DIR."
-            ) from None
+        for name, text in files.items():
+            write_whole(folder / name, text + "\n", "--out DIR")
 
     def markdown(self) -> str:
         """The report as Markdown."""

@@ -11,6 +11,7 @@ import hashlib
 import io
 import subprocess
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from re import compile as compiled
@@ -35,6 +36,12 @@ class Tree(ABC):
 
     def __init__(self, pin: Pin, commit: Commit) -> None:
         self.pin, self.commit = pin, commit
+        self.left_out: Counter[str] = Counter()
+        """Reason -> number of entries that the importer did not turn into rows."""
+
+    def leave_out(self, reason: str) -> None:
+        """Count one entry that gives no row, so that nothing is dropped in silence."""
+        self.left_out[reason] += 1
 
     @abstractmethod
     def listing(self) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""Check optimisation plans and attributions of latency against real runs on this CPU.
+"""Predictions checked against this CPU, and FLOPs against public counters.
 
-`python -m data_collection.validate.plan` and `python -m data_collection.validate.attribution` write result files.
+`python -m data_collection.validate.plan` and `python -m data_collection.validate.attribution` apply optimization plans
+and attributions to real modules and write result files; `python -m data_collection.validate.flops` prints a table.
 """

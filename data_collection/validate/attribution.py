@@ -17,12 +17,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+from data_collection.arguments import number
 from data_collection.profile.environment import describe
 from data_collection.profile.measure import Outcome
 from data_collection.profile.worker import Worker
 from data_collection.tune.trials import figure
 from data_collection.validate.ablation import FUNCTIONS, saved
 from data_collection.validate.plan import MODELS, cpu, plain
+from hetbench.artifacts import write_whole
 from hetbench.attribution import attribute
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
@@ -122,8 +124,9 @@ def run(chosen: argparse.Namespace) -> int:
             print(f"{name}: {len(found)} groups left out in turn; a complete pass takes {whole:.4g} ms", flush=True)
             rows += found
             text = report(rows, environment.chip.name, environment.base_software)
-            (chosen.out / "attribution.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
-            (chosen.out / "attribution.md").write_text(text)
+            values = json.dumps([asdict(row) for row in rows], indent=1)
+            write_whole(chosen.out / "attribution.json", values, "--out DIR")
+            write_whole(chosen.out / "attribution.md", text, "--out DIR")
     finally:
         worker.close()
     print(text)
@@ -137,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     made.add_argument("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     made.add_argument("--out", type=Path, default=Path("runs/validate-attribution"))
     made.add_argument("--chip", help="catalogue name of the chip, if the CPU is not recognised")
-    made.add_argument("--seconds", type=float, default=6.0, help="seconds per group of operators")
+    made.add_argument("--seconds", type=number(above=True), default=6.0, help="seconds per group of operators")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; the models that were finished are written.")
 

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_collection.arguments import count, number
 from data_collection.backends import Backend, picked
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
@@ -29,6 +30,7 @@ from data_collection.profile.tasks import Grid, Task, model_tasks
 from data_collection.profile.timing import Budget
 from data_collection.tune.trials import Figure, figure
 from data_collection.validate.changes import ChangedWorker
+from hetbench.artifacts import write_whole
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import model
 from hetbench.errors import RefusedError, exit_code
@@ -230,10 +232,9 @@ def run(chosen: argparse.Namespace) -> int:
                 rows.append(row)
     finally:
         worker.close()
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / "plan.json").write_text(json.dumps([asdict(row) for row in rows], indent=1))
+    write_whole(chosen.out / "plan.json", json.dumps([asdict(row) for row in rows], indent=1), "--out DIR")
     text = report(rows, environment.chip.name, environment.base_software)
-    (chosen.out / "plan.md").write_text(text)
+    write_whole(chosen.out / "plan.md", text, "--out DIR")
     print(text)
     return int(any(row.measured is None for row in rows))
 
@@ -247,10 +248,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("models", nargs="*", default=list(MODELS), metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     add("--out", type=Path, default=Path("runs/validate-plan"))
     add("--chip", help="catalogue name of the chip, if the CPU is not recognised")
-    add("--rounds", type=int, default=3)
-    add("--seconds", type=float, default=1.0, help="most seconds to repeat one run")
-    add("--timeout", type=float, default=300.0, help="time limit of one run in seconds")
-    add("--patience", type=float, default=60.0, help="most seconds to wait for a quiet machine")
+    add("--rounds", type=count(), default=3)
+    add("--seconds", type=number(above=True), default=1.0, help="most seconds to repeat one run")
+    add("--timeout", type=number(above=True), default=300.0, help="time limit of one run in seconds")
+    add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
     chosen = made.parse_args(argv)
     return exit_code(partial(run, chosen), "stopped; nothing was written.")
 

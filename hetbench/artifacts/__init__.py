@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 from hetbench.plugins import lazy_exports
 
 if TYPE_CHECKING:
-    from hetbench.artifacts.atomic import staged, write_whole
+    from hetbench.artifacts.atomic import replacing, staged, write_whole
     from hetbench.artifacts.integrity import FORMATS, check_complete, verify
     from hetbench.artifacts.manifest import MANIFEST, ORIGIN, PACKAGED, Manifest, sha256_of
     from hetbench.artifacts.sets import EMBEDDED, Installed, folder_of, installed
 
 __all__ = [
     "EMBEDDED", "FORMATS", "MANIFEST", "ORIGIN", "PACKAGED", "Installed", "Manifest", "check_complete", "folder_of",
-    "installed", "sha256_of", "staged", "verify", "write_whole",
+    "installed", "replacing", "sha256_of", "staged", "verify", "write_whole",
 ]  # fmt: skip
 
 __getattr__ = lazy_exports(
     __name__,
     {
-        "atomic": "staged write_whole",
+        "atomic": "replacing staged write_whole",
         "integrity": "FORMATS check_complete verify",
         "manifest": "MANIFEST ORIGIN PACKAGED Manifest sha256_of",
         "sets": "EMBEDDED Installed folder_of installed",

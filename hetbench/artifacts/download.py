@@ -45,11 +45,15 @@ def source_of(given: str | None) -> str:
     return source
 
 
-def download(source: str, name: str | None = None, say: Callable[[str], object] = lambda text: None) -> Installed:
+def download(
+    source: str, name: str | None = None, say: Callable[[str], object] = lambda text: None,
+    check: Callable[[Path], object] = lambda folder: None,
+) -> Installed:  # fmt: skip
     """Download the set of a source, verify and install it.
 
     `name` replaces the name in its manifest; the version is a digest of its files. `say` is called with a line for each
-    file. Raises `InvalidInputError` for an invalid source or name, `ArtifactError` where download or checks fail.
+    file, `check` with the folder before it is installed: an `ArtifactError` of it refuses the set. Raises
+    `InvalidInputError` for an invalid source or name, `ArtifactError` where download or checks fail.
 
     >>> download("file:///nowhere")
     Traceback (most recent call last):
@@ -61,7 +65,7 @@ https://..., file://....
         with _alone(say):
             staging = home() / _PARTIAL / hashlib.sha256(place.source.encode()).hexdigest()[:16]
             (staging / "set").mkdir(parents=True, exist_ok=True)
-            found = _installed(place, staging / "set", wanted, say)
+            found = _installed(place, staging / "set", wanted, say, check)
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise sets.unwritable(home(), error) from None
@@ -87,7 +91,9 @@ def _alone(say: Callable[[str], object]) -> Iterator[None]:
         yield
 
 
-def _installed(place: Remote, folder: Path, wanted: str | None, say: Callable[[str], object]) -> Installed:
+def _installed(
+    place: Remote, folder: Path, wanted: str | None, say: Callable[[str], object], check: Callable[[Path], object]
+) -> Installed:
     """Fetch and install a set; files that are already there undamaged are not fetched again."""
     manifest = _archive(place, folder, say) if place.archive else _manifest(place, folder)
     name, version = wanted or manifest.name, manifest.version
@@ -99,10 +105,12 @@ def _installed(place: Remote, folder: Path, wanted: str | None, say: Callable[[s
             _files(place, folder, manifest, say)
         try:
             verify(folder, sniff=True)
+            check(folder)
         except ArtifactError as error:
             shutil.rmtree(folder)  # so that the next attempt starts over
             raise _refused(place, folder, error) from None
-        origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat()}
+        origin = {"source": place.source, "revision": place.revision, "installed": datetime.now(UTC).isoformat(),
+                  "manifest_sha256": sha256_of(folder / MANIFEST)}  # fmt: skip
         (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
         _move(folder, found.folder)
     sets.make_current(found)

@@ -16,17 +16,22 @@ from typing import IO, Any
 
 from hetbench.errors import ArtifactError
 
-__all__ = ["COMPRESSIONS", "MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name"]
+__all__ = ["BROKEN", "COMPRESSIONS", "MAX_BYTES", "MAX_FILES", "SUFFIXES", "check_file", "check_name", "largest"]
 
 MAX_BYTES = 2 * 1024**3
 """Limit on the bytes of a set, packed and unpacked."""
+_TEXT_BYTES = 16 * 1024**2
+"""Limit on the bytes of a JSON or text file: reading JSON takes up to twenty times its size in memory."""
+_NPZ_BYTES = 512 * 1024**2
+"""Limit on the bytes of the arrays of an npz file once expanded."""
 MAX_FILES = 500
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Compression methods accepted in zip archives and npz files."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _PICKLE_PROTOCOLS = range(2, 6)  # 0 and 1 are text, which is neither JSON nor the start of a binary format here
 _HEADER_BYTES = 100_000_000
-_BROKEN = (
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+BROKEN = (
     ValueError, LookupError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError, SyntaxError, TokenError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
@@ -42,7 +47,9 @@ def check_name(name: str) -> str:
     'gemm.npz'
     """
     if not _NAME.fullmatch(name):
-        raise ArtifactError(f"file names in a set have no path, leading dot or space; given: {name!r}.")
+        raise ArtifactError(f"file names in a set have no path, leading dot or space; given: {name!r:.150}.")
+    if _RESERVED.fullmatch(name):
+        raise ArtifactError(f"{name!r} is the name of a device on Windows, which a file of a set may not have.")
     if Path(name).suffix not in SUFFIXES:
         raise ArtifactError(
             f"{name!r} is of a type that a set may not hold: reading pickles or archives could run code. "
@@ -51,17 +58,24 @@ def check_name(name: str) -> str:
     return name
 
 
+def largest(name: str) -> int:
+    """The most bytes that a file of this name may have."""
+    return _TEXT_BYTES if Path(name).suffix in (".json", ".md") else MAX_BYTES
+
+
 def check_file(path: Path) -> None:
     """Raise `ArtifactError` where the content of a file does not match its suffix, or holds a pickle."""
     check_name(path.name)
     try:
+        if path.stat().st_size > largest(path.name):
+            raise ArtifactError(f"{path.name} has more than {largest(path.name):,} bytes: it is not read.")
         with path.open("rb") as stream:
             head = stream.read(8)
             if head[:1] == b"\x80" and head[1:2] and head[1] in _PICKLE_PROTOCOLS:
                 raise ArtifactError(f"{path.name} is a pickle, which can run code: pickles are never read.")
             stream.seek(0)
             _CHECKS[path.suffix](path.name, stream)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ArtifactError(f"{path.name} does not match its suffix: {error}.") from None
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.") from None
@@ -80,8 +94,10 @@ def _npz(name: str, stream: IO[bytes]) -> None:
     """Check that an npz holds numeric arrays only, of the stated sizes, within the limit once expanded."""
     with zipfile.ZipFile(stream) as stored:
         members = stored.infolist()
-        if sum(member.file_size for member in members) > MAX_BYTES:
-            raise ArtifactError(f"{name} expands to more than {MAX_BYTES / 1e9:.1f} GB: it is not read.")
+        if sum(member.file_size for member in members) > _NPZ_BYTES:
+            raise ArtifactError(f"{name} expands to more than {_NPZ_BYTES / 1e9:.1f} GB: it is not read.")
+        if len({member.filename for member in members}) < len(members):
+            raise ArtifactError(f"{name} holds two arrays of one name.")
         for member in members:
             if not member.filename.endswith(".npy"):
                 kind = "a pickle" if member.filename.endswith((".pkl", ".pickle")) else "no array"

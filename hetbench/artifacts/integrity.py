@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from hetbench.artifacts.file_types import check_file, check_name
 from hetbench.artifacts.manifest import BESIDE_FILES, MANIFEST, ORIGIN, UPGRADE, Manifest, read_json, sha256_of
+from hetbench.artifacts.schemas import check_arrays, check_table
 from hetbench.errors import ArtifactError
 
-__all__ = ["FORMATS", "HomelessError", "check_complete", "home", "verify"]
+__all__ = ["EMBEDDED", "FORMATS", "HomelessError", "check_complete", "home", "verify"]
+
+EMBEDDED = Path(str(files("hetbench") / "catalog" / "surrogates"))
+"""Folder of the packaged set, which is used where no other is chosen."""
 
 FORMATS: Mapping[str, int] = MappingProxyType(
-    {"operators.json": 1, "sums.json": 1, "whole.json": 1, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
+    {"operators.json": 1, "sums.json": 1, "whole.json": 2, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
 )
 """Files that every set holds, with the format of each that this hetbench reads."""
 _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix
@@ -32,10 +37,8 @@ def home() -> Path:
     try:
         base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
         return base.expanduser() / "artifacts"
-    except RuntimeError:
-        raise HomelessError(
-            "this user has no home directory to keep sets of surrogates in. Set HETBENCH_HOME to a directory."
-        ) from None
+    except RuntimeError as error:
+        raise HomelessError(f"{error}: set HETBENCH_HOME to a directory for downloaded sets.") from None
 
 
 def verify(folder: Path, *, sniff: bool = False) -> Manifest:
@@ -45,6 +48,7 @@ def verify(folder: Path, *, sniff: bool = False) -> Manifest:
     `ArtifactError` that states the first difference.
     """
     manifest = Manifest.read(folder / MANIFEST)
+    _check_unchanged(folder, manifest)
     there = {path.name for path in folder.iterdir()} - set(BESIDE_FILES)
     for name in sorted(there - set(manifest.files)):
         raise ArtifactError(
@@ -66,6 +70,16 @@ def verify(folder: Path, *, sniff: bool = False) -> Manifest:
     return manifest
 
 
+def _check_unchanged(folder: Path, manifest: Manifest) -> None:
+    """Raise `ArtifactError` where the manifest of an installed set is not the one that was installed."""
+    if not (folder / ORIGIN).exists() or not folder.resolve().is_relative_to(home().resolve()):
+        return
+    installed = read_json(folder / ORIGIN).get("manifest_sha256", "")
+    digest = sha256_of(folder / MANIFEST)
+    if manifest.version != folder.name or installed not in ("", digest):
+        raise ArtifactError(f"{folder / MANIFEST} was changed after the set was installed. {_again(folder)}")
+
+
 def _again(folder: Path) -> str:
     """The command that repairs the set."""
     if folder.is_relative_to(home()) and (folder / ORIGIN).exists():
@@ -85,16 +99,19 @@ def check_complete(folder: Path) -> None:
             raise ArtifactError(
                 f"{folder / name} has format {data.get('format')!r}; this hetbench reads {wanted}. {UPGRADE}"
             )
-        for array in _arrays(name, data):
+        check_table(folder / name, data, EMBEDDED)
+        for array, entry in _arrays(name, data).items():
             if not (folder / check_name(array)).exists():
                 raise ArtifactError(f"{folder} lacks {array}, which {name} needs.")
+            if folder != EMBEDDED:
+                check_arrays(folder / array, entry, EMBEDDED)
 
 
-def _arrays(name: str, data: Mapping[str, Any]) -> list[str]:
-    """Names of the npz files that belong to a JSON file."""
+def _arrays(name: str, data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Names of the npz files that belong to a JSON file, with the entry of the file that describes each."""
     if name in _ARRAY_FILES:
         key, prefix = _ARRAY_FILES[name]
         if not isinstance(data.get(key), dict):
             raise ArtifactError(f"{name} lists no {key}.")
-        return [f"{prefix}{part}.npz" for part in data[key]]
-    return [f"{Path(name).stem}.npz"] if name == "rgat.json" or name.startswith("chip-") else []
+        return {f"{prefix}{part}.npz": entry for part, entry in data[key].items()}
+    return {f"{Path(name).stem}.npz": data} if name == "rgat.json" or name.startswith("chip-") else {}

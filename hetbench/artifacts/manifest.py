@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hetbench.artifacts.file_types import MAX_BYTES, MAX_FILES, check_name
+from hetbench.artifacts.file_types import MAX_BYTES, MAX_FILES, check_name, largest
 from hetbench.errors import ArtifactError, InvalidInputError
 
 __all__ = [
@@ -31,7 +31,11 @@ PACKAGED = "embedded"
 """Name of the set in the package."""
 SELECTED = "selected"
 """File beside the installed sets that names the one the shell answers from."""
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_PATTERN = re.compile(
+    r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))"  # devices on Windows
+    r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?"
+)
+_DIGEST = re.compile("[0-9a-f]{64}")
 UPGRADE = "Install the hetbench that it was published for, or a set published for this one."
 
 
@@ -66,13 +70,22 @@ class Manifest:
         try:
             entries = {check_name(name): Entry(**entry) for name, entry in data["files"].items()}
             found = cls(set_name(data["name"]), str(data["hetbench"]), str(data["commit"]), MappingProxyType(entries))
-            fine = all(type(one.bytes) is int and one.bytes >= 0 and len(one.sha256) == 64 for one in entries.values())
+            fine = all(
+                type(one.bytes) is int and 0 <= one.bytes <= largest(name) and _DIGEST.fullmatch(str(one.sha256))
+                for name, one in entries.items()
+            )  # fmt: skip
         except KeyError as error:
             raise ArtifactError(f"{path} is not the manifest of a set: it lacks {error}.") from None
         except (TypeError, AttributeError, InvalidInputError) as error:
             raise ArtifactError(f"{path} is not the manifest of a set: {str(error).rstrip('.')}.") from None
         if not fine or not set(BESIDE_FILES).isdisjoint(entries):
-            raise ArtifactError(f"{path} is not the manifest of a set: each file needs its bytes and sha256.")
+            raise ArtifactError(
+                f"{path} is not the manifest of a set: each file needs its sha256 and bytes within the limits."
+            )
+        if len({name.lower() for name in entries}) < len(entries):
+            raise ArtifactError(f"{path} lists two files whose names differ in case alone.")
+        if data.get("version", found.version) != found.version:
+            raise ArtifactError(f"{path} states version {data['version']!r:.40}; its files make {found.version}.")
         if len(entries) > MAX_FILES or found.bytes > MAX_BYTES:
             raise ArtifactError(
                 f"{path} lists {len(entries)} files of {found.bytes} bytes; the limit is {MAX_FILES} files of "
@@ -108,12 +121,26 @@ class Manifest:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; raises `ArtifactError` where it cannot be read or holds no object."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        if path.stat().st_size > largest(path.name):
+            raise ArtifactError(f"{path} has more than {largest(path.name):,} bytes: it is not read.")
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique_keys)
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if not isinstance(data, dict):
         raise ArtifactError(f"{path} does not hold a JSON object.")
     return data
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("an object in it has two entries of one name")
+    return made
 
 
 def sha256_of(path: Path) -> str:

@@ -11,33 +11,28 @@ libraries.
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import shutil
-import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.error import HTTPError, URLError
-from urllib.parse import quote, unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.parse import unquote
 
+from hetbench.artifacts.web import AGAIN, Web, check_secure, check_size, public
 from hetbench.errors import ArtifactError, InvalidInputError
 
 __all__ = ["SOURCES", "Remote", "first_lines", "library", "remote"]
 
 SOURCES = "hf://ORG/NAME[@REV], gdrive://ID, https://..., file://..."
 """Forms of a source that `--from` accepts."""
-_ARCHIVES = (".tar", ".zip")
-_LOCAL = ("localhost", "127.0.0.1", "::1")
 _WAIT_S = 30.0
-_CHUNK = 1 << 20
+_LEAST_BYTES_PER_S = 10_000
 _DRIVE = re.compile(r"https://(?:drive|docs)\.google\.com/(?:file/d/|(?:uc|open)\?(?:.*&)?id=)([-\w]+).*")
-_AGAIN = "Run the same command again to resume."
 
 
 class Remote(Protocol):
@@ -45,7 +40,7 @@ class Remote(Protocol):
 
     @property
     def source(self) -> str:
-        """The source as given to `--from`."""
+        """The source as given to `--from`, without tokens."""
 
     @property
     def archive(self) -> bool:
@@ -73,17 +68,24 @@ def remote(text: str) -> Remote:
         return Drive(drive[1])
     scheme, colon, rest = text.partition("://")
     if not colon:
-        return Local(Path(text).expanduser().resolve())
+        return Local(_path(text))
     if scheme == "file" and rest.startswith("/"):
-        return Local(Path(unquote(rest)).resolve())
+        return Local(_path(unquote(rest)))
     if scheme == "hf" and (found := re.fullmatch(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", rest)):
         return Hub(found[1], found[2])
     if scheme == "gdrive" and re.fullmatch(r"[-\w]+", rest):
         return Drive(rest)
     if scheme in ("http", "https") and rest:
-        _check_secure(text)
+        check_secure(text)
         return Web(text)
-    raise InvalidInputError(f"a source is one of {SOURCES}; given: {text!r}.")
+    raise InvalidInputError(f"a source is one of {SOURCES}; given: {public(text)!r:.200}.")
+
+
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(f"{text!r:.200} is no path on this machine: {error}.") from None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,11 @@ class Local:
     revision: None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        if not self.path.exists():
+        try:
+            there = self.path.exists()
+        except OSError as error:
+            raise InvalidInputError(f"{self.path} cannot be read: {error.strerror}.") from None
+        if not there:
             raise InvalidInputError(f"there is no {self.path}. A source is one of {SOURCES}.")
 
     @property
@@ -107,11 +113,13 @@ class Local:
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
         origin = self.path if self.archive else self.path / name
+        if origin.exists() and not origin.is_file():
+            raise ArtifactError(f"{origin} is not a plain file.")
         if not origin.is_file():
             raise ArtifactError(f"{self.path} lacks {name}. Write a set there: python -m surrogates.publish --to DIR")
         if not os.access(origin, os.R_OK):
             raise ArtifactError(f"{origin} is not readable by this user.")
-        _check_size(origin.stat().st_size, limit, str(origin))
+        check_size(origin.stat().st_size, limit, str(origin))
         shutil.copyfile(origin, target)
 
 
@@ -130,7 +138,9 @@ class Hub:
     @cached_property
     def _info(self) -> Any:
         hub = library("huggingface_hub", "hf://")
-        return self._of(lambda: hub.HfApi().model_info(self.repository, revision=self.asked, files_metadata=True))
+        return self._of(lambda: hub.HfApi().model_info(
+            self.repository, revision=self.asked, files_metadata=True, timeout=_WAIT_S
+        ), _WAIT_S)  # fmt: skip
 
     @property
     def revision(self) -> str:
@@ -138,22 +148,28 @@ class Hub:
 
     def fetch(self, name: str, target: Path, limit: int) -> None:
         sizes = {each.rfilename: each.size or 0 for each in self._info.siblings or ()}
-        _check_size(sizes.get(name, 0), limit, f"{name} of {self.source}")
+        check_size(sizes.get(name, 0), limit, f"{name} of {self.source}")
         hub, beside = library("huggingface_hub", "hf://"), target.parent.with_name("hub")
-        found = self._of(lambda: hub.hf_hub_download(self.repository, name, revision=self.revision, local_dir=beside))
-        _check_size(Path(found).stat().st_size, limit, f"{name} of {self.source}")
+        revision = self.revision
+        found = self._of(
+            lambda: hub.hf_hub_download(
+                self.repository, name, revision=revision, local_dir=beside, etag_timeout=_WAIT_S
+            ),
+            2 * _WAIT_S + limit / _LEAST_BYTES_PER_S,
+        )
+        check_size(Path(found).stat().st_size, limit, f"{name} of {self.source}")
         os.replace(found, target)
 
-    def _of(self, work: Callable[[], Any]) -> Any:
-        """Call the library; its errors become `ArtifactError` with its message."""
+    def _of(self, work: Callable[[], Any], most_s: float) -> Any:
+        """Call the library for at most `most_s` seconds; its errors become `ArtifactError` with its message."""
         errors = library("huggingface_hub.errors", "hf://")
         try:
-            return work()
+            return _within(most_s, work)
         except (errors.HTTPError, errors.EntryNotFoundError, OSError, ValueError) as error:
             where = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise ArtifactError(
                 f"cannot fetch {self.source} from {where}: {first_lines(error)} Check the name, the revision and the "
-                f"network; a private repository needs HF_TOKEN. {_AGAIN}"
+                f"network; a private repository needs HF_TOKEN. {AGAIN}"
             ) from None
 
 
@@ -173,84 +189,39 @@ class Drive:
         gdown = library("gdown", "gdrive://")
 
         def watch(done: int, total: int | None) -> None:
-            _check_size(max(done, total or 0), limit, self.source)
+            check_size(max(done, total or 0), limit, self.source)
 
         try:
-            gdown.download(
+            _within(2 * _WAIT_S + limit / _LEAST_BYTES_PER_S, lambda: gdown.download(
                 id=self.id, output=str(target), quiet=True, resume=True, use_cookies=False, timeout=_WAIT_S, retries=2,
                 progress=watch,
-            )  # fmt: skip
+            ))  # fmt: skip
         except (gdown.DownloadError, OSError, ValueError) as error:
             raise ArtifactError(
                 f"cannot fetch {self.source}: {first_lines(error)} Share the file with anyone who has the "
-                f"link, and check the network. {_AGAIN}"
+                f"link, and check the network. {AGAIN}"
             ) from None
 
 
-@dataclass(frozen=True)
-class Web:
-    """An archive or a folder on a web server."""
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """The result of `work`, a call of a library without a deadline; raises `TimeoutError` after this many seconds."""
+    found: list[Any] = []
+    failed: list[BaseException] = []
 
-    source: str
-    revision: None = field(default=None, init=False)
-
-    @property
-    def archive(self) -> bool:
-        return urlsplit(self.source).path.endswith(_ARCHIVES)
-
-    def fetch(self, name: str, target: Path, limit: int) -> None:
-        parts = urlsplit(self.source)
-        url = self.source if self.archive else parts._replace(path=f"{parts.path.rstrip('/')}/{quote(name)}").geturl()
-        part, tag = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag")
-        known = tag.read_text(encoding="utf-8") if tag.exists() and part.exists() else ""
-        start = part.stat().st_size if known else 0
-        headers = {"Accept-Encoding": "identity", "User-Agent": "hetbench"}
-        if start:
-            headers |= {"Range": f"bytes={start}-", "If-Range": known}
+    def run() -> None:
         try:
-            with urlopen(Request(url, headers=headers), timeout=_WAIT_S) as response:
-                _check_secure(response.url)
-                _write(response, part, tag, start if response.status == 206 else 0, limit, url)
-        except HTTPError as error:
-            error.close()
-            if error.code == 416 and start:  # the partial file is of another version
-                part.unlink()
-                return self.fetch(name, target, limit)
-            raise ArtifactError(f"cannot fetch {url}: {error.code} {error.reason}. Check the address.") from None
-        except (URLError, ConnectionError, TimeoutError, ssl.SSLError, http.client.HTTPException) as error:
-            why = getattr(error, "reason", None) or error
-            raise ArtifactError(f"cannot fetch {url}: {why}. Check the network. {_AGAIN}") from None
-        tag.unlink(missing_ok=True)
-        part.replace(target)
-        return None
+            found.append(work())
+        except BaseException as error:  # noqa: BLE001  raised again in the thread that waits
+            failed.append(error)
 
-
-def _write(response: Any, part: Path, tag: Path, start: int, limit: int, url: str) -> None:
-    """Append the response to the partial file from byte `start` on; raises `ArtifactError` where it is cut off."""
-    length = response.headers.get("Content-Length")
-    total = start + int(length) if length else None
-    _check_size(total or 0, limit, url)
-    validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
-    tag.write_text("" if validator.startswith("W/") else validator, encoding="utf-8")
-    done = start
-    with part.open("ab" if start else "wb") as out:
-        while chunk := response.read(_CHUNK):
-            done += len(chunk)
-            _check_size(done, limit, url)
-            out.write(chunk)
-    if total is not None and done < total:
-        raise ArtifactError(f"{url} was cut off after {done:,} of {total:,} bytes. {_AGAIN}")
-
-
-def _check_secure(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and parts.hostname not in _LOCAL:
-        raise InvalidInputError(f"plain http is accepted only from this machine: use https; given: {url}.")
-
-
-def _check_size(found: int, limit: int, what: str) -> None:
-    if found > limit:
-        raise ArtifactError(f"{what} exceeds the limit of {limit:,} bytes: it is not fetched.")
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError(f"not done after {seconds:,.0f} s")
+    return found[0]
 
 
 def first_lines(error: Exception) -> str:

@@ -14,10 +14,9 @@ import os
 import shutil
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 
-from hetbench.artifacts.integrity import HomelessError, check_complete, home, verify
+from hetbench.artifacts.integrity import EMBEDDED, HomelessError, check_complete, home, verify
 from hetbench.artifacts.manifest import MANIFEST, NAME_PATTERN, ORIGIN, PACKAGED, SELECTED, read_json
 from hetbench.errors import ArtifactError, InvalidInputError, UnknownNameError
 
@@ -26,8 +25,6 @@ __all__ = [
     "unwritable", "write_line",
 ]  # fmt: skip
 
-EMBEDDED = Path(str(files("hetbench") / "catalog" / "surrogates"))
-"""Folder of the packaged set, which is used where no other is chosen."""
 _CURRENT = "current"
 _ELSEWHERE = "set HETBENCH_HOME to another directory"
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from hetbench.artifacts.file_types import COMPRESSIONS, MAX_BYTES, MAX_FILES, check_name
+from hetbench.artifacts.file_types import COMPRESSIONS, MAX_BYTES, MAX_FILES, check_name, largest
 from hetbench.errors import ArtifactError
 
 __all__ = ["unpack"]
@@ -37,12 +37,12 @@ def unpack(archive: Path, folder: Path) -> None:
             if kind:
                 raise ArtifactError(f"it holds {path!r}, a {kind}: only plain files are accepted.")
             name = _plain(path, inside)
-            if name in seen or len(seen) == MAX_FILES:
-                why = "twice" if name in seen else f"beyond the limit of {MAX_FILES} files"
+            if name.lower() in seen or len(seen) == MAX_FILES:
+                why = "twice" if name.lower() in seen else f"beyond the limit of {MAX_FILES} files"
                 raise ArtifactError(f"it holds {path!r} {why}.")
-            seen.add(name)
-            left -= _copied(read(), folder / name, min(size, left), path, size)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+            seen.add(name.lower())
+            left -= _copied(read(), folder / name, min(size, left, largest(name)), path, size)
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, LookupError) as error:
         raise ArtifactError(f"it is not a readable archive: {error}. Accepted: uncompressed .tar, and .zip.") from None
 
 
@@ -60,7 +60,9 @@ def _plain(path: str, inside: set[PurePosixPath]) -> str:
 def _copied(stream: IO[bytes] | None, target: Path, limit: int, what: str, size: int) -> int:
     """Write one member, at most `limit` bytes whatever its header states, and return the number of bytes."""
     if stream is None or size > limit:
-        raise ArtifactError(f"{what!r} expands to {size:,} bytes; the limit for a set is {MAX_BYTES:,}.")
+        raise ArtifactError(
+            f"{what!r} expands to {size:,} bytes; the limit is {largest(what):,} for it and {MAX_BYTES:,} for a set."
+        )
     done = 0
     with stream, target.open("xb") as out:
         while chunk := stream.read(_CHUNK):
@@ -76,6 +78,8 @@ def _copied(stream: IO[bytes] | None, target: Path, limit: int, what: str, size:
 def _zip(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as stored:
         for member in stored.infolist():
+            if not member.filename:
+                raise ArtifactError("it holds a file without a name.")
             if member.compress_type not in COMPRESSIONS:
                 raise ValueError(f"{member.filename!r} uses an unsupported compression")
             mode = member.external_attr >> 16

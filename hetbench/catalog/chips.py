@@ -75,6 +75,8 @@ class Chip:
     confidence: str | None = None
     """high, medium or low, as judged in the review of the catalogue; None for a user's own datasheet."""
     notes: str | None = None
+    estimated: str | None = None
+    """Facts that were estimated from a related chip, by the rule that `notes` gives; comma-separated."""
     aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Name in published data -> certainty that it means this chip."""
 
@@ -166,7 +168,8 @@ _CHOICES = {"kind": ("gpu", "cpu", "npu"), "confidence": ("high", "medium", "low
 _WHOLE = {"launch_year": (1980, 2100), "compute_units": (1, 10**6)}
 _LONGEST = 1 << 20  # bytes of a datasheet
 _LONGEST_NAME = 100
-TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes")
+TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes",
+         "estimated")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
 
 
@@ -228,7 +231,7 @@ def chips() -> Mapping[str, Chip]:
     """All chips of the catalogue by name, read-only.
 
     >>> len(chips())
-    180
+    191
     """
     return _catalogue()[0]
 

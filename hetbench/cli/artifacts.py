@@ -15,6 +15,7 @@ from hetbench.artifacts import integrity, manifest, sets
 from hetbench.artifacts.remote import SOURCES
 from hetbench.cli.options import Json
 from hetbench.cli.output import print_json
+from hetbench.cli.probe import probe
 from hetbench.errors import ArtifactError, InvalidInputError
 from hetbench.version import __version__
 
@@ -49,7 +50,7 @@ def download(
         raise InvalidInputError(
             f"{name!r} is not a valid name of a set. To fetch from there: hetbench download --from {name}"
         )
-    found = fetch(source_of(source), name, say=lambda text: typer.echo(text, err=True))
+    found = fetch(source_of(source), name, say=lambda text: typer.echo(text, err=True), check=probe)
     if as_json:
         print_json(_row(found))
         return
@@ -92,6 +93,7 @@ def verify(
     for each in () if label == manifest.PACKAGED else known:
         try:
             found = integrity.verify(each.folder, sniff=True)
+            probe(each.folder)
             print(f"{each.label}: {len(found.files)} files, {found.bytes / 1e6:.1f} MB, match the manifest")
         except ArtifactError as error:
             wrong.append(f"{each.label}: {error}")

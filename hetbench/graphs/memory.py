@@ -23,7 +23,12 @@ _WEIGHTS: Mapping[str, Callable[[Mapping[str, int]], int]] = {
     "Linear": lambda d: d["k"] * d["n"] + d.get("bias", 0) * d["n"],
     "Conv2d": lambda d: d["c"] // d.get("groups", 1) * d["oc"] * d["kh"] * d["kw"],
     "Conv1d": lambda d: d["c"] // d.get("groups", 1) * d["oc"] * d["k"],
-    "Embedding": lambda d: d["vocab"] * d["dim"],
+    "Conv3d": lambda d: d["c"] // d.get("groups", 1) * d["oc"] * d["kd"] * d["kh"] * d["kw"],
+    "ConvTranspose1d": lambda d: d["oc"] // d.get("groups", 1) * d["c"] * d["k"],
+    "ConvTranspose2d": lambda d: d["oc"] // d.get("groups", 1) * d["c"] * d["kh"] * d["kw"],
+    "ConvTranspose3d": lambda d: d["oc"] // d.get("groups", 1) * d["c"] * d["kd"] * d["kh"] * d["kw"],
+    "GroupedMatMul": lambda d: d["groups"] * d["k"] * d["n"],
+    "Embedding": lambda d: d["vocab"] * d["dim"], "EmbeddingBag": lambda d: d["vocab"] * d["dim"],
     "LayerNorm": lambda d: 2 * d["cols"], "RMSNorm": lambda d: d["cols"], "BatchNorm2d": lambda d: 2 * d["c"],
 }  # fmt: skip
 """Operator type -> number of its parameters."""
@@ -119,4 +124,4 @@ def _cached(template: Sequence[Any], values: NDArray[np.int64]) -> int:
         return 0
     size = {name: int(values[place]) for name, place in dims.items()}
     length = min(size["kv_len"], size["window"]) if cached == "window" else size["kv_len"]
-    return 2 * size["batch"] * size["kv_heads"] * length * size["head_dim"]
+    return size["batch"] * size["kv_heads"] * length * (size["head_dim"] + (size.get("v_dim") or size["head_dim"]))

@@ -61,6 +61,8 @@ class ModelGraph:
         self.exact = True
         """False where the name means a network with the same layers, whose parameters and memory may differ."""
         self._table = table
+        self.longest: int | None = (table["limits"].get("seq_len") or (None, None))[1]
+        """The longest sequence that it takes; None where it takes none or any."""
         self._variants: dict[int, Variant] = {}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from hetbench.schema import STORAGE_BYTES, precision
 
 __all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parse", "sizes"]
 
-UNSTATED = ("bias", "vocab")
+UNSTATED = ("bias", "vocab", "v_dim", "area", "indices", "taps", "real", "extra")
 _ATTENTION = ("batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "causal", "window", "pairs")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "gemm": ("b", "m", "n", "k", "flops", "bytes"),

@@ -13,18 +13,18 @@ from hetbench.plugins import lazy_exports
 if TYPE_CHECKING:
     from hetbench.migration.coverage import CoverageReport, CoveredOperator, coverage_report
     from hetbench.migration.fleet import Fleet, FleetChip, rank_fleet
-    from hetbench.migration.ranking import rank_chips, select_chips
+    from hetbench.migration.ranking import rank_chips, select_chips, stack_options
     from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration
 
 __all__ = ["OBJECTIVES", "Candidate", "CoverageReport", "CoveredOperator", "Dropped", "Fleet", "FleetChip", "Migration",
-           "coverage_report", "rank_chips", "rank_fleet", "select_chips"]
+           "coverage_report", "rank_chips", "rank_fleet", "select_chips", "stack_options"]
 
 __getattr__ = lazy_exports(
     __name__,
     {
         "coverage": "CoverageReport CoveredOperator coverage_report",
         "fleet": "Fleet FleetChip rank_fleet",
-        "ranking": "rank_chips select_chips",
+        "ranking": "rank_chips select_chips stack_options",
         "results": "OBJECTIVES Candidate Dropped Migration",
     },
 )

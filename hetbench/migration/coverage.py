@@ -129,7 +129,7 @@ def coverage_report(graph: ModelGraph, question: Question) -> CoverageReport:
     >>> from hetbench.graphs.model_graph import load
     >>> found = coverage_report(load("resnet-50"), Question.build(load("resnet-50"), chip("cann"), {}))
     >>> found.share, round(found.time_share), found.operators[0].support.operator
-    (100.0, 100, 'batch_norm')
+    (100.0, 100, 'conv2d')
     """
     chip = question.require_chip("coverage")
     batch, seq_len, image_size, precision, phase = question.sizes

@@ -1,8 +1,9 @@
 """Chips ranked for a model by latency, energy or efficiency, and the chips that cannot run it with the reasons.
 
-A chip is left out where the model does not fit its memory, where its PyTorch back end lacks an operator that the model
-calls, and where no evidence supports an answer. Operators that fall back to the CPU, or of which nothing is known, are
-listed with the chip.
+Chips are compared under one kind of stack: eager execution, compiled inference or serving. A chip without measured rows
+of the kind, its own or of others, is answered for eager execution, and its line says so. A chip is left out where the
+model does not fit its memory, where its PyTorch back end lacks an operator that the model calls, and where no evidence
+supports an answer. Operators that fall back to the CPU, or of which nothing is known, are listed with the chip.
 
 The probability of meeting a latency objective assumes a log-normal distribution whose median is the answer, with a
 spread of its own on either side: log(bound / answer) over the normal quantile of the interval. A measured answer meets
@@ -12,7 +13,7 @@ the objective or does not.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import log
 from statistics import NormalDist
@@ -24,13 +25,15 @@ from hetbench.catalog import support
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, shown
 from hetbench.graphs import Coverage, ModelGraph, operator_coverage
-from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines
+from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines, is_other_kind
 from hetbench.query.columns import positive_or_nan
 from hetbench.query.exact import memory_bytes
 from hetbench.query.metric_answers import answer_metric, energy_of
 from hetbench.query.question import DEFAULT_STACK, Question
+from hetbench.query.stacks import KINDS, of_kind
+from hetbench.schema import PHASES
 
-__all__ = ["deadline_probability", "pareto", "rank_chips", "select_chips"]
+__all__ = ["deadline_probability", "pareto", "rank_chips", "select_chips", "stack_options"]
 
 Ask = Callable[[str], tuple[Question, Answer]]
 """Name of a chip -> the question about it and its latency answer, with that of the source where there is one."""
@@ -38,7 +41,7 @@ Ask = Callable[[str], tuple[Question, Answer]]
 
 def rank_chips(
     graph: ModelGraph, chips: Sequence[Chip], ask: Ask, *, objective: str = "latency", slo_ms: float | None = None,
-    corrected: bool = False, predictor: str = "auto",
+    corrected: bool = False, predictor: str = "auto", stack: str = DEFAULT_STACK,
 ) -> Migration:  # fmt: skip
     """Rank chips for a model.
 
@@ -50,6 +53,7 @@ def rank_chips(
         slo_ms: latency objective in ms.
         corrected: the latencies are corrected by a measurement of the caller, so energy must be derived from them.
         predictor: auto, autogluon, rgat or roofline.
+        stack: kind of stack (`hetbench.query.stacks.KINDS`) or the one stack that `ask` asks for.
 
     Raises:
         UnknownNameError: another objective.
@@ -84,17 +88,46 @@ def rank_chips(
             need = f"needs {digits(share * (chip.memory_bytes or 0) / 1e11)} GB of {digits(chip.mem_gb or 0)} GB"
             dropped.append(Dropped(chip.name, "memory", need))
             continue
-        lacking, beside, more = _operator_support(graph, question, chip, coverage)
+        lacking, beside, more = _operator_support(graph, question, chip, coverage, stack)
         if lacking:
             dropped.append(Dropped(chip.name, "operators", f"does not register {', '.join(lacking)}"))
             continue
         meets = None if slo_ms is None else deadline_probability(answer, slo_ms)
         found.append(Candidate(chip.name, chip.family, score, answer, energy, meets, share, beside, None,
-                               (*notes, *more)))  # fmt: skip
+                               (*notes, *more, *_other_kind(answer, stack))))  # fmt: skip
     if not found:
         reasons = "\n".join(dropped_lines(dropped))
         raise RefusedError(f"none of the {len(chips)} chips can run {graph.name}.\n{reasons}")
-    return Migration(graph.name, objective, slo_ms, source, _ranked(found, objective, slo_ms), tuple(dropped))
+    ranked = _ranked(found, objective, slo_ms)
+    return Migration(graph.name, objective, slo_ms, source, ranked, tuple(dropped), stack)
+
+
+def stack_options(
+    graph: ModelGraph, options: Mapping[str, Any]
+) -> tuple[str, Callable[[Chip], dict[str, Any]]]:  # fmt: skip
+    """The kind of stack that a ranking compares under, or the stack that its options name; and the options on a chip.
+
+    Without a named stack the kind is eager for models that generate tokens and for traced modules, else compiled. A
+    chip where no stack of the kind is known takes eager execution.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs import load
+    >>> kind, placed = stack_options(load("resnet-50"), {})
+    >>> kind, [placed(chip(name))["stack"] for name in ("cann", "mlu")], stack_options(load("gpt2"), {})[0]
+    ('compiled', ['acl', 'magicmind'], 'eager')
+    """
+    eager = "decode" in graph.phases or options.get("phase") not in (None, PHASES[0]) or graph.setting().batch is None
+    kind = str(options.get("stack") or (DEFAULT_STACK if eager else "compiled")).lower()
+
+    def placed(chip: Chip) -> dict[str, Any]:
+        if kind not in KINDS:
+            return dict(options)
+        made = Question.build(graph, chip, {**options, "stack": None})
+        return dict(options) | {
+            "stack": of_kind(kind, made.whole, chip, made.phase, made.precision) or DEFAULT_STACK
+        }
+
+    return kind, placed
 
 
 def select_chips(targets: str | Sequence[str], known: Sequence[Chip], named: Callable[[str], Chip]) -> list[Chip]:
@@ -168,12 +201,12 @@ def _energy(
 
 
 def _operator_support(
-    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], Coverage]
+    graph: ModelGraph, question: Question, chip: Chip, known: dict[tuple[Any, ...], Coverage], stack: str
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Absent operators, operators that fall back or are unknown, and notes; `known` caches coverage by platform."""
     if graph.compact:
         return (), (), ("operator coverage not checked: its graph names no ATen operators",)
-    if question.stack != DEFAULT_STACK and not question.usual_stack:
+    if question.stack != DEFAULT_STACK and stack not in KINDS:
         return (), (), (f"operator coverage not checked: it is known for eager PyTorch, not for {question.stack}",)
     batch, seq_len, image_size, precision, phase = question.sizes
     try:
@@ -187,6 +220,11 @@ def _operator_support(
     found = known[key]
     beside = (*found.fallback, *found.unknown)
     return tuple(each.operator for each in found.absent), tuple(each.operator for each in beside), ()
+
+
+def _other_kind(answer: Answer, stack: str) -> tuple[str, ...]:
+    """A note where the answer is of another kind of stack than the ranking."""
+    return (f"stack {answer.stack}: no {stack} one is known there",) if is_other_kind(answer, stack) else ()
 
 
 def _ranked(found: Sequence[Candidate], objective: str, slo_ms: float | None) -> tuple[Candidate, ...]:

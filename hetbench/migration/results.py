@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hetbench.answers import Answer, digits, number
+from hetbench.query.stacks import DEFAULT_STACK, KINDS, kind_of
 
-__all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "dropped_lines"]
+__all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "dropped_lines", "is_other_kind"]
 
 OBJECTIVES = {"latency": ("ms", False), "energy": ("J", False), "throughput-per-watt": ("1/J", True)}
 """Objective -> unit, and whether more is better. Throughput per watt is samples (in generation: tokens) per joule."""
@@ -71,6 +72,8 @@ class Migration:
     source: str | None
     candidates: tuple[Candidate, ...]
     dropped: tuple[Dropped, ...]
+    stack: str = DEFAULT_STACK
+    """The kind of stack that all chips are ranked under, or the one stack that the caller named."""
 
     @property
     def unit(self) -> str:
@@ -84,7 +87,7 @@ class Migration:
         """The ranking as text, one line a chip, at most `limit` of them."""
         deadline = "" if self.slo_ms is None else f", deadline {digits(self.slo_ms)} ms"
         counts = f"{len(self.candidates)} chips, {len(self.dropped)} left out"
-        lines = [f"{self.model} by {self.objective}{deadline}: {counts}"]
+        lines = [f"{self.model} by {self.objective}, stack {self.stack}{deadline}: {counts}"]
         lines += [f"{place:>4} {_line(each, self)}" for place, each in enumerate(self.candidates[:limit], start=1)]
         if limit is not None and len(self.candidates) > limit:
             lines.append(f"     and {len(self.candidates) - limit} more")
@@ -94,9 +97,18 @@ class Migration:
         """Plain values for JSON."""
         return {
             "model": self.model, "objective": self.objective, "unit": self.unit, "slo_ms": self.slo_ms,
-            "source": self.source, "candidates": [each.to_dict() for each in self.candidates],
+            "source": self.source, "stack": self.stack, "candidates": [each.to_dict() for each in self.candidates],
             "dropped": [each.to_dict() for each in self.dropped],
         }  # fmt: skip
+
+
+def is_other_kind(answer: Answer, stack: str) -> bool:
+    """Whether an answer is of another kind of stack than the ranking asks for.
+
+    >>> is_other_kind(Answer(1.0, "ms", stack="eager"), "compiled")
+    True
+    """
+    return stack in KINDS and answer.stack is not None and kind_of(answer.stack) != stack
 
 
 def dropped_lines(dropped: Sequence[Dropped]) -> list[str]:
@@ -111,7 +123,9 @@ def _line(each: Candidate, found: Migration) -> str:
     latency = each.latency
     between = "" if latency.lower is None or latency.upper is None else (
         f" [{digits(latency.lower)}, {digits(latency.upper)}]")  # fmt: skip
-    parts = [f"{each.chip}: {number(latency.value, 'ms')}{between}, {latency.precision}, level {latency.level}"]
+    stack = f"{latency.stack}" + (f" (not {found.stack})" if is_other_kind(latency, found.stack) else "")
+    figure = f"{number(latency.value, 'ms')}{between}"
+    parts = [f"{each.chip}: {figure}, {latency.precision}, {stack}, level {latency.level}"]
     if each.meets is not None:
         parts.append(f"meets {100 * each.meets:.0f} %")
     if each.energy is not None:

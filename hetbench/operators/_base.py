@@ -28,7 +28,7 @@ class OperatorType:
     name: str
     cost_class: str
     dims: tuple[str, ...]
-    """Required dims, integers of at least 1 (`pad` and `causal` may be 0)."""
+    """Required dims, integers of at least 1 (those of `ZERO_ALLOWED` may be 0)."""
     count_flops: Callable[[Dims], Size]
     count_elements: Callable[[Dims], Size]
     """Elements read plus elements written, counting each tensor once."""
@@ -38,6 +38,9 @@ class OperatorType:
     """Optional dims with their defaults."""
     index_bytes: Callable[[Dims], Size] | None = None
     """Bytes of tensors whose width is independent of the dtype, such as int64 indices."""
+    class_dims: Callable[[Dims], Dims] | None = None
+    """The dims in the terms that its cost class uses for features (gemm: b, m, n, k; conv: as Conv2d with out_h and
+    out_w; vector: rows, cols); None where `dims` are those already."""
 
     def flops(self, dims: Dims) -> Size:
         """Floating-point operations of one call; a multiply-add is two."""
@@ -89,7 +92,7 @@ class OperatorType:
         raise InvalidInputError(f"{self.name}: dim {name}={shown(value)} must be {allowed}.")
 
 
-ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias"})
+ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias", "v_dim", "area", "indices", "real", "extra"})
 FLAGS = frozenset({"causal", "bias"})
 """Dims that say yes or no: 0, 1, False or True."""
 MAX_DIM = 2**40

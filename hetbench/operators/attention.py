@@ -1,7 +1,8 @@
 """Scaled dot-product attention, prefill and decode, with grouped KV heads, causal mask and sliding window.
 
 FLOP are counted over the attended (query, key) pairs: a causal mask halves them, a sliding window limits them. The
-queries are the last `q_len` of `kv_len` positions; appending to the KV cache is part of the operator.
+queries are the last `q_len` of `kv_len` positions; appending to the KV cache is part of the operator. Values are
+`v_dim` wide where that differs from `head_dim`, the width of queries and keys.
 """
 
 from __future__ import annotations
@@ -34,23 +35,32 @@ def attended_pairs(q_len: Size, kv_len: Size, causal: Size, window: Size) -> Siz
     return int(pairs) if scalar else pairs
 
 
+def _widths(d: Dims) -> Size:
+    """Width of a query or key plus that of a value; `v_dim` 0 means that values are `head_dim` wide too."""
+    if isinstance(d["v_dim"], int):
+        return d["head_dim"] + (d["v_dim"] or d["head_dim"])
+    return d["head_dim"] + np.where(np.asarray(d["v_dim"]) > 0, d["v_dim"], d["head_dim"])
+
+
 def _flops(d: Dims) -> Size:
     pairs = attended_pairs(d["q_len"], d["kv_len"], d["causal"], d["window"])
-    return 4 * d["batch"] * d["heads"] * d["head_dim"] * pairs
+    return 2 * d["batch"] * d["heads"] * _widths(d) * pairs
 
 
 def _elements(d: Dims) -> Size:
     seen = np.where(np.asarray(d["window"]) > 0, np.minimum(d["kv_len"], d["window"] + d["q_len"]), d["kv_len"])
-    queries = 2 * d["q_len"] * d["heads"]  # read q, write the output
-    total = d["batch"] * d["head_dim"] * (queries + 2 * seen * d["kv_heads"])
+    # read q and write the output, read k and v: one of each pair is head_dim wide, the other v_dim
+    total = d["batch"] * _widths(d) * (d["q_len"] * d["heads"] + seen * d["kv_heads"])
     return int(total) if isinstance(d["batch"], int) and isinstance(d["kv_len"], int) else total
 
 
 def _attention(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]:
-    def tensor(heads: int, length: int) -> Any:
-        return torch.ones(d["batch"], heads, length, d["head_dim"], dtype=dtype, device=device)
+    def tensor(heads: int, length: int, width: int) -> Any:
+        return torch.ones(d["batch"], heads, length, width, dtype=dtype, device=device)
 
-    query, key, value = tensor(d["heads"], d["q_len"]), *(tensor(d["kv_heads"], d["kv_len"]) for _ in range(2))
+    query = tensor(d["heads"], d["q_len"], d["head_dim"])
+    key = tensor(d["kv_heads"], d["kv_len"], d["head_dim"])
+    value = tensor(d["kv_heads"], d["kv_len"], d["v_dim"] or d["head_dim"])
     mask = None
     if d["causal"] and (d["window"] or 1 < d["q_len"] < d["kv_len"]):
         position = torch.arange(d["kv_len"], device=device)
@@ -65,6 +75,6 @@ def _attention(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any
 OPERATORS = (
     OperatorType(
         "Attention", "attention", ("batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim"), _flops, _elements,
-        _attention, {"causal": 0, "window": 0},
+        _attention, {"causal": 0, "window": 0, "v_dim": 0},
     ),
 )

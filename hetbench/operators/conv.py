@@ -1,13 +1,19 @@
-"""Convolutions, dilation 1. Padding is the same on both sides and both axes; groups = c is depthwise."""
+"""Convolutions of one and two axes, dilation 1, padded alike on both sides and both axes; groups = c is depthwise.
+
+A convolution whose steps differ by axis, or that is dilated, is written as the one with the same kernel and outputs;
+`area` then holds the input positions of each channel, which h x w does not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from hetbench.operators._base import Dims, OperatorType, Size
 
-__all__ = ["conv_out"]
+__all__ = ["conv_out", "input_area"]
 
 
 def conv_out(size: Size, kernel: Size, stride: Size, pad: Size) -> Size:
@@ -17,6 +23,17 @@ def conv_out(size: Size, kernel: Size, stride: Size, pad: Size) -> Size:
     112
     """
     return (size + 2 * pad - kernel) // stride + 1
+
+
+def input_area(d: Dims, usual: Size) -> Size:
+    """Input positions of one channel: `area` where it is stated, else `usual`.
+
+    >>> input_area({"area": 0}, 12), input_area({"area": 20}, 12)
+    (12, 20)
+    """
+    if isinstance(d["area"], int):
+        return d["area"] or usual
+    return np.where(np.asarray(d["area"]) > 0, d["area"], usual)
 
 
 def _out2d(d: Dims) -> Size:
@@ -29,7 +46,7 @@ def _flops2d(d: Dims) -> Size:
 
 def _elements2d(d: Dims) -> Size:
     weights = d["oc"] * (d["c"] // d["groups"]) * d["kh"] * d["kw"]
-    return d["n"] * d["c"] * d["h"] * d["w"] + weights + d["n"] * d["oc"] * _out2d(d)
+    return d["n"] * d["c"] * input_area(d, d["h"] * d["w"]) + weights + d["n"] * d["oc"] * _out2d(d)
 
 
 def _flops1d(d: Dims) -> Size:
@@ -39,7 +56,7 @@ def _flops1d(d: Dims) -> Size:
 
 def _elements1d(d: Dims) -> Size:
     out = conv_out(d["l"], d["k"], d["stride"], d["pad"])
-    return d["n"] * d["c"] * d["l"] + d["oc"] * (d["c"] // d["groups"]) * d["k"] + d["n"] * d["oc"] * out
+    return d["n"] * d["c"] * input_area(d, d["l"]) + d["oc"] * (d["c"] // d["groups"]) * d["k"] + d["n"] * d["oc"] * out
 
 
 def _conv2d(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]:
@@ -59,10 +76,10 @@ def _conv1d(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]:
 OPERATORS = (
     OperatorType(
         "Conv2d", "conv", ("n", "c", "h", "w", "oc", "kh", "kw"), _flops2d, _elements2d, _conv2d,
-        {"stride": 1, "pad": 0, "groups": 1},
+        {"stride": 1, "pad": 0, "groups": 1, "area": 0},
     ),
     OperatorType(
         "Conv1d", "conv", ("n", "c", "l", "oc", "k"), _flops1d, _elements1d, _conv1d,
-        {"stride": 1, "pad": 0, "groups": 1},
+        {"stride": 1, "pad": 0, "groups": 1, "area": 0},
     ),
 )

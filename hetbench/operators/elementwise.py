@@ -33,6 +33,7 @@ def _make(reads: int, call: str, d: Dims, torch: Any, dtype: Any, device: str) -
         "clone": lambda: inputs[0].clone(), "clamp": lambda: torch.clamp(inputs[0], -1, 1),
         "pad": lambda: functional.pad(inputs[0], (0, 1)), "repeat": lambda: inputs[0].repeat(1),
         "fill": lambda: torch.zeros(d["numel"], dtype=dtype, device=device),
+        "lerp_scalar": lambda: torch.lerp(inputs[0], inputs[1], 0.5),
     }
     if call in special:
         return special[call]
@@ -53,6 +54,7 @@ _TABLE = (
     ("Hardsigmoid", 3, 1, "hardsigmoid"), ("LeakyReLU", 2, 1, "leaky_relu"),
     ("Exp", 4, 1, "exp"), ("Log", 4, 1, "log"), ("Neg", 1, 1, "neg"), ("Abs", 1, 1, "abs"), ("Sqrt", 2, 1, "sqrt"),
     ("Rsqrt", 2, 1, "rsqrt"), ("Reciprocal", 1, 1, "reciprocal"), ("Sin", 4, 1, "sin"), ("Cos", 4, 1, "cos"),
+    ("Addcmul", 3, 3, "addcmul"), ("Addcdiv", 3, 3, "addcdiv"), ("Lerp", 3, 2, "lerp_scalar"), ("Atan2", 8, 2, "atan2"),
     ("Where", 1, 3, "where"), ("Compare", 1, 2, "compare"),
     ("Cast", 0, 1, "cast"), ("Copy", 0, 1, "clone"), ("Concat", 0, 1, "cat"), ("Pad", 0, 1, "pad"),
     ("Repeat", 0, 1, "repeat"), ("Fill", 0, 0, "fill"),
@@ -71,6 +73,17 @@ def _gated(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]:
     x = torch.ones(d["rows"], d["cols"], dtype=dtype, device=device)
     half = d["cols"] // 2
     return lambda: torch.nn.functional.silu(x[:, :half]) * x[:, half:]
+
+
+def _glu(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]:
+    x = torch.ones(d["rows"], d["cols"], dtype=dtype, device=device)
+    return lambda: torch.nn.functional.glu(x, -1)
+
+
+def _complex_product(d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[], Any]:
+    real = dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    a, b = (torch.complex(*[torch.ones(d["numel"], dtype=real, device=device)] * 2) for _ in range(2))
+    return lambda: a * b
 
 
 def _no_cost(_: Dims) -> Size:
@@ -92,5 +105,13 @@ OPERATORS = (
     ),
     # gate and up projection come as one matrix [rows, cols]; the output is [rows, cols / 2]
     OperatorType("SiLUAndMul", "vector", ("rows", "cols"), _gated_flops, _gated_elements, _gated),
+    # sigmoid of one half of [rows, cols] times the other half
+    OperatorType(
+        "GLU", "vector", ("rows", "cols"), lambda d: 5 * d["rows"] * (d["cols"] // 2), _gated_elements, _glu
+    ),
+    # `numel` complex numbers, each two elements of the dtype: four products and two sums
+    OperatorType(
+        "ComplexMul", "vector", ("numel",), lambda d: 6 * d["numel"], lambda d: 6 * d["numel"], _complex_product
+    ),
     OperatorType("Dropout", "free", ("numel",), _no_cost, _no_cost, _dropout),  # the identity at inference
 )

@@ -41,6 +41,7 @@ def _make(call: str, d: Dims, torch: Any, dtype: Any, device: str) -> Callable[[
         "mean": lambda: x.mean(-1), "sum": lambda: x.sum(-1), "max": lambda: x.amax(-1),
         "argmax": lambda: x.argmax(-1), "cumsum": lambda: x.cumsum(-1), "norm": lambda: x.norm(dim=-1),
     }
+    calls["var_mean"] = lambda: torch.var_mean(x, -1)
     return calls[call]
 
 
@@ -69,6 +70,11 @@ OPERATORS = (
     *(
         OperatorType(name, "vector", ("rows", "cols"), partial(_flops, per_element), _reduced, partial(_make, call))
         for name, per_element, call in _REDUCTIONS
+    ),
+    # one pass for the mean, three operations an element for the squared deviations; two results a row
+    OperatorType(
+        "VarMean", "vector", ("rows", "cols"), partial(_flops, 4), lambda d: d["rows"] * d["cols"] + 2 * d["rows"],
+        partial(_make, "var_mean"),
     ),
     OperatorType(
         "BatchNorm2d", "vector", ("n", "c", "h", "w"), lambda d: 2 * _pixels(d),

@@ -213,7 +213,10 @@ def _bounded(base: Baseline, parts: Floats, answer: Answer, sums: Sums) -> Float
         ])  # fmt: skip
         width = parts * (share - 1.0)
         wanted = parts.sum() * (usual - 1.0)
-        out.append(np.maximum(parts + (width * wanted / width.sum() if width.sum() else wanted), 0.0))
+        scaled = width * wanted / width.sum() if width.sum() else np.full(len(parts), wanted / len(parts))
+        if (parts + scaled < 0).any():  # no group takes less than nothing: all get the width of the answer
+            scaled = parts * (usual - 1.0)
+        out.append(parts + scaled)
     return np.stack(out)
 
 

@@ -5,6 +5,7 @@ A cell is what was measured together: rows of one operator type, chip, dtype, ti
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.catalog.chips import Chip
+from hetbench.catalog.chips import Chip, chips
+from hetbench.catalog.estimates import peak_flops
 
 __all__ = ["CELL_KEYS", "ENOUGH_ROWS", "Cell", "Cells", "Choice"]
 
 CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
 ENOUGH_ROWS = 50
 """A cell with fewer rows is evidence for a bias, not for the full head."""
+_TWIN = 1.5
 _PROTOCOL_ORDER = ("event", "graph", "kernel", "wall")
 
 
@@ -58,12 +61,42 @@ class Cells:
     def best(
         self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
     ) -> Cell | None:
-        """The best cell of the chip (`own`) or of chips with the same die: protocol asked for first, then most rows."""
+        """The best cell of the chip (`own`) or of its near twins, None where none qualifies.
+
+        The protocol asked for goes first, then the engine with the most rows, then its newest version, then most rows.
+        """
         table = self.by_name if own else self.by_die
         found = table.get((chip.name if own else chip.die, op, dtype), [])
         found = [c for c in found if library in (None, c.library) and layout in (None, c.layout)]
+        if not own:
+            found = [c for c in found if near_twins(chip, chips()[c.chip], dtype)]
         order = (protocol, *_PROTOCOL_ORDER)
-        return min(found, key=lambda c: (order.index(c.protocol), -c.rows, c.library), default=None)
+        engines: dict[str, int] = {}
+        for cell in found:
+            engines[_engine(cell.library)] = engines.get(_engine(cell.library), 0) + cell.rows
+        newest = sorted(found, key=lambda c: (_version(c.library), c.rows), reverse=True)
+        return min(newest, key=lambda c: (order.index(c.protocol), -engines[_engine(c.library)]), default=None)
+
+
+def _engine(library: str) -> str:
+    """The engine of a library as rows name it: "vllm" of "vllm 0.24.0/context/fa3"."""
+    return re.split("[ /]", library)[0]
+
+
+def _version(library: str) -> tuple[int, ...]:
+    """The first three numbers of a library's version, () where it states none.
+
+    >>> _version("vllm 0.20.1.dev3+g20dc1caee/context/fa2"), _version("miopen")
+    ((0, 20, 1), ())
+    """
+    stated = re.search(r" (\d[^/ ]*)", library)
+    return tuple(int(part) for part in re.findall(r"\d+", stated[1])[:3]) if stated else ()
+
+
+def near_twins(one: Chip, other: Chip, dtype: str) -> bool:
+    """Whether chips of one die have peaks within a factor of 1.5: a part with most units cut is no twin."""
+    peaks = peak_flops(one, dtype), peak_flops(other, dtype)
+    return bool(peaks[0] and peaks[1] and 1 / _TWIN < peaks[0] / peaks[1] < _TWIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,5 +118,7 @@ class Choice:
     """Typical log(latency / base) of the operator on other families; NaN where this family has rows of the class."""
     op: str = ""
     """Operator type that was asked for."""
+    alone: bool = False
+    """Whether one surrogate was asked for by name, so that nothing is blended with it."""
     rgat: float = 0.0
     """Weight of the RGAT in log(latency / base), 0 to 1; the head has the rest."""

@@ -20,8 +20,12 @@ from hetbench.predict.perceptron import Perceptron
 from hetbench.predict.trees import Forest
 from hetbench.schema import PROTOCOLS
 
-__all__ = ["OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
+__all__ = ["HUGE_MS", "OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
 
+_HEAD_ALONE = (1.0, 0.0, 0.0)
+_BEYOND = 1.0  # log2: a factor of two
+HUGE_MS = 1.0
+"""From this latency on an operator takes the third band of its level: there neither launch nor tail effects matter."""
 OWN_EFFECTS = [0, 3, 4]
 """Columns of a cell's effects that differ on one chip: operator, dtype, and both together."""
 
@@ -52,7 +56,9 @@ def union_of_bands(one: Sequence[Sequence[float]], other: Sequence[Sequence[floa
     >>> union_of_bands([[-1, 1], [-1, 1]], [[-2, 0], [0, 2]])
     [[-2, 1], [-1, 2]]
     """
-    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in zip(one, other, strict=True)]
+    most = max(len(one), len(other))
+    pairs = zip(*([*band, *[band[-1]] * (most - len(band))] for band in (one, other)), strict=True)
+    return [[min(a[0], b[0]), max(a[1], b[1])] for a, b in pairs]
 
 
 class ClassSurrogate:
@@ -68,6 +74,7 @@ class ClassSurrogate:
             (float(weight), (Forest if name == "forest" else Perceptron).from_arrays(arrays, name))
             for name, weight in spec["members"].items()
         ]
+        self._range = arrays.get("cell_low"), arrays.get("cell_high")
         self.ratio = {group: Forest.from_arrays(arrays, f"ratio_{group}") for group in spec["ratio"]}
         self.chip_heads: dict[str, tuple[Mapping[str, Any], Forest]] = {}
         """Chip added later -> its entry for the class, and its trees."""
@@ -120,23 +127,76 @@ class ClassSurrogate:
             total += weight * (member(matrix[:, :-1], cells) if isinstance(member, Perceptron) else member(matrix))
         return total
 
+    def blended(
+        self, learned: NDArray[np.float64], choices: Sequence[Choice], which: NDArray[np.int64], made: Features,
+        chip: Chip,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        """log(latency / base) with the shares of constant efficiency and roofline of the level and family, [rows].
+
+        Shares are those that erred least on sources, dies and families left out; they are all the head's where nothing
+        was left out to compare.
+        """
+        shares = np.array([self._shares(choice, chip) for choice in choices])[which]
+        if (shares[:, 0] == 1).all():
+            return learned
+        usual = np.array([self._usual(choice, chip) for choice in choices])[which]
+        out: NDArray[np.float64] = shares[:, 0] * learned + shares[:, 1] * usual
+        return out + shares[:, 2] * roofline_log_ratio(made)
+
+    def _shares(self, choice: Choice, chip: Chip) -> Sequence[float]:
+        """Of head, constant efficiency and roofline."""
+        if choice.alone or choice.head == "roofline" or choice.head.startswith("chip/"):
+            return _HEAD_ALONE
+        shares: Sequence[float] = self.spec.get("blend", {}).get(f"{choice.level}/{chip.family}", _HEAD_ALONE)
+        return shares
+
+    def _usual(self, choice: Choice, chip: Chip) -> float:
+        """Usual log(latency / base) of the operator and dtype in the family, else everywhere."""
+        names = (f"{choice.op}/{choice.dtype}", choice.op, "")
+        table: Mapping[str, float] = self.spec["constant"]
+        return next(table[key] for key in (*(f"{chip.family}|{name}" for name in names), *names) if key in table)
+
     def interval(
         self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper quantile of the residual of log latency, each [rows].
 
-        The band depends on head or level, family, kind of chip, and on whether the launch floor dominates.
+        The band depends on head or level, family and kind of chip, and size: where the launch floor dominates,
+        elsewhere, and from `HUGE_MS` on where that differs. A shape outside what the chip's rows cover takes band X.
         """
         table = self.spec["intervals"]
-        bound = (made.roofline_ms > made.base_ms / 2).astype(np.int64)  # 0: the launch floor dominates
-        bands = []
-        for choice in choices:
-            level = "D" if choice.head == "roofline" else choice.level
-            near = f"{level}/{chip.family}"
-            keys = (choice.head, f"{near}/{chip.kind}", near, f"{level}/", "D/")
-            bands.append(next(table[key] for key in keys if key in table))
-        picked = np.array(bands)[which, bound]  # [rows, 2]
+        outside = self.outside(choices, which, made)
+        bound = np.where(made.roofline_ms <= made.base_ms / 2, 0, np.where(made.base_ms < HUGE_MS, 1, 2))
+        levels = ["D" if choice.head == "roofline" else choice.level for choice in choices]
+        bands = np.array([
+            [self._band((choice.head,), name, chip), self._band((), "X" if f"X/{chip.family}" in table else "D", chip)]
+            for choice, name in zip(choices, levels, strict=True)
+        ])  # [choices, inside or outside, sizes, 2]  # fmt: skip
+        picked = bands[which, outside.astype(np.int64), bound]  # [rows, 2]
         return picked[:, 0], picked[:, 1]
+
+    def _band(self, first: Sequence[str], level: str, chip: Chip) -> list[list[float]]:
+        """The band of a level for a chip, of three sizes; `first` are keys that go before."""
+        table, near = self.spec["intervals"], f"{level}/{chip.family}"
+        keys = (*first, f"{near}/{chip.kind}", near, f"{level}/", "D/")
+        band = next(table[key] for key in keys if key in table)
+        return [*band, *[band[-1]] * (3 - len(band))]
+
+    def outside(
+        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features
+    ) -> NDArray[np.bool_]:
+        """Rows whose shape lies more than a factor of two beyond what the chip's rows of the dtype cover, [rows].
+
+        A size or its alignment counts: where every measured n is a multiple of 8, an odd n is outside.
+        """
+        low, high = self._range
+        full = np.array([choice.head == "full" for choice in choices])[which]
+        if low is None or high is None or not full.any():
+            return np.zeros(len(which), dtype=np.bool_)
+        cells = np.array([choice.cell for choice in choices])[which]
+        beyond = (made.ratio < low[cells] - _BEYOND) | (made.ratio > high[cells] + _BEYOND)
+        out: NDArray[np.bool_] = full & beyond.any(axis=1)
+        return out
 
 
 def roofline_log_ratio(made: Features) -> NDArray[np.float64]:

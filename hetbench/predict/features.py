@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.operators import operator_type
 from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
+from hetbench.predict.conv_work import block_padding, uses_winograd, winograd_savings
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ __all__ = ["CLASSES", "Facts", "Features", "by_class", "canonical_dims", "chip_f
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
+_FRACTAL = 16  # of Da Vinci's cube: 16 x 16 x 16 products a step
+_LANES = 32  # threads that share a row of a norm or softmax: shorter rows leave the others idle
 _TILE_M, _TILE_N = np.array([256, 128, 64, 32]), np.array([128, 128, 64, 16])
 
 
@@ -49,6 +53,8 @@ class Facts:
     """Launch floor of the class on this chip under the protocol."""
     itemsize: Any
     """Bytes per element."""
+    fractal: Any = 1
+    """Side of the blocks that the matrix unit computes whole: 16 on the cube units of NPUs, else 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,33 +69,30 @@ class Features:
     """max(time at the peak, time at the bandwidth), without launch floor, float64 [rows]."""
     floor_ms: Array
     """Launch floor, one number or [rows]."""
+    least_ms: Array
+    """Minimum that the peaks allow, float64 [rows]: the roofline, less Winograd's savings where a convolution allows
+    them, and without the device memory where the operands fit the cache."""
     base_ms: Array
     """Roofline with cache plus launch floor, [rows]; surrogates predict log(latency / base)."""
-
-
-# precision -> precisions whose stated peak is taken, in this order
-_PEAK_FROM = {
-    "fp64": ("fp64", "fp32"), "fp32": ("fp32", "tf32", "fp16", "bf16"), "tf32": ("tf32", "fp32", "fp16", "bf16"),
-    "fp16": ("fp16", "bf16", "fp32"), "bf16": ("bf16", "fp16", "fp32"), "fp8": ("fp8", "int8", "bf16", "fp16", "fp32"),
-    "int8": ("int8", "fp8", "fp16", "bf16", "fp32"),
-}  # fmt: skip
 
 
 def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
     """Facts of one chip for operators of one dtype, with a launch floor in ms; unknown facts are NaN.
 
+    A peak that the datasheet leaves out is estimated, see `hetbench.catalog.estimates`.
+
     >>> from hetbench.catalog.chips import chip
     >>> chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.005).peak
     312000000000000.0
     """
-    peaks = (chip.peak_flops(name) for name in _PEAK_FROM.get(dtype, _PEAK_FROM["fp32"]))
-    peak = next((value for value in peaks if value), np.nan)
+    peak = peak_flops(chip, dtype) or np.nan
     caches = [size for size in (chip.l2_mb, chip.llc_mb) if size]
     bandwidth = chip.bandwidth or np.nan
     cache_bandwidth = max(32e6 * (chip.compute_units or 0) * (chip.boost_mhz or 0), 3 * bandwidth)
     return Facts(
-        peak, chip.vector_flops or np.nan, bandwidth, chip.compute_units or np.nan,
+        peak, chip.vector_flops or peak_flops(chip, "fp32") or np.nan, bandwidth, chip.compute_units or np.nan,
         max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],
+        _FRACTAL if chip.kind == "npu" else 1,
     )
 
 
@@ -138,7 +141,8 @@ def canonical_dims(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str,
     full = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in {**kind.optional, **dims}.items()}
     rows = max(len(value) for value in full.values())
     full = {name: _spread(value, rows) for name, value in full.items()}
-    shared = _CANONICAL[kind.cost_class](op, full)
+    own = full if kind.class_dims is None else kind.class_dims(full)
+    shared = _CANONICAL[kind.cost_class](op, own if kind.cost_class != "vector" else full)
     work, traffic = kind.flops(full), kind.bytes_moved(full, itemsize)
     both = {"flops": np.asarray(work, dtype=np.float64), "bytes": np.asarray(traffic, dtype=np.float64)}
     return {**shared, **{name: _spread(value, rows) for name, value in both.items()}}
@@ -158,7 +162,11 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     # repeated runs hit the cache: fully for footprints up to 0.7 of its size, not at all from 1.5 on
     hit = np.nan_to_num(np.clip((1.5 - moved / facts.l2_bytes) / 0.8, 0.0, 1.0))
     cached_ms = memory_ms * (1 - hit) + 1e3 * moved * hit / facts.cache_bandwidth
-    bound_ms = np.fmax(compute_ms, cached_ms)
+    padding, savings = 1.0, 1.0
+    if cls == "conv":
+        padding, savings = block_padding(shared, facts.fractal), winograd_savings(shared)
+    bound_ms = np.fmax(compute_ms * padding, cached_ms * shared.get("idle", 1.0))
+    least_ms = np.fmax(compute_ms / savings, np.where(hit > 0, cached_ms, memory_ms))
     logs = [
         compute_ms, memory_ms, cached_ms, bound_ms, facts.floor_ms, moved, facts.l2_bytes, facts.peak, facts.bandwidth,
         facts.compute_units, flops,
@@ -169,7 +177,7 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     shape = _SHAPE[cls](shared, facts.compute_units)
     return Features(
         _stack(common + shape, len(flops)).astype(np.float32), np.stack(absolute, axis=1).astype(np.float32),
-        roofline_ms, facts.floor_ms, bound_ms + facts.floor_ms,
+        roofline_ms, facts.floor_ms, least_ms, bound_ms + facts.floor_ms,
     )
 
 
@@ -237,6 +245,8 @@ def _conv_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
         one = np.ones_like(d["n"])
         out_w = conv_out(d["l"], d["k"], d["stride"], d["pad"])
         return {**d, "h": one, "w": d["l"], "kh": one, "kw": d["k"], "out_h": one, "out_w": out_w}
+    if "out_h" in d:  # three axes, or a transposed convolution: already in these terms
+        return dict(d)
     out_h = conv_out(d["h"], d["kh"], d["stride"], d["pad"])
     return {**d, "out_h": out_h, "out_w": conv_out(d["w"], d["kw"], d["stride"], d["pad"])}
 
@@ -245,21 +255,26 @@ def _conv(d: Mapping[str, Array], units: Any) -> list[Any]:
     out_h, out_w, groups, channels, out_channels = d["out_h"], d["out_w"], d["groups"], d["c"], d["oc"]
     per_group = channels // groups
     m, n, k = d["n"] * out_h * out_w, out_channels // groups, per_group * d["kh"] * d["kw"]  # as a matrix product
-    winograd = (d["kh"] == 3) & (d["kw"] == 3) & (d["stride"] == 1) & (groups == 1)
     reread = d["kh"] * d["kw"] / np.square(d["stride"])  # how often a direct kernel reads each input
     return [
         *_logs(d["n"], channels, d["h"], d["w"], out_channels, groups, per_group, m, n, k, out_h * out_w, reread,
                m * out_channels / units, n * k, m / n),
-        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, winograd, _alignment(channels),
+        d["kh"], d["kw"], d["stride"], d["pad"], groups == channels, uses_winograd(d), _alignment(channels),
         _alignment(out_channels), _alignment(d["w"]), _alignment(d["n"]), out_h % 4, out_w % 4,
         (out_channels - channels) / (out_channels + channels), *_tiles(groups, m, n, units),
     ]  # fmt: skip
 
 
+_BY_ROW = ("LayerNorm", "RMSNorm", "GroupNorm", "Softmax", "LogSoftmax")
+
+
 def _vector_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
     """[rows, cols] of what the operator walks over; elementwise operators are one row."""
     kind = operator_type(op)
-    if "rows" in d:
+    if kind.class_dims is not None:
+        own = kind.class_dims(d)
+        rows, cols = own["rows"], own["cols"]
+    elif "rows" in d:
         rows, cols = d["rows"], d["cols"]
     elif "tokens" in d:
         rows, cols = d["tokens"], d["dim"] if "dim" in d else (d["heads"] + d["kv_heads"]) * d["head_dim"]
@@ -268,7 +283,9 @@ def _vector_dims(op: str, d: Mapping[str, Array]) -> dict[str, Array]:
     else:
         rows, cols = d["n"] * d["c"], d["h"] * d["w"]
     numel = rows * cols
-    return {"rows": rows, "cols": cols, "touched": kind.bytes_moved(d, 1) / numel, "work": kind.flops(d) / numel}
+    idle = np.maximum(_LANES / cols, 1.0) if op in _BY_ROW else np.ones(len(cols))
+    per = {"touched": kind.bytes_moved(d, 1) / numel, "work": kind.flops(d) / numel}
+    return {"rows": rows, "cols": cols, "idle": idle, **per}
 
 
 def _vector(d: Mapping[str, Array], units: Any) -> list[Any]:

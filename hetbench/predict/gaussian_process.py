@@ -1,8 +1,10 @@
 """A Gaussian process on the surrogate's log residuals: operators observed on a chip correct its other operators.
 
 The covariance of two operators of one chip is the sum of a chip offset, a class offset, a cell offset, and one squared
-exponential kernel per attention head on the RGAT's coordinates. Its amplitudes are fitted in training; conditioning on
-observed operators solves one linear system.
+exponential kernel per attention head on the RGAT's coordinates. What two operators share is never larger than the
+lesser of both, so that an operator that was not observed moves at most as far as those that were; operators whose chip
+has rows of its own (amplitude below 1) share offsets alone. Amplitudes are fitted in training; conditioning on observed
+operators solves a linear system, a few times where outliers are down-weighted.
 """
 
 from __future__ import annotations
@@ -13,14 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIP_RESIDUAL", "JITTER", "OperatorRows", "Posterior", "covariance", "prior_variance"]
+__all__ = ["CLIP_RESIDUAL", "JITTER", "MOST_NOISE", "OperatorRows", "Posterior", "covariance", "prior_variance"]
 
 CLIP_RESIDUAL = 1.5
 """Observed log residuals are clipped to this, so that a wrong row cannot distort its neighbours."""
+MOST_NOISE = 0.28
+"""Two timings of one operator on one chip differ by no more: the largest median |log ratio| between GEMM sources."""
 _FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
 JITTER = 1e-5
 _NORMAL_SURPRISE = 2.706  # 90 % quantile of the square of a standard normal variable
+_MOST_SPREAD = 4.0  # surprising rows widen the variance by no more: they are down-weighted instead
+_OUTLIER = 2.0  # leave-one-out standard deviations from which the noise of a row grows
+_ROUNDS = 3  # of down-weighting outliers
 _USUAL_ROWS = 10.0  # weight of the prior on the scale of the variance, in rows
+
+_NARROWEST, _WIDEST = 0.25, 1.5  # of an interval after observing, next to before
 
 Floats = NDArray[np.float64]
 
@@ -50,21 +59,24 @@ def covariance(scale: Floats, a: OperatorRows, b: OperatorRows) -> Floats:
     left, right = np.exp(scale[a.cls]), np.exp(scale[b.cls])
     same_cell = a.cell[:, None] == b.cell[None, :]
     inner = left[:, 1, None] * right[None, :, 1] + same_cell * (left[:, 2, None] * right[None, :, 2])
+    unseen = (a.amplitude[:, None] >= 1) & (b.amplitude[None, :] >= 1)
     kernels = scale.shape[1] - _FIXED
     width = a.coordinates.shape[1] // kernels
     for index in range(kernels):
         part, at = slice(index * width, (index + 1) * width), _FIXED + index
         x, y = a.coordinates[:, part], b.coordinates[:, part]
         apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T
-        inner += left[:, at, None] * right[None, :, at] * np.exp(-0.5 * np.maximum(apart, 0))
-    out: Floats = left[:, 0, None] * right[None, :, 0] + (a.cls[:, None] == b.cls[None, :]) * inner
-    out *= a.amplitude[:, None] * b.amplitude[None, :]
+        inner += left[:, at, None] * right[None, :, at] * np.exp(-0.5 * np.maximum(apart, 0)) * unseen
+    out: Floats = np.minimum(left[:, 0, None], right[None, :, 0]) ** 2 + (a.cls[:, None] == b.cls[None, :]) * inner
+    out *= np.minimum(a.amplitude[:, None], b.amplitude[None, :]) ** 2
     return out
 
 
 def prior_variance(scale: Floats, rows: OperatorRows) -> Floats:
     """Prior variance of the log residuals, noise included, [rows]."""
-    out: Floats = (np.exp(2 * scale[rows.cls]).sum(1) + rows.noise**2) * rows.amplitude**2
+    parts = np.exp(2 * scale[rows.cls])
+    smooth = parts[:, _FIXED:].sum(1) * (rows.amplitude >= 1)
+    out: Floats = (parts[:, :_FIXED].sum(1) + smooth + rows.noise**2) * rows.amplitude**2
     return out
 
 
@@ -72,7 +84,8 @@ class Posterior:
     """Posterior of a chip's log residuals after some were observed.
 
     `scale` holds log amplitudes [classes, 3 + kernels], `seen` the observed operators, `residual` their log(measured /
-    predicted), [rows]. The variance is scaled by the leave-one-out errors of the observed rows.
+    predicted), [rows]. The variance is scaled by the leave-one-out errors of the observed
+    rows; a row that the others contradict counts for less.
 
     >>> one = OperatorRows(np.array([0]), np.array(["Linear"]), np.zeros((1, 4)), np.array([0.02]), np.array([1.0]))
     >>> known = Posterior(np.full((5, 7), -1.5), one, np.array([0.3]))
@@ -82,18 +95,26 @@ class Posterior:
 
     def __init__(self, scale: Floats, seen: OperatorRows, residual: Floats) -> None:
         self.scale, self.seen = scale, seen
-        joint = covariance(scale, seen, seen)
-        joint[np.diag_indices_from(joint)] += (seen.noise**2 + JITTER) * seen.amplitude**2
-        self._inverse = np.linalg.inv(joint)
-        self._weights = self._inverse @ np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
-        surprise = self._weights**2 / np.diag(self._inverse)  # leave-one-out: squared residual / variance
-        usual = float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE
+        shared = covariance(scale, seen, seen)
+        clipped = np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
+        noise = (seen.noise**2 + JITTER) * seen.amplitude**2
+        inflated = noise
+        for _ in range(_ROUNDS):
+            self._inverse = np.linalg.inv(shared + np.diag(inflated))
+            self._weights = self._inverse @ clipped
+            left_out, variance = self._weights / np.diag(self._inverse), 1 / np.diag(self._inverse)
+            if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():
+                break
+            inflated = np.where(excess, inflated + left_out**2 - _OUTLIER**2 * variance, inflated)
+        surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
+        usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
         self._spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
+        explained = shared @ self._weights
+        self._least, self._most = min(0.0, float(explained.min())), max(0.0, float(explained.max()))
 
     def mean(self, asked: OperatorRows) -> Floats:
         """Posterior mean of the log residual, [rows]."""
-        out: Floats = covariance(self.scale, asked, self.seen) @ self._weights
-        return out
+        return self._bounded(covariance(self.scale, asked, self.seen))
 
     def mean_and_variance(self, asked: OperatorRows) -> tuple[Floats, Floats]:
         """Posterior mean and variance of the log residual, noise included, each [rows]."""
@@ -101,4 +122,15 @@ class Posterior:
         explained = np.einsum("as,st,at->a", shared, self._inverse, shared, optimize=True)
         noise = (asked.noise * asked.amplitude) ** 2
         variance = np.maximum(prior_variance(self.scale, asked) - explained, noise)
-        return shared @ self._weights, variance * self._spread
+        return self._bounded(shared), variance * self._spread
+
+    def width(self, asked: OperatorRows) -> Floats:
+        """Width of each row's log residual after observing over that before: 1 where nothing was learned, [rows]."""
+        _, variance = self.mean_and_variance(asked)
+        out: Floats = np.clip(np.sqrt(variance / prior_variance(self.scale, asked)), _NARROWEST, _WIDEST)
+        return out
+
+    def _bounded(self, shared: Floats) -> Floats:
+        """The posterior mean, no further from 0 than that of the observed rows; `shared` is their covariance."""
+        out: Floats = np.clip(shared @ self._weights, self._least, self._most)
+        return out

@@ -1,10 +1,11 @@
 """Latency of a whole model under a software stack, learned from published measurements of whole models.
 
-A sum over separately timed operators includes neither fusion nor overlap nor framework overhead. Here a small network
-gives every operator a factor on its roofline time, fitted on the latency of whole models:
-time = call overhead + sum of count x (base + launch) x factor. Boosted trees on a summary of the graph predict the
-same, and the two are blended with the weight that validated best for the family. A *cell* is a chip, stack and
-precision measured together; a chip without a cell gets the factors of the stack, at level D.
+A sum over separately timed operators knows neither fusion nor overlap nor what a framework adds. Here every operator
+of the model gets a factor on its roofline time from a small network that was fitted on the *sums* alone, so that
+time = call overhead + sum of count x (base + launch) x factor; boosted trees on the summary of the graph answer
+beside it, and the two are blended with the weight that validated best for the family. A *cell* is what was measured
+together: chip, stack and precision. What a cell teaches counts by its evidence for the model's operators
+(`hetbench.predict.pooling`); the rest is that of its die, then of the stack. A chip without a cell is of level D.
 """
 
 from __future__ import annotations
@@ -24,31 +25,30 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict.model_features import Composition, composition, summaries
-from hetbench.predict.perceptron import silu
+from hetbench.predict.network import LAUNCH, Network
+from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, label_of, weights_of
 from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "CALL", "CLIP", "FACTOR", "GENERATION", "LAUNCH", "Network", "WholeModelPrediction", "WholeModelSurrogate",
-    "forest_rows", "group_of", "load",
+    "GENERATION", "RICH", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of",
+    "load",
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
-CLIP = 5.0  # standard deviations at which standardised features are clipped
-FACTOR = 6.0  # limit of |log factor| of an operator
-_MARGIN = 0.7  # log 2: up to twice outside the sizes of the training rows an answer keeps level C
-LAUNCH, CALL = -5.3, -3.0  # initial log ms of the overhead of a launch and of a call
+COVERED = 0.9  # share of a model's roofline time in operator types that the cell has measured, for level C
+RICH = 30  # a cell of so many networks sets the band of its own kind; one of fewer takes that of thin cells
+_MARGIN = 0.7  # log of how far beyond the sizes that taught a stack an answer may still be of level C: twice
 
+Labels = tuple[str, str, str]
 Array = NDArray[Any]
 
 
 def group_of(family: str, phase: str) -> str:
-    """Name of the surrogate for a chip family and phase: one for generation, else one per family.
-
-    cuda and rocm share one, since rocm has few rows.
+    """Which surrogate answers: one for generation, else one a family; AMD's few rows learn beside NVIDIA's.
 
     >>> group_of("rocm", "inference"), group_of("cuda", "decode")
     ('pass-gpu', 'generation')
@@ -59,152 +59,141 @@ def group_of(family: str, phase: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """The fitted network of one seed; index 0 of stacks, cells and operators is the one for unknown labels."""
+class Calls:
+    """Predicted calls, [calls] each."""
 
-    mean: NDArray[np.float32]
-    scale: NDArray[np.float32]
-    operator: NDArray[np.float32]
-    """Embedding of each operator type, added to the first layer, [operators + 1, hidden]."""
-    context: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Embeddings of stacks (bias included) and of cells, each [labels + 1, hidden]."""
-    weights: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
-    """[columns, hidden], [hidden, hidden], [hidden, 1]."""
-    biases: tuple[NDArray[np.float32], NDArray[np.float32]]
-    scalars: tuple[NDArray[np.float32], NDArray[np.float32]]
-    """Log launch, log call and offset of stacks and of cells, [labels + 1, 3]."""
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Array], prefix: str) -> Network:
-        """Read the arrays that `to_arrays` wrote under `prefix`."""
-        a = {name.removeprefix(f"{prefix}."): value for name, value in arrays.items() if name.startswith(f"{prefix}.")}
-        return cls(
-            a["mean"], a["scale"], a["operator"], (a["context0"], a["context1"]), (a["w0"], a["w1"], a["w2"]),
-            (a["b1"], a["b2"]), (a["scalars0"], a["scalars1"]),
-        )  # fmt: skip
-
-    def to_arrays(self, prefix: str) -> dict[str, Array]:
-        """Plain float32 arrays."""
-        named = {"mean": self.mean, "scale": self.scale, "operator": self.operator}
-        for name, values in (("context", self.context), ("w", self.weights), ("scalars", self.scalars)):
-            named |= {f"{name}{index}": value for index, value in enumerate(values)}
-        named |= {"b1": self.biases[0], "b2": self.biases[1]}
-        return {f"{prefix}.{name}": value.astype(np.float32) for name, value in named.items()}
-
-    def operator_ms(
-        self, made: Composition, batch: float, operators: NDArray[np.int64], stack: int, cell: int
-    ) -> NDArray[np.float64]:
-        """Latency of each row of the composition in ms, [rows], without the offset of stack and cell."""
-        matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
-        x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)
-        hidden = silu(x @ self.weights[0] + self.operator[operators] + self.context[0][stack] + self.context[1][cell])
-        hidden += silu(hidden @ self.weights[1] + self.biases[0])
-        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], -FACTOR, FACTOR).astype(np.float64)
-        launch, *_ = self._scalars(stack, cell)
-        out: NDArray[np.float64] = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
-        return out
-
-    def log_ms(self, total: Any, stack: int, cell: int) -> Any:
-        """log ms of a call whose rows take `total` ms together."""
-        _, call, offset = self._scalars(stack, cell)
-        return np.log(total + np.exp(CALL + call)) + offset
-
-    def offset(self, stack: int, cell: int) -> float:
-        """Factor of stack and cell on the latency of a call."""
-        return float(np.exp(self._scalars(stack, cell)[2]))
-
-    def _scalars(self, stack: int, cell: int) -> NDArray[np.float64]:
-        """Log launch, log call and offset."""
-        out: NDArray[np.float64] = self.scalars[0][stack].astype(np.float64) + self.scalars[1][cell]
-        return out
+    value: NDArray[np.float64]
+    """ms."""
+    floor: NDArray[np.float64]
+    """ms at the chip's peak: no call is faster, where the peak is a stated one."""
+    seen: NDArray[np.bool_]
+    """Whether the cell has measured the operator types that take most of the roofline time."""
+    beyond: NDArray[np.bool_]
+    """Whether the call is far smaller or larger than any measured on the die under the stack."""
 
 
 @dataclass(frozen=True, slots=True)
 class WholeModelPrediction:
-    """Latency of a whole model in ms, with level and support."""
+    """Latency of a whole model in ms, and what it rests on."""
 
     value: float
     lower: float
     upper: float
     level: str
-    """C where the chip has rows of this stack and precision, else D."""
+    """C where the chip was measured under this stack and precision, else D."""
     support: int
-    """Number of measured rows of the cell, else of the stack."""
+    """Measured rows of the cell, or of the stack where the chip has none."""
     source: str
     by_operator: Mapping[str, float]
     """Predicted ms of each operator type."""
 
 
 def forest_rows(summary: Array, batch: Any, effect: Any) -> NDArray[np.float32]:
-    """Input of the trees, [rows, columns]: summaries [rows, SUMMARY], log2 batch, typical log ratio of each cell."""
+    """What the trees see, [rows, columns]: summaries [rows, SUMMARY], log2 batch, and what each cell usually needs."""
     return np.column_stack((summary, np.log2(batch), effect)).astype(np.float32)
 
 
 class Group:
-    """One whole-model surrogate: networks of several seeds, trees, and the tables of stack and cell labels."""
+    """One surrogate: the networks of several seeds, the trees, and the tables of its labels."""
 
     def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, Array], name: str) -> None:
         self.spec = spec
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
 
-    def labels(self, chip: str, stack: str, precision: str) -> tuple[str, str]:
-        """Labels of the stack and of the cell, as keys of the tables in `spec`."""
-        return f"{stack}|{precision}", f"{chip}|{stack}|{precision}"
+    def thin(self, labels: Labels, level: str = "cells") -> bool:
+        """Whether fewer than `RICH` networks were measured under the label of a level."""
+        label = labels[tuple(LEVELS).index(level)]
+        return bool(self.spec["evidence"][level].get(label, {}).get("", 0) < RICH)
 
-    def operator_ms(self, made: Composition, batch: float, labels: tuple[str, str]) -> NDArray[np.float64]:
-        """Latency of each row by each network in ms, [networks, rows], without the offset of stack and cell."""
-        stack, cell = self._indices(labels)
-        known = self.spec["operators"]
-        operators = np.array([known.get(name, 0) for name in made.operators], dtype=np.int64)
-        return np.stack([network.operator_ms(made, batch, operators, stack, cell) for network in self.networks])
+    def pooled(self, operators: Sequence[str], labels: Labels) -> Pooled:
+        """How far each operator type is known, by itself and under the labels."""
+        known, evidence = self.spec["operators"], self.spec["evidence"]
+        weights = [
+            weights_of(evidence[level], label, operators, half)
+            for (level, half), label in zip(LEVELS.items(), labels, strict=True)
+        ]
+        found = np.array([known.get(name, (0, 0)) for name in operators], dtype=np.int64).reshape(-1, 2)
+        return Pooled.of(found[:, 0], found[:, 1], np.stack(weights))
 
-    def by_network(self, made: Composition, batch: float, labels: tuple[str, str]) -> list[tuple[float, Array]]:
-        """For each network, log ms of the call and ms of each row [rows]; the difference is the call overhead."""
-        stack, cell = self._indices(labels)
-        pieces = zip(self.networks, self.operator_ms(made, batch, labels), strict=True)
-        return [(float(net.log_ms(each.sum(), stack, cell)), each * net.offset(stack, cell)) for net, each in pieces]
+    def believed(self, labels: Labels) -> tuple[float, ...]:
+        """Weight of each level's label on calls as a whole, by its networks."""
+        evidence = self.spec["evidence"]
+        many = (evidence[level].get(label, {}).get("", 0) for level, label in zip(LEVELS, labels, strict=True))
+        return tuple(n / (n + WHOLE_HALF * half) for n, half in zip(many, LEVELS.values(), strict=True))
 
-    def predict(self, made: Composition, batch: float, labels: tuple[str, str]) -> tuple[float, Array]:
-        """log ms of one call, and its ms by row, [rows]."""
-        stack, cell = self._indices(labels)
-        pieces = self.operator_ms(made, batch, labels)
-        value = float(self.log_ms(pieces.sum(axis=1)[:, None], made.sums()[None], batch, labels)[0])
-        offsets = [network.offset(stack, cell) for network in self.networks]
-        each: Array = np.mean(pieces * np.array(offsets)[:, None], axis=0)
-        return value, each * np.exp(value) / each.sum()
+    def pieces(
+        self, made: Composition, batch: float, labels: Labels
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`; and
+        the share of each row of the composition in the networks' time."""
+        pooled, index = self.pooled(made.operators, labels), self._indices(labels)
+        each = np.stack([network.operator_ms(made, batch, pooled, index) for network in self.networks])
+        seen = made.base_ms * made.count @ (pooled.weights[-1] > 0)
+        mean = each.mean(axis=0)
+        return np.concatenate((each.sum(axis=1), [seen], made.sums())), mean / mean.sum()
 
-    def log_ms(self, totals: Array, sums: Array, batch: float, labels: tuple[str, str]) -> Array:
-        """log ms of calls, [calls].
-
-        `totals` is the sum of `operator_ms` over the rows of each call, [networks, calls]; `sums` are
-        `Composition.sums` of each call, [calls, sums].
-        """
-        stack, cell = self._indices(labels)
+    def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
+        """Predicted calls from their pieces, [calls, pieces]."""
+        totals, sums = pieces[:, : len(self.networks)].T, pieces[:, len(self.networks) + 1 :]
+        base, index, believed = sums[:, 1], self._indices(labels), self.believed(labels)
         learned = np.mean(
-            [net.log_ms(total, stack, cell) for net, total in zip(self.networks, totals, strict=True)], axis=0
+            [net.log_ms(total, index, believed) for net, total in zip(self.networks, totals, strict=True)], axis=0
         )
-        effects = self.spec["effects"]
-        effect = next(effects[name] for name in (*labels[::-1], "") if name in effects)
-        many = np.full(len(sums), float(batch))
-        rows = forest_rows(summaries(sums), many, np.full(len(sums), effect))
-        trees = self.forest(rows) + effect + np.log(sums[:, 1])
-        share = self.spec["network_share"]
-        out: Array = share * learned + (1 - share) * trees
-        return out
+        effect = effect_of(self.spec["effects"], labels, believed)
+        columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
+        trees = self.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
+        rich, thin = self.spec["network_share"]
+        outside = self.outside(base, labels)
+        fades = 0.0 if self.thin(labels, "dies") else np.exp(-outside)  # trees do not extrapolate
+        share = thin + (rich - thin) * fades
+        log_ms = share * learned + (1 - share) * trees
+        least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
+        known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
+        value = np.exp(known + np.clip(log_ms - known, least, most))
+        seen = pieces[:, len(self.networks)] / base
+        return Calls(value, sums[:, 0], seen >= COVERED, outside > _MARGIN)
 
-    def out_of_range(self, base_ms: Any, label: str) -> Any:
-        """Whether calls of `base_ms` roofline time are far smaller or larger than all training rows of the stack."""
-        least, most = self.spec["range"][label]
+    def by_network(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
+        """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
+        pooled, index, believed = self.pooled(made.operators, labels), self._indices(labels), self.believed(labels)
+        found = []
+        for net in self.networks:
+            each = net.operator_ms(made, batch, pooled, index)
+            found.append((float(net.log_ms(each.sum(), index, believed)), each * net.offset(index, believed)))
+        return found
+
+    def predict(self, made: Composition, batch: float, labels: Labels) -> tuple[Calls, Array]:
+        """One call, and the share of each row in ms."""
+        pieces, shares = self.pieces(made, batch, labels)
+        found = self.calls(pieces[None], batch, labels)
+        return found, shares * found.value[0]
+
+    def outside(self, base_ms: Any, labels: Labels) -> Any:
+        """How far calls of `base_ms` roofline time lie outside all training rows of the die under the stack, in log ms;
+        0 inside, and of the stack where the die has no rows."""
+        ranges = self.spec["range"]
+        least, most = ranges.get(labels[1]) or ranges.get(labels[0], (-np.inf, np.inf))
         log_base = np.log(base_ms)
-        return (log_base < least - _MARGIN) | (log_base > most + _MARGIN)
+        return np.maximum(np.maximum(least - log_base, log_base - most), 0.0)
 
-    def _indices(self, labels: tuple[str, str]) -> tuple[int, int]:
-        return self.spec["stacks"].get(labels[0], [0])[0], self.spec["cells"].get(labels[1], [0])[0]
+    def rows_of(self, labels: Labels) -> tuple[str, int]:
+        """Where the rows behind the labels come from, and how many of the narrowest known label there are."""
+        stack, die, cell = labels
+        if cell in self.spec["cells"]:
+            return f"{self.spec['cells'][cell][1]} rows of {cell.split('|')[0]}", int(self.spec["cells"][cell][1])
+        if die in self.spec["dies"]:
+            rows = int(self.spec["dies"][die][1])
+            return f"{rows} rows of other chips with the die {die.split('|')[0]}", rows
+        rows = int(self.spec["stacks"].get(stack, (0, 0))[1])
+        return f"{rows} rows of other chips", rows
+
+    def _indices(self, labels: Labels) -> tuple[int, ...]:
+        return tuple(self.spec[level].get(label, [0])[0] for level, label in zip(LEVELS, labels, strict=True))
 
 
 class WholeModelSurrogate:
-    """The whole-model surrogates of one set.
+    """The whole-model surrogates of one artefact folder.
 
     >>> sorted(load().groups)
     ['generation', 'pass-cann', 'pass-gpu', 'pass-mlu', 'pass-oneapi']
@@ -220,7 +209,7 @@ class WholeModelSurrogate:
         self._loaded: dict[str, Group] = {}
 
     def group(self, name: str) -> Group:
-        """The surrogate called `name` (see `group_of`), read on first use."""
+        """One group, its arrays read on first use."""
         with LOCK:
             if name not in self._loaded:
                 with np.load(self._folder / f"whole-{name}.npz", allow_pickle=False) as stored:
@@ -228,7 +217,7 @@ class WholeModelSurrogate:
             return self._loaded[name]
 
     def level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
-        """C where the cell was measured, D where only the stack was on other chips, None where neither was."""
+        """C where the cell was measured, D where only the stack was, None where neither."""
         spec = self.groups.get(group_of(chip.family, phase))
         if spec is None or not chip.bandwidth:
             return None
@@ -237,7 +226,7 @@ class WholeModelSurrogate:
         return "D" if f"{stack}|{precision}" in spec["stacks"] else None
 
     def stacks(self, chip: Chip, phase: str) -> tuple[str, ...]:
-        """Stacks measured on the chip in this phase, else on its family, sorted."""
+        """Stacks that were measured on the chip in this phase, else on its family."""
         spec = self.groups.get(group_of(chip.family, phase), {"cells": {}, "stacks": {}})
         own = {cell.split("|")[1] for cell in spec["cells"] if cell.startswith(f"{chip.name}|")}
         return tuple(sorted(own or {stack.split("|")[0] for stack in spec["stacks"]}))
@@ -246,43 +235,50 @@ class WholeModelSurrogate:
         self, calls: Sequence[tuple[float, OperatorTable]], chip: Chip, *, phase: str, stack: str, precision: str,
         batch: int, confidence: float = 0.9,
     ) -> WholeModelPrediction:  # fmt: skip
-        """Latency of `calls`, each (how often it runs, operator table), at `batch` samples.
-
-        Raises `ArtifactError` where `level` is None for the setting. The result is at least the compute time at the
-        peak of the chip.
-        """
+        """Latency of the calls, each a table and how often it runs; `level` must not be None for the setting."""
         name, level = group_of(chip.family, phase), self.level(chip, phase, stack, precision)
         if level is None:
-            raise ArtifactError(f"the surrogate {name} has no training row of stack {stack!r} in {precision}")
-        group = self.group(name)
-        labels = group.labels(chip.name, stack, precision)
+            raise ArtifactError(f"no row of stack {stack!r} in {precision} teaches {name}")
+        group, labels = self.group(name), label_of(chip.name, chip.die, stack, precision)
         made = composition(calls, chip)
-        log_ms, each = group.predict(made, batch, labels)
-        beyond = bool(group.out_of_range(made.base_ms @ made.count, labels[0]))
-        value = max(float(np.exp(log_ms)), made.compute_ms)  # nothing is faster than the chip's peak
-        level = "D" if beyond else level
-        low, high = self.band(group.spec, level, chip.family, phase if name == "generation" else stack, confidence)
+        found, each = group.predict(made, batch, labels)
+        known = self.levels(level, found)[0]
+        low, high = self.band(group.spec, known, chip.family, phase if name == "generation" else stack, confidence,
+                              thin=group.thin(labels))  # fmt: skip
         by_operator: dict[str, float] = {}
         for operator, ms in zip(made.operators, each, strict=True):
             by_operator[operator] = by_operator.get(operator, 0.0) + float(ms)
-        kind, label = ("cells", labels[1]) if labels[1] in group.spec["cells"] else ("stacks", labels[0])
+        floor = float(found.floor[0]) if chip.peak_flops(precision) else 0.0
+        value = max(float(found.value[0]), floor)
+        where, support = group.rows_of(labels)
+        why = f", {where}"
+        if found.beyond[0]:
+            why += ": far smaller or larger than any of them"
+        elif level == "C" and known == "D":
+            why += ": few of its operators among them"
         return WholeModelPrediction(
-            value, value * np.exp(low), value * np.exp(high), level, group.spec[kind][label][1],
-            f"whole models under {stack} in {precision}" + (f" on {chip.name}" if kind == "cells" else ", other chips")
-            + (", all far smaller or far larger than this one" if beyond else ""),
-            by_operator,
-        )
+            value, max(value * np.exp(low), floor), max(value * np.exp(high), floor), known, support,
+            f"whole models under {stack} in {precision}{why}", by_operator,
+        )  # fmt: skip
 
     @staticmethod
-    def band(spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float) -> tuple[float, float]:
-        """Lower and upper bound of the residual of log latency at `confidence`, from the held-out residuals.
+    def levels(level: str, found: Calls) -> NDArray[np.str_]:
+        """Level of each call, [calls]: the setting's, D where its cell never saw such work."""
+        return np.where(found.beyond | ~found.seen, "D", level)
 
-        `kind` is the stack, or for generation the phase. Where the family has too few residuals of this kind, the wider
-        of those of other families and those of all kinds in the family is taken. Level D is never narrower than C.
+    @staticmethod
+    def band(
+        spec: Mapping[str, Any], level: str, family: str, kind: str, confidence: float, *, thin: bool = False
+    ) -> tuple[float, float]:
+        """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
+
+        Where the family has too few of them, the wider of those of other families and all of the family. A thin cell's
+        band is never narrower than a rich one's, that of level D never narrower than that of C.
         """
         table, tail = spec["residuals"], (1 - confidence) / 2
         ends = [0.0, 0.0]
-        for each in ("C", "D") if level == "D" else ("C",):
+        names = {"D": ("C", "T", "D"), "C": ("C", "T") if thin else ("C",)}[level]
+        for each in names:
             tries = ((f"{each}/{family}/{kind}",), (f"{each}//{kind}", f"{each}/{family}"), (each,))
             known = ([table[name] for name in names if name in table] for names in tries)
             for quantiles in next((found for found in known if found), ()):  # at 0, 1/(n-1) ... 1
@@ -293,7 +289,7 @@ class WholeModelSurrogate:
 
 @load_once(maxsize=4)
 def load(folder: Path | None = None) -> WholeModelSurrogate:
-    """The whole-model surrogates of a folder, by default of the packaged set."""
+    """The surrogates of a folder, by default those shipped with hetbench."""
     path = folder or EMBEDDED
     if not (path / "whole.json").exists():
         raise ArtifactError(f"{path} holds no whole.json; train one with `python -m surrogates.whole --out {path}`")

@@ -28,7 +28,7 @@ from hetbench.predict import rgat
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, canonical_dims, chip_facts, class_of, features
-from hetbench.predict.gaussian_process import OperatorRows, Posterior
+from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
 from hetbench.schema import STORAGE_BYTES
@@ -109,7 +109,7 @@ class OperatorSurrogate:
         self.interval_level: float = index["interval_level"]
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
-        self._selector = Selector(self.classes, self.class_surrogate, self._rgat_share)
+        self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
         self.observed: Mapping[str, Posterior] = {}
         """Chip -> posterior of the residuals after the caller's own measurements."""
 
@@ -123,9 +123,6 @@ class OperatorSurrogate:
     def network(self) -> rgat.Rgat:
         """The RGAT of the folder, else the packaged one (a folder of operator training alone has none)."""
         return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
-
-    def _rgat_share(self, cls: str) -> float:
-        return float(self.network.spec["share"][cls])
 
     def class_surrogate(self, cls: str) -> ClassSurrogate:
         """The surrogate of one operator class, read on first use; seen only with the heads of single chips in it."""
@@ -216,16 +213,18 @@ class OperatorSurrogate:
             part = shared if everything else {key: array[rows] for key, array in shared.items()}
             picked = which if everything else which[rows]
             made = features(cls, part, self._facts(cls, chip, choices, picked))
-            native = made.base_ms * np.exp(self._log_ratio(cls, head, name, made, choices, picked))
+            learned = self._log_ratio(cls, head, name, made, choices, picked)
+            native = made.base_ms * np.exp(head.blended(learned, choices, picked, made, chip))
             value = self._converted(native, chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, made, chip)
-            out[:, rows] = value, value * np.exp(low), value * np.exp(high)
+            bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
+            # a CPU's peak is often stated at its base clock, which turbo exceeds
+            out[:, rows] = bounds if chip.kind == "cpu" else np.maximum(bounds, made.least_ms)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
-            offset, variance = self.observed[chip.name].mean_and_variance(asked)
-            out[0] *= np.exp(offset)
-            width = self.network.spec["width"][cls] * np.sqrt(variance)
-            out[1], out[2] = out[0] * np.exp(-width), out[0] * np.exp(width)
+            known = self.observed[chip.name]
+            moved, width = np.exp(known.mean(asked)), known.width(asked)
+            out = out[0] * moved * (out / out[0]) ** width
         return out[0], out[1], out[2]
 
     def _log_ratio(
@@ -253,7 +252,8 @@ class OperatorSurrogate:
         seen = network.spec["seen_amplitude"][cls]
         amplitude = np.array([seen if c.level == "B" else 1.0 for c in choices])[which]
         classes = np.full(len(which), CLASSES.index(cls))
-        return OperatorRows(classes, cells, decoded.coordinates, decoded.noise, amplitude)
+        noise = np.minimum(decoded.noise, MOST_NOISE)
+        return OperatorRows(classes, cells, decoded.coordinates, noise, amplitude)
 
     def _level(self, cls: str, choice: Choice, chip: Chip) -> str:
         """Evidence level of a choice; the caller's measurements of the class raise D to C."""

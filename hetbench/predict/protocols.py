@@ -13,37 +13,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import clock_mhz
 from hetbench.errors import ArtifactError
 from hetbench.schema import PROTOCOLS
 
 __all__ = [
-    "DEFAULT_MHZ", "DEVICE_PROTOCOLS", "FLOOR_QUANTILE", "convert_protocol", "launch_floor", "measured_protocol",
+    "DEVICE_PROTOCOLS", "FLOOR_QUANTILE", "convert_protocol", "launch_floor", "measured_protocol",
 ]  # fmt: skip
 
 FLOOR_QUANTILE = 0.02
 """Quantile of the latencies of small operators that is taken for the launch floor."""
 DEVICE_PROTOCOLS = ("kernel", "graph")
 """Protocols whose floor is time on the device, so that it scales with the clock."""
-DEFAULT_MHZ = 1500.0
-"""Clock assumed for chips that state none."""
 
 
 def launch_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str, protocol: str) -> float:
     """Launch floor in ms of an operator class: that of the chip, else of its family, else of all chips.
 
     `table` maps a chip name to "class/protocol" -> ms, and "family:NAME" and "any" to values that for device protocols
-    hold at 1 GHz: the start-up of a kernel is a number of cycles, so it is scaled to the clock of the chip. Raises
+    hold at 1 GHz: the start-up of a kernel is a number of cycles, so it is scaled to the clock of the chip. A protocol
+    includes all that the one before it includes, in the order kernel, graph, event, wall: a floor is never below the
+    chip's own under a narrower protocol, nor, where the chip has none, above its own under a wider one. Raises
     `ArtifactError` for a protocol without a floor.
     """
-    key = f"{cls}/{protocol}"
-    own = table.get(chip.name, {})
-    if key in own:
-        return own[key]
+    if protocol not in PROTOCOLS:
+        raise ArtifactError(f"no launch floor under {protocol!r}; known protocols: {', '.join(PROTOCOLS)}")
+    at, own = PROTOCOLS.index(protocol), table.get(chip.name, {})
+    narrower = [own[f"{cls}/{name}"] for name in PROTOCOLS[: at + 1] if f"{cls}/{name}" in own]
+    if f"{cls}/{protocol}" in own:
+        return max(narrower)
+    wider = [own[f"{cls}/{name}"] for name in PROTOCOLS[at:] if f"{cls}/{name}" in own]
+    pooled = _pooled_floor(table, chip, cls, protocol)
+    return max([min([pooled, *wider]), *narrower])
+
+
+def _pooled_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str, protocol: str) -> float:
+    """The floor of the family, else of all chips."""
     for group in (f"family:{chip.family}", "any"):
-        found = table.get(group, {}).get(key)
+        found = table.get(group, {}).get(f"{cls}/{protocol}")
         if found is not None:
-            return found * 1e3 / (chip.boost_mhz or DEFAULT_MHZ) if protocol in DEVICE_PROTOCOLS else found
-    raise ArtifactError(f"no launch floor for {key!r}; known protocols: {', '.join(PROTOCOLS)}")
+            return found * 1e3 / clock_mhz(chip) if protocol in DEVICE_PROTOCOLS else found
+    raise ArtifactError(f"no launch floor for {cls!r} under {protocol!r}")
 
 
 def convert_protocol(native: NDArray[Any], floor: Any, target: Any) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, shown
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
@@ -30,7 +31,10 @@ STAND_INS = {
     "BatchNorm2d": ("Mul", "Add"), "GroupNorm": ("LayerNorm",), "RMSNorm": ("LayerNorm",), "LayerNorm": ("RMSNorm",),
     "LogSoftmax": ("Softmax",), "Softmax": ("LayerNorm", "RMSNorm"), "CumSum": ("Softmax",),
     "MaxPool2d": ("ReLU", "Add"), "AvgPool2d": ("ReLU", "Add"), "AdaptiveAvgPool2d": ("ReLU", "Add"),
-    "RoPE": ("Mul", "Add"), "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
+    "GroupedMatMul": ("BMM", "Linear", "MatMul"), "Conv3d": ("Conv2d",),
+    "ConvTranspose1d": ("Conv1d", "Conv2d"), "ConvTranspose2d": ("Conv2d",), "ConvTranspose3d": ("Conv2d",),
+    "VarMean": ("LayerNorm", "Softmax"), "Sort": ("Softmax",), "TopK": ("Softmax",), "RoPE": ("Mul", "Add"),
+    "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
 }  # fmt: skip
 _ANY_VECTOR = ("ReLU", "Mul", "Add", "GELU", "SiLU")
 _MOST_KEPT = 50_000  # choices; chips of the caller's own make their number unbounded
@@ -84,10 +88,15 @@ class Selector:
                 f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "
                 "Give its datasheet with `hetbench query ... --chip-file FILE`."
             )
+        if cls != "vector" and peak_flops(chip, dtype) is None:
+            raise RefusedError(
+                f"{chip.name} states no peak at {dtype}, and no related chip tells how it relates to its other peaks. "
+                "Give its datasheet with `hetbench query ... --chip-file FILE`."
+            )
         if predictor == "roofline":
             return Choice("roofline", _NO_EFFECTS, 0, protocol, "D", 0, "roofline", 0.0, dtype)
         if predictor == "rgat":
-            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, source="RGAT alone")
+            return replace(self._ratio(cls, op, dtype, chip, protocol), rgat=1.0, alone=True, source="RGAT alone")
         own_head = self._surrogate_of(cls).chip_head(chip, op, (dtype, *_SIBLING.get(dtype, ())))
         if own_head is not None:
             return own_head
@@ -102,10 +111,10 @@ class Selector:
                         exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
                         source = f"rows of {name} {measured_as} on {cell.chip}"
                         return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
-                                      source, 0.0, dtype, op=op)  # fmt: skip
+                                      source, 0.0, dtype, op=op, alone=predictor != "auto")  # fmt: skip
         found = self._ratio(cls, op, dtype, chip, protocol)
         if predictor != "auto" or not np.isnan(found.constant):  # a family without rows has the median of three
-            return found
+            return replace(found, alone=predictor != "auto")
         share = self._rgat_share(cls)
         source = f"{found.source}; blended with {share:.0%} RGAT" if share else found.source
         return replace(found, rgat=share, source=source)
@@ -129,9 +138,8 @@ class Selector:
         bias = spec["bias"].get(chip.name, 0.0)
         known = few or any(chip.name in c["chips"] for c in self._classes.values())
         source = f"ratio head, {few} rows of the class on this chip" if few else "ratio head, rows of other chips only"
-        native = head.spec["protocol"].get(chip.family) or measured_protocol(
-            head.spec.get("measured", {}), dtype, protocol
-        )
+        measured = measured_protocol(head.spec.get("measured", {}), dtype, protocol)  # of all families
+        native = measured if group == "any" else head.spec["protocol"].get(chip.family, measured)
         return Choice(
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -22,11 +22,12 @@ from hetbench.answers import Answer
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs import TRACED_AS, OperatorTable, Setting
-from hetbench.predict import models, operators, power
-from hetbench.predict.intervals import pass_interval
-from hetbench.predict.model_features import composition
-from hetbench.query.latency import LAUNCH_BOUND, PROTOCOL, WHOLE, trained_stack, with_usable_stack
-from hetbench.query.question import DEFAULT_STACK, Question
+from hetbench.predict import power
+from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.latency import with_usable_stack
+from hetbench.query.pieces import terms_of
+from hetbench.query.question import Question
+from hetbench.query.stacks import DEFAULT_STACK, source
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph, operator_table
 from hetbench.spaces.deploy import Deployment
@@ -39,7 +40,6 @@ Array = NDArray[np.float64]
 DERIVED = ("memory", "params", "flops")
 """Metrics that need no chip; the quality measure of a space needs none either."""
 _CHUNK = 8192  # architectures at a time: block counts stay in the cache
-_LEVELS = "BCD"
 _BOUNDS = ("value", "lower", "upper")
 
 
@@ -118,24 +118,16 @@ class CompiledSpace:
 
     def __init__(self, space: BlockSpace, question: Question, chip: Chip, predictor: str = "auto") -> None:
         self.space, self.chip, self.predictor = space, chip, predictor
-        setting, question = Setting(*question.sizes), with_usable_stack(question, chip, predictor)
-        self.stack = trained_stack(question, chip) if predictor in WHOLE else None
-        """Stack of the rows from which the whole-model surrogate answers; None: the sum over operators answers."""
-        if self.stack is None and question.stack != DEFAULT_STACK:
+        setting, self.question = Setting(*question.sizes), with_usable_stack(question, chip, predictor)
+        asked = self.question.stack, self.question.precision
+        known = predictor in WHOLE and source(self.question.whole, chip, self.question.phase, *asked) is not None
+        if not known and self.question.stack != DEFAULT_STACK:
             raise RefusedError(
-                f"stack {question.stack!r} in {question.precision} cannot be predicted on {chip.name}: that needs "
-                f"measured rows of it on a chip of the family, and predictor auto or autogluon. Leave stack= out."
+                f"stack {self.question.stack!r} in {self.question.precision} cannot be predicted on {chip.name}: that "
+                f"needs measured rows of it on a chip of the kind, and predictor auto or autogluon. Leave stack= out."
             )
-        self.question = question
         self.tables = _tables(space, setting)
-        self._each = self._terms(self.tables)
-
-    @cached_property
-    def _alone(self) -> Array | None:
-        """The table of blocks at batch 1, whose latency is the lower bound of every batch; None at batch 1."""
-        if (self.question.batch or 1) == 1:
-            return None
-        return self._terms(_tables(self.space, replace(self.tables.setting, batch=1)))
+        self._each: dict[Part, Array] = {}
 
     def answer(self, metric: str, codes: Any, intervals: bool, sample: int | None, seed: int) -> Any:
         """One metric of architectures, as `HetBench.query_batch` documents it: [n], [3, n] or [n, sample]."""
@@ -169,66 +161,26 @@ class CompiledSpace:
         watts = power.board_watts(flops, moved, ms, self.chip, self.question.precision, self.question.power)
         return watts if name == "power" else watts * ms / 1e3
 
-    def _terms(self, tables: _BlockTables) -> Array:
+    def _pieces(self, part: Part) -> Array:
         """The additive terms of every block, [blocks, terms]."""
-        return np.stack([self._whole_terms(tables, table) if self.stack else self._sum_terms(table)
-                         for table in tables.operators])  # fmt: skip
-
-    def _sum_terms(self, table: OperatorTable) -> Array:
-        """Of the sum over operators: value, lower, upper and launch floors in ms, and ms at each evidence level."""
-        surrogate = self.question.surrogate
-        found = surrogate.predict_model(table, self.chip, protocol=PROTOCOL, predictor=self.predictor)
-        levels = [found.by_level.get(level, 0.0) for level in _LEVELS]
-        return np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
-
-    def _whole_terms(self, tables: _BlockTables, table: OperatorTable) -> Array:
-        """Of the whole-model surrogate: the additive part of each network, and the sums of the composition."""
-        made = composition([(1.0, table)], self.chip)
-        pieces = self._group.operator_ms(made, tables.setting.batch or 1, self._labels)
-        return np.concatenate((pieces.sum(axis=1), made.sums()))
-
-    @cached_property
-    def _group(self) -> models.Group:
-        return self.question.whole.group(models.group_of(self.chip.family, self.question.phase))
-
-    @cached_property
-    def _labels(self) -> tuple[str, str]:
-        return self._group.labels(self.chip.name, str(self.stack), self.question.precision)
+        if part not in self._each:
+            tables = _tables(self.space, replace(
+                self.tables.setting, batch=part.batch, seq_len=part.seq_len, precision=part.precision
+            ))  # fmt: skip
+            self._each[part] = np.stack([
+                terms_of(part, table, params, self.question, self.chip, self.predictor).values
+                for table, params in zip(tables.operators, tables.work[:, 0].tolist(), strict=True)
+            ])  # fmt: skip
+        return self._each[part]
 
     def _latency(self, codes: Any) -> Latencies:
         counts = self.space.counts(codes)
-        find = self._whole if self.stack else self._summed
-        found = find(counts @ self._each, self.question.batch or 1)
-        if self._alone is None:
-            return found
-        alone = find(counts @ self._alone, 1)
-        slower = alone.value > found.value
-        if not self.stack:
-            slower &= found.value < LAUNCH_BOUND * (counts @ self._each[:, 3])
-        both = ((getattr(alone, name), getattr(found, name)) for name in ("value", "lower", "upper", "level"))
-        return Latencies(*(np.where(slower, *pair) for pair in both))
-
-    def _summed(self, totals: Array, batch: int) -> Latencies:
-        value, lower, upper, _, *by_level = totals.T
-        covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
-        level = np.array(list(_LEVELS))[covered.argmax(axis=0)]
-        low, high = pass_interval(self.question.surrogate, value, lower, upper, self.question.confidence)
-        return Latencies(value, low, high, level)
-
-    def _whole(self, totals: Array, batch: int) -> Latencies:
-        group, labels = self._group, self._labels
-        networks = len(group.networks)
-        pieces, sums = totals[:, :networks].T, totals[:, networks:]
-        value = np.maximum(np.exp(group.log_ms(pieces, sums, batch, labels)), sums[:, 0])
-        far = group.out_of_range(sums[:, 1], labels[0])
-        known = self.question.whole.level(self.chip, self.question.phase, str(self.stack), self.question.precision)
-        level = np.where(far, "D", str(known))
-        ends = np.empty((2, len(value)))
-        kind = self.question.phase if self.question.phase in models.GENERATION else str(self.stack)
-        for each in np.unique(level):
-            band = self.question.whole.band(group.spec, str(each), self.chip.family, kind, self.question.confidence)
-            ends[:, level == each] = np.array(band)[:, None]
-        return Latencies(value, value * np.exp(ends[0]), value * np.exp(ends[1]), level)
+        longest = (self.space.limits.get("seq_len") or (None, None))[1]
+        made = Estimator(
+            self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part), longest,
+            "decode" in self.space.phases,
+        ).latency()  # fmt: skip
+        return Latencies(made.value, made.lower, made.upper, made.level)
 
 
 def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:

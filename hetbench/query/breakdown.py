@@ -1,8 +1,8 @@
 """A model's predicted latency split by operator, by the surrogate that answers the question.
 
 The whole-model surrogate gives every operator its learned part, and the call an overhead; a sum over eager launches
-gives every operator its own time, without overhead. The parts sum to the predicted latency; an analysis of a measured
-answer scales them to it.
+gives every operator its own time, without overhead; where both answer, each counts by its weight. The parts sum to the
+predicted latency; an analysis of a measured answer scales them to it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import numpy as np
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs import ModelGraph, OperatorTable
-from hetbench.predict import models
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition
-from hetbench.query.latency import PROTOCOL, WHOLE, trained_stack, with_usable_stack
+from hetbench.predict.models import group_of
+from hetbench.predict.pooling import label_of
+from hetbench.query.latency import PROTOCOL, estimator, with_usable_stack
 from hetbench.query.question import Question
 
 __all__ = ["Signature", "Split", "rows", "signature", "split"]
@@ -70,26 +71,29 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     (0.0, 11)
     """
     table, question = graph.operators(*question.sizes), with_usable_stack(question, chip, predictor)
-    stack = trained_stack(question, chip) if predictor in WHOLE else None
-    if stack is None:
-        surrogate = question.surrogate
-        parts = surrogate.predict_by_class(table, chip, PROTOCOL, predictor)
-        call_ms, ms = 0.0, np.concatenate([bounds[0] for *_, bounds in parts])
-    else:
-        call_ms, ms = _learned(question, chip, table, stack)
+    made = estimator(question, chip, graph, predictor)
+    value, share, found = float(made.latency().value[0]), made.share(), made.source(question.stack, question.precision)
+    call, ms = 0.0, np.zeros(len(list(rows(table))))
+    if share < 1:
+        parts = question.surrogate.predict_by_class(table, chip, PROTOCOL, predictor)
+        summed = np.concatenate([bounds[0] for *_, bounds in parts])
+        ms = ms + (1 - share) * summed / summed.sum()
+    if share and found is not None:
+        overhead, learned = _learned(question, chip, graph, found)
+        call, ms = share * overhead, ms + share * learned
     each: dict[Signature, float] = {}
-    for (key, count), total in zip(rows(table), ms.tolist(), strict=True):
-        each[key] = total / count
-    return Split(call_ms, each)
+    for (key, count), part in zip(rows(table), ms.tolist(), strict=True):
+        each[key] = value * part / count
+    return Split(value * call, each)
 
 
-def _learned(question: Question, chip: Chip, table: OperatorTable, stack: str) -> tuple[float, Any]:
-    """Overhead of the call in ms, and ms of all runs of each operator [rows], by the whole-model surrogate."""
-    surrogate = question.whole
-    group = surrogate.group(models.group_of(chip.family, question.phase))
-    labels = group.labels(chip.name, stack, question.precision)
-    made, batch = composition([(1.0, table)], chip), question.batch or 1
-    value = float(np.exp(group.predict(made, batch, labels)[0]))
-    found = group.by_network(made, batch, labels)
-    operators = np.mean([parts / np.exp(total) for total, parts in found], axis=0)  # [rows], of the learned total
-    return value * max(1.0 - float(operators.sum()), 0.0), value * operators
+def _learned(question: Question, chip: Chip, graph: ModelGraph, found: tuple[str, str]) -> tuple[float, Any]:
+    """Shares of a call's overhead, and of each row times its count [rows], as the whole-model surrogate has them."""
+    stack, precision = found
+    group = question.whole.group(group_of(chip.family, question.phase))
+    labels = label_of(chip.name, chip.die, stack, precision)
+    made = composition([(1.0, graph.operators(*question.sizes))], chip)
+    learned = group.by_network(made, question.batch or 1, labels)
+    operators = np.mean([parts / np.exp(total) for total, parts in learned], axis=0)  # [rows], of the learned total
+    overhead = max(1.0 - float(operators.sum()), 0.0)
+    return overhead, operators / (operators.sum() + overhead)

@@ -1,33 +1,27 @@
-"""Predicted latency of a whole model: the whole-model surrogate where it has seen the stack, else a sum over operators.
+"""Predicted latency of a whole model: whole-model surrogate and operator sum, blended by their validated error.
 
-- The whole-model surrogate has rows of this chip, stack and precision: it predicts, at level C.
-- Else, for eager execution: the sum over the operator graph, each operator launched by itself.
-- Else, for a stack that the caller named and that has rows on other chips of the family: the whole-model surrogate
-  predicts, at level D. A named stack without such rows is refused.
-- Else, for the default stack of the chip: eager execution is predicted instead, with a note.
+`hetbench.query.estimate` computes the figures. This module replaces a default stack that no measured row supports by
+eager execution, names the rows behind a prediction in its notes, and splits it by operator type. A stack that the
+caller named and that was never measured on a chip of the kind is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs import ModelGraph
-from hetbench.predict import models
-from hetbench.predict.intervals import pass_interval
+from hetbench.predict.models import group_of
+from hetbench.predict.pooling import label_of
+from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
+from hetbench.query.stacks import source, strong
 
-__all__ = ["LAUNCH_BOUND", "PROTOCOL", "WHOLE", "LatencyPrediction", "predict_latency", "trained_stack",
+__all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
            "with_usable_stack"]
-
-PROTOCOL = "event"  # an eager model launches its operators one by one
-LAUNCH_BOUND = 2.0  # a sum below so many times its launch floors is launch-bound: it hardly depends on the batch
-WHOLE = ("auto", "autogluon")  # the predictors that use the whole-model surrogate
-_BATCH_1_NOTE = "answered with the latency at batch 1, which is predicted to be higher than at this batch"
-_STAND_INS = {("eager", "fp16"): "eager-amp"}  # autocast runs the same GEMMs in half precision, eagerly
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,40 +42,101 @@ class LatencyPrediction:
 
 
 def with_usable_stack(question: Question, chip: Chip, predictor: str) -> Question:
-    """The question itself; or, where its stack is a default that no training row supports, the question for eager.
+    """The question itself; or, where its stack is a default that measured rows do not support, the question for eager.
 
-    A stack that the caller named is never replaced. The replacement adds a note.
+    That is also so where the chip itself was measured under eager execution and not under the usual stack of its
+    family. A stack that the caller named is never replaced. The replacement adds a note.
     """
     if not question.usual_stack or question.stack == DEFAULT_STACK:
-        return question
-    if predictor in WHOLE and trained_stack(question, chip) is not None:
         return question
     if predictor not in WHOLE:
         why = f"predictor {predictor} does not model stacks"
     elif not question.batch:
         why = "the whole-model surrogate does not cover traced modules"
     else:
-        why = f"no measured rows of {chip.name} under it"
+        place = question.whole, chip, question.phase
+        here, eager = (strong(*place, stack, question.precision) for stack in (question.stack, DEFAULT_STACK))
+        if source(*place, question.stack, question.precision) is not None and (here or not eager):
+            return question
+        why = "the chip was measured under eager execution" if eager else (
+            f"no measured rows of it on {chip.name} or a chip of its kind")  # fmt: skip
     note = f"predicted for eager execution instead of the usual stack {question.stack}: {why}"
     return replace(question, stack=DEFAULT_STACK, notes=(*question.notes, note))
 
 
 def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> LatencyPrediction | None:
-    """The predicted latency, or None where nothing supports the stack of the question.
+    """The predicted latency, or None where no measured row supports the stack of the question.
 
     The question is complete and has passed `with_usable_stack`.
     """
-    found = _whole(question, chip, graph) if predictor in WHOLE else None
-    if found is None and question.stack == DEFAULT_STACK:
-        return _summed(question, chip, graph, predictor)
-    return found
+    made = estimator(question, chip, graph, predictor)
+    found = made.source(question.stack, question.precision)
+    if found is None and question.stack != DEFAULT_STACK:
+        return None
+    ms, share = made.latency(), made.share()
+    parts: list[tuple[float, Mapping[str, float]]] = []
+    notes: list[str] = []
+    names: list[str] = []
+    support = 0
+    if found is not None and share:
+        terms = made.terms(Part("whole", *found, *made.upper_sizes))
+        parts.append((share, terms.by_operator))
+        notes += _whole_notes(question, chip, found)
+        names.append(question.whole.id)
+        support = terms.support
+    if share < 1:
+        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, question.batch, question.seq_len))
+        parts.append((1 - share, terms.by_operator))
+        notes.append(_levels(terms.by_level))
+        names.append(question.surrogate.id)
+        support = support or terms.support
+    if 0 < share < 1:
+        notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
+    return LatencyPrediction(
+        float(ms.value[0]), float(ms.lower[0]), float(ms.upper[0]), str(ms.level[0]), support,
+        f"{' + '.join(names)}/{'whole' if share else predictor}", question.stack, "wall" if share else PROTOCOL,
+        _mixed(parts, float(ms.value[0])), tuple(notes),
+    )  # fmt: skip
+
+
+class SingleEstimator(Estimator):
+    """The estimator of one question, which remembers the terms that it asked for."""
+
+    def __init__(
+        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], graph: ModelGraph
+    ) -> None:
+        self.terms = cache(make)
+        generates = "decode" in graph.phases
+        super().__init__(
+            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates
+        )
+
+
+def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
+    """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
+    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
+                    confidence=0.9)  # fmt: skip
+
+    def make(part: Part) -> Terms:
+        if part.kind == "whole":
+            return _cached_terms(part, graph, plain, chip, predictor)
+        return _terms(part, graph, question, chip, predictor)
+
+    return SingleEstimator(question, chip, predictor, make, graph)
+
+
+def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
+    table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
+    return terms_of(part, table, graph.params, question, chip, predictor)
+
+
+_cached_terms = lru_cache(maxsize=4096)(_terms)
 
 
 def trained_stack(question: Question, chip: Chip) -> str | None:
     """The stack whose training rows the whole-model surrogate answers from: that of the question, or one alike.
 
-    None where the surrogate has no such rows, so that the sum over operators answers. `eager-amp` stands in for eager
-    fp16, since autocast runs the same GEMMs in half precision.
+    None where it has no such rows in the question's precision.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -91,66 +146,30 @@ def trained_stack(question: Question, chip: Chip) -> str | None:
     """
     if not question.batch:
         return None
-    surrogate, stack = question.whole, question.stack
-    level = surrogate.level(chip, question.phase, stack, question.precision)
-    stand_in = _STAND_INS.get((stack, question.precision))
-    if level != "C" and stand_in and surrogate.level(chip, question.phase, stand_in, question.precision) == "C":
-        return stand_in
-    if level is None or (level == "D" and (stack == DEFAULT_STACK or question.usual_stack)):
-        return None
-    return stack
+    found = source(question.whole, chip, question.phase, question.stack, question.precision)
+    return found[0] if found is not None and found[1] == question.precision else None
 
 
-def _whole(question: Question, chip: Chip, graph: ModelGraph) -> LatencyPrediction | None:
-    """The prediction of the whole-model surrogate; None where it has no training rows for this stack."""
-    stack = trained_stack(question, chip)
-    if stack is None or not question.batch:
-        return None
-    notes: tuple[str, ...] = ()
+def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list[str]:
+    stack, precision = found
+    notes = []
     if stack != question.stack:
-        missing = f"{question.stack} in {question.precision}"
-        notes = (f"predicted from rows of stack {stack}; {chip.name} has none of {missing}",)
-    found = _predicted(question.whole, graph, question.sizes, chip, stack, question.confidence)
-    if question.batch > 1:
-        alone = _predicted(question.whole, graph, (1, *question.sizes[1:]), chip, stack, question.confidence)
-        if alone.value > found.value:
-            found, notes = alone, (*notes, _BATCH_1_NOTE)
-    return LatencyPrediction(
-        found.value, found.lower, found.upper, found.level, found.support, f"{question.whole.id}/whole", question.stack,
-        "wall", dict(found.by_operator), (*notes, found.source),
-    )  # fmt: skip
+        notes.append(f"predicted from rows of stack {stack}; {chip.name} has none of {question.stack}")
+    if precision != question.precision:
+        notes.append(f"scaled from {precision} to {question.precision} by the ratio of both operator sums")
+    group = question.whole.group(group_of(chip.family, question.phase))
+    where = group.rows_of(label_of(chip.name, chip.die, stack, precision))[0]
+    return [*notes, f"whole models under {stack} in {precision}, {where}"]
 
 
-@lru_cache(maxsize=4096)
-def _predicted(
-    surrogate: models.WholeModelSurrogate, graph: ModelGraph, sizes: tuple[Any, ...], chip: Chip, stack: str,
-    confidence: float,
-) -> models.WholeModelPrediction:
-    """One call of the model; cached, since a prediction for any batch needs that for batch 1 too."""
-    batch, *_, precision, phase = sizes
-    return surrogate.predict(
-        [(1.0, graph.operators(*sizes))], chip, phase=phase, stack=stack, precision=precision, batch=batch,
-        confidence=confidence,
-    )  # fmt: skip
-
-
-def _summed(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> LatencyPrediction:
-    """The sum over the operator graph, each operator launched eagerly; not below the sum at batch 1 if launch-bound."""
-    surrogate = question.surrogate
-    table = graph.operators(*question.sizes)
-    found = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
-    notes: tuple[str, ...] = (_levels(found.by_level),)
-    if (question.batch or 1) > 1 and found.value < LAUNCH_BOUND * found.launch_ms:
-        alone = surrogate.predict_model(
-            graph.operators(1, *question.sizes[1:]), chip, protocol=PROTOCOL, predictor=predictor
-        )
-        if alone.value > found.value:
-            found, notes = alone, (*notes, f"launch-bound: {_BATCH_1_NOTE}")
-    lower, upper = pass_interval(surrogate, found.value, found.lower, found.upper, question.confidence)
-    return LatencyPrediction(
-        found.value, float(lower), float(upper), found.level, found.support, f"{surrogate.id}/{predictor}",
-        question.stack, PROTOCOL, dict(found.by_operator), notes,
-    )  # fmt: skip
+def _mixed(parts: list[tuple[float, Mapping[str, float]]], total: float) -> dict[str, float]:
+    """ms of each operator type, so that they add up to the total; parts count by their weight."""
+    mixed: dict[str, float] = {}
+    for weight, by_type in parts:
+        whole = sum(by_type.values()) or 1.0
+        for operator, ms in by_type.items():
+            mixed[operator] = mixed.get(operator, 0.0) + weight * total * ms / whole
+    return mixed
 
 
 def _levels(by_level: Mapping[str, float]) -> str:

@@ -39,6 +39,9 @@ def answer_metric(question: Question, graph: ModelGraph, metric: str, predictor:
         found = published_answer(question, metric)
         if found is not None:
             return found
+        measured = published_answer(question, "latency") if metric in _POWER_LAWS else None
+        if measured is not None:
+            return _from_latency(metric, _POWER_LAWS[metric], question, graph, measured)
     return _SOLVERS[metric](question, graph, predictor)
 
 
@@ -76,19 +79,21 @@ def _predict_latency(question: Question, graph: ModelGraph, predictor: str) -> A
 _cached_latency = lru_cache(maxsize=1024)(_predict_latency)
 
 
+_POWER_LAWS: dict[str, Callable[..., power.Estimate]] = {"power": power.watts, "energy": power.joules}
+"""Metrics that follow from the latency of a pass, be it measured or predicted."""
+
+
 def _power(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    return _power_metric("power", power.watts, question, graph, predictor)
+    return _power_metric("power", question, graph, predictor)
 
 
 def _energy(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    return _power_metric("energy", power.joules, question, graph, predictor)
+    return _power_metric("energy", question, graph, predictor)
 
 
-def _power_metric(
-    metric: str, law: Callable[..., power.Estimate], question: Question, graph: ModelGraph, predictor: str
-) -> Answer:
+def _power_metric(metric: str, question: Question, graph: ModelGraph, predictor: str) -> Answer:
     """Board power of the predicted pass, or its energy."""
-    return _from_latency(metric, law, question, graph, _latency(question, graph, predictor))
+    return _from_latency(metric, _POWER_LAWS[metric], question, graph, _latency(question, graph, predictor))
 
 
 def energy_of(question: Question, graph: ModelGraph, latency: Answer) -> Answer:
@@ -123,8 +128,8 @@ def _from_latency(
     notes = (*latency.notes, found.note, *other_stacks(question, metric))
     return replace(
         latency, metric=metric, unit=metric_named(metric).unit, value=found.value, lower=lower, upper=upper,
-        level=max(latency.level or "D", found.level), support=found.support, protocol=None, shares={},
-        surrogate=f"{known.id} x {latency.surrogate}", notes=notes,
+        kind="predicted", level=max(latency.level or "D", found.level), support=found.support, protocol=None, shares={},
+        surrogate=f"{known.id} x {latency.surrogate or 'measured latency'}", notes=notes,
     )  # fmt: skip
 
 

@@ -1,20 +1,24 @@
 """The caller's own operator timings: from a table to the residuals on which the operator surrogate is conditioned.
 
 A table has the columns op, dims, dtype, chip and latency_ms, and optionally phase (`fwd`) and protocol (default event).
-The residual of a row is log(measured / predicted). The rows stay in memory; nothing is fitted or written.
+The residual of a row is log(measured / predicted). Nothing is fitted; the rows
+stay in memory until they are saved to a JSON file or forgotten.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.artifacts.atomic import write_whole
 from hetbench.catalog.chips import Chip
-from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.errors import HetBenchError, InvalidInputError, shown
 from hetbench.predict.features import canonical_dims, class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
@@ -23,10 +27,15 @@ from hetbench.query.operator_dims import read_dims
 from hetbench.query.tables import check_cells, split_decode
 from hetbench.schema import STORAGE_BYTES
 
-__all__ = ["MOST_ROWS", "Observations"]
+__all__ = ["MOST_ROWS", "Observations", "saved_observations"]
 
 MOST_ROWS = 2000
 """Limit of observed rows of one chip: conditioning solves a linear system of that size."""
+_LONGEST_PATH = 4096
+_ABSURD = 100.0  # times the prediction, either way: more likely another unit than another speed
+_DOUBTFUL = 5.0
+_REPEATED = 2.0  # between two timings of one operator
+_COLUMNS = ("op", "dims", "dtype", "chip", "latency_ms", "phase", "protocol")
 _CELLS = ("op", "dtype", "phase", "chip", "protocol")
 
 
@@ -35,11 +44,16 @@ class Observations:
 
     def __init__(self) -> None:
         self._by_chip: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
+        self._rows: list[tuple[str, dict[str, Any]]] = []
+        """Every row taken, by the name of its chip."""
 
     def add(
         self, table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate
     ) -> dict[str, NDArray[Any]]:
-        """Add the rows of a table; returns the columns `value`, predicted before in ms, and `reason`, [rows] each.
+        """Add the rows of a table; returns columns `value` (predicted before, ms), `reason` and `flag`, [rows] each.
+
+        A latency a hundred times the prediction or more, either way, is not used: its unit is likely another. One five
+        times off is flagged, and so are timings of one operator that differ by a factor of two.
 
         A row that cannot be used has NaN and a reason. Raises `InvalidInputError` for a malformed table, and where a
         chip would have more than `MOST_ROWS` rows; then no row of the table is added.
@@ -64,7 +78,28 @@ class Observations:
                 raise InvalidInputError(f"{total:,} observed rows of {chip}; at most {MOST_ROWS:,} are allowed.")
         for chip, parts in taken.items():
             self._by_chip.setdefault(chip, []).extend(parts)
-        return {"value": out.value, "reason": out.reason}
+        good = np.flatnonzero((out.reason == "") & np.isfinite(out.value))
+        for row in good.tolist():
+            cells = {name: given[name][row] for name in _COLUMNS if given.get(name) is not None}
+            self._rows.append((chip_named(cells["chip"]).name, cells))
+        return {"value": out.value, "reason": out.reason, "flag": _flags(given, measured, out.value, good)}
+
+    def forget(self, chip: str | None = None) -> int:
+        """Drop the rows of one chip, by its catalogue name, or of all chips; returns how many were dropped."""
+        before = len(self._rows)
+        self._rows = [(name, row) for name, row in self._rows if chip is not None and name != chip]
+        self._by_chip = {name: parts for name, parts in self._by_chip.items() if chip is not None and name != chip}
+        return before - len(self._rows)
+
+    def table(self) -> dict[str, list[Any]]:
+        """The rows taken, as a table that `add` takes."""
+        names = [name for name in _COLUMNS if any(name in row for _, row in self._rows)]
+        return {name: [row.get(name) for _, row in self._rows] for name in names}
+
+    def save(self, path: str | Path) -> None:
+        """Write the rows used to a JSON file that `saved_observations` reads."""
+        text = json.dumps(self.table(), indent=1, default=lambda value: value.item())
+        write_whole(_path(path), text, "save_observations(FILE)")
 
     def __bool__(self) -> bool:
         return bool(self._by_chip)
@@ -79,10 +114,6 @@ class Observations:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-    def forget(self, chip: str) -> int:
-        """Drop the rows of one chip, by its full name; returns how many were dropped."""
-        return sum(len(residual) for _, residual in self._by_chip.pop(chip, ()))
 
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
@@ -100,9 +131,13 @@ class Observations:
                 which = np.zeros(len(rows), dtype=np.int64)
                 value = surrogate.evaluate(cls, shared, chip, protocol, choices, which)[0]
                 seen = surrogate.operator_rows(cls, shared, chip, protocol, choices, which)
-                at = good[rows]
+                at, off = good[rows], np.log(measured[good[rows]] / value)
                 out.value[at] = value
-                taken.setdefault(chip.name, []).append((seen, np.log(measured[at] / value)))
+                usual = np.abs(off) < np.log(_ABSURD)
+                for row, ratio in zip(at[~usual].tolist(), np.exp(off[~usual]).tolist(), strict=True):
+                    out.reason[row] = f"latency_ms is {ratio:.3g} times the prediction: is it in milliseconds?"
+                if usual.any():
+                    taken.setdefault(chip.name, []).append((seen.take(usual), off[usual]))
 
     def conditioned(self, surrogate: OperatorSurrogate) -> dict[str, Posterior]:
         """The Gaussian process of each observed chip, conditioned on its rows."""
@@ -115,3 +150,42 @@ class Observations:
             }
             found[chip] = Posterior(scale, OperatorRows(**columns), np.concatenate([residual for _, residual in parts]))
         return found
+
+
+def _path(given: object) -> Path:
+    """The path of a file; `InvalidInputError` for anything that cannot be one."""
+    if not isinstance(given, str | Path) or not str(given).isprintable() or not 0 < len(str(given)) < _LONGEST_PATH:
+        raise InvalidInputError(f"a file of observations is named by its path; given: {shown(given)}.")
+    return Path(given)
+
+
+def saved_observations(path: str | Path) -> dict[str, list[Any]]:
+    """The table in a file of `Observations.save`; `InvalidInputError` where it holds none."""
+    path = _path(path)
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} holds no observations that can be read: {error}") from None
+    if not isinstance(table, dict) or not table:
+        raise InvalidInputError(f"{path} holds no observations: write them with `save_observations`.")
+    return table
+
+
+def _flags(
+    given: Mapping[str, Sequence[Any]], measured: NDArray[np.float64], told: NDArray[np.float64],
+    taken: NDArray[np.int64],
+) -> NDArray[Any]:  # fmt: skip
+    """What is doubtful about each row that was taken, "" where nothing is, [rows]."""
+    flags = np.full(len(measured), "", dtype=object)
+    by_operator: dict[tuple[str, ...], list[int]] = {}
+    for row in taken.tolist():
+        ratio = measured[row] / told[row]
+        if not 1 / _DOUBTFUL < ratio < _DOUBTFUL:
+            flags[row] = f"{ratio:.3g} times the prediction"
+        key = tuple(str(given[name][row]) for name in _COLUMNS if name != "latency_ms" and given.get(name) is not None)
+        by_operator.setdefault(key, []).append(row)
+    for rows in by_operator.values():
+        most = float(measured[rows].max() / measured[rows].min())
+        if most > _REPEATED:
+            flags[rows] = f"timings of this operator differ by a factor of {most:.3g}"
+    return flags

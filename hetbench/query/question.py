@@ -26,6 +26,7 @@ from hetbench.predict import power
 from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
+from hetbench.query.stacks import DEFAULT_STACK, default_stack
 from hetbench.schema import PHASES, PRECISIONS
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
@@ -33,11 +34,7 @@ __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "ch
 
 MAX_SIZE = 2**24
 """Largest accepted batch, seq_len or image_size."""
-DEFAULT_STACK = "eager"
 _LONGEST_NAME = 100
-_USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
-"""Default stack of inference, by family or kind of chip, where most published rows are of compiled models; a chip
-without rows of it is answered for eager execution."""
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 
@@ -106,11 +103,16 @@ class Question:
         stack = _stack(options.get("stack"))
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if graph.fixed:
+            if sizes["batch"] not in (None, usual.batch):
+                raise InvalidInputError(
+                    f"{graph.name} is traced at batch {usual.batch}; for another one, query its `at({sizes['batch']})`."
+                )
             notes += ("a traced module: its sizes are those of the example inputs",)
             sized = None, None, None
+        meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
         return cls(
-            graph.name, chip, *sized, precision, phase, stack or default_stack(chip, phase), notes,
-            stack is None, check_confidence(options.get("confidence")),
+            graph.name, chip, *sized, precision, phase, meant, notes, stack is None,
+            check_confidence(options.get("confidence")),
         )  # fmt: skip
 
     @property
@@ -190,18 +192,6 @@ def default_precision(*chips: Chip | None) -> str:
     ('fp16', 'fp32')
     """
     return "fp16" if all(chip is None or chip.supports("fp16") for chip in chips) else "fp32"
-
-
-def default_stack(chip: Chip | None, phase: str) -> str:
-    """The stack of a query that names none.
-
-    >>> from hetbench.catalog.chips import chip
-    >>> default_stack(chip("cann"), "inference"), default_stack(chip("cuda"), "decode")
-    ('acl', 'eager')
-    """
-    if chip is None or phase != PHASES[0]:
-        return DEFAULT_STACK
-    return _USUAL_STACKS.get("cpu" if chip.kind == "cpu" else chip.family, DEFAULT_STACK)
 
 
 def check_confidence(given: float | None) -> float:

@@ -88,6 +88,13 @@ class Session:
         shipped = operators.load(self.artifacts)
         self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
 
+    def forget(self, chip: str | None) -> int:
+        """Drop the observed rows of a chip, or of all where it is None; returns how many were dropped."""
+        with LOCK:
+            dropped = self.observations.forget(None if chip is None else self.chip(chip)[0].name)
+            self._condition()
+        return dropped
+
     @property
     def surrogate(self) -> OperatorSurrogate:
         """The operator surrogate, conditioned on the observed operators where there are any."""

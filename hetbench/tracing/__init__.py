@@ -1,106 +1,69 @@
 """Operator graph of a torch module: record the calls on fake tensors, lower them to operator types, recompose.
 
 Importing this needs no torch; calling it does. `data_collection.extract` traces the catalogue's models at several
-settings by the same functions and fits sizes to them; `trace` here gives the graph of one module at one setting.
+settings by the same functions and fits sizes to them; `trace` here gives the graph of a module of the user's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hetbench.errors import InvalidInputError
-from hetbench.graphs.model_graph import FORMAT, ModelGraph
-from hetbench.tracing.document import constant, variant_table
 from hetbench.tracing.flow import Node, Trace
-from hetbench.tracing.lower import is_known
-from hetbench.tracing.recompose import recompose
-from hetbench.tracing.record import fake_like, fake_state, record
+from hetbench.tracing.graph import TracedGraph, arguments
+from hetbench.tracing.passes import Snapshot, trace_call
 
-__all__ = ["Node", "Trace", "trace", "trace_call"]
-
-
-def trace_call(
-    module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], *, mode: Any, state: Mapping[str, Any] | None = None,
-    cache: Sequence[Any] = (),
-) -> Trace:
-    """The operators of one call of `module` on fake tensors; see `record` for the arguments.
-
-    Raises `InvalidInputError` for a module whose path depends on the values of tensors.
-    """
-    from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
-
-    try:
-        return recompose(record(module, args, kwargs, mode=mode, known=is_known, state=state, cache=cache))
-    except (DataDependentOutputException, DynamicOutputShapeException) as error:
-        raise InvalidInputError(
-            f"the path of {type(module).__name__} depends on the value of a tensor ({error}), which a trace without "
-            "computing cannot follow. Trace the part that does not, or pass the value as a Python number."
-        ) from error
+__all__ = ["Node", "Trace", "TracedGraph", "trace", "trace_call"]
 
 
-def trace(module: Any, example_inputs: Any, *, name: str | None = None) -> ModelGraph:
-    """The operator graph of a torch module at the sizes of its example inputs, in fp32, fp16 and bf16.
+def trace(
+    module: Any, example_inputs: Any = None, *, shapes: Mapping[str, Sequence[int]] | None = None,
+    name: str | None = None,
+) -> TracedGraph:
+    """The operator graph of a torch module.
 
-    `example_inputs` is a tensor, a sequence of positional arguments or a mapping of keyword arguments; only shapes
-    and dtypes are read. The module runs in evaluation mode, on fake tensors, and is left as it was. Needs torch
-    (`hetbench[collect]`).
-    Raises `InvalidInputError` for a module whose path depends on the values of tensors, and for a function that no
-    operator type covers.
+    Parameters
+    ----------
+    module
+        A `torch.nn.Module` or `torch.export.ExportedProgram`. It runs in evaluation mode, as a copy on fake tensors:
+        the module itself, its caches and its hooks are not touched. A compiled module is traced as it was written.
+    example_inputs
+        A tensor, a sequence of positional arguments or a mapping of keyword arguments. Of floating-point tensors only
+        shapes are read, of integer tensors also the values (lengths, image grids).
+    shapes
+        Floating-point inputs by argument name, as shapes instead of tensors.
+    name
+        Name in answers; the class of the module if left out.
+
+    Returns
+    -------
+    TracedGraph
+        At the sizes of the inputs, in every precision that can be traced. Each precision is traced when it is first
+        asked for, as is another batch where all inputs share their first axis.
+
+    Raises
+    ------
+    InvalidInputError
+        For a module whose path depends on the values of tensors, that fails on these inputs, that is TorchScript or
+        runs no operator; and for functions that no operator type covers, all of them named.
+
+    Needs torch (`hetbench[collect]`).
 
     >>> import torch
     >>> graph = trace(torch.nn.Linear(8, 4), torch.zeros(2, 8))
     >>> graph.operators().rows()
     [{'op': 'Linear', 'dims': {'m': 2, 'n': 4, 'k': 8, 'bias': 1}, 'dtype': 'fp32', 'count': 1}]
+    >>> trace(torch.nn.Linear(8, 4), shapes={"input": (2, 8)}).operators(batch=16).rows()[0]["dims"]["m"]
+    16
     """
     import torch
 
+    named = type(module).__name__
+    if isinstance(module, torch.export.ExportedProgram):
+        module = module.module()
     if not isinstance(module, torch.nn.Module):
-        raise InvalidInputError(f"trace needs a torch.nn.Module; given: {type(module).__name__}.")
-    args, kwargs = _arguments(example_inputs)
-    variants: list[dict[str, Any]] = []
-    structures: dict[str, Any] = {}
-    with _evaluating(module):
-        for precision in ("fp32", "fp16", "bf16"):
-            found = _trace_in(module, args, kwargs, precision)
-            structures[precision] = [[[], len(variants)]]
-            variants.append(variant_table([found], [()], constant, precision))
-    return ModelGraph({
-        "format": FORMAT, "name": name or type(module).__name__, "params": found.parameter_count,
-        "limits": {"fixed": True}, "phases": {"inference": structures}, "variants": variants,
-    })  # fmt: skip
-
-
-@contextmanager
-def _evaluating(module: Any) -> Iterator[None]:
-    """Evaluation mode for a while."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
-
-
-def _arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if isinstance(example_inputs, Mapping):
-        return (), dict(example_inputs)
-    if isinstance(example_inputs, tuple | list):
-        return tuple(example_inputs), {}
-    return (example_inputs,), {}
-
-
-def _trace_in(module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], precision: str) -> Trace:
-    """One trace with every floating-point tensor in a precision."""
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    from torch.utils._pytree import tree_map_only
-
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    fake_args, fake_kwargs = tree_map_only(
-        torch.Tensor, lambda tensor: fake_like(tensor, mode, dtype), (tuple(args), dict(kwargs))
-    )
-    return trace_call(module, fake_args, fake_kwargs, mode=mode, state=fake_state(module, mode, dtype))
+        raise InvalidInputError(f"trace needs a torch.nn.Module; given: {named}.")
+    args, kwargs = arguments(example_inputs, shapes)
+    snapshot = Snapshot(module, args, kwargs)
+    return TracedGraph(snapshot, name or type(snapshot.module).__name__)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hetbench.tracing.lower import Lowered, aten_name, dtype_name
-from hetbench.tracing.record import Call, Frame, Recording, buffer_of
+from hetbench.tracing.aten import aten_name
+from hetbench.tracing.lowered import Lowered, lowered_type
+from hetbench.tracing.recording import Call, Frame, Recording, buffer_of
 
 __all__ = ["Flow", "Node", "Step", "Trace", "as_trace"]
 
@@ -54,6 +55,7 @@ class Step:
     lowered: Lowered
     frame: Frame
     reads: set[int]
+    """Buffers."""
     writes: set[int]
     fresh: set[int]
     cached: str = ""
@@ -141,19 +143,24 @@ def as_trace(flow: Flow, bookkeeping: dict[str, int]) -> Trace:
     for index, step in enumerate(steps):
         sources = sorted({latest[buffer] for buffer in step.reads if buffer in latest})
         made = tuple(
-            (recording.buffer_bytes[b] // recording.buffer_dtype[b].itemsize, dtype_name(recording.buffer_dtype[b]),
-             touched[b]) for b in sorted(step.fresh, key=_order(step))
-        )  # fmt: skip
+            (*_stored(recording, b), touched[b]) for b in sorted(step.fresh, key=_order(step))
+        )
         latest.update(dict.fromkeys(step.writes, index))
         lowered = step.lowered
         aten = tuple(aten_name(call) for call in step.calls)
         dims = {name: int(size) for name, size in lowered.dims.items()}
         nodes.append(Node(lowered.op, dims, lowered.dtype, step.frame.path, aten, tuple(sources), made, step.cached))
     inputs = [
-        (recording.buffer_bytes[b] // recording.buffer_dtype[b].itemsize, dtype_name(recording.buffer_dtype[b]))
+        _stored(recording, b)
         for b in sorted(recording.inputs - recording.cache, key=lambda b: recording.buffer_bytes[b])
     ]
     return Trace(nodes, bookkeeping, recording.parameter_count, inputs)
+
+
+def _stored(recording: Recording, buffer: int) -> tuple[int, str]:
+    """Elements and dtype of a buffer; a complex number is two elements."""
+    dtype = recording.buffer_dtype[buffer]
+    return recording.buffer_bytes[buffer] * (2 if dtype.is_complex else 1) // dtype.itemsize, lowered_type(dtype)
 
 
 def _order(step: Step) -> Callable[[int], int]:

@@ -1,190 +1,23 @@
 """Run a torch module on fake tensors and write down every operator it calls.
 
 A TorchFunctionMode sees whole operators (`linear`, `layer_norm`, `scaled_dot_product_attention`), not what they
-decompose into; FakeTensorMode computes shapes without memory. Tensors that share a storage are one buffer, so views
-cost nothing and edges run through them to whoever wrote the buffer last. An operator that no floating-point tensor
-of the model reaches (parameter, buffer or input) is bookkeeping: positions, masks, indices.
+decompose into; a TorchDispatchMode sees what reaches torch without one (scripted functions, parts of functions without
+an operator type), so that nothing is missed. FakeTensorMode computes shapes without memory. Tensors that share a
+storage are one buffer, so views cost nothing and edges run through them to whoever wrote the buffer last. An operator
+that no floating-point tensor of the model reaches (parameter, buffer or input) is bookkeeping: positions, masks,
+indices; its values are known (see `values`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any
 
-__all__ = ["CREATION", "Call", "Frame", "Recording", "buffer_of", "fake_like", "fake_state", "record", "unchanged"]
+from hetbench.tracing.modes import modes
+from hetbench.tracing.recording import Frame, Recorder, Recording, buffer_of, tensors_in
 
-
-@dataclass(eq=False, slots=True)
-class Frame:
-    """One call of one module."""
-
-    path: str
-    module: Any
-    parent: Frame | None
-
-    def within(self, accept: Callable[[Any], bool]) -> Frame | None:
-        """The outermost enclosing call, this one included, whose module is accepted."""
-        found: Frame | None = None
-        frame: Frame | None = self
-        while frame is not None:
-            if accept(frame.module):
-                found = frame
-            frame = frame.parent
-        return found
-
-
-@dataclass(eq=False, slots=True)
-class Call:
-    """One recorded call of a torch function."""
-
-    name: str
-    """`linear`, `add`, `__getitem__` ... as torch calls it."""
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    inputs: list[Any]
-    outputs: list[Any]
-    reads: tuple[int, ...]
-    """Buffers of the inputs."""
-    writes: tuple[int, ...]
-    """Buffers of the outputs; for a view the buffer it looks into."""
-    fresh: tuple[int, ...]
-    """Those of `writes` that this call allocates."""
-    is_data: bool
-    """Whether a floating-point tensor of the model reaches it."""
-    frame: Frame
-
-    @property
-    def inplace(self) -> bool:
-        """Whether the caller asked an activation to overwrite its input."""
-        return bool(self.kwargs.get("inplace"))
-
-
-@dataclass(slots=True)
-class Recording:
-    """What `record` saw: the calls in order, and which buffers are what."""
-
-    calls: list[Call] = field(default_factory=list)
-    parameters: set[int] = field(default_factory=set)
-    buffer_bytes: dict[int, int] = field(default_factory=dict)
-    """Size of each buffer."""
-    buffer_dtype: dict[int, Any] = field(default_factory=dict)
-    inputs: set[int] = field(default_factory=set)
-    outputs: set[int] = field(default_factory=set)
-    cache: set[int] = field(default_factory=set)
-    """Buffers of the key-value cache that came in."""
-    parameter_count: int = 0
-
-
-def buffer_of(tensor: Any) -> int:
-    """Identity of the memory that a tensor looks into; equal for views of one another."""
-    return int(tensor.untyped_storage()._cdata)
-
-
-# They read shapes, never values, so what they return carries no data.
-CREATION = frozenset({
-    "arange", "zeros", "ones", "full", "empty", "tensor", "eye", "zeros_like", "ones_like", "full_like", "empty_like",
-    "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor", "linspace", "finfo",
-})  # fmt: skip
-
-
-class _Recorder:
-    """Appends calls to a recording as they happen."""
-
-    def __init__(self, recording: Recording, module: Any) -> None:
-        self.recording = recording
-        self.data: set[int] = set()
-        """Buffers that a floating-point tensor of the model reaches."""
-        self.stack = [Frame("", module, None)]
-        self.alive: list[Any] = []
-        """Keeps tensors, so that the identities of their buffers stay unique."""
-
-    def know(self, tensor: Any) -> None:
-        """A tensor that exists before the first call."""
-        self.recording.buffer_bytes[buffer_of(tensor)] = tensor.untyped_storage().nbytes()
-        self.recording.buffer_dtype[buffer_of(tensor)] = tensor.dtype
-        self.alive.append(tensor)
-        if tensor.is_floating_point():
-            self.data.add(buffer_of(tensor))
-
-    def saw(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], returned: Any) -> None:
-        """One call that has returned."""
-        recording = self.recording
-        inputs, outputs = _tensors((args, kwargs)), _tensors(returned)
-        if name == "__setitem__":
-            outputs = [args[0]]
-        if not outputs:
-            return
-        self.alive.append((inputs, outputs))
-        reads = tuple(dict.fromkeys(buffer_of(t) for t in inputs))
-        writes = tuple(dict.fromkeys(buffer_of(t) for t in outputs))
-        fresh = tuple(b for b in writes if b not in recording.buffer_bytes and b not in reads)
-        for tensor in outputs:
-            recording.buffer_bytes.setdefault(buffer_of(tensor), tensor.untyped_storage().nbytes())
-            recording.buffer_dtype.setdefault(buffer_of(tensor), tensor.dtype)
-        is_data = name not in CREATION and any(b in self.data for b in reads)
-        if is_data:  # a comparison of activations, and what follows from it, is work of the network too
-            self.data.update(writes)
-        recording.calls.append(
-            Call(name, args, kwargs, inputs, outputs, reads, writes, fresh, is_data, self.stack[-1])
-        )  # fmt: skip
-
-
-def _tensors(tree: Any) -> list[Any]:
-    import torch
-    from torch.utils._pytree import tree_leaves
-
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
-
-
-def _modes(recorder: _Recorder, known: Callable[[str], bool]) -> Any:
-    """The function mode that feeds `recorder`; a function that is not `known` is recorded by its parts."""
-    from torch.overrides import TorchFunctionMode
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class Parts(TorchDispatchMode):  # type: ignore[misc]
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            returned = func(*args, **(kwargs or {}))
-            recorder.saw(func.overloadpacket.__name__, args, kwargs or {}, returned)
-            return returned
-
-    class Functions(TorchFunctionMode):  # type: ignore[misc]
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            name = _plain(getattr(func, "__name__", str(func)), func)
-            if known(name) or name in _ATTRIBUTES:
-                returned = func(*args, **kwargs)
-                recorder.saw(name, args, kwargs, returned)
-                return returned
-            if isinstance(func, FunctionType) and "has_torch_function" in func.__code__.co_names:
-                with self:  # written in Python: record the calls it makes
-                    return _unguarded(func)(*args, **kwargs)
-            with Parts():
-                return func(*args, **kwargs)
-
-    return Functions()
-
-
-# Properties and methods that return a tensor or none without doing work; `torch._assert`, which timm calls on shapes,
-# would hand itself to the mode for ever unless it is called whole.
-_ATTRIBUTES = frozenset({
-    "grad", "grad_fn", "shape", "dtype", "device", "size", "dim", "is_floating_point", "numel", "_assert",
-})  # fmt: skip
-
-
-def _unguarded(func: FunctionType) -> FunctionType:
-    """A copy of a function of torch.nn.functional that does not hand itself to the active mode again."""
-    guards = {name: lambda *_: False for name in func.__code__.co_names if name.startswith("has_torch_function")}
-    copy = FunctionType(func.__code__, {**func.__globals__, **guards}, func.__name__, func.__defaults__)
-    copy.__kwdefaults__ = func.__kwdefaults__
-    return copy
-
-
-def _plain(name: str, func: Any) -> str:
-    """`__get__` of a property says nothing: use the property's own name."""
-    return str(getattr(getattr(func, "__self__", None), "__name__", name)) if name == "__get__" else name
+__all__ = ["fake_like", "fake_state", "record", "unchanged"]
 
 
 def fake_state(module: Any, mode: Any, dtype: Any = None) -> dict[str, Any]:
@@ -216,17 +49,19 @@ def fake_like(tensor: Any, mode: Any, dtype: Any = None) -> Any:
 def record(
     module: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None, *, mode: Any,
     known: Callable[[str], bool], state: Mapping[str, Any] | None = None, cache: Sequence[Any] = (),
+    values: Iterable[tuple[Any, Any]] = (),
 ) -> Recording:
     """Call `module` on fake tensors that the caller made under the FakeTensorMode `mode`, and record what it calls.
 
     `state` replaces parameters and buffers by name, fake ones of the same dtype if left out; `cache` lists the tensors
-    of a key-value cache among the inputs; `known` says which functions to record whole. Nothing is computed, no weight
-    is read, and the module has its own parameters again afterwards.
+    of a key-value cache among the inputs; `known` says which functions to record whole; `values` pairs tensors of
+    integers with what they hold. No weight is read, and the module has its own parameters again afterwards.
     """
     from torch.nn.utils.stateless import _reparametrize_module
 
-    with mode, unchanged(module), _reparametrize_module(module, dict(state or fake_state(module, mode))):
-        return _record(module, args, kwargs or {}, known, cache)
+    given = dict(fake_state(module, mode) if state is None else state)
+    with mode, unchanged(module), _reparametrize_module(module, given):
+        return _record(module, args, kwargs or {}, known, cache, mode, values or ())
 
 
 @contextmanager
@@ -242,16 +77,15 @@ def unchanged(module: Any) -> Iterator[None]:
 
 
 def _record(
-    module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], known: Callable[[str], bool], cache: Sequence[Any]
+    module: Any, args: Sequence[Any], kwargs: Mapping[str, Any], known: Callable[[str], bool], cache: Sequence[Any],
+    mode: Any, values: Iterable[tuple[Any, Any]],
 ) -> Recording:
     import torch
-    from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-
     recording = Recording()
-    recorder = _Recorder(recording, module)
+    recorder = Recorder(recording, module)
     stack = recorder.stack
     names = {part: name for name, part in module.named_modules()}
-    given = _tensors((list(args), dict(kwargs)))
+    given = tensors_in((list(args), dict(kwargs)))
     for tensor in module.parameters():
         recording.parameter_count += tensor.numel()
         recording.parameters.add(buffer_of(tensor))
@@ -259,6 +93,8 @@ def _record(
         recorder.know(tensor)
     recording.inputs = {buffer_of(tensor) for tensor in given}
     recording.cache = {buffer_of(tensor) for tensor in cache}
+    for tensor, known_values in values:
+        recording.values.know(tensor, known_values)
 
     def enter(part: Any, _: Any) -> None:
         stack.append(Frame(names.get(part, stack[-1].path), part, stack[-1]))
@@ -267,10 +103,12 @@ def _record(
         stack.pop()
 
     with ExitStack() as scope:
-        for hook in (register_module_forward_pre_hook(enter), register_module_forward_hook(leave, always_call=True)):
-            scope.callback(hook.remove)
+        for part in names:
+            scope.callback(part.register_forward_pre_hook(enter, prepend=True).remove)
+            scope.callback(part.register_forward_hook(leave, always_call=True).remove)
         scope.enter_context(torch.no_grad())
-        scope.enter_context(_modes(recorder, known))
+        for each in modes(recorder, known, mode):
+            scope.enter_context(each)
         returned = module(*args, **kwargs)
     recording.outputs = {buffer_of(leaf) for leaf in _result_tensors(returned)}
     return recording
@@ -279,4 +117,4 @@ def _record(
 def _result_tensors(returned: Any) -> list[Any]:
     """Tensors of a result; a returned key-value cache is not an activation."""
     fields = dict(returned) if isinstance(returned, Mapping) else {"result": returned}
-    return _tensors([value for name, value in fields.items() if "past" not in str(name)])
+    return tensors_in([value for name, value in fields.items() if "past" not in str(name)])

@@ -20,6 +20,7 @@ import pandas as pd
 
 from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
+from hetbench.errors import command
 from hetbench.knowledge import KnowledgeGraph
 from hetbench.knowledge.signature import dim_names
 from hetbench.knowledge.store import FORMAT, Store
@@ -99,6 +100,7 @@ def _named(signature: Signature) -> tuple[str, dict[str, int], str]:
     return op, dict(zip(dim_names(op), dims, strict=True)), dtype
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, default=Path("../shared/corpus"))

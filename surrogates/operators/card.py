@@ -15,6 +15,7 @@ import pandas as pd
 from surrogates.corpus import RULES
 from surrogates.evaluate import table
 from surrogates.intervals import check_groups, check_shapes
+from surrogates.operators import blends, reproducibility
 from surrogates.provenance import commit
 
 _PACKAGES = ("autogluon.tabular", "catboost", "torch", "numpy", "pandas", "duckdb")
@@ -29,24 +30,44 @@ def data_hash(frames: dict[str, pd.DataFrame]) -> str:
     return digest.hexdigest()
 
 
-def write(
-    out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float, corpus: Mapping[str, Any]
-) -> None:
-    """card.json beside the arrays; `corpus` is what `surrogates.corpus.cited` says."""
-    card: dict[str, Any] = {
-        "made_by": "python -m surrogates.train", "commit": commit(), "data_sha256": data_hash(frames),
-        "corpus": corpus, "rows": {name: len(frame) for name, frame in frames.items()},
-        "rules": [[rule.name, rule.why] for rule in RULES],
+def stated(
+    rows: Mapping[str, int], data_sha256: str, corpus: Mapping[str, Any], shrink: float, seconds: float
+) -> dict[str, Any]:
+    """What a card says before its scores; `shrink` is the share of the training budget that was used."""
+    return {
+        "made_by": f"python -m surrogates.train --shrink {shrink:g}", "commit": commit(), "data_sha256": data_sha256,
+        "corpus": corpus, "rows": rows, "rules": [[rule.name, rule.why] for rule in RULES],
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}},
         "seconds": round(seconds), "splits": {},
     }  # fmt: skip
-    for name in frames:
+
+
+def write(
+    out: Path, frames: dict[str, pd.DataFrame], work: Path, seconds: float, corpus: Mapping[str, Any], shrink: float
+) -> None:  # fmt: skip
+    """card.json beside the arrays; `corpus` is what `surrogates.corpus.cited` says."""
+    card = stated({name: len(frame) for name, frame in frames.items()}, data_hash(frames), corpus, shrink, seconds)
+    specs = json.loads((out / "operators.json").read_text())["classes"]
+    for name, frame in frames.items():
         if (work / f"{name}.seen.parquet").exists():
-            card["splits"][name] = _class_scores(name, work)
+            card["splits"][name] = {**_left_out(name, work, specs[name]), **_class_scores(name, work),
+                                    "reproducibility": reproducibility.pairs(frame)}  # fmt: skip
     peer = work / "neusight.json"
     if peer.exists():
         card["neusight_protocol"] = json.loads(peer.read_text())
     (out / "card.json").write_text(json.dumps(card, indent=1))
+
+
+def _left_out(name: str, work: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Scores on sources and versions never seen, the split that foretells other people's measurements."""
+    left_out = pd.read_parquet(work / f"{name}.sources.parquet")
+    chips_out, families_out = (pd.read_parquet(work / f"{name}.{kind}.parquet") for kind in ("chips", "families"))
+    rows = blends.gathered(left_out, chips_out, families_out)
+    kinds = {"source": ("source",), "version": ("version",), "die_or_family": ("die", "family")}
+    return {
+        **{f"leave_{name}_out": blends.scores(rows, spec, splits) for name, splits in kinds.items()},
+        "each_source": blends.each_group(rows[rows.split == "source"], spec), "blend": spec.get("blend", {}),
+    }  # fmt: skip
 
 
 def _class_scores(name: str, work: Path) -> dict[str, Any]:

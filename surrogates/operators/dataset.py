@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import Chip, chips
+from hetbench.catalog.estimates import clock_mhz
 from hetbench.operators import operator_type
 from hetbench.predict.cells import CELL_KEYS
 from hetbench.predict.features import CLASSES, canonical_dims, chip_facts, class_of, features
-from hetbench.predict.protocols import DEFAULT_MHZ, DEVICE_PROTOCOLS, FLOOR_QUANTILE, launch_floor
+from hetbench.predict.protocols import DEVICE_PROTOCOLS, FLOOR_QUANTILE, launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 _SMALL_MS = 0.005  # an operator with this roofline or less is launch-bound
-_FLOOR_COLUMNS = ("cls", "chip", "family", "protocol", "latency_ms", "roofline_ms")
+_FLOOR_COLUMNS = ("cls", "chip", "family", "protocol", "source", "version", "latency_ms", "roofline_ms")
 _FLOOR_ROWS = 5  # a floor of its own takes at least this many rows
 _NEAREST_PROTOCOL = {"graph": "kernel", "kernel": "graph", "event": "wall", "wall": "event"}
 _SHRINK_ROWS = 20.0  # an effect of this many rows counts half
@@ -37,6 +38,7 @@ class Matrix:
     base_ms: np.ndarray
     roofline_ms: np.ndarray  # without the floor
     floor_ms: np.ndarray
+    least_ms: np.ndarray  # the datasheet's minimum
     latency_ms: np.ndarray
 
     def take(self, rows: np.ndarray) -> Matrix:
@@ -61,7 +63,7 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 def tells_floor(frame: pd.DataFrame) -> pd.DataFrame:
     """What `floors` reads of a frame: the rows whose roofline is below `_SMALL_MS`."""
-    return frame.loc[frame.roofline_ms < _SMALL_MS, list(_FLOOR_COLUMNS)]
+    return frame.loc[frame.roofline_ms < _SMALL_MS, [name for name in _FLOOR_COLUMNS if name in frame]]
 
 
 def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
@@ -86,7 +88,7 @@ def floors(frames: list[pd.DataFrame]) -> dict[str, dict[str, float]]:
     for group, members in [("any", own.chip), *((f"family:{n}", part.chip) for n, part in own.groupby("family"))]:
         pooled: dict[str, list[float]] = {}
         for chip in sorted(set(members)):
-            ghz = (catalogue[chip].boost_mhz or DEFAULT_MHZ) / 1e3
+            ghz = clock_mhz(catalogue[chip]) / 1e3
             for key, value in table[chip].items():
                 pooled.setdefault(key, []).append(value * (ghz if key.split("/")[1] in DEVICE_PROTOCOLS else 1.0))
         table[group] = {key: float(np.median(values)) for key, values in sorted(pooled.items())}
@@ -123,7 +125,7 @@ def _matrix(frame: pd.DataFrame, floor_of: Callable[[Chip, str, str], float]) ->
     back = np.argsort(np.concatenate(order), kind="stable")
     return Matrix(
         *(np.concatenate([getattr(b, name) for b in blocks])[back] for name in
-          ("ratio", "absolute", "base_ms", "roofline_ms", "floor_ms")),
+          ("ratio", "absolute", "base_ms", "roofline_ms", "floor_ms", "least_ms")),
         frame.latency_ms.to_numpy(),
     )  # fmt: skip
 
@@ -174,7 +176,8 @@ SPELLINGS = (
 
 def cell_labels(frame: pd.DataFrame) -> pd.Series:
     """The name of each row's cell, one string."""
-    return frame[list(CELL_KEYS)].astype(str).agg("|".join, axis=1)
+    first, *others = (frame[name].astype(str) for name in CELL_KEYS)
+    return first.str.cat(others, sep="|")
 
 
 def _labels(frame: pd.DataFrame) -> dict[str, np.ndarray]:

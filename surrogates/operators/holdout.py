@@ -20,7 +20,7 @@ from surrogates.operators.tabular import Budget, fit_ratio, ratio_columns, sampl
 from surrogates.splits import die
 
 DENSE_ROWS = 200  # a chip with fewer rows of a class gives a bias, not training rows of the ratio head
-_SCORED_ROWS = 10_000  # rows of a held-out group that are scored
+_SCORED_ROWS = 4_000  # rows of a held-out group that are scored
 _OWN_DIES = 4  # a family with rows of this many dies has a ratio head of its own
 
 
@@ -36,6 +36,15 @@ def constants(train: pd.DataFrame, target: np.ndarray) -> dict[str, float]:
     by_op = pd.Series(target).groupby(train.op.to_numpy()).median()
     by_both = pd.Series(target).groupby((train.op + "/" + train.dtype).to_numpy()).median()
     return {"": float(np.median(target)), **by_op.to_dict(), **by_both.to_dict()}
+
+
+def constants_by_family(train: pd.DataFrame, target: np.ndarray) -> dict[str, float]:
+    """`constants` of all rows, and under "FAMILY|op/dtype" likewise those of each family with rows."""
+    table = constants(train, target)
+    for family, rows in train.groupby("family").indices.items():
+        own = constants(train.iloc[rows], target[rows])
+        table |= {f"{family}|{name}": value for name, value in own.items()}
+    return table
 
 
 def constant_residual(train: pd.DataFrame, target: np.ndarray, test: pd.DataFrame) -> np.ndarray:

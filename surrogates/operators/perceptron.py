@@ -62,15 +62,10 @@ def fit(
     import torch
 
     torch.manual_seed(seed)
-    silu = torch.nn.functional.silu
-    finite = np.where(np.isfinite(matrix), matrix, np.nan)
-    known = np.isfinite(finite).any(axis=0)
-    mean, scale = np.zeros(matrix.shape[1], np.float32), np.ones(matrix.shape[1], np.float32)
-    mean[known], scale[known] = np.nanmean(finite[:, known], axis=0), np.nanstd(finite[:, known], axis=0) + 1e-6
-    x = torch.from_numpy(np.clip(np.nan_to_num((finite - mean) / scale), -6, 6).astype(np.float32))
+    mean, scale, standard = _standardised(matrix)
+    x = torch.from_numpy(standard)
     where, offset = torch.from_numpy(cell), float(target.mean())
     y = torch.from_numpy((target - offset).astype(np.float32))
-
     table = torch.nn.Embedding(cells, _CELL_WIDTH)
     torch.nn.init.normal_(table.weight, 0.0, 0.3)
     first = torch.nn.Linear(x.shape[1] + _CELL_WIDTH, hidden)
@@ -86,15 +81,42 @@ def fit(
         order = torch.randperm(len(x))
         for step in range(steps):
             rows = order[step * batch : (step + 1) * batch]
-            state = silu(first(torch.cat([x[rows], table(where[rows])], dim=1)))  # [batch, hidden]
-            for layer in middle:
-                state = state + silu(layer(state))
-            loss = torch.nn.functional.huber_loss(last(state)[:, 0], y[rows], delta=_HUBER)
+            told = _forward((table, first, middle, last), x[rows], where[rows])
+            loss = torch.nn.functional.huber_loss(told, y[rows], delta=_HUBER)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-    columns = x.shape[1]
+    return _exported(mean, scale, offset, (table, first, middle, last))
+
+
+def _standardised(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and deviation of each column, and the columns in them, clipped; unknown values count as the mean."""
+    finite = np.where(np.isfinite(matrix), matrix, np.nan)
+    known = np.isfinite(finite).any(axis=0)
+    mean, scale = np.zeros(matrix.shape[1], np.float32), np.ones(matrix.shape[1], np.float32)
+    mean[known], scale[known] = np.nanmean(finite[:, known], axis=0), np.nanstd(finite[:, known], axis=0) + 1e-6
+    return mean, scale, np.clip(np.nan_to_num((finite - mean) / scale), -6, 6).astype(np.float32)
+
+
+def _forward(parts: Any, x: Any, where: Any) -> Any:
+    """The network's answer, [batch]; `parts` are the cells' table, the first layer, the middle ones and the last."""
+    import torch
+
+    silu = torch.nn.functional.silu
+    table, first, middle, last = parts
+    state = silu(first(torch.cat([x, table(where)], dim=1)))  # [batch, hidden]
+    for layer in middle:
+        state = state + silu(layer(state))
+    return last(state)[:, 0]
+
+
+def _exported(mean: np.ndarray, scale: np.ndarray, offset: float, parts: Any) -> Perceptron:
+    """The network as arrays; what a cell adds to the first layer is multiplied out."""
+    import torch
+
+    table, first, middle, last = parts
+    columns = len(mean)
     with torch.no_grad():
         by_cell = table.weight @ first.weight[:, columns:].T + first.bias  # [cells, hidden]
         weights = [first.weight[:, :columns].T, *(layer.weight.T for layer in (*middle, last))]

@@ -56,6 +56,10 @@ BUDGETS = {
 RATIO_BUDGETS = (Budget(100_000, 400, 8, 0.1), Budget(100_000, 300, 8, 0.05, columns=0.3))
 
 
+HOLD_OUT_BUDGETS = (Budget(25_000, 150, 7, 0.15), Budget(25_000, 120, 7, 0.1, columns=0.3))
+"""Of ratio heads that only score a hold-out."""
+
+
 @dataclass(frozen=True)
 class FullHead:
     """What AutoGluon fitted, with its own predictor kept for the agreement check."""
@@ -132,6 +136,18 @@ def fit_full(table: pd.DataFrame, target: np.ndarray, held: np.ndarray, budget: 
     network = next((m.model for n, m in fitted.items() if n.startswith("Perceptron")), None)
     short = {("forest" if name.startswith("CatBoost") else "perceptron"): float(w) for name, w in weights.items()}
     return FullHead(predictor, model, short, trees, network)
+
+
+def fit_trees(table: pd.DataFrame, target: np.ndarray, budget: Budget, threads: int = 1) -> Forest:
+    """The full head's CatBoost member alone, on all rows given: for hold-outs, which need many fits."""
+    from catboost import CatBoostRegressor
+
+    booster = CatBoostRegressor(
+        iterations=budget.trees, depth=budget.depth, learning_rate=budget.learning_rate, l2_leaf_reg=1.0,
+        border_count=254, loss_function="RMSE", thread_count=threads, random_seed=0, verbose=0,
+        allow_writing_files=False,
+    ).fit(table, target)  # fmt: skip
+    return forest(booster, list(table))
 
 
 def discard(head: FullHead) -> None:

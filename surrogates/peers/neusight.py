@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import command
 from hetbench.operators import operator_type
 from surrogates.corpus import load
 from surrogates.evaluate import table
@@ -120,6 +121,7 @@ def scores(scored: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
+from hetbench.errors import command
 from hetbench.predict.power import FORMAT, Law
 from surrogates.intervals import INTERVAL_LEVEL
 from surrogates.power import rows as power_rows
@@ -34,6 +35,7 @@ _FACTOR_ROWS = 10.0  # a factor of this many rows counts half
 _LOSS_SCALE = 0.3  # log residuals beyond it count linearly: a few rows were read before the board was busy
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)

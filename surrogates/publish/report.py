@@ -15,6 +15,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hetbench.errors import command
+from surrogates.publish import left_out
+
 OUTPUT = Path(__file__).resolve().parents[1] / "report.md"
 CARDS = Path(str(files("hetbench") / "catalog" / "surrogates"))
 NAMES = ("card", "whole_card", "power", "memory", "rgat_card", "transfer", "sums")
@@ -54,6 +57,10 @@ def operators(card: Mapping[str, Any]) -> Iterable[str]:
     yield "## Operators\n"
     total = sum(card["rows"].values())
     yield f"{total:,} measured cells after cleaning; `{card['made_by']}`, commit {card['commit'][:10]}.\n"
+    for title, sentence, head, rows in left_out.parts(card):
+        yield f"### {title}\n"
+        yield f"{sentence}\n"
+        yield table(head, rows)
     yield "### Unseen shapes on seen chips\n"
     yield compared(gathered("unseen_shapes_by_family"), ("class", "family"), ("predicted", "roofline"))
     yield "### A die never seen (near twins leave together)\n"
@@ -221,6 +228,7 @@ def tables(folder: Path) -> list[str]:
     ]  # fmt: skip
 
 
+@command("stopped")
 def main() -> None:
     """Write the page."""
     parts = [

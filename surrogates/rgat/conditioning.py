@@ -43,7 +43,8 @@ def kernel(scale: Tensor, a: Rows, b: Rows) -> Tensor:
     )  # fmt: skip
     smooth = (product[..., 3:] * torch.exp(-0.5 * near**2).permute(1, 2, 0)).sum(-1)
     same_class = (a.cls[:, None] == b.cls[None, :]).to(scale.dtype)
-    return product[..., 0] + same_class * (product[..., 1] + same_cell * product[..., 2] + smooth)
+    of_chip = torch.minimum(left[:, None, 0], right[None, :, 0]) ** 2
+    return of_chip + same_class * (product[..., 1] + same_cell * product[..., 2] + smooth)
 
 
 def prior_variance(scale: Tensor, rows: Rows) -> Tensor:

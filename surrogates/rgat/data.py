@@ -28,7 +28,10 @@ CELL = ["op", "dtype", "protocol", "library", "layout"]
 RELATIONS = ("supports", "lacks", "run-by", "contains", "part-of")
 _COVERED = ("native", "composite")
 _COST_CLASSES = ("gemm", "attention", "conv", "vector", "free")
-_PROBE = {"kh": 3, "kw": 3, "stride": 1, "pad": 1, "groups": 1, "causal": 0, "window": 0}
+_PROBE = {
+    "kh": 3, "kw": 3, "stride": 1, "pad": 1, "groups": 1, "causal": 0, "window": 0, "v_dim": 0, "area": 0, "indices": 0,
+    "real": 0, "extra": 0, "taps": 16,
+}  # fmt: skip
 """Sizes of the problem whose arithmetic intensity describes an operator type; every other dim is 64."""
 
 

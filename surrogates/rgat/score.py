@@ -75,7 +75,10 @@ def gather(work: Path, fits: list[str], kind: str, held: Any) -> Unseen:
 
 
 def shares(unseen: Unseen, folds: np.ndarray) -> np.ndarray:
-    """By class the share of the RGAT with the least error, the mean over dies of their median, [classes]."""
+    """By class the share of the RGAT with the least error, [classes]: the mean over dies of their median error.
+
+    A die weighs by the root of its rows.
+    """
     best = np.zeros(len(CLASSES))
     inside = np.isin(unseen.frame.fold.to_numpy(), folds)
     for cls in range(len(CLASSES)):
@@ -84,7 +87,8 @@ def shares(unseen: Unseen, folds: np.ndarray) -> np.ndarray:
         errors = []
         for share in SHARES:
             log_ratio = unseen.blended(np.full(len(CLASSES), share)) - unseen.target
-            errors.append(np.mean([np.median(np.abs(np.expm1(log_ratio[rows]))) for rows in groups]))
+            medians = [np.median(np.abs(np.expm1(log_ratio[rows]))) for rows in groups]
+            errors.append(np.average(medians, weights=[np.sqrt(len(rows)) for rows in groups]))
         best[cls] = SHARES[int(np.argmin(errors))]
     return best
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hetbench.errors import RefusedError, command
 from surrogates.rgat import data, score
 from surrogates.rgat.fit import Effort, fit, outputs
 from surrogates.rgat.network import Rgat
@@ -67,6 +68,7 @@ def exported(
     return {name: array.detach().numpy().astype(np.float32) for name, array in arrays.items()}
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/operators"))
@@ -74,6 +76,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=Effort().steps)
     parser.add_argument("--jobs", type=int, default=2, help="fits at once, one thread each")
     options = parser.parse_args()
+    if not (options.work / "artefact" / "operators.json").exists():
+        raise RefusedError(f"{options.work} has no trained operators to learn from. Run: python -m surrogates.train")
     (options.work / "rgat").mkdir(exist_ok=True)
     began = time.time()
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:

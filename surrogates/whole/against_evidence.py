@@ -24,7 +24,7 @@ import pandas as pd
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, command
 from hetbench.graphs import model_graph as graphs
 from hetbench.predict.operators import OperatorSurrogate, load
 from surrogates.evaluate import score
@@ -140,6 +140,7 @@ def markdown(tables: dict[str, list[dict[str, object]]]) -> str:
 SHOWN = ("median_ape", "mean_ape", "within_20", "bias", "tau")
 
 
+@command("stopped")
 def main() -> None:
     """Predict, score, print, and write the tables and the lines."""
     parser = argparse.ArgumentParser(description="Predictions beside every published row of the catalogue's models.")

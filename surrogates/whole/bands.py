@@ -3,7 +3,7 @@
 A chip never seen differs from the others by an offset that all its models share, and a handful of dies left out says
 little of how large offsets get. So a level D table is Student's law for the next die's offset, its variance that of the
 dies of the group and of `_PRIOR` more dies of the variance found in all groups, joined with the spread within dies.
-The same holds of models, where a family has few of them: a level C table is then that of the next model.
+The same holds of models, where a family or its thin cells have few of them: the table is then that of the next model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from hetbench.predict.models import WholeModelSurrogate
+from hetbench.predict.models import RICH, WholeModelSurrogate
 
 _ROWS = 30  # a table of its own takes at least this many held-out rows
 _DIES = 3  # and, of unseen chips, this many dies
@@ -63,20 +63,24 @@ def of_one_more(frame: pd.DataFrame, by: str, prior: float, at: Sequence[float] 
 
 
 def residual_tables(models: pd.DataFrame, chips: pd.DataFrame, kind: str, prior: float = 0.0) -> dict[str, list[float]]:
-    """Residuals by level, family and `kind` (stack or phase): C of unseen models, D of unseen chips if any.
+    """Residuals by level, family and `kind` (stack or phase): of unseen models in rich cells (C) and in thin ones (T),
+    of unseen chips (D) if any.
 
-    A whole generation tells little of a prefill alone, hence generation goes by phase. `prior` is `variance_among`
-    the dies of all groups.
+    A cell is rich that taught the fit by `RICH` networks. A whole generation tells little of a prefill alone, hence
+    generation goes by phase. `prior` is `variance_among` the dies of all groups.
     """
+    rich = models.networks >= RICH
     of_models = variance_among((part for _, part in models.groupby("family")), "graph")
 
     def table(level: str, part: pd.DataFrame) -> list[float]:
         if level == "D":
             return of_one_more(part, "away", prior)
-        return of_one_more(part, "graph", of_models) if part.graph.nunique() < _MODELS else quantiles(part)
+        if level == "C" and part.graph.nunique() >= _MODELS:
+            return quantiles(part)
+        return of_one_more(part, "graph", of_models)
 
     tables: dict[str, list[float]] = {}
-    for level, frame in (("C", models), ("D", chips)):
+    for level, frame in (("C", models[rich]), ("T", models[~rich]), ("D", chips)):
         if not len(frame):
             continue
         parts = {f"{level}/{family}": part for family, part in frame.groupby("family")}
@@ -89,7 +93,7 @@ def residual_tables(models: pd.DataFrame, chips: pd.DataFrame, kind: str, prior:
     return tables
 
 
-def coverage(models: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
+def coverage(models: pd.DataFrame, kind: str, by: Sequence[str] = ("family",)) -> list[dict[str, Any]]:
     """Share of measurements inside 90 % bands as a query takes them: each half of the models by bands of the other.
 
     Of a family with few models each is checked by bands of all the others.
@@ -102,7 +106,8 @@ def coverage(models: pd.DataFrame, kind: str) -> list[dict[str, Any]]:
         _inside(residual_tables(models[~out], models.iloc[:0], kind), "C", models[checked], kind)
         for checked, out in sets if checked.any()
     ]  # fmt: skip
-    return [{"family": name, **_summary(part)} for name, part in pd.concat(parts).groupby("family")]
+    found = pd.concat(parts).groupby(list(by))
+    return [{**dict(zip(by, names, strict=True)), **_summary(part)} for names, part in found]
 
 
 def coverage_of_chips(
@@ -125,11 +130,14 @@ def _calibration_half(names: pd.Series) -> np.ndarray:
 
 def _inside(tables: dict[str, list[float]], level: str, frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     """Of each row whether a query's 90 % band holds it, and the band's upper end over its lower end."""
-    ends = {key: WholeModelSurrogate.band({"residuals": tables}, level, *key, 0.9)
-            for key in set(zip(frame.family, frame[kind], strict=True))}  # fmt: skip
-    low, high = np.array([ends[key] for key in zip(frame.family, frame[kind], strict=True)]).T
+    keys = list(zip(frame.family, frame[kind], frame.networks < RICH, strict=True))
+    band, spec = WholeModelSurrogate.band, {"residuals": tables}
+    ends = {key: band(spec, level, *key[:2], 0.9, thin=key[2]) for key in set(keys)}
+    low, high = np.array([ends[key] for key in keys]).T
     inside = _log_ratio(frame).between(low, high)
-    return pd.DataFrame({"family": frame.family, "inside": inside, "width": np.exp(high - low)})
+    return frame[["family", "chip", "stack", "precision", "phase", "file"]].assign(
+        inside=inside, width=np.exp(high - low)
+    )
 
 
 def _summary(part: pd.DataFrame) -> dict[str, Any]:

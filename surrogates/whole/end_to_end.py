@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench import HetBench
+from hetbench.errors import command
 from hetbench.graphs.model_graph import load
 from hetbench.predict.features import by_class
 from hetbench.predict.intervals import pass_interval
@@ -28,6 +29,7 @@ from hetbench.query.latency import PROTOCOL
 Key = tuple[str, str, str]
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)

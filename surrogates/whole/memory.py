@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.catalog import evidence
+from hetbench.errors import command
 from hetbench.graphs import model_graph
 
 FORMAT = 1
@@ -26,6 +27,7 @@ _WEIGHT_BITS = {"int4": 4, "int8-weight": 8}  # weights alone; the rest of the p
 _RSS = "RSS"
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))

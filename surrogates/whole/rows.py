@@ -46,6 +46,7 @@ class WholeRows:
     starts: np.ndarray  # [rows + 1]
     summary: np.ndarray  # [rows, SUMMARY]
     base_log: np.ndarray  # [rows], log of the summed base
+    compute_ms: np.ndarray  # [rows], at the chip's peak
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -170,5 +171,5 @@ def _flat(frame: pd.DataFrame, made: list[Composition]) -> WholeRows:
         frame, matrix, np.array([name for each in made for name in each.operators]),
         np.concatenate([each.count for each in made]), np.concatenate([each.base_ms for each in made]),
         np.concatenate(([0], np.cumsum(sizes))), np.stack([each.summary() for each in made]),
-        np.log([each.base_ms @ each.count for each in made]),
+        np.log([each.base_ms @ each.count for each in made]), np.array([each.compute_ms for each in made]),
     )  # fmt: skip

@@ -1,10 +1,12 @@
 """What whole passes take over the sum of their operators: the interval of every answer that is such a sum.
 
-    python -m surrogates.whole.sums --rows runs/models/rows.parquet
+    python -m surrogates.whole.sums --rows runs/models/rows.parquet --work runs/models
 
 Sums the operators of every measured eager pass as a query would, and takes the ratio measured / sum. No pass teaches
 the operator surrogates, so all of them are held out; dies count the same, and the table is that of one more die
-(`surrogates.whole.bands`). Writes sums.json, with what the intervals hold on each die by the table of the others.
+(`surrogates.whole.bands`). Beside the hold-outs of `surrogates.whole` in the work folder the sums also say how much
+whole models count in an answer that has both, by how many networks of the die teach them. Writes sums.json, with what
+the intervals hold on each die by the table of the others.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import pandas as pd
 
 from hetbench.artifacts import FORMATS
 from hetbench.catalog.chips import chips
+from hetbench.errors import command
 from hetbench.graphs import networks
 from hetbench.predict.operators import load
 from hetbench.query.latency import PROTOCOL
@@ -29,23 +32,30 @@ from surrogates.whole.rows import add_rows, calls_of, read
 FORMAT = FORMATS["sums.json"]
 STACKS = ("eager", "eager-amp")
 MOST = 150  # passes of one chip, stack and precision
+EVIDENCE = (30, 1, 0)  # networks of a die: many, some, none
+_GRID = tuple(np.linspace(0, 1, 21).round(2).tolist())
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_rows(parser)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
+    parser.add_argument("--work", type=Path, default=Path("runs/models"), help="hold-outs of surrogates.whole")
     options = parser.parse_args()
-    frame = pd.concat([rows.frame for name, rows in read(options.rows, options.own).items() if name != "generation"])
+    tables = {name: rows.frame for name, rows in read(options.rows, options.own).items() if name != "generation"}
+    frame = pd.concat([frame.assign(group=name, row=range(len(frame))) for name, frame in tables.items()])
     passes = summed(frame[frame["stack"].isin(STACKS)])
-    held = coverage(passes)
+    held, found = coverage(passes), beside(passes, options.work)
     card = {
         "format": FORMAT, "made_by": "python -m surrogates.whole.sums", "operators": load().id,
-        "rows": len(passes), "dies": held, "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
+        "rows": len(passes), "dies": held, "blend": shares(found), "blend_errors": errors(found),
+        "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
     }  # fmt: skip
     (options.out / "sums.json").write_text(json.dumps(card, separators=(",", ":")))
     print(pd.DataFrame(held).to_string(index=False))
     print(pd.DataFrame(held)[["operators_inside", "inside"]].mean().round(1).to_string())
+    print(card["blend"], pd.DataFrame(card["blend_errors"]).to_string(index=False), sep="\n")
 
 
 def summed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -60,6 +70,55 @@ def summed(frame: pd.DataFrame) -> pd.DataFrame:
         ]
         sums.append([sum(calls * getattr(part, name) for calls, part in parts) for name in ("value", "lower", "upper")])
     return some.assign(**dict(zip(("surrogate", "lower", "upper"), np.transpose(sums), strict=True)))
+
+
+def beside(passes: pd.DataFrame, work: Path) -> pd.DataFrame:
+    """Sums beside what whole models predict of the same pass: `whole` in ms and `evidence`, networks of its die.
+
+    Where the model was left out the other networks of the die taught; where the die was, none.
+    """
+    parts = []
+    keys = [passes.away, passes["stack"], passes.precision]
+    networks = passes.graph.groupby(keys).transform("nunique") - 1
+    for kind, evidence in (("models", networks), ("chips", networks * 0)):
+        for name, part in passes.assign(evidence=evidence).groupby("group"):
+            held = pd.read_parquet(work / f"{name}.{kind}.parquet")
+            if len(held):
+                held = held.assign(whole=np.sqrt(held.network * held.trees))[["row", "whole"]]
+                parts.append(part.merge(held, on="row"))
+    found = pd.concat(parts, ignore_index=True)
+    return found.assign(least=[next(least for least in EVIDENCE if n >= least) for n in found.evidence])
+
+
+def shares(found: pd.DataFrame) -> list[list[float]]:
+    """Networks from which on, and the share of whole models with the least median error; every die weighs alike."""
+    table = [[least, _best(found[found.least == least])] for least in EVIDENCE]
+    for wider, narrower in zip(table[::-1], table[-2::-1], strict=False):  # more evidence never counts less
+        narrower[1] = max(narrower[1], wider[1])
+    return table
+
+
+def _best(part: pd.DataFrame) -> float:
+    return min(_GRID, key=lambda share: _error(part, share)) if len(part) else 0.0
+
+
+def _error(part: pd.DataFrame, share: float) -> float:
+    """Mean over dies of the median |log(measured / blend)|."""
+    log = share * np.log(part.whole) + (1 - share) * np.log(part.surrogate)
+    return float((np.log(part.ms) - log).abs().groupby(part.away).median().mean())
+
+
+def errors(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """Median errors in percent by evidence and die: of the sum, of whole models, and of both by their shares."""
+    share = found.least.map(dict(map(tuple, shares(found))))
+    blend = np.exp(share * np.log(found.whole) + (1 - share) * np.log(found.surrogate))
+    each = {"sum": found.surrogate, "whole": found.whole, "blend": blend}
+    lines = []
+    for (least, name), part in found.groupby(["least", "away"]):
+        medians = {key: 100 * float((value[part.index] / part.ms - 1).abs().median()) for key, value in each.items()}
+        line = {"networks": int(least), "die": name, "n": len(part)}
+        lines.append(line | {key: round(value, 1) for key, value in medians.items()})
+    return lines
 
 
 def coverage(passes: pd.DataFrame) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import command
+
 _KEY = ["graph", "batch", "phase"]
 _CELL = [*_KEY, "family", "chip", "stack", "precision"]
 _SHRINK_NETWORKS = 10.0  # an exponent seen on this many networks counts half
@@ -81,6 +83,7 @@ def _median(values: pd.Series, weight: pd.Series) -> float:
     return float(values.to_numpy()[order][np.searchsorted(total, total[-1] / 2)])
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("runs/models"))

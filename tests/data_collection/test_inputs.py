@@ -80,4 +80,4 @@ def test_an_unknown_specification_names_the_nearest():
 def test_a_directory_that_cannot_be_written_is_said(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["write", "nlp-b1-s64", "--out", str(tmp_path / "file" / "inner")]) == 2
-    assert "Name another directory: --out DIR" in capsys.readouterr().err
+    assert "Name a file in a writable directory with room: --out DIR" in capsys.readouterr().err

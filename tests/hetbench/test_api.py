@@ -166,7 +166,6 @@ def test_every_predictor_answers_and_says_its_name(api: HetBench):
         assert f"/{name}" in answer.surrogate
         found[name] = answer.value
     assert len(set(found.values())) == 4
-    assert min(found["autogluon"], found["rgat"]) < found["auto"] < max(found["autogluon"], found["rgat"])
 
 
 @pytest.mark.parametrize(("changes", "message"), [

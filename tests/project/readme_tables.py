@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,10 @@ def accuracy_table() -> str:
         of = {row["family"]: f"{row[method]['median_ape']} ({row['roofline']['median_ape']})" for row in rows}
         lines.append(f"| {title} | " + " | ".join(of.get(family, "–") for family in FAMILIES) + " |")
 
+    for title, key in (("a source", "leave_source_out"), ("a software version", "leave_version_out")):
+        for name, part in splits.items():
+            if part.get(key):
+                line(f"{name} operators, {title} never seen", _by_family(part[key]), "served")
     for name, part in splits.items():
         line(f"{name} operators, shapes never seen", part["unseen_shapes_by_family"], "predicted")
     for name, part in splits.items():
@@ -62,6 +66,15 @@ def accuracy_table() -> str:
         line(f"whole {title} never seen", [row for part in passes for row in part[key]], "surrogate")
     line("generating models never seen", groups["generation"]["unseen_models"], "surrogate")
     return "\n".join(lines) + "\n"
+
+
+def _by_family(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each family the level with the most rows."""
+    most: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["served"]["n"] > most.get(row["family"], {"served": {"n": 0}})["served"]["n"]:
+            most[row["family"]] = row
+    return list(most.values())
 
 
 def knowledge_table() -> str:

@@ -32,7 +32,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copyfile(path, folder / path.name)
     frames, record = read(ROWS)
     rows = frames["vector"].sample(400, random_state=0).reset_index(drop=True)
-    teach({"vector": rows}, record, folder)
+    teach({"vector": rows}, record, folder, replace=True)
     return folder
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data_collection.importers import mlperf_inference
 from data_collection.sources import tables
 from data_collection.upstream.files import UpstreamError, open_trees
 from data_collection.upstream.pins import pin
@@ -194,3 +195,21 @@ def test_a_file_that_is_no_report_says_so(tmp_path: Path):
     source = pin("bytemlperf")
     with pytest.raises(UpstreamError, match="no report of general_perf: 'Performance'"):
         list(tables.imported(source, open_trees(source, tmp_path)))
+
+
+@pytest.mark.parametrize(("scenario", "version", "model", "said"), [
+    ("Server", "v2.0", "bert-99", "scheduled"), ("Server", "v4.0", "gptj-99", "scheduled"),
+    ("Server", "v4.0", "llama2-70b-99", "completed"), ("Server", "v4.1", "bert-99", "completed"),
+    ("SingleStream", "v3.0", "resnet50", "p90 (early-stopping estimate)"),
+])  # fmt: skip
+def test_an_mlperf_figure_says_what_it_is_of(scenario: str, version: str, model: str, said: str):
+    stat = mlperf_inference._SCENARIOS[scenario][-1]
+    assert said in mlperf_inference._statistic(scenario, stat, version, model)
+
+
+def test_the_runs_that_give_no_row_are_counted():
+    source = pin("mlperf_inference")
+    trees = open_trees(source, DATA / "mlperf_inference")
+    kept = list(tables.imported(source, trees))
+    runs = sum(len(json.loads(tree.text(path))) for tree in trees for path in tree.paths())
+    assert sum(tables.left_out(trees).values()) == runs - len({json.loads(row["extra"])["uid"] for row in kept})

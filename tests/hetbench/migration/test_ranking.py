@@ -118,7 +118,7 @@ def test_targets_are_all_chips_of_a_family_or_chips(api: HetBench):
     found = api.migrate("gpt2", targets=["mlu", "NVIDIA_L4"])
     assert isinstance(found, Migration)
     families = [each.family for each in found.candidates]
-    assert (families.count("mlu"), families.count("cuda")) == (8, 1)
+    assert (families.count("mlu"), families.count("cuda")) == (7, 1)  # the MLU590-H8 states no peak at all
     with pytest.raises(UnknownNameError, match="unknown chip 'mluu'"):
         api.migrate("gpt2", targets="mluu")
 

@@ -10,9 +10,10 @@ import pytest
 from hetbench import HetBench
 from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.graphs import load
+from hetbench.graphs.model_graph import load
 from hetbench.predict import models
 from hetbench.predict.model_features import COLUMNS, SUMMARY, composition
+from hetbench.predict.pooling import Pooled
 
 RTX = {"target": "nvidia-rtx-4090", "metric": "latency", "precision": "fp16"}
 
@@ -80,12 +81,20 @@ def test_ascend_and_cambricon_answer_under_their_usual_stack(api: HetBench):
     assert generating.stack == "eager"
 
 
-def test_a_usual_stack_that_nothing_teaches_falls_back_to_eager_and_says_so(api: HetBench):
-    answer = api.query("resnet-50", target="cann", metric="latency", precision="fp32", batch=4)
-    assert answer.stack == "eager"
-    assert any("eager execution instead of the usual stack acl" in note for note in answer.notes)
-    with pytest.raises(RefusedError, match="stack 'acl' in fp32"):
-        api.query("resnet-50", target="cann", metric="latency", precision="fp32", batch=4, stack="acl")
+def test_a_stack_measured_in_another_precision_is_scaled_by_the_operators_and_says_so(api: HetBench):
+    half, full = (
+        api.query("resnet-50", target="huawei-ascend-310p", metric="latency", batch=4, precision=precision)
+        for precision in ("fp16", "fp32")
+    )
+    assert (half.stack, half.level) == ("acl", "C")
+    assert (full.stack, full.level) == ("acl", "D")
+    assert full.value >= half.value
+    assert any("scaled from fp16 to fp32" in note for note in full.notes)
+
+
+def test_a_named_stack_that_nobody_measured_is_refused(api: HetBench):
+    with pytest.raises(RefusedError, match="stack 'tensorrt' in fp16"):
+        api.query("resnet-50", target="cann", metric="latency", stack="tensorrt")
 
 
 def test_a_chip_never_measured_is_answered_from_the_stack_at_level_d(api: HetBench):
@@ -118,19 +127,22 @@ def test_the_exported_network_answers_as_torch_does():
     from surrogates.whole.network import _exported, _network
 
     torch.manual_seed(0)
-    net = _network(len(COLUMNS) + 1, 9, np.array([3, 4]), 16)
+    net = _network(len(COLUMNS) + 1, 9, np.array([3, 4, 5]), 16)
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
     made = composition([(1.0, load("resnet-50").operators(8, precision="fp16"))], chip("cuda"))
     matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), 3.0, np.float32)), axis=1)
-    codes, mean, scale = np.arange(len(made.count)) % 9, matrix.mean(axis=0), matrix.std(axis=0) + 1
-    columns = [torch.tensor(v, dtype=torch.float32) for v in ((matrix - mean) / scale, made.base_ms, made.count)]
-    of = torch.zeros(len(codes), dtype=torch.long)
+    mean, scale, n = matrix.mean(axis=0), matrix.std(axis=0) + 1, len(made.count)
+    weights = np.linspace(0, 1, 3 * n).reshape(3, n)
+    pooled, believed = Pooled.of(np.arange(n) % 9, np.arange(n) % 4, weights), (0.9, 0.5, 0.2)
+    columns = [(matrix - mean) / scale, pooled.known, weights.T, made.base_ms, made.count, np.array([believed])]
+    x, known, weight, base, count, whole = (torch.tensor(each, dtype=torch.float32) for each in columns)
+    of, labels = torch.zeros(n, dtype=torch.long), torch.tensor([[2, 3, 1]])
     with torch.no_grad():
-        expected = net(columns[0], torch.tensor(codes), *columns[1:], of, torch.tensor([[2, 3]]))
+        expected, _ = net(x, torch.tensor(pooled.operators), known, weight, base, count, of, labels, whole)
     exported = _exported(net, mean, scale)
-    each = exported.operator_ms(made, 8, codes, 2, 3)
-    assert exported.log_ms(each.sum(), 2, 3) == pytest.approx(float(expected[0]), abs=1e-4)
+    each = exported.operator_ms(made, 8, pooled, (2, 3, 1))
+    assert exported.log_ms(each.sum(), (2, 3, 1), believed) == pytest.approx(float(expected[0]), abs=1e-4)
 
 
 def test_the_artefact_names_its_groups_and_every_cell_its_rows():

@@ -132,3 +132,61 @@ def test_rows_that_are_all_bad_are_named_and_change_nothing():
     found = api.observe({**row, "latency_ms": [float("nan")]})
     assert "latency_ms must be a positive number" in found["reason"][0]
     assert api == HetBench()
+def test_a_few_fp32_rows_move_other_dtypes_no_further_than_themselves():
+    api, device = HetBench(), "nvidia-a100-sxm4-80gb"
+    shapes = [{"m": m, "n": 1024, "k": 1024} for m in (256, 512, 768, 1024, 2048)]
+
+    def told(precision: str, dims: dict):
+        return api.query_operator("Linear", dims, device=device, precision=precision)
+
+    before = {precision: told(precision, NEAR) for precision in ("fp32", "bf16")}
+    values = [1.3 * told("fp32", dims).value for dims in shapes]
+    api.observe({"op": ["Linear"] * 5, "dims": shapes, "dtype": ["fp32"] * 5, "chip": [device] * 5,
+                 "latency_ms": values})  # fmt: skip
+    moved = {precision: told(precision, NEAR).value / before[precision].value for precision in before}
+    assert 1.0 <= moved["bf16"] <= moved["fp32"] * 1.001 <= 1.31
+    after = told("bf16", NEAR)
+    assert after.upper / after.lower < 2 * before["bf16"].upper / before["bf16"].lower
+
+
+def test_one_row_against_many_counts_for_little(api):
+    shapes = [{"m": 64 * i, "n": 1024, "k": 512} for i in range(1, 21)]
+    observe(api, 1.5, shapes)
+    agreed = linear(api, NEAR).value
+    observe(api, 8.0, [{"m": 700, "n": 1024, "k": 1024}])
+    assert linear(api, NEAR).value == pytest.approx(agreed, rel=0.25)
+
+
+def test_a_latency_in_another_unit_is_not_used_and_a_doubtful_one_is_flagged(api):
+    fair = linear(api, SHAPE).value
+    found = api.observe({
+        "op": ["Linear"] * 3, "dims": [SHAPE, NEAR, SHAPE], "dtype": ["fp16"] * 3, "chip": ["my-npu"] * 3,
+        "latency_ms": [1000 * fair, 9 * linear(api, NEAR).value, fair],
+    })  # fmt: skip
+    assert "milliseconds" in found["reason"][0]
+    assert found["reason"][1] == ""
+    assert "times the prediction" in found["flag"][1]
+    assert found["flag"][2] == ""
+
+
+def test_forgetting_a_chip_restores_its_answers(api):
+    before = linear(api, SHAPE).value
+    observe(api, 2.0, [SHAPE, NEAR])
+    assert api.forget("my-npu") == 2
+    assert linear(api, SHAPE).value == before
+    assert api.forget() == 0
+
+
+def test_saved_observations_say_the_same_when_loaded(api, tmp_path):
+    observe(api, 2.0, [SHAPE])
+    api.save_observations(tmp_path / "rows.json")
+    other = HetBench()
+    other.add_chip(UNSEEN)
+    other.load_observations(tmp_path / "rows.json")
+    assert linear(other, NEAR).value == linear(api, NEAR).value
+
+
+def test_a_file_without_observations_is_refused(api, tmp_path):
+    (tmp_path / "none.json").write_text("[]")
+    with pytest.raises(InvalidInputError, match="save_observations"):
+        api.load_observations(tmp_path / "none.json")

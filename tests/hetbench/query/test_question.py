@@ -37,7 +37,7 @@ def test_a_stack_that_the_caller_named_is_never_replaced():
 
 
 def test_a_default_stack_is_replaced_by_eager_where_the_predictor_does_not_model_stacks():
-    asked = _question("gpt2", "cann")
+    asked = _question("resnet-50", "cann")
     usable = with_usable_stack(asked, chip("cann"), "roofline")
     assert (asked.stack, usable.stack) == ("acl", "eager")
     assert usable.notes[-1].endswith("instead of the usual stack acl: predictor roofline does not model stacks")
@@ -47,3 +47,8 @@ def test_autocast_rows_stand_in_for_eager_half_precision_only():
     place = chip("cuda")
     assert trained_stack(_question("gpt2", "cuda", stack="eager", precision="fp16"), place) == "eager-amp"
     assert trained_stack(_question("gpt2", "cuda", stack="eager", precision="fp32"), place) != "eager-amp"
+
+
+def test_a_model_that_generates_tokens_is_launched_eagerly_in_every_phase():
+    assert {_question("gpt2", "cann", phase=phase).stack for phase in ("inference", "prefill", "decode")} == {"eager"}
+    assert _question("bert-base", "cann").stack == "acl"

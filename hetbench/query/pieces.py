@@ -1,0 +1,78 @@
+"""What adds up over the parts of a network, for each way to estimate its latency: see `hetbench.query.estimate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.catalog.chips import Chip
+from hetbench.graphs import OperatorTable
+from hetbench.predict.model_features import composition
+from hetbench.predict.models import group_of
+from hetbench.predict.pooling import label_of
+from hetbench.query.estimate import LEVELS, Part
+from hetbench.query.question import Question
+from hetbench.schema import itemsize
+
+__all__ = ["PROTOCOL", "Terms", "terms_of"]
+
+PROTOCOL = "event"  # an eager model launches its operators one by one
+_WEIGHTS = {"Linear": ("n", "k"), "Conv2d": ("oc", "c", "kh", "kw"), "Conv1d": ("oc", "c", "k")}
+"""Dims whose product is the number of weights that an operator reads, per group of channels."""
+
+
+class Terms(NamedTuple):
+    """The additive terms of one part, and ms or shares of each operator type, where the part has them."""
+
+    values: NDArray[np.float64]
+    by_operator: Mapping[str, float]
+    support: int
+    """Measured rows behind them."""
+    by_level: Mapping[str, float]
+
+
+def terms_of(part: Part, table: OperatorTable, params: float, question: Question, chip: Chip, predictor: str) -> Terms:
+    """The additive terms of one part of a network, `params` its parameters.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> from hetbench.graphs.model_graph import load
+    >>> graph, where = load("gpt2"), chip("cuda")
+    >>> table = graph.operators(1, 8, precision="fp16")
+    >>> part, question = Part("work", "", "fp16", 1, 8), Question.build(graph, where, {})
+    >>> found = terms_of(part, table, graph.params, question, where, "auto").values
+    >>> int(found[1]) == 2 * graph.params, bool(found[2] < found[1])
+    (True, True)
+    """
+    if part.kind == "work":
+        work = table.flops, params * itemsize(part.precision), read_weights(table)
+        return Terms(np.array(work, dtype=np.float64), {}, 0, {})
+    if part.kind == "sum":
+        found = question.surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
+        levels = [found.by_level.get(level, 0.0) for level in LEVELS]
+        values = np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
+        return Terms(values, found.by_operator, found.support, found.by_level)
+    group = question.whole.group(group_of(chip.family, question.phase))
+    labels = label_of(chip.name, chip.die, part.stack, part.precision)
+    made = composition([(1.0, table)], chip)
+    values, shares = group.pieces(made, part.batch or 1, labels)
+    by_operator: dict[str, float] = {}
+    for operator, share in zip(made.operators, shares.tolist(), strict=True):
+        by_operator[operator] = by_operator.get(operator, 0.0) + share
+    return Terms(values, by_operator, group.rows_of(labels)[1], {})
+
+
+def read_weights(table: OperatorTable) -> float:
+    """Bytes of weights that the operators of a table read, each as often as it runs."""
+    total: Any = 0.0
+    for group in table.groups:
+        dims = _WEIGHTS.get(group.op)
+        if dims is None:
+            continue
+        each: Any = 1.0
+        for name in dims:
+            each = each * group.dims[name].astype(np.float64)
+        total += float((each / group.dims.get("groups", 1) * group.count).sum()) * itemsize(group.dtype)
+    return float(total)

@@ -1,0 +1,84 @@
+"""Answers stay above the datasheet's minimum, cut parts are no twins, and blends are geometric means."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hetbench.catalog.chips import chip
+from hetbench.predict import operators
+from hetbench.predict.cells import near_twins
+from hetbench.predict.class_surrogate import ClassSurrogate, union_of_bands
+from hetbench.predict.features import canonical_dims, chip_facts, features
+from hetbench.schema import STORAGE_BYTES
+
+SIZES = 2 ** np.arange(6, 14)
+
+
+@pytest.mark.parametrize("name", ["nvidia-h100-sxm5-80gb", "amd-mi300x", "huawei-ascend-910b3", "intel-arc-pro-b60"])
+@pytest.mark.parametrize("dtype", ["fp16", "fp32"])
+def test_no_bound_is_below_what_the_peaks_allow(name: str, dtype: str):
+    known, where = operators.load(), chip(name)
+    dims = {"m": SIZES, "n": np.full(8, 4096), "k": SIZES[::-1]}
+    found = known.predict("Linear", dtype, dims, where)
+    made = features("gemm", canonical_dims("Linear", dims, STORAGE_BYTES[dtype]), chip_facts(where, dtype, 0.0))
+    for bound in (found.lower, found.value, found.upper):
+        assert (bound >= made.least_ms * (1 - 1e-9)).all()
+
+
+def test_operands_that_fit_the_cache_may_be_faster_than_the_memory():
+    made = features("vector", canonical_dims("ReLU", {"numel": [2**18, 2**28]}, 2),
+                    chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.0))  # fmt: skip
+    assert made.least_ms[0] < made.roofline_ms[0]
+    assert made.least_ms[1] == pytest.approx(made.roofline_ms[1])
+
+
+def test_winograd_may_beat_the_peak_of_direct_convolution():
+    dims = {"n": 32, "c": 256, "h": 56, "w": 56, "oc": 256, "kh": 3, "kw": 3, "stride": 1, "pad": 1, "groups": 1}
+    facts = chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.0)
+    made = features("conv", canonical_dims("Conv2d", dims, 2), facts)
+    assert made.least_ms[0] == pytest.approx(made.roofline_ms[0] / 2.25)
+
+
+def test_a_depthwise_convolution_leaves_the_cube_of_an_npu_nearly_empty():
+    dims = {"n": 8, "c": 1024, "h": 56, "w": 56, "oc": 1024, "kh": 3, "kw": 3, "stride": 1, "pad": 1, "groups": 1024}
+    shared = canonical_dims("Conv2d", dims, 2)
+    npu, gpu = (chip_facts(chip(name), "fp16", 0.0) for name in ("huawei-ascend-910b2", "nvidia-a100-sxm4-80gb"))
+    fast = replace(npu, bandwidth=1e18, cache_bandwidth=1e18)  # nothing but arithmetic binds
+    whole = features("conv", shared, fast).base_ms[0] / features("conv", shared, replace(fast, fractal=1)).base_ms[0]
+    assert whole == pytest.approx(16 * 16 / 9)
+    assert gpu.fractal == 1
+
+
+def test_rows_shorter_than_a_warp_cost_their_idle_lanes():
+    facts = chip_facts(chip("huawei-ascend-910b2"), "fp16", 0.0)
+    short, long = (features("vector", canonical_dims("RMSNorm", {"rows": 2**26 // cols, "cols": cols}, 2), facts)
+                   for cols in (2, 1024))  # fmt: skip
+    assert short.base_ms[0] > 10 * long.base_ms[0]
+    assert short.roofline_ms[0] < 2 * long.roofline_ms[0]
+
+
+def test_a_part_with_most_units_cut_is_no_near_twin():
+    h100, h200, h20 = (chip(f"nvidia-{name}") for name in ("h100-sxm5-80gb", "h200-sxm-141gb", "h20-96gb"))
+    assert near_twins(h100, h200, "fp16")
+    assert not near_twins(h100, h20, "fp16")
+
+
+def test_bands_of_two_and_three_sizes_join():
+    assert union_of_bands([[-1, 1], [-2, 2]], [[-3, 0], [-1, 1], [-1, 4]]) == [[-3, 1], [-2, 2], [-2, 4]]
+
+
+def test_a_blend_shares_the_answer_among_head_constant_and_roofline():
+    known = operators.load()
+    head, where = known.class_surrogate("gemm"), chip("nvidia-a100-sxm4-80gb")
+    choice = known.choose("gemm", "Linear", "fp16", where, "event", None, None)
+    spec = {**head.spec, "blend": {f"{choice.level}/cuda": [0.5, 0.0, 0.5]}}
+    blend = ClassSurrogate.__new__(ClassSurrogate)
+    blend.spec = spec
+    sizes = {"m": 512, "n": 512, "k": 512}
+    made = features("gemm", canonical_dims("Linear", sizes, 2), chip_facts(where, "fp16", 0.01))
+    roofline = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
+    shared = blend.blended(np.array([1.0]), [choice], np.array([0]), made, where)
+    assert shared[0] == pytest.approx(0.5 + 0.5 * roofline[0])

@@ -1,0 +1,99 @@
+"""Sources and versions left out, blends that yield to physics, bands that hold where nobody trained."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("duckdb")
+pytest.importorskip("autogluon.tabular")
+
+from hetbench.predict.class_surrogate import HUGE_MS  # noqa: E402
+from surrogates import splits  # noqa: E402
+from surrogates.intervals import size_bin  # noqa: E402
+from surrogates.operators import blends, reproducibility  # noqa: E402
+
+
+def rows(groups: dict[str, float], spread: float = 0.05, n: int = 100, off: float = 1.0):
+    """Rows of several groups: measured is the learned answer times the group's factor, give or take `spread`."""
+    random, parts = np.random.default_rng(0), []
+    for name, factor in groups.items():
+        learned = np.exp(random.uniform(-3, 3, n))
+        measured = learned * factor * np.exp(random.normal(0, spread, n))
+        parts.append(pd.DataFrame({
+            "group": name, "source": name, "version": "", "family": "cuda", "level": "B", "split": "source",
+            "op": "Linear",
+            "latency_ms": measured, "learned": learned * off, "constant": learned * 1.5, "roofline": learned * 0.5,
+            "base_ms": learned, "roofline_ms": learned * 0.8,
+        }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_good_head_keeps_the_whole_answer():
+    assert blends.best_blend(rows({"a": 1.0, "b": 1.0}, spread=0.01)) == (1.0, 0.0, 0.0)
+
+
+def test_a_head_worse_than_constant_efficiency_yields_to_it():
+    shares = blends.best_blend(rows({"a": 1.5, "b": 1.5}, off=9.0))
+    assert shares[1] == 1.0
+
+
+def test_a_blend_is_a_geometric_mean():
+    table = rows({"a": 1.0}, n=3)
+    told = blends.blended(table, (0.5, 0.0, 0.5))
+    np.testing.assert_allclose(told, np.sqrt(table.learned * table.roofline))
+
+
+def test_a_band_holds_nine_tenths_of_a_group_that_did_not_set_it():
+    table = rows(dict(zip("abcdef", (0.8, 0.9, 1.0, 1.1, 1.2, 1.3), strict=True)))
+    found = blends._held_by_others(table, table.learned.to_numpy(), table.assign(told=table.learned))
+    assert found["inside"] >= 85
+
+
+def test_groups_that_differ_need_a_wider_band_than_one_alone():
+    alone, apart = rows({"a": 1.0, "b": 1.0}), rows({"a": 0.6, "b": 1.0, "c": 1.6})
+    narrow, wide = (blends.scaled_band(table, table.learned.to_numpy()) for table in (alone, apart))
+    assert wide[1][1] - wide[1][0] > 2 * (narrow[1][1] - narrow[1][0])
+
+
+def test_the_ends_are_those_of_the_central_nine_tenths():
+    low, high = blends.weighted_quantiles(np.arange(1001.0), np.ones(1001))
+    assert (low, high) == pytest.approx((50, 950), abs=1)
+
+
+def test_a_band_has_three_sizes():
+    assert size_bin(np.array([0.1, 0.9, 9.0]), np.array([1.0 * HUGE_MS / 2, 0.95 * HUGE_MS, 9.5])).tolist() == [0, 1, 2]
+
+
+def test_calibration_says_bands_and_blends_of_every_level_and_family():
+    left_out = rows({"a": 1.0, "b": 1.1})
+    dies = rows({"x": 1.0, "y": 1.4}).assign(surrogate=lambda frame: frame.learned, level="D")
+    found = blends.calibrated(left_out, dies, dies.iloc[:0])
+    assert set(found["blend"]) >= {"B/cuda", "D/cuda"}
+    assert all(low < 0 < high for band in found["intervals"].values() for low, high in band)
+
+
+def test_sources_of_one_family_leave_one_by_one():
+    frame = pd.DataFrame({"family": ["cuda"] * 5 + ["rocm"], "source": ["a", "a", "b", "b", "b", "a"]})
+    fold = splits.source_folds(frame)
+    assert fold.tolist() == [1, 1, 0, 0, 0, 0]
+
+
+def test_the_newest_version_of_a_chip_leaves_first():
+    frame = pd.DataFrame({
+        "chip": ["b60"] * 3 + ["h100"], "source": ["aiconfigurator/vllm"] * 4,
+        "version": ["vllm 0.9.1", "vllm 0.20.1", "vllm 0.20.1", "vllm 0.24.0"],
+    })  # fmt: skip
+    assert splits.version_folds(frame).tolist() == [1, 0, 0, -1]
+
+
+def test_two_sources_of_the_same_operators_are_compared_in_both_directions():
+    sizes = pd.DataFrame({name: np.arange(1, 31) for name in reproducibility.DIMS})
+    cell = {"op": "Linear", "dtype": "fp16", "chip": "nvidia-l4", "version": "", "protocol": "kernel"}
+    one = sizes.assign(**cell, source="a", latency_ms=1.0)
+    found = reproducibility.pairs(pd.concat([one, one.assign(source="b", latency_ms=2.0)], ignore_index=True))
+    assert len(found) == 1
+    assert found[0]["n"] == 30
+    assert found[0]["ratio"] == 2.0
+    assert found[0]["difference"] == pytest.approx(np.log(2), abs=1e-3)
