@@ -71,6 +71,14 @@ class Selector:
             self._choices[key] = found
         return found
 
+    def _check_labels(self, library: str | None, layout: str | None) -> None:
+        """`UnknownNameError` for a library or layout that no measured row has."""
+        for label, given, at in (("library", library, 4), ("layout", layout, 5)):
+            if given is not None:
+                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]} - {""}
+                if given not in names:
+                    raise UnknownNameError(label, given, sorted(names))
+
     def _choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
         predictor: str,
@@ -78,11 +86,7 @@ class Selector:
         if cls not in self._classes:
             known = ", ".join(sorted(self._classes))
             raise RefusedError(f"no surrogate covers {op} (class {cls}). Covered classes: {known}.")
-        for label, given, at in (("library", library, 4), ("layout", layout, 5)):
-            if given is not None:
-                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]} - {""}
-                if given not in names:
-                    raise UnknownNameError(label, given, sorted(names))
+        self._check_labels(library, layout)
         if not chip.bandwidth:
             raise RefusedError(
                 f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "

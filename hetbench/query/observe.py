@@ -135,6 +135,7 @@ class Observations:
                 out.value[at] = value
                 usual = np.abs(off) < np.log(_ABSURD)
                 for row, ratio in zip(at[~usual].tolist(), np.exp(off[~usual]).tolist(), strict=True):
+                    out.value[row] = np.nan
                     out.reason[row] = f"latency_ms is {ratio:.3g} times the prediction: is it in milliseconds?"
                 if usual.any():
                     taken.setdefault(chip.name, []).append((seen.take(usual), off[usual]))
