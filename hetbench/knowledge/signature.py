@@ -68,7 +68,7 @@ def dtype_named(name: str) -> str:
     >>> dtype_named("float16"), dtype_named("int64")
     ('fp16', 'int64')
     """
-    return name if name in STORAGE_BYTES else precision(name)
+    return name if isinstance(name, str) and name in STORAGE_BYTES else precision(name)
 
 
 def identifier(op: str, dims: Mapping[str, int], dtype: str) -> str:
