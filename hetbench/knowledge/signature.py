@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError
 from hetbench.operators import operator_type
-from hetbench.predict.features import canonical_dims
+from hetbench.predict.canonical import canonical_dims
 from hetbench.schema import STORAGE_BYTES, precision
 
 __all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parse", "sizes"]

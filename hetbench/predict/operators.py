@@ -25,9 +25,10 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat
+from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
-from hetbench.predict.features import CLASSES, Facts, Features, by_class, canonical_dims, chip_facts, class_of, features
+from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector

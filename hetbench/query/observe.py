@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from hetbench.artifacts.atomic import write_whole
 from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError, shown
-from hetbench.predict.features import canonical_dims, class_of
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.columns import AnswerColumns, group_rows, positive_or_nan, read_columns

@@ -305,5 +305,5 @@ def test_a_traced_module_is_asked_like_a_model(api: HetBench):
     answer = api.query(graph, source="cuda", target="rocm", metric="latency", precision="fp32")
     assert 0 < answer.value < 1
     assert answer.batch is None
-    with pytest.raises(InvalidInputError, match="traced at one setting"):
+    with pytest.raises(InvalidInputError, match="traced at batch 32"):
         api.query(graph, target="cuda", metric="latency", batch=2)
