@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hetbench.errors import RefusedError
+from hetbench.mappings import ReadOnly
 
 __all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers"]
 
@@ -69,11 +70,15 @@ class Answer:
     notes: tuple[str, ...] = ()
     """Remarks: the default chip that was taken, too little device memory, alternatives that were refused."""
     shares: Mapping[str, float] = field(default_factory=dict, hash=False)
-    """Share of the latency by operator class -> ms."""
+    """Share of the latency by operator class -> ms; read-only."""
     source: Answer | None = None
     """Answer to the same question on the source chip; None where no source was named."""
     ratio: float | None = None
     """Value divided by the value on the source chip; None without a source."""
+
+    def __post_init__(self) -> None:
+        if type(self.shares) is not ReadOnly:
+            object.__setattr__(self, "shares", ReadOnly(self.shares))
 
     def __float__(self) -> float:
         return float(self.value)
@@ -129,7 +134,18 @@ class Answers(Mapping[str, Answer]):
 
     def __init__(self, answers: Mapping[str, Answer], refused: Mapping[str, str]) -> None:
         self._answers = dict(answers)
-        self.refused: Mapping[str, str] = MappingProxyType(dict(refused))
+        self.refused: Mapping[str, str] = ReadOnly(refused)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Answers, (self._answers, dict(self.refused))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Answers):
+            return NotImplemented
+        return self._answers == other._answers and self.refused == other.refused
+
+    def __hash__(self) -> int:
+        return hash((frozenset(self._answers.items()), frozenset(self.refused.items())))
 
     def __getitem__(self, metric: str) -> Answer:
         if metric in self.refused:

@@ -8,13 +8,15 @@ look-up.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Unpack
 
 from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
+from hetbench.loading import LOCK
 from hetbench.migration import (
     CoverageReport,
     Fleet,
@@ -29,23 +31,29 @@ from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,
     ModelQueries,
+    ObservationQueries,
     OperatorQueries,
     Options,
     Question,
     ServingQueries,
     Session,
     answer_with_source,
+    check_options,
     check_predictor,
-    saved_observations,
 )
 
 __all__ = ["HetBench"]
 
 
-class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ServingQueries):
+class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQueries, ServingQueries):
     """Latency, throughput, energy, memory and operator coverage of AI models and operators on chips of five families.
 
     Every answer says what it rests on: a published row, a surrogate with a calibrated interval, or exact arithmetic.
+
+    Threads may share one object, and processes may be forked from it: `query`, `observe` and `add_chip` may run at the
+    same time. A query that starts after `observe` or `add_chip` has returned sees the change; one in flight answers by
+    the state before or after it. The model of `set_model` and `set_arch` belongs to the object, not to a thread.
+    Objects pickle and copy with their chips, observations and model, and share none of these with one another.
 
     Args:
         search_space: the space that `sample_arch`, `set_arch` and `query_batch` refer to, by its name
@@ -71,60 +79,19 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ServingQuerie
         """Folder of the surrogates; None for those in the package."""
         return self._session.artifacts
 
-    def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Correct later predictions for a chip by operator timings of your own, without retraining.
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_kept": {}, "_compiled": {}}
 
-        Predictions for the chips of the table are conditioned on its rows (a Gaussian process on the residuals, see
-        `hetbench.predict.gaussian_process`). With twenty rows of an operator class the error fell on every held-out
-        family, with five rows on most. Sums over operators use the corrected predictions; the surrogate of whole
-        models does not.
+    def __copy__(self) -> HetBench:
+        return deepcopy(self)
 
-        Args:
-            table: columns of equal length [rows]: `op`, `dims`, `dtype`, `chip`, `latency_ms`, and optionally `phase`
-                (`fwd`) and `protocol` (default `event`).
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HetBench):
+            return NotImplemented
+        return self.search_space == other.search_space and self._session == other._session
 
-        Returns:
-            Columns [rows]: `value`, what was predicted in ms before; `reason`, why a row was not used; and `flag`,
-            what is doubtful about a row that was used. `forget` undoes it.
-
-        Raises:
-            InvalidInputError: malformed table, or more than 2,000 rows of one chip in total; then no row is used.
-
-        >>> api = HetBench()
-        >>> row = {"op": ["Linear"], "dims": [{"m": 512, "n": 512, "k": 512}], "dtype": ["fp16"], "chip": ["mlu"]}
-        >>> before = api.observe({**row, "latency_ms": [0.05]})["value"][0]
-        >>> after = api.query_operator("Linear", row["dims"][0], device="mlu", precision="fp16").value
-        >>> min(before, 0.05) < after < max(before, 0.05)
-        True
-        """
-        found = self._session.observe(table)
-        self._forget_answers()
-        return found
-
-    def forget(self, chip: str | None = None) -> int:
-        """Undo `observe` for one chip, by name, alias or family, or for all chips; returns how many rows were dropped.
-
-        >>> api = HetBench()
-        >>> row = {"op": ["ReLU"], "dims": [{"numel": 4096}], "dtype": ["fp16"], "chip": ["cuda"], "latency_ms": [0.02]}
-        >>> found = api.observe(row)
-        >>> api.forget("cuda"), api.forget()
-        (1, 0)
-        """
-        dropped = self._session.forget(chip)
-        self._forget_answers()
-        return dropped
-
-    def save_observations(self, path: str | Path) -> None:
-        """Write the observed rows to a JSON file that `load_observations` reads."""
-        self._session.observations.save(Path(path))
-
-    def load_observations(self, path: str | Path) -> dict[str, Any]:
-        """Observe the rows of a file of `save_observations`; returns what `observe` returns."""
-        return self.observe(saved_observations(Path(path)))
-
-    def _forget_answers(self) -> None:
-        self._kept.clear()
-        self._compiled.clear()
+    def __hash__(self) -> int:
+        return hash((HetBench, self.artifacts, self.search_space))
 
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
@@ -203,7 +170,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ServingQuerie
         True
         """
         graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
-        asked = {**options, "precision": options.get("precision") or "fp32"}
+        given = options.get("precision")
+        asked = {**options, "precision": "fp32" if given is None else given}
         question = self._session.question(graph, target, "advice", asked)
         answer = answer_with_source(question, None, graph, "latency", predictor)
         return advice.advise(
@@ -236,9 +204,12 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ServingQuerie
         >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
         {'cann'}
         """
+        check_options(options)
         if isinstance(model, list | tuple):
             if source_value is not None:
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")
+            if any(isinstance(one, list | tuple) for one in model):
+                raise InvalidInputError(f"a list of models holds models; given: {shown(model)}.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
         session, graph, predictor = self._session, self._session.graph(model), check_predictor(options.get("predictor"))
@@ -274,8 +245,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ServingQuerie
         'my-npu'
         """
         chip = Chip.from_mapping(datasheet) if isinstance(datasheet, Mapping) else load_chip(datasheet)
-        self._session.add_chip(chip)
-        self._kept.clear()
+        with LOCK:
+            self._session.add_chip(chip)
+            self._forget_answers()
         return chip
 
     def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 HetBenchError
 ├── UnknownNameError     a model, chip, metric, operator ... that is not in the catalogue   (exit 2)
+│   └── UnknownOptionError   a keyword that a method does not take; a TypeError too         (exit 2)
 ├── InvalidInputError    an invalid size, table, file or other value                        (exit 2)
 ├── RefusedError         a valid question that no evidence can answer                       (exit 3)
 └── ArtifactError        a surrogate file is missing, damaged or of another version         (exit 4)
@@ -17,16 +18,18 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 __all__ = [
-    "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "command", "escaped",
-    "exit_code", "nearest",
+    "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "UnknownOptionError",
+    "command", "escaped", "exit_code", "nearest", "shown",
 ]  # fmt: skip
 
 _Words = ParamSpec("_Words")
 _STOPPED = 130
 _PIPE_CLOSED = 141
+_SHOWN = 120  # characters of a value in a message
+_COMPARED = 100  # characters of a name that are compared with known ones
 
 
 class HetBenchError(Exception):
@@ -54,25 +57,45 @@ class ArtifactError(HetBenchError):
 class UnknownNameError(HetBenchError):
     """A name that is not in the catalogue; the message suggests the nearest known names.
 
-    `kind` is what the name stands for, `given` the name, `known` all valid names, `then` a sentence to append.
+    `kind` is what the name stands for, `given` the name or whatever was given for one, `known` all valid names, `then`
+    a sentence to append.
 
     >>> print(UnknownNameError("metric", "latncy", ["latency", "memory"]))
     unknown metric 'latncy'. Did you mean 'latency'? `hetbench metrics` lists all 2.
     """
 
-    def __init__(self, kind: str, given: str, known: Iterable[str], then: str = "") -> None:
-        self.kind, self.given, self.known = kind, given, tuple(known)
-        self.nearest = nearest(given, self.known)
+    def __init__(self, kind: str, given: object, known: Iterable[str], then: str = "") -> None:
+        self.kind, self.known = kind, tuple(known)
+        self.given = given if isinstance(given, str) else shown(given)
+        self.nearest = nearest(self.given, self.known)
         if self.nearest:
             hint = " or ".join(repr(name) for name in self.nearest)
-            text = f"unknown {kind} {given!r}. Did you mean {hint}?"
+            text = f"unknown {kind} {shown(given)}. Did you mean {hint}?"
         elif len(self.known) <= 12:
-            text = f"unknown {kind} {given!r}. Known: {', '.join(sorted(self.known))}."
+            text = f"unknown {kind} {shown(given)}. Known: {', '.join(sorted(self.known))}."
         else:
-            text = f"unknown {kind} {given!r}."
+            text = f"unknown {kind} {shown(given)}."
         if kind in _LISTED:
             text += f" `hetbench {kind}s` lists all {len(self.known)}."
         super().__init__(f"{text} {then}".rstrip())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(cls: type[HetBenchError], args: tuple[Any, ...], state: dict[str, Any]) -> HetBenchError:
+    """An error as it was pickled, without making its message again."""
+    error = cls.__new__(cls, *args)
+    vars(error).update(state)
+    return error
+
+
+class UnknownOptionError(UnknownNameError, TypeError):
+    """A keyword that a method does not take, named with the nearest that it takes.
+
+    >>> print(UnknownOptionError("option", "bacth", ["batch", "phase"]))
+    unknown option 'bacth'. Did you mean 'batch'?
+    """
 
 
 _LISTED = ("model", "chip", "metric", "operator")  # kinds with a listing command of their own
@@ -84,11 +107,25 @@ def nearest(given: str, known: Iterable[str], limit: int = 3) -> list[str]:
     >>> nearest("H100", ["nvidia-h100-pcie", "amd-mi210"])
     ['nvidia-h100-pcie']
     """
-    key = given.lower().replace("_", "-").replace(" ", "-")
+    key = str(given)[:_COMPARED].lower().replace("_", "-").replace(" ", "-")
     folded = {name.lower(): name for name in known}
     inside = sorted((name for name in folded if key and key in name), key=len)
     close = get_close_matches(key, folded, n=limit, cutoff=0.6)
     return [folded[name] for name in dict.fromkeys(inside + close)][:limit]
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: its repr on one line, cut in the middle where it is long.
+
+    >>> shown("gpt\\n2"), shown(10**300)[:8], len(shown("x" * 9999))
+    ("'gpt\\\\n2'", '10000000', 120)
+    """
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # noqa: BLE001 - the repr of a caller's object may raise anything
+        text = f"a {type(value).__name__}"
+    half = (_SHOWN - 5) // 2
+    return text if len(text) <= _SHOWN else f"{text[:half]} ... {text[-(_SHOWN - 5 - half):]}"
 
 
 def escaped(text: str, keep: str = "") -> str:

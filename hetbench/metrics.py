@@ -7,9 +7,9 @@ are exact arithmetic on the operator graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from hetbench.errors import UnknownNameError
+from hetbench.mappings import ReadOnly
 
 __all__ = ["METRICS", "Metric", "metric", "metrics"]
 
@@ -27,7 +27,7 @@ class Metric:
     meaning: str
 
 
-METRICS = MappingProxyType({m.name: m for m in (
+METRICS = ReadOnly({m.name: m for m in (
     Metric("latency", "ms", "lower", "surrogate", "wall time of one call on the whole batch"),
     Metric("throughput", "1/s", "higher", "surrogate",
            "samples per second (tokens per second in the prefill and decode phases): batch / latency"),
@@ -43,7 +43,7 @@ METRICS = MappingProxyType({m.name: m for m in (
 )})
 
 
-def metrics() -> MappingProxyType[str, Metric]:
+def metrics() -> ReadOnly[str, Metric]:
     """All metrics by name, read-only.
 
     >>> metrics()["latency"].unit
@@ -61,4 +61,4 @@ def metric(name: str) -> Metric:
     try:
         return METRICS[name]
     except (KeyError, TypeError):
-        raise UnknownNameError("metric", str(name), METRICS) from None
+        raise UnknownNameError("metric", name, METRICS) from None

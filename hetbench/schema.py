@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from hetbench.errors import UnknownNameError
 
-__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "STORAGE_BYTES", "itemsize", "precision"]
+__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "STORAGE_BYTES", "family", "itemsize",
+           "precision"]
 
 FAMILIES = ("cuda", "rocm", "oneapi", "cann", "mlu")
 PHASES = ("inference", "prefill", "decode")
@@ -38,11 +39,26 @@ def precision(name: str) -> str:
     >>> precision("float16")
     'fp16'
     """
-    key = str(name).lower().removeprefix("torch.")
+    key = str(name).lower().removeprefix("torch.") if isinstance(name, str) or _is_dtype(name) else ""
     key = _ALIASES.get(key, key)
     if key not in ITEMSIZE:
-        raise UnknownNameError("precision", str(name), PRECISIONS)
+        raise UnknownNameError("precision", name, PRECISIONS)
     return key
+
+
+def _is_dtype(given: object) -> bool:
+    """Whether it is a dtype of torch, which is known by its text."""
+    return type(given).__module__ == "torch" and type(given).__name__ == "dtype"
+
+
+def family(name: object) -> str | None:
+    """The family that a name means, whatever its case; None for any other name.
+
+    >>> family("CUDA"), family("nvidia-l4")
+    ('cuda', None)
+    """
+    key = name.strip().lower() if isinstance(name, str) else ""
+    return key if key in FAMILIES else None
 
 
 def itemsize(dtype: str) -> int:
@@ -53,5 +69,5 @@ def itemsize(dtype: str) -> int:
     """
     try:
         return STORAGE_BYTES[dtype]
-    except KeyError:
+    except (KeyError, TypeError):
         raise UnknownNameError("dtype", dtype, STORAGE_BYTES) from None

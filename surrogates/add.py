@@ -35,7 +35,7 @@ from hetbench.predict.protocols import FLOOR_QUANTILE
 from surrogates.contribution import check_no_loss, check_plausible, checked_rows, restore, swap, without_chip
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest
-from surrogates.intervals import band
+from surrogates.intervals import band, size_bin
 from surrogates.operators.dataset import Effects, Matrix, matrix, with_roofline
 
 LEAST_ROWS = 100
@@ -201,8 +201,8 @@ def fit_class(
         predicted=made.base_ms * np.exp(log_ms), base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms
     )  # fmt: skip
     width = band(guess, "predicted")
-    bound = (guess.roofline_ms > guess.base_ms / 2).to_numpy(int)
-    low, high = np.array(width)[bound].T
+    bins = np.minimum(size_bin(guess.roofline_ms.to_numpy(), guess.base_ms.to_numpy()), len(width) - 1)
+    low, high = np.array(width)[bins].T
     held = coverage(guess.assign(lower=guess.predicted * np.exp(low), upper=guess.predicted * np.exp(high)))
     measured = frame.latency_ms.to_numpy()
     columns = {"own head": guess.predicted, "before": known.predicted, "roofline": guess.roofline}

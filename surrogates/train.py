@@ -104,7 +104,7 @@ class Run:
         return {"rows": len(seen)}
 
 
-@command("stopped; the same command goes on from here")
+@command("stopped")
 def main() -> None:
     options = _options()
     if options.add:

@@ -12,9 +12,9 @@ from typing import Any
 from hetbench.artifacts.file_types import check_file, check_name
 from hetbench.artifacts.manifest import BESIDE_FILES, MANIFEST, ORIGIN, UPGRADE, Manifest, read_json, sha256_of
 from hetbench.artifacts.schemas import check_arrays, check_table
-from hetbench.errors import ArtifactError, InvalidInputError
+from hetbench.errors import ArtifactError
 
-__all__ = ["EMBEDDED", "FORMATS", "check_complete", "home", "verify"]
+__all__ = ["EMBEDDED", "FORMATS", "HomelessError", "check_complete", "home", "verify"]
 
 EMBEDDED = Path(str(files("hetbench") / "catalog" / "surrogates"))
 """Folder of the packaged set, which is used where no other is chosen."""
@@ -26,6 +26,10 @@ FORMATS: Mapping[str, int] = MappingProxyType(
 _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix
 
 
+class HomelessError(ArtifactError):
+    """The user has no home directory, so that no set can be installed or found there."""
+
+
 def home() -> Path:
     """The folder that sets are installed in: $HETBENCH_HOME/artifacts, else hetbench/artifacts in the user's cache."""
     own = os.environ.get("HETBENCH_HOME")
@@ -34,7 +38,7 @@ def home() -> Path:
         base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
         return base.expanduser() / "artifacts"
     except RuntimeError as error:
-        raise InvalidInputError(f"{error}: set HETBENCH_HOME to a directory for downloaded sets.") from None
+        raise HomelessError(f"{error}: set HETBENCH_HOME to a directory for downloaded sets.") from None
 
 
 def verify(folder: Path, *, sniff: bool = False) -> Manifest:

@@ -125,11 +125,12 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
 
     `data` is the entry of its table: of the class, of the group, of the chip, or the whole of `rgat.json`.
     """
-    arrays = _arrays(path)
+    arrays, known = _arrays(path), _arrays(packaged / path.name) if (packaged / path.name).exists() else {}
+    gaps = {name.rpartition(".")[2] for name, array in known.items() if not _finite(array)}  # NaN stands for unknown
     for name, array in arrays.items():
         if array.dtype.kind not in "fiub":
             raise ArtifactError(f"{path.name}: {name} has type {array.dtype}; arrays hold numbers.")
-        if array.dtype.kind == "f" and not math.isfinite(float(abs(array).max(initial=0.0))):
+        if name.rpartition(".")[2] not in gaps and not _finite(array):
             raise ArtifactError(f"{path.name}: {name} holds a value that is not finite.")
     prefixes = {name.rpartition(".")[0] for name in arrays}
     needed = _needed(path, data)
@@ -142,7 +143,11 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
     cells, effects = data.get("cells"), arrays.get("cell_effects")
     if isinstance(cells, list) and effects is not None and len(effects) != len(cells):
         raise ArtifactError(f"{path.name}: cell_effects has {len(effects)} rows for {len(cells)} cells.")
-    _check_like(path, arrays, packaged / path.name)
+    _check_like(path, arrays, known)
+
+
+def _finite(array: NDArray[Any]) -> bool:
+    return array.dtype.kind != "f" or math.isfinite(float(abs(array).max(initial=0.0)))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -182,11 +187,9 @@ def _check_forest(where: str, own: Mapping[str, NDArray[Any]]) -> None:
         raise ArtifactError(f"{where} has {own['leaves'].size} leaves for {trees} trees of depth {depth}.")
 
 
-def _check_like(path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Path) -> None:
+def _check_like(path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mapping[str, NDArray[Any]]) -> None:
     """Compare with the packaged file of that name: arrays of one part have as many axes, and input widths agree."""
-    if not packaged.exists():
-        return
-    for name, known in _arrays(packaged).items():
+    for name, known in packaged.items():
         prefix, _, last = name.rpartition(".")
         found = arrays.get(name)
         if found is None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hetbench.artifacts.integrity import EMBEDDED, check_complete, home, verify
+from hetbench.artifacts.integrity import EMBEDDED, HomelessError, check_complete, home, verify
 from hetbench.artifacts.manifest import MANIFEST, NAME_PATTERN, ORIGIN, PACKAGED, SELECTED, read_json
 from hetbench.errors import ArtifactError, InvalidInputError, UnknownNameError
 
@@ -53,7 +53,11 @@ class Installed:
 def installed() -> list[Installed]:
     """All downloaded sets, sorted by name and version."""
     found = []
-    for path in sorted(home().glob(f"*/*/{MANIFEST}")):
+    try:
+        listed = sorted(home().glob(f"*/*/{MANIFEST}"))
+    except HomelessError:
+        return []
+    for path in listed:
         name, version = path.parent.parent.name, path.parent.name
         if NAME_PATTERN.fullmatch(name) and NAME_PATTERN.fullmatch(version):
             found.append(Installed(name, version, path.parent, _text(path.parent.parent / _CURRENT) == version))
@@ -151,7 +155,10 @@ def unwritable(path: Path, error: OSError) -> ArtifactError:
 
 def selected() -> str | None:
     """NAME@VERSION of the set that the shell commands use; None for the packaged one."""
-    return _text(home() / SELECTED) or None
+    try:
+        return _text(home() / SELECTED) or None
+    except HomelessError:
+        return None
 
 
 def remove(label: str) -> list[Installed]:

@@ -27,11 +27,13 @@ from hetbench.attribution.results import Attribution, GroupShare, OperatorShare
 from hetbench.attribution.rooflines import combined, roofline_points
 from hetbench.attribution.shapley import PAIRS, shapley
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.checks import known_name, whole_number
+from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
 from hetbench.predict.protocols import launch_floor
 from hetbench.query.breakdown import Signature, signature, split
+from hetbench.query.columns import positive_or_nan
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
 from hetbench.schema import STORAGE_BYTES
@@ -76,8 +78,8 @@ def attribute(
     >>> abs(sum(each.value_ms for each in found.groups) - found.difference_ms) < 1e-9
     True
     """
-    if link_gbs is not None and not link_gbs > 0:
-        raise InvalidInputError(f"link_gbs={link_gbs!r} must be above 0, in 1e9 bytes per second.")
+    if link_gbs is not None and not positive_or_nan(link_gbs) > 0:
+        raise InvalidInputError(f"link_gbs={shown(link_gbs)} must be a number above 0, in 1e9 bytes per second.")
     sizes = target[0].sizes
     nodes = graph.nodes(*sizes)
     found = flow(nodes)
@@ -218,11 +220,8 @@ def _rate(link: str | None) -> float:
 
 
 def _grouping(by: str, depth: int) -> Callable[[GraphNode], str]:
-    if by not in GROUPINGS:
-        raise UnknownNameError("grouping", by, GROUPINGS)
-    if isinstance(depth, bool) or not isinstance(depth, int) or depth < 1:
-        raise InvalidInputError(f"depth={depth!r} must be a whole number from 1.")
-    return lambda node: GROUPINGS[by](node, depth)
+    group, names = GROUPINGS[known_name("grouping", by, GROUPINGS)], whole_number("depth", depth, 1)
+    return lambda node: group(node, names)
 
 
 def _layer(node: GraphNode, depth: int) -> str:

@@ -19,7 +19,8 @@ from hetbench.catalog.chips import Chip
 from hetbench.graphs import OperatorTable
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.predict import operators
-from hetbench.predict.features import canonical_dims, chip_facts
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import chip_facts
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.query.breakdown import Signature, signature
 from hetbench.query.latency import PROTOCOL

@@ -12,13 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from importlib.resources import files
+from numbers import Real
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+from hetbench.catalog.plausible import check_plausible
 from hetbench.catalog.short_names import advice, expand
-from hetbench.errors import InvalidInputError, UnknownNameError, nearest
+from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
+from hetbench.schema import family as family_named
 
 __all__ = ["CATALOGUE", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
 
@@ -137,13 +141,15 @@ class Chip:
 
         >>> Chip.from_mapping({"name": "my-npu", "family": "cann", "fp16_tflops": 100, "mem_bw_gbs": 800}).mem_gb
         """
+        if not isinstance(facts, Mapping):
+            raise InvalidInputError(f"a datasheet is a file or a mapping of facts; given: {shown(facts)}.")
         known = [f.name for f in fields(cls)]
         for key in facts:
             if key not in known:
-                near = nearest(str(key), known, 1)
+                near = nearest(key, known, 1) if isinstance(key, str) else []
                 hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise InvalidInputError(f"a chip has no fact {key!r}.{hint} Known: {', '.join(known)}.")
-        values = {key: _checked(key, value) for key, value in facts.items()}
+                raise InvalidInputError(f"a chip has no fact {shown(key)}.{hint} Known: {', '.join(known)}.")
+        values = {key: _checked(key, value) for key, value in facts.items() if value is not None}
         missing = [key for key in ("name", "family", "mem_bw_gbs") if values.get(key) is None]
         if not any(values.get(column) for columns in _PEAKS.values() for column in columns):
             missing.append("a peak such as fp16_tflops or fp32_tflops")
@@ -151,11 +157,17 @@ class Chip:
             raise InvalidInputError(
                 f"the chip's datasheet lacks {', '.join(missing)}; given: {', '.join(facts) or 'nothing'}."
             )
-        if values["family"] not in FAMILIES:
-            raise UnknownNameError("family", str(values["family"]), FAMILIES)
-        return cls(**values)
+        family = family_named(values["family"])
+        if family is None:
+            raise UnknownNameError("family", values["family"], FAMILIES)
+        check_plausible(values, ({name: getattr(each, name) for name in NUMBERS} for each in chips().values()))
+        return cls(**{**values, "family": family})
 
 
+_CHOICES = {"kind": ("gpu", "cpu", "npu"), "confidence": ("high", "medium", "low")}
+_WHOLE = {"launch_year": (1980, 2100), "compute_units": (1, 10**6)}
+_LONGEST = 1 << 20  # bytes of a datasheet
+_LONGEST_NAME = 100
 TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes",
          "estimated")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
@@ -163,40 +175,56 @@ NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "
 
 def _checked(key: str, value: Any) -> Any:
     if key == "aliases":
-        return dict(value)
+        if isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair):
+            return ReadOnly(value)
+        raise InvalidInputError(f"aliases={shown(value)} must map names to how sure they are: exact, partial ...")
     if key in NUMBERS:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            raise InvalidInputError(f"{key}={value!r} must be a number above 0; leave out unknown facts.")
-        return value
-    if not isinstance(value, str) or not value:
-        raise InvalidInputError(f"{key}={value!r} must be a text.")
-    return value
+        if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < 1e30:  # type: ignore[operator]
+            raise InvalidInputError(f"{key}={shown(value)} must be a number above 0; leave out unknown facts.")
+        if key not in _WHOLE:
+            return value if isinstance(value, int) else float(value)
+        number, (least, most) = float(value), _WHOLE[key]
+        if not number.is_integer() or not least <= number <= most:
+            raise InvalidInputError(f"{key}={shown(value)} must be a whole number from {least} to {most}.")
+        return int(number)
+    longest = _LONGEST_NAME if key == "name" else _LONGEST
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > longest:
+        raise InvalidInputError(f"{key}={shown(value)} must be a text of at most {longest:,} printable characters.")
+    if key in _CHOICES and value.lower() not in _CHOICES[key]:
+        raise UnknownNameError(f"{key} of a chip", value, _CHOICES[key])
+    return value.lower() if key in _CHOICES else value
 
 
 def load_chip(path: str | Path) -> Chip:
     """A chip from a datasheet file in TOML or JSON, which holds one table of facts.
 
-    Raises `InvalidInputError` where the file cannot be read or a fact is invalid.
+    The file is read as UTF-8. Raises `InvalidInputError` where it cannot be read or a fact is invalid.
     """
+    if not isinstance(path, str | Path):
+        raise InvalidInputError(f"a datasheet is a file or a mapping of facts; given: {shown(path)}.")
     path = Path(path)
     try:
-        text = path.read_text()
+        with path.open("rb") as file:
+            packed = file.read(_LONGEST + 1)
+        if len(packed) > _LONGEST:
+            raise InvalidInputError(f"{path} is longer than a datasheet may be, {_LONGEST:,} bytes.")
+        text = packed.decode("utf-8-sig")
         facts = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
-        raise InvalidInputError(f"cannot read {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise InvalidInputError(f"{path} is neither TOML nor JSON: {error}") from None
+        raise InvalidInputError(f"cannot read {shown(str(path))}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{shown(str(path))} is neither TOML nor JSON: {error}") from None
     if not isinstance(facts, dict):
         raise InvalidInputError(f"{path} must hold one table of facts.")
     return Chip.from_mapping(facts)
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _catalogue() -> tuple[Mapping[str, Chip], Mapping[str, tuple[str, str]]]:
-    data = tomllib.loads(CATALOGUE.read_text())
+    data = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
     found = {name: Chip(name=name, **facts) for name, facts in data["chips"].items()}
     defaults = {family: (entry["chip"], entry["why"]) for family, entry in data["defaults"].items()}
-    return MappingProxyType(found), MappingProxyType(defaults)
+    return ReadOnly(found), ReadOnly(defaults)
 
 
 def chips() -> Mapping[str, Chip]:
@@ -223,9 +251,10 @@ def default_chip(family: str) -> tuple[Chip, str]:
     >>> default_chip("oneapi")[0].name
     'intel-arc-pro-b60'
     """
-    if family not in FAMILIES:
+    found = family_named(family)
+    if found is None:
         raise UnknownNameError("family", family, FAMILIES)
-    name, why = _catalogue()[1][family]
+    name, why = _catalogue()[1][found]
     return chips()[name], why
 
 
@@ -242,7 +271,7 @@ def chip(name: str) -> Chip:
     (24, 'amd-mi210')
     """
     if not isinstance(name, str):
-        raise InvalidInputError(f"the name of a chip must be a text; given: {name!r}.")
+        raise InvalidInputError(f"the name of a chip must be a text; given: {shown(name)}.")
     found = _spellings().get(normalised_name(name)) or _spellings().get(_expanded(name) or "")
     if found is None:
         raise UnknownNameError("chip", name, (*chips(), *FAMILIES), advice(name))
@@ -254,7 +283,7 @@ def normalised_name(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _spellings() -> Mapping[str, str]:
     table: dict[str, str] = {}
     for name, record in chips().items():

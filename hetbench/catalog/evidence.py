@@ -12,16 +12,17 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import model as model_named
-from hetbench.errors import ArtifactError, UnknownNameError
-from hetbench.schema import FAMILIES
+from hetbench.checks import known_name
+from hetbench.errors import ArtifactError, InvalidInputError, shown
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
+from hetbench.schema import family as family_named
 
 __all__ = ["FORMAT", "USES", "Row", "Setting", "find", "rows", "stacks"]
 
@@ -85,27 +86,35 @@ def rows(
     """The rows that match all given arguments, rows of use `answer` first.
 
     `model` is any name of a model; `device` a chip, an alias, or a family for all chips of it. Raises
-    `UnknownNameError` for an unknown model, device or use.
+    `UnknownNameError` for an unknown model, device, metric, stack or use.
 
     >>> found = rows(model="mistral-7b", device="nvidia-a100-sxm4-80gb", use="answer")
     >>> found[0].phase, found[0].stack, found[0].batch, round(found[0].value, 1)
     ('prefill', 'eager', 1, 63.3)
     """
-    if use is not None and use not in USES:
-        raise UnknownNameError("use", use, USES)
     wanted: dict[str, str] = {}
     if model is not None:
         wanted["model"] = model_named(model).name
-    if device in FAMILIES:
-        wanted["family"] = device
+    family = family_named(device)
+    if family is not None:
+        wanted["family"] = family
     elif device is not None:
         wanted["chip"] = chip_named(device).name
-    wanted |= {name: value for name, value in (("metric", metric), ("stack", stack), ("use", use)) if value is not None}
+    for name, value in (("metric", metric), ("stack", stack), ("use", use)):
+        if value is not None:
+            known = USES if name == "use" else _names(name)
+            wanted[name] = known_name(name if name != "metric" else "metric of published rows", value, known)
     if not wanted:
         return _table()
     values = tuple(wanted.values())
     read = attrgetter(*wanted)
     return tuple(row for row in _table() if (read(row) if len(values) > 1 else (read(row),)) == values)
+
+
+@load_once(2)
+def _names(field: str) -> tuple[str, ...]:
+    """The values of one field that any row has, sorted."""
+    return tuple(sorted({getattr(row, field) for row in _table()} - {None}))
 
 
 def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:
@@ -114,7 +123,11 @@ def find(setting: Setting, stack: str, metric: str) -> tuple[Row, ...]:
     >>> find(("mistral-7b", "nvidia-a100-sxm4-80gb", "fp16", 1, 512, None, "prefill"), "eager", "latency")[0].match
     'exact'
     """
-    return _index().get(setting, {}).get((stack, metric), ())
+    try:
+        return _index().get(setting, {}).get((stack, metric), ())
+    except TypeError:
+        given = f"{shown(setting)}, {shown(stack)}, {shown(metric)}"
+        raise InvalidInputError(f"a setting is a tuple, stack and metric are names; given: {given}.") from None
 
 
 def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:
@@ -126,7 +139,7 @@ def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:
     return {stack: found for (stack, kind), found in _index().get(setting, {}).items() if kind == metric}
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _table() -> tuple[Row, ...]:
     """Every row, in the order of the file."""
     path = files("hetbench") / "catalog" / "evidence.json.gz"
@@ -148,7 +161,7 @@ def _column(packed: Mapping[str, Any]) -> Sequence[Any]:
     return [None if code is None else values[code] for code in packed["codes"]]
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _index() -> Mapping[Setting, Mapping[tuple[str, str], tuple[Row, ...]]]:
     """Rows of use `answer`: setting -> (stack, metric) -> rows."""
     index: dict[Setting, dict[tuple[str, str], tuple[Row, ...]]] = {}
@@ -156,4 +169,4 @@ def _index() -> Mapping[Setting, Mapping[tuple[str, str], tuple[Row, ...]]]:
         if row.use == "answer" and row.stack is not None:
             cell = index.setdefault(row.setting, {})
             cell[row.stack, row.metric] = (*cell.get((row.stack, row.metric), ()), row)
-    return MappingProxyType(index)
+    return ReadOnly(index)

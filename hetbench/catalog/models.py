@@ -9,12 +9,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.errors import UnknownNameError
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 
 __all__ = ["Model", "model", "models"]
 
@@ -83,7 +83,7 @@ def model(name: str) -> Model:
     ('bert-base', 'opt-1.3b', 'vit-base')
     """
     known, names = _tables()
-    found = names.get(_normalised(name))
+    found = names.get(_normalised(name)) if isinstance(name, str) else None
     if found is None:
         raise UnknownNameError("model", name, known)
     return known[found]
@@ -109,17 +109,17 @@ def _normalised(name: str) -> str:
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _tables() -> tuple[Mapping[str, Model], Mapping[str, str]]:
     """Records by name, and catalogue name by normalised spelling."""
     text = (files("hetbench") / "catalog" / "models.toml").read_text(encoding="utf-8")
     records = {name: _record(name, table) for name, table in tomllib.loads(text).items()}
     names = {spelling: name for name, record in records.items() for spelling in spellings(record)}
-    return MappingProxyType(records), MappingProxyType(names)
+    return ReadOnly(records), ReadOnly(names)
 
 
 def _record(name: str, table: Mapping[str, Any]) -> Model:
     given: dict[str, Any] = {"seq_len": None, "max_seq_len": None, "image_size": None, "note": "", **table}
     given["aliases"], given["phases"] = tuple(table["aliases"]), tuple(table["phases"])
-    given["config"] = MappingProxyType(table["config"])
+    given["config"] = ReadOnly(table["config"])
     return Model(name=name, **given)

@@ -10,12 +10,12 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog import evidence
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 
 __all__ = ["Source", "sources"]
 
@@ -73,10 +73,10 @@ def sources() -> Mapping[str, Source]:
     return _sources()
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _sources() -> Mapping[str, Source]:
     text = (files("hetbench") / "catalog" / "sources.toml").read_text(encoding="utf-8")
-    return MappingProxyType({name: _source(name, entry) for name, entry in tomllib.loads(text).items()})
+    return ReadOnly({name: _source(name, entry) for name, entry in tomllib.loads(text).items()})
 
 
 def _source(name: str, entry: Mapping[str, Any]) -> Source:
@@ -84,6 +84,6 @@ def _source(name: str, entry: Mapping[str, Any]) -> Source:
     return Source(name=name, **facts)
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _evidence_rows() -> Counter[str]:
     return Counter(row.ref.split("@")[0] for row in evidence.rows())

@@ -13,15 +13,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import ArtifactError, RefusedError, UnknownNameError
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 
 __all__ = [
     "COVERED", "FORMAT", "SUPPORT", "TABLE", "Support", "platform_of", "platforms", "resolve_support", "support",
@@ -65,7 +65,7 @@ def platforms() -> Mapping[str, str]:
     ['cuda', 'rocm', 'oneapi-cpu', 'oneapi-xpu', 'cann', 'mlu']
     """
     known: Mapping[str, str] = _table()["platforms"]
-    return MappingProxyType(dict(known))
+    return ReadOnly(dict(known))
 
 
 def platform_of(chip: Chip) -> str:
@@ -107,7 +107,7 @@ def support(where: Chip | str, operator: str) -> Support:
     ('gelu.out',)
     """
     operators: Mapping[str, Any] = _table()["operators"]
-    name = _spelling(operator, operators)
+    name = _spelling(operator, operators) if isinstance(operator, str) else None
     if name is None:
         raise UnknownNameError("ATen operator", operator, operators)
     return resolve_support(name, where if isinstance(where, str) and where in platforms() else _platform(where))
@@ -147,7 +147,7 @@ def _spelling(given: str, known: Mapping[str, Any]) -> str | None:
     return next((f"{name}.{usual}" for usual in _USUAL if f"{name}.{usual}" in known), None)
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _table() -> Mapping[str, Any]:
     try:
         table = json.loads(TABLE.read_text(encoding="utf-8"))

@@ -23,10 +23,12 @@ from hetbench.cli.options import (
     Stack,
     Target,
     Targets,
+    at_least,
     parse_milliseconds,
 )  # fmt: skip
 from hetbench.cli.output import print_json
 from hetbench.cli.session import open_api_with_chip
+from hetbench.errors import escaped
 
 __all__ = ["app"]
 
@@ -135,6 +137,7 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Choosing a chip: rank all candidates; * marks Pareto-optimal ones in latency, energy and memory share."""
+    at_least("--limit", limit, 0)
     api, _ = open_api_with_chip(chip_file)
     found = api.migrate(
         models[0] if len(models) == 1 else models, source, targets, source_value=source_value,
@@ -149,4 +152,4 @@ def _print(found: Any, lines: list[str], as_json: bool) -> None:
     if as_json:
         print_json(found.to_dict())
     else:
-        print("\n".join(lines))
+        print(escaped("\n".join(lines), keep="\n"))

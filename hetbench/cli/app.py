@@ -9,10 +9,12 @@ from typing import Annotated
 import typer
 
 from hetbench.cli import analysis, artifacts, graph, listings, pages, queries, serving
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
 from hetbench.version import __version__
 
 __all__ = ["app", "main"]
+
+_LINE_END = "\n"
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -44,8 +46,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises `SystemExit` with the exit code of the outcome: see `hetbench.cli`.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters shows them escaped
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="hetbench")
+        for word in words:
+            if escaped(word) != word:
+                raise InvalidInputError(f"an argument holds control characters: {shown(word)}.")
+        app(args=words, prog_name="hetbench")
     except HetBenchError as error:
-        print(f"hetbench: {error}", file=sys.stderr)
+        print(f"hetbench: {escaped(str(error), keep=_LINE_END)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:  # a full disk behind stdout, a file that the system does not let it read
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"hetbench: {escaped(where)}{error.strerror or error}.", file=sys.stderr)
+        raise SystemExit(InvalidInputError.exit_code) from None

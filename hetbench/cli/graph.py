@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hetbench.cli.options import Dims, Json, Model, Operator, parse_dims
+from hetbench.cli.options import Dims, Json, Model, Operator, at_least, parse_dims
 from hetbench.cli.output import print_json
+from hetbench.errors import escaped
 
 if TYPE_CHECKING:
     from hetbench.knowledge import KnowledgeGraph
@@ -62,6 +63,7 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Print the evidence for a model on a chip: for each important operator, the closest measurement."""
+    at_least("--limit", limit, 0)
     found = _knowledge_graph().why(model, target, source, limit=limit)
     _print(found.to_dict(), found.lines(), as_json)
 
@@ -100,4 +102,4 @@ def _print(value: Any, lines: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json(value)
     else:
-        print("\n".join(lines))
+        print(escaped("\n".join(lines), keep="\n"))

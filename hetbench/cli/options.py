@@ -5,18 +5,20 @@ Choices that are defined in modules with numpy are written out here; a test comp
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.schema import PHASES, PRECISIONS
 
 __all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model",
            "Operator", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack",
-           "Target", "Targets", "parse_dims", "parse_milliseconds"]  # fmt: skip
+           "Target", "Targets", "at_least", "parse_dims", "parse_milliseconds"]  # fmt: skip
 
+_WHOLE = re.compile("-?[0-9]{1,18}")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ChipFile = Annotated[
     Path | None,
@@ -75,9 +77,12 @@ def parse_milliseconds(text: str) -> float:
     given = text.strip().lower()
     unit = next((name for name in units if given.endswith(name)), "")
     try:
-        return float(given.removesuffix(unit)) * units.get(unit, 1.0)
+        value = float(given.removesuffix(unit)) * units.get(unit, 1.0)
     except ValueError:
-        raise InvalidInputError(f"a duration is a number with us, ms or s, such as 50ms; given: {text!r}.") from None
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise InvalidInputError(f"a duration is a number with us, ms or s, such as 50ms; given: {shown(text)}.")
+    return value
 
 
 def parse_dims(words: list[str]) -> dict[str, int]:
@@ -86,12 +91,23 @@ def parse_dims(words: list[str]) -> dict[str, int]:
     >>> parse_dims(["m=128", "k=768"])
     {'m': 128, 'k': 768}
     """
-    dims = {}
+    dims: dict[str, int] = {}
     for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not value.strip().lstrip("-").isdigit():
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or not _WHOLE.fullmatch(value):
             raise InvalidInputError(
-                f"dimensions are given as name=value with whole numbers, such as m=128; given: {word!r}."
+                f"dimensions are given as name=value with whole numbers, such as m=128; given: {shown(word)}."
             )
-        dims[name.strip()] = int(value)
+        if name in dims:
+            raise InvalidInputError(f"dimension {shown(name)} is given twice: {dims[name]} and {value}.")
+        dims[name] = int(value)
     return dims
+
+
+def at_least(option: str, value: int | None, least: int) -> None:
+    """`InvalidInputError` for a number below `least`; None is no number.
+
+    >>> at_least("--limit", 5, 0)
+    """
+    if value is not None and value < least:
+        raise InvalidInputError(f"{option} must be a whole number from {least}; given: {value}.")

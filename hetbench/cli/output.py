@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hetbench.answers import Answer, Answers, digits, number
+from hetbench.errors import escaped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,7 @@ def print_json(value: Any) -> None:
 def print_lines(lines: Iterable[str]) -> None:
     """Lines as they are, wrapped by nothing but the terminal."""
     for line in lines:
-        _console().print(line, soft_wrap=True)
+        _console().print(escaped(line, keep="\n"), soft_wrap=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_json: bool) -> None:
@@ -80,8 +81,8 @@ def _cell(value: Any) -> str:
     if value is True:
         return "yes"
     if isinstance(value, list | tuple):
-        return " ".join(map(str, value))
-    return str(value)
+        return escaped(" ".join(map(str, value)))
+    return escaped(str(value))
 
 
 def _interval(answer: Answer) -> str:

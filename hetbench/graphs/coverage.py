@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support, platform_of, platforms, resolve_support
 from hetbench.errors import RefusedError
 from hetbench.graphs.model_graph import ModelGraph
+from hetbench.mappings import ReadOnly
 
 __all__ = ["Coverage", "operator_coverage"]
 
@@ -110,4 +110,4 @@ def operator_coverage(graph: ModelGraph, chip: Chip, **setting: Any) -> Coverage
         raise RefusedError(f"{graph.name} launches no operator, so it has no coverage.")
     names = sorted(calls, key=lambda name: (-calls[name], name))
     found = tuple(resolve_support(name, platform) for name in names)
-    return Coverage(graph.name, platform, platforms()[platform], MappingProxyType(calls), found)
+    return Coverage(graph.name, platform, platforms()[platform], ReadOnly(calls), found)

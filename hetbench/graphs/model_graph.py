@@ -13,7 +13,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from copy import copy
-from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Self
 
@@ -23,6 +22,7 @@ from hetbench.graphs.memory import MemoryBreakdown, NodeBytes, bytes_by_node, me
 from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorGroup, OperatorTable, resolve_dtype
 from hetbench.graphs.setting import Setting, checked_setting
 from hetbench.graphs.variant import Variant, meets
+from hetbench.loading import load_once
 from hetbench.schema import PHASES, itemsize
 
 __all__ = ["FORMAT", "ModelGraph", "load"]
@@ -64,6 +64,17 @@ class ModelGraph:
         self.longest: int | None = (table["limits"].get("seq_len") or (None, None))[1]
         """The longest sequence that it takes; None where it takes none or any."""
         self._variants: dict[int, Variant] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_variants": {}}
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or type(self) is not ModelGraph or type(other) is not ModelGraph:
+            return self is other
+        return self.__getstate__() == other.__getstate__()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
 
     @property
     def fixed(self) -> bool:
@@ -212,7 +223,7 @@ class ModelGraph:
         raise ArtifactError(f"graph {self.name!r} has no structure for {setting}; extract it again.")
 
 
-@lru_cache(maxsize=64)
+@load_once(maxsize=64)
 def _load(name: str) -> ModelGraph:
     path = files("hetbench") / "catalog" / "graphs" / f"{name}.json.gz"
     try:
@@ -232,4 +243,4 @@ def load(name: str) -> ModelGraph:
     >>> load("bert-base-uncased").params
     109482240
     """
-    return _load(name if name in models() else model(name).name)
+    return _load(name if isinstance(name, str) and name in models() else model(name).name)

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
 from io import BytesIO
-from types import MappingProxyType
 from zipfile import ZipFile
 
 from hetbench.catalog.models import models
@@ -22,6 +21,8 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.graphs.resized import ResizableGraph
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 
 __all__ = ["KINDS", "SURE", "find", "fused_variant", "load", "names", "resolve", "upstream"]
 
@@ -38,7 +39,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_members()))
 
 
-@lru_cache(maxsize=256)
+@load_once(maxsize=256)
 def load(name: str) -> ModelGraph:
     """The auxiliary graph `name`, or that of the catalogue model with this name.
 
@@ -86,6 +87,8 @@ def find(name: str) -> ModelGraph | None:
     >>> find("llama-2-7b").params, find("convnext_tiny.fb_in22k").name, find("no-such-net")
     (6738415616, 'convnext_tiny', None)
     """
+    if not isinstance(name, str):
+        return None
     if name in _members():
         return load(name)
     try:
@@ -106,7 +109,7 @@ def fused_variant(name: str) -> str:
     return f"{name}-fused" if f"{name}-fused" in _members() else name
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def upstream() -> Mapping[tuple[str, str], tuple[str, str]]:
     """The reviewed table of names, read-only: (data set, model name there) -> (graph, kind)."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
@@ -114,10 +117,10 @@ def upstream() -> Mapping[tuple[str, str], tuple[str, str]]:
         if path.name.startswith("upstream_names_") and path.name.endswith(".csv"):
             for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
                 found[row["file"], row["model"]] = (row["graph"], row["kind"])
-    return MappingProxyType(found)
+    return ReadOnly(found)
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def _members() -> Mapping[str, ZipFile]:
     """Graph name -> archive that holds it."""
     found: dict[str, ZipFile] = {}
@@ -125,4 +128,4 @@ def _members() -> Mapping[str, ZipFile]:
         if path.name.startswith("auxiliary-") and path.name.endswith(".zip"):
             archive = ZipFile(BytesIO(path.read_bytes()))
             found.update({name.removesuffix(".json"): archive for name in archive.namelist()})
-    return MappingProxyType(found)
+    return ReadOnly(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.schema import PHASES
 from hetbench.schema import precision as canonical_precision
 
@@ -43,11 +43,11 @@ def checked_setting(
     was not traced at.
     """
     precision = canonical_precision(precision)
-    if phase not in phases:
-        if phase not in PHASES:
-            raise InvalidInputError(f"unknown phase {phase!r}. {owner} has: {', '.join(phases)}.")
+    if not isinstance(phase, str) or phase not in phases:
+        if not isinstance(phase, str) or phase not in PHASES:
+            raise InvalidInputError(f"unknown phase {shown(phase)}. {owner} has: {', '.join(phases)}.")
         raise RefusedError(
-            f"{owner} has no phase {phase!r}: it does not generate tokens. It has: {', '.join(phases)}."
+            f"{owner} has no phase {shown(phase)}: it does not generate tokens. It has: {', '.join(phases)}."
         )
     if limits.get("fixed"):
         if (batch, seq_len, image_size) != (None, None, None):
@@ -88,4 +88,4 @@ def _size(name: str, given: object, low: int, high: int, owner: str, multiple: i
             f" Its table of positions has no more rows: cut the text into pieces of {high}, as a batch, or ask for a "
             "network with rotary positions."
         )
-    raise InvalidInputError(f"{owner}: {name}={given!r} must be a whole number from {low} to {high}{steps}.{why}")
+    raise InvalidInputError(f"{owner}: {name}={shown(given)} must be a whole number from {low} to {high}{steps}.{why}")

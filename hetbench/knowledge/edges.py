@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chips
+from hetbench.checks import known_name
 from hetbench.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Edges:
 
     def blocks(self, relation: str) -> tuple[Block, ...]:
         """The edges of a relation, in one block or more."""
-        if relation not in self._blocks:
+        if known_name("relation", relation, RELATIONS) not in self._blocks:
             self._blocks[relation] = self._build(relation)
         return self._blocks[relation]
 

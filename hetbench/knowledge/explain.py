@@ -8,7 +8,8 @@ from dataclasses import replace
 from hetbench.answers import Answer, Answers
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import models
-from hetbench.errors import RefusedError
+from hetbench.checks import whole_number
+from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.graphs import model_graph, networks
 from hetbench.knowledge.graph import knowledge_graph
 from hetbench.knowledge.paths import Hop, Why
@@ -36,6 +37,9 @@ def explain_answer(answer: Answer | Answers, chip_named: Callable[[str], Chip], 
     >>> explain_answer(answer, chip).routes[0].basis in ("measured", "similar")
     True
     """
+    if not isinstance(answer, Answer | Answers):
+        raise InvalidInputError(f"only an answer of `query` can be explained; given: {shown(answer)}.")
+    whole_number("limit", limit, 0)
     if isinstance(answer, Answers):
         asked = answer.get("latency") or next((each for each in answer.values() if each.chip), None)
     else:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 from xml.sax.saxutils import escape, quoteattr
 
-from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.checks import known_name
+from hetbench.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from hetbench.knowledge.graph import Edge, KnowledgeGraph, Node
@@ -32,13 +33,12 @@ def write(graph: KnowledgeGraph, path: Path, format: str) -> None:
 
     Raises `UnknownNameError` for another format, `InvalidInputError` where the file cannot be written.
     """
-    if format not in FORMATS:
-        raise UnknownNameError("format", format, FORMATS)
+    known_name("format", format, FORMATS)
     try:
         with path.open("w", encoding="utf-8") as file:
             FORMATS[format](graph, file)
-    except OSError as error:
-        raise InvalidInputError(f"cannot write {path}: {error.strerror}") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise InvalidInputError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def to_networkx(graph: KnowledgeGraph) -> Any:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +30,13 @@ from numpy.typing import NDArray
 from hetbench.catalog.chips import Chip, chips
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import Model, models
-from hetbench.errors import ArtifactError, InvalidInputError
+from hetbench.checks import whole_number
+from hetbench.errors import ArtifactError, InvalidInputError, shown
 from hetbench.knowledge import export, paths
 from hetbench.knowledge.edges import RELATIONS, Block
 from hetbench.knowledge.signature import dtype_named, sizes
 from hetbench.knowledge.store import Store
+from hetbench.loading import load_once
 from hetbench.operators import operator_type
 
 if TYPE_CHECKING:
@@ -103,6 +104,9 @@ class KnowledgeGraph:
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self.store = Store(arrays)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (knowledge_graph, ()) if self is knowledge_graph() else (KnowledgeGraph, (self.store.arrays,))
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Number of nodes of each kind and of edges of each relation.
@@ -202,8 +206,7 @@ class KnowledgeGraph:
         ('op:Linear(k=4096,m=2048,n=4096)@fp16', True)
         """
         checked = operator_type(op).check(dims)
-        if k < 1:
-            raise InvalidInputError(f"k={k} must be a whole number from 1.")
+        k = whole_number("k", k, 1)
         name = None if chip is None else chip_named(chip).name
         found = self.store.similarity.nearest(op, sizes(op, checked), dtype_named(dtype), chip=name, k=k)
         return tuple(
@@ -235,6 +238,8 @@ class KnowledgeGraph:
 
     def export(self, path: str | Path, format: str) -> None:
         """Write the whole graph to a file as `graphml`, `json` (node-link, for networkx) or `cypher` (for Neo4j)."""
+        if not isinstance(path, str | Path):
+            raise InvalidInputError(f"path is that of a file to write; given: {shown(path)}.")
         export.write(self, Path(path), format)
 
     def to_networkx(self) -> Any:
@@ -269,7 +274,7 @@ def _facts(record: Chip | Model, left_out: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def knowledge_graph() -> KnowledgeGraph:
     """The knowledge graph of the package, opened on first use and kept.
 
@@ -280,6 +285,7 @@ def knowledge_graph() -> KnowledgeGraph:
     """
     path = Path(str(files("hetbench") / "catalog" / "knowledge.npz"))
     try:
-        return KnowledgeGraph(np.load(path, allow_pickle=False))
+        with np.load(path, allow_pickle=False) as stored:
+            return KnowledgeGraph({name: stored[name] for name in stored.files})
     except (OSError, ValueError, KeyError) as error:
         raise ArtifactError(f"{path.name} cannot be read: {error}. Reinstall hetbench.") from None

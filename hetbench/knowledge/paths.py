@@ -14,7 +14,9 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import model as model_named
 from hetbench.catalog.models import models
-from hetbench.knowledge.signature import identifier, sizes
+from hetbench.checks import whole_number
+from hetbench.errors import InvalidInputError, shown
+from hetbench.knowledge.signature import dtype_named, identifier, sizes
 from hetbench.operators import operator_type
 from hetbench.schema import STORAGE_BYTES
 
@@ -104,8 +106,8 @@ def why(
 ) -> Why:  # fmt: skip
     """The evidence for a model on a chip: see `KnowledgeGraph.why`."""
     name = model_named(model).name if operators is None else model
-    rows = _default(graph, name) if operators is None else list(operators)
-    heavy = _heaviest(rows, shares, limit)
+    rows = _default(graph, name) if operators is None else _rows(operators)
+    heavy = _heaviest(rows, _checked_shares(shares), whole_number("limit", limit, 0))
     found = _evidence_on(graph, name, _record(chip), heavy, limit)
     if source is None:
         return found
@@ -225,4 +227,30 @@ def _heaviest(rows: Sequence[Row], shares: Mapping[str, float] | None, limit: in
 
 
 def _record(chip: Chip | str) -> Chip:
-    return chip_named(chip) if isinstance(chip, str) else chip
+    return chip if isinstance(chip, Chip) else chip_named(chip)
+
+
+def _rows(operators: object) -> list[Row]:
+    """Rows of operators, each checked; `InvalidInputError` for anything else."""
+    if not isinstance(operators, Iterable) or isinstance(operators, str | bytes | Mapping):
+        raise InvalidInputError(f"operators are rows of op, dims, dtype and count; given: {shown(operators)}.")
+    rows: list[Row] = []
+    try:
+        given = list(operators)
+    except TypeError:  # an array without axes
+        given = [operators]
+    for row in given:
+        if not isinstance(row, Mapping) or not {"op", "dims", "dtype", "count"} <= row.keys():
+            raise InvalidInputError(f"operators are rows of op, dims, dtype and count; given: {shown(row)}.")
+        dims, count = operator_type(row["op"]).check(row["dims"]), whole_number("count", row["count"], 0)
+        rows.append({"op": row["op"], "dims": dims, "dtype": dtype_named(row["dtype"]), "count": count})
+    return rows
+
+
+def _checked_shares(shares: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    if shares is None:
+        return None
+    times = list(shares.values()) if isinstance(shares, Mapping) else [-1.0]
+    if not all(isinstance(each, int | float) and 0 <= each < float("inf") for each in times):
+        raise InvalidInputError(f"shares map operator types to times of 0 or more; given: {shown(shares)}.")
+    return shares if sum(shares.values()) > 0 else None

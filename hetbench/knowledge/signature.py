@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError
 from hetbench.operators import operator_type
-from hetbench.predict.features import canonical_dims
+from hetbench.predict.canonical import canonical_dims
 from hetbench.schema import STORAGE_BYTES, precision
 
 __all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parse", "sizes"]
@@ -68,7 +68,7 @@ def dtype_named(name: str) -> str:
     >>> dtype_named("float16"), dtype_named("int64")
     ('fp16', 'int64')
     """
-    return name if name in STORAGE_BYTES else precision(name)
+    return name if isinstance(name, str) and name in STORAGE_BYTES else precision(name)
 
 
 def identifier(op: str, dims: Mapping[str, int], dtype: str) -> str:

@@ -1,7 +1,7 @@
 """The nodes of the knowledge graph by number, over the arrays of its file.
 
 Chips, families, types, models and stacks of the catalogue have the first numbers; the operator instances follow in the
-order of the file: by type, dtype and dims. Arrays are read on first use and kept.
+order of the file: by type, dtype and dims.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Store:
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        self._arrays, self._kept = arrays, dict[str, NDArray[Any]]()
+        self.arrays = arrays
         self.meta: dict[str, Any] = json.loads(bytes(arrays["meta"]))
         if self.meta.get("format") != FORMAT:
             raise ArtifactError(
@@ -53,10 +53,8 @@ class Store:
         self.similarity = SimilarityIndex(self)
 
     def array(self, name: str) -> NDArray[Any]:
-        """An array of the file, read once."""
-        if name not in self._kept:
-            self._kept[name] = self._arrays[name]
-        return self._kept[name]
+        """An array of the file."""
+        return self.arrays[name]
 
     @cached_property
     def names(self) -> Mapping[str, int]:
@@ -103,6 +101,8 @@ class Store:
 
     def number(self, node: str) -> int:
         """The number of a node; `UnknownNameError` gives the nearest nodes."""
+        if not isinstance(node, str):
+            raise UnknownNameError("node", node, self.names)
         if node in self.names:
             return self.names[node]
         kind, _, name = node.partition(":")

@@ -12,18 +12,21 @@ the objective or does not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import log
 from statistics import NormalDist
 from typing import Any
 
+from hetbench import schema
 from hetbench.answers import Answer, digits
 from hetbench.catalog import support
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, shown
 from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines, is_other_kind
+from hetbench.query.columns import positive_or_nan
 from hetbench.query.exact import memory_bytes
 from hetbench.query.metric_answers import answer_metric, energy_of
 from hetbench.query.question import DEFAULT_STACK, Question
@@ -62,10 +65,10 @@ def rank_chips(
     >>> found.candidates[0].family, found.objective
     ('mlu', 'latency')
     """
-    if objective not in OBJECTIVES:
-        raise UnknownNameError("objective", str(objective), OBJECTIVES)
-    if slo_ms is not None and not slo_ms > 0:
-        raise InvalidInputError(f"slo_ms must be above 0 ms; given: {slo_ms!r}.")
+    if not isinstance(objective, str) or objective not in OBJECTIVES:
+        raise UnknownNameError("objective", objective, OBJECTIVES)
+    if slo_ms is not None and math.isnan(positive_or_nan(slo_ms)):
+        raise InvalidInputError(f"slo_ms must be above 0 ms; given: {shown(slo_ms)}.")
     found: list[Candidate] = []
     dropped: list[Dropped] = []
     source = None
@@ -136,11 +139,15 @@ def select_chips(targets: str | Sequence[str], known: Sequence[Chip], named: Cal
     >>> len(select_chips("mlu,nvidia-l4", list(chips().values()), chip))
     9
     """
-    words = targets.split(",") if isinstance(targets, str) else list(targets)
+    words = targets.split(",") if isinstance(targets, str) else targets
+    listed = isinstance(words, list | tuple | set | frozenset) and len(words) > 0
+    if not listed or not all(isinstance(word, str) for word in words):
+        raise InvalidInputError(f"targets are all, or names of chips and families; given: {shown(targets)}.")
     found: dict[str, Chip] = {}
     for word in (each.strip() for each in words):
-        family = [each for each in known if word == "all" or each.family == word]
-        found |= {each.name: each for each in family or [named(word)]}
+        all_of, family = word.lower() == "all", schema.family(word)
+        meant = [each for each in known if all_of or each.family == family]
+        found |= {each.name: each for each in meant or [named(word)]}
     return list(found.values())
 
 

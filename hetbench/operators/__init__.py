@@ -6,18 +6,19 @@ and is found by its file name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-from types import MappingProxyType
+import copyreg
+from collections.abc import Callable, Mapping
 
 from hetbench import plugins
 from hetbench.errors import UnknownNameError
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 from hetbench.operators._base import Dims, OperatorType, Size
 
 __all__ = ["Dims", "OperatorType", "Size", "operator_type", "operator_types"]
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def operator_types() -> Mapping[str, OperatorType]:
     """All operator types by name.
 
@@ -32,7 +33,7 @@ def operator_types() -> Mapping[str, OperatorType]:
             if operator.name in found:
                 raise ValueError(f"operator type {operator.name!r} is defined twice, again in {name}.py")
             found[operator.name] = operator
-    return MappingProxyType(dict(sorted(found.items())))
+    return ReadOnly(dict(sorted(found.items())))
 
 
 def operator_type(name: str) -> OperatorType:
@@ -43,5 +44,12 @@ def operator_type(name: str) -> OperatorType:
     """
     try:
         return operator_types()[name]
-    except KeyError:
+    except (KeyError, TypeError):
         raise UnknownNameError("operator", name, operator_types()) from None
+
+
+def _by_name(kind: OperatorType) -> tuple[Callable[[str], OperatorType], tuple[str]]:
+    return operator_type, (kind.name,)
+
+
+copyreg.pickle(OperatorType, _by_name)  # its formulas are functions, which do not pickle

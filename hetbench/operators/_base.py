@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
-from hetbench.errors import InvalidInputError, nearest
+from hetbench.errors import InvalidInputError, nearest, shown
 
 __all__ = ["Dims", "OperatorType", "Size"]
 
@@ -59,31 +61,38 @@ class OperatorType:
     def check(self, dims: Mapping[str, object]) -> dict[str, int]:
         """Check `dims` and return them as integers; raises `InvalidInputError` for an unknown, missing or invalid dim.
 
+        A dim that is None is not given.
+
         >>> from hetbench.operators import operator_type
         >>> operator_type("Linear").check({"m": 1, "n": 2.0, "k": 3})
         {'m': 1, 'n': 2, 'k': 3}
         """
+        if not isinstance(dims, Mapping):
+            raise InvalidInputError(f"dims are a mapping such as {{{self.dims[0]!r}: 128}}; given: {shown(dims)}.")
+        dims = {name: value for name, value in dims.items() if value is not None}
         known = (*self.dims, *self.optional)
         for name in dims:
             if name not in known:
-                near = nearest(str(name), known)
+                near = nearest(name if isinstance(name, str) else shown(name), known)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
-                raise InvalidInputError(f"{self.name} has no dim {name!r}.{hint} Its dims: {', '.join(known)}.")
+                raise InvalidInputError(f"{self.name} has no dim {shown(name)}.{hint} Its dims: {', '.join(known)}.")
         missing = [name for name in self.dims if name not in dims]
         if missing:
             raise InvalidInputError(f"{self.name} needs {', '.join(missing)}; given: {', '.join(dims) or 'nothing'}.")
         return {name: self._whole(name, dims[name]) for name in known if name in dims}
 
     def _whole(self, name: str, value: object) -> int:
-        least = 0 if name in ZERO_ALLOWED else 1
-        if isinstance(value, int | float) or hasattr(value, "__index__"):
-            number = float(value)
-            if number.is_integer() and least <= number <= MAX_DIM:
-                return int(number)
-        raise InvalidInputError(
-            f"{self.name}: dim {name}={value!r} must be a whole number from {least} to {MAX_DIM:.0e}."
-        )
+        least, most = 0 if name in ZERO_ALLOWED else 1, 1 if name in FLAGS else MAX_DIM
+        truth = type(value).__name__ in ("bool", "bool_")  # Python's and numpy's, old and new
+        if name in FLAGS if truth else isinstance(value, Real):
+            with suppress(OverflowError, ValueError):  # infinity, NaN
+                if least <= value <= most and int(value) == value:  # type: ignore[operator, call-overload]
+                    return int(value)  # type: ignore[call-overload, no-any-return]
+        allowed = f"a whole number from {least} to {most:.0e}" if most > 1 else "0 or 1"
+        raise InvalidInputError(f"{self.name}: dim {name}={shown(value)} must be {allowed}.")
 
 
 ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias", "v_dim", "area", "indices", "real", "extra"})
+FLAGS = frozenset({"causal", "bias"})
+"""Dims that say yes or no: 0, 1, False or True."""
 MAX_DIM = 2**40

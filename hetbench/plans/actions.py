@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from hetbench.errors import UnknownNameError
+from hetbench.mappings import ReadOnly
 from hetbench.operators import operator_type
 
 __all__ = ["ACTIONS", "MODEL", "Action", "Option", "action"]
@@ -86,7 +86,7 @@ _TABLE = (
            "possible gain"),
 )  # fmt: skip
 
-ACTIONS: Mapping[str, Action] = MappingProxyType({each.name: each for each in _TABLE})
+ACTIONS: Mapping[str, Action] = ReadOnly({each.name: each for each in _TABLE})
 
 
 def action(name: str) -> Action:

@@ -14,6 +14,7 @@ from typing import Any
 
 from hetbench.answers import Answer, digits
 from hetbench.attribution import RooflinePoint, combined, roofline_points
+from hetbench.checks import yes_or_no
 from hetbench.errors import InvalidInputError
 from hetbench.graphs import ModelGraph
 from hetbench.plans.action_effects import build_plan_space
@@ -144,7 +145,7 @@ def advise(
     (True, {'operator-fusion'})
     """
     plans = build_plan_space(graph, question, answer, predictor)
-    if accuracy_safe:
+    if yes_or_no("accuracy_safe", accuracy_safe):
         plans = plans.without(lambda each: not ACTIONS[each.action].changes_results, _SAFE)
     found = run_search(plans, method)
     chosen = _worthwhile(plans, found.plan)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from math import prod
 
-from hetbench.errors import RefusedError, UnknownNameError
+from hetbench.checks import known_name
+from hetbench.errors import RefusedError
 from hetbench.plans.plan_space import OptionSet, PlanSpace
 
 __all__ = ["EXHAUSTIVE_LIMIT", "METHODS", "CountedPlans", "SearchResult", "beam", "build_order", "count_combinations",
@@ -154,6 +155,5 @@ def run_search(plans: PlanSpace, method: str) -> SearchResult:
     >>> run_search(PlanSpace((), ("fp32",), [[]], ()), "greedy").evaluations
     0
     """
-    if method not in METHODS:
-        raise UnknownNameError("method", str(method), METHODS)
+    known_name("method", method, METHODS)
     return {"beam": beam, "greedy": greedy, "exhaustive": exhaustive}[method](plans)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from hetbench.plugins import lazy_exports
 
 if TYPE_CHECKING:
-    from hetbench.predict.features import CLASSES, by_class, canonical_dims, chip_facts, class_of
+    from hetbench.predict.canonical import canonical_dims
+    from hetbench.predict.features import CLASSES, by_class, chip_facts, class_of
     from hetbench.predict.gaussian_process import OperatorRows, Posterior
     from hetbench.predict.intervals import pass_interval, rescaled_bound
     from hetbench.predict.model_features import Composition, composition
@@ -31,7 +32,8 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "features": "CLASSES by_class canonical_dims chip_facts class_of",
+        "canonical": "canonical_dims",
+        "features": "CLASSES by_class chip_facts class_of",
         "gaussian_process": "OperatorRows Posterior",
         "intervals": "pass_interval rescaled_bound",
         "model_features": "Composition composition",

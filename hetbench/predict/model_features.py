@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.predict.features import by_class, canonical_dims, chip_facts
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import by_class, chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
+from hetbench.loading import LOCK, load_once
 from hetbench.predict.model_features import Composition, composition, summaries
 from hetbench.predict.network import LAUNCH, Network
 from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, label_of, weights_of
@@ -210,10 +210,11 @@ class WholeModelSurrogate:
 
     def group(self, name: str) -> Group:
         """One group, its arrays read on first use."""
-        if name not in self._loaded:
-            with np.load(self._folder / f"whole-{name}.npz", allow_pickle=False) as stored:
-                self._loaded[name] = Group(self.groups[name], {key: stored[key] for key in stored.files}, name)
-        return self._loaded[name]
+        with LOCK:
+            if name not in self._loaded:
+                with np.load(self._folder / f"whole-{name}.npz", allow_pickle=False) as stored:
+                    self._loaded[name] = Group(self.groups[name], {key: stored[key] for key in stored.files}, name)
+            return self._loaded[name]
 
     def level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
         """C where the cell was measured, D where only the stack was, None where neither."""
@@ -286,7 +287,7 @@ class WholeModelSurrogate:
         return ends[0], ends[1]
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def load(folder: Path | None = None) -> WholeModelSurrogate:
     """The surrogates of a folder, by default those shipped with hetbench."""
     path = folder or EMBEDDED

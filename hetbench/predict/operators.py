@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,10 +23,12 @@ from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
+from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat
+from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
-from hetbench.predict.features import CLASSES, Facts, Features, by_class, canonical_dims, chip_facts, class_of, features
+from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
@@ -101,9 +103,7 @@ class OperatorSurrogate:
         self.folder = folder
         index = json.loads((folder / "operators.json").read_text())
         if index["format"] != FORMAT:
-            raise ArtifactError(
-                f"{folder} has format {index['format']}; this hetbench reads {FORMAT}: install its version"
-            )
+            raise ArtifactError(f"{folder} has format {index['format']}; this hetbench reads {FORMAT}: install its own")
         self.id: str = index["id"]
         self.floors: dict[str, dict[str, float]] = index["floors"]
         self.classes: dict[str, Any] = index["classes"]
@@ -126,12 +126,14 @@ class OperatorSurrogate:
         return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
 
     def class_surrogate(self, cls: str) -> ClassSurrogate:
-        """The surrogate of one operator class, read on first use."""
-        if cls not in self._heads:
-            with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
-                self._heads[cls] = ClassSurrogate(self.classes[cls], {name: stored[name] for name in stored.files})
-            self._heads[cls].add_chips(self.folder, cls, self._added)
-        return self._heads[cls]
+        """The surrogate of one operator class, read on first use; seen only with the heads of single chips in it."""
+        with LOCK:
+            if cls not in self._heads:
+                with np.load(self.folder / f"{cls}.npz", allow_pickle=False) as stored:
+                    made = ClassSurrogate(self.classes[cls], {name: stored[name] for name in stored.files})
+                made.add_chips(self.folder, cls, self._added)
+                self._heads[cls] = made
+            return self._heads[cls]
 
     def predict(
         self, op: str, dtype: str, dims: Mapping[str, Any], chip: Chip, *, protocol: str = "event",
@@ -181,7 +183,7 @@ class OperatorSurrogate:
             if covered >= COVERED * total[0]:
                 break
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
-        value, lower, upper = (float(each) for each in total)
+        value, lower, upper = map(float, total)
         return SumPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
 
     def predict_by_class(
@@ -205,8 +207,7 @@ class OperatorSurrogate:
         which: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice."""
-        head = self.class_surrogate(cls)
-        out = np.empty((3, len(which)))
+        head, out = self.class_surrogate(cls), np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             rows = np.array([c.head == name for c in choices])[which]
             everything = bool(rows.all())
@@ -291,7 +292,7 @@ class OperatorSurrogate:
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def load(folder: Path | None = None) -> OperatorSurrogate:
     """The operator surrogates of a folder, by default of the packaged set; raises `ArtifactError` without them."""
     path = folder or EMBEDDED

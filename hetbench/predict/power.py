@@ -14,7 +14,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
+from hetbench.loading import load_once
 from hetbench.predict.features import chip_facts
 from hetbench.schema import STORAGE_BYTES
 
@@ -100,7 +100,7 @@ class PowerSurrogate:
     interval_level: float
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def load(folder: Path | None = None) -> PowerSurrogate:
     """The surrogate of a folder, by default the one shipped with hetbench.
 

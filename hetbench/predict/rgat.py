@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.errors import ArtifactError
+from hetbench.loading import load_once
 from hetbench.predict.features import CLASSES
 from hetbench.predict.perceptron import silu
 from hetbench.schema import PRECISIONS, PROTOCOLS
@@ -96,7 +96,7 @@ class Rgat:
         return Decoded(out[:, 0], noise, out[:, 2:])
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def load(folder: Path | None = None) -> Rgat:
     """The RGAT of a folder, by default of the packaged set; raises `ArtifactError` where it cannot be read."""
     path = folder or EMBEDDED

@@ -15,7 +15,7 @@ import numpy as np
 
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.estimates import peak_flops
-from hetbench.errors import RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, shown
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
 from hetbench.predict.protocols import measured_protocol
@@ -37,6 +37,7 @@ STAND_INS = {
     "SiLUAndMul": ("Mul", "Add"), "Embedding": ("ReLU", "Add"),
 }  # fmt: skip
 _ANY_VECTOR = ("ReLU", "Mul", "Add", "GELU", "SiLU")
+_MOST_KEPT = 50_000  # choices; chips of the caller's own make their number unbounded
 
 
 class Selector:
@@ -47,7 +48,7 @@ class Selector:
         rgat_share: Callable[[str], float],
     ) -> None:  # fmt: skip
         self._classes, self._surrogate_of, self._rgat_share = classes, surrogate_of, rgat_share
-        self._choices: dict[tuple[str, ...], Choice] = {}
+        self._choices: dict[tuple[Any, ...], Choice] = {}
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
@@ -57,10 +58,26 @@ class Selector:
 
         Raises `RefusedError` for a class without surrogate and for a chip without stated memory bandwidth.
         """
-        key = (cls, op, dtype, chip.name, chip.die, protocol, library or "", layout or "", predictor)
-        if key not in self._choices:
-            self._choices[key] = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
-        return self._choices[key]
+        key = (cls, op, dtype, chip.name, chip.die, chip.family, chip.bandwidth, protocol, library, layout, predictor)
+        try:
+            found = self._choices.get(key)
+        except TypeError:
+            given = f"{shown(library)}, {shown(layout)}"
+            raise InvalidInputError(f"library and layout are names; given: {given}.") from None
+        if found is None:
+            found = self._choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+            if len(self._choices) >= _MOST_KEPT:
+                self._choices.clear()
+            self._choices[key] = found
+        return found
+
+    def _check_labels(self, library: str | None, layout: str | None) -> None:
+        """`UnknownNameError` for a library or layout that no measured row has."""
+        for label, given, at in (("library", library, 4), ("layout", layout, 5)):
+            if given is not None:
+                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]} - {""}
+                if given not in names:
+                    raise UnknownNameError(label, given, sorted(names))
 
     def _choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
@@ -69,6 +86,7 @@ class Selector:
         if cls not in self._classes:
             known = ", ".join(sorted(self._classes))
             raise RefusedError(f"no surrogate covers {op} (class {cls}). Covered classes: {known}.")
+        self._check_labels(library, layout)
         if not chip.bandwidth:
             raise RefusedError(
                 f"{chip.name} has no stated memory bandwidth, so no latency can be predicted for it. "

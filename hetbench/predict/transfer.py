@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
+from hetbench.loading import load_once
 
 __all__ = ["Transfer", "transfer_between", "transfer_factor"]
 
@@ -75,7 +75,7 @@ def transfer_factor(
     )
 
 
-@lru_cache(maxsize=4)
+@load_once(maxsize=4)
 def _table(folder: Path) -> dict[str, Any]:
     path = folder / "transfer.json"
     try:

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from hetbench.query.latency import PROTOCOL, WHOLE, trained_stack, with_usable_stack
     from hetbench.query.metric_answers import answer_metric, energy_of, predict_metric
     from hetbench.query.model_queries import ModelQueries
-    from hetbench.query.observe import saved_observations
+    from hetbench.query.observation_queries import ObservationQueries
     from hetbench.query.operator_queries import OperatorQueries
-    from hetbench.query.question import DEFAULT_STACK, PREDICTORS, Options, Question, check_predictor
+    from hetbench.query.question import DEFAULT_STACK, PREDICTORS, Options, Question, check_options, check_predictor
     from hetbench.query.serving_queries import ServingQueries
     from hetbench.query.session import Session
 
 __all__ = [
-    "DEFAULT_STACK", "PREDICTORS", "PROTOCOL", "WHOLE", "ArchitectureQueries", "ModelQueries", "OperatorQueries",
-    "Options", "Question", "ServingQueries", "Session", "Signature", "Split", "answer_metric", "answer_with_source",
-    "check_predictor", "energy_of", "predict_metric", "saved_observations",
-    "signature", "split", "trained_stack", "with_usable_stack",
+    "DEFAULT_STACK", "PREDICTORS", "PROTOCOL", "WHOLE", "ArchitectureQueries", "ModelQueries", "ObservationQueries",
+    "OperatorQueries", "Options", "Question", "ServingQueries", "Session", "Signature", "Split", "answer_metric",
+    "answer_with_source", "check_options", "check_predictor", "energy_of", "predict_metric", "signature", "split",
+    "trained_stack", "with_usable_stack",
 ]  # fmt: skip
 
 __getattr__ = lazy_exports(
@@ -40,9 +40,9 @@ __getattr__ = lazy_exports(
         "latency": "PROTOCOL WHOLE trained_stack with_usable_stack",
         "metric_answers": "answer_metric energy_of predict_metric",
         "model_queries": "ModelQueries",
-        "observe": "saved_observations",
+        "observation_queries": "ObservationQueries",
         "operator_queries": "OperatorQueries",
-        "question": "DEFAULT_STACK PREDICTORS Options Question check_predictor",
+        "question": "DEFAULT_STACK PREDICTORS Options Question check_options check_predictor",
         "architecture_queries": "ArchitectureQueries",
         "serving_queries": "ServingQueries",
         "session": "Session",

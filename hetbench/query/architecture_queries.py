@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Unpack
 
+import numpy as np
+
 from hetbench.catalog.chips import Chip
+from hetbench.checks import known_name, whole_number, yes_or_no
 from hetbench.errors import InvalidInputError
-from hetbench.metrics import metric as metric_named
+from hetbench.metrics import METRICS
 from hetbench.query.architectures import DERIVED, CompiledSpace, exact_metrics, query_deployments
-from hetbench.query.question import Options, check_predictor
+from hetbench.query.question import Options, check_options, check_predictor
 from hetbench.query.session import Session
 from hetbench.spaces import BlockSpace, ComposedGraph, Space, spaces
 from hetbench.spaces import space as space_named
 from hetbench.spaces.deploy import Deployment
 
 __all__ = ["ArchitectureQueries"]
+
+_MOST_DRAWS = 100_000
+_MOST_COMPILED = 64
+"""Spaces compiled for a chip and setting that are kept before the store starts afresh."""
 
 
 class ArchitectureQueries:
@@ -105,14 +113,21 @@ class ArchitectureQueries:
         >>> api.query_batch(archs, device="cann", metric="latency").shape
         (2,)
         """
+        check_options(options)
         found = self._space(search_space)
+        known_name("metric", metric, (*METRICS, *filter(None, (found.quality,))))
+        intervals, seed = yes_or_no("intervals", intervals), whole_number("seed", seed, 0)
+        sample = None if sample is None else whole_number("sample", sample, 1, _MOST_DRAWS)
         codes = found.codes(archs)
         if isinstance(found, Deployment):
+            if device is not None or intervals or sample is not None or any(v is not None for v in options.values()):
+                raise InvalidInputError(
+                    f"entries of {found.name} state chip and setting themselves, and are answered by values alone: "
+                    "leave out device=, options, intervals= and sample=."
+                )
             return query_deployments(found, codes, metric, self.query)
         assert isinstance(found, BlockSpace)
         example = ComposedGraph(found, codes[0] if len(codes) else found.sample(seed=0))
-        if metric != found.quality:
-            metric_named(metric)
         if device is None:
             if metric not in (*DERIVED, found.quality):
                 raise InvalidInputError(
@@ -120,6 +135,8 @@ class ArchitectureQueries:
                 )
             return exact_metrics(found, codes, example.setting_of(options))[metric]
         chip, _ = self._session.chip(device)
+        if not len(codes):
+            return np.empty((0, sample) if sample is not None else (3, 0) if intervals else 0)
         return self._compile(found, example, chip, options).answer(metric, codes, intervals, sample, seed)
 
     def _space(self, name: str | None) -> Space:
@@ -135,8 +152,12 @@ class ArchitectureQueries:
         self, space: BlockSpace, example: ComposedGraph, chip: Chip, options: Mapping[str, Any]
     ) -> CompiledSpace:
         """The space compiled for a chip and setting, on first use."""
-        key = space.name, chip, *sorted(options.items())
-        if key not in self._compiled:
-            question = self._session.question_on(example, chip, options)
-            self._compiled[key] = CompiledSpace(space, question, chip, check_predictor(options.get("predictor")))
-        return self._compiled[key]
+        compiled = self._compiled  # replaced when the state changes, as `_kept` is
+        question = self._session.question_on(example, chip, options)
+        predictor = check_predictor(options.get("predictor"))
+        key = space.name, predictor, replace(question, model="")
+        if key not in compiled:
+            if len(compiled) >= _MOST_COMPILED:
+                compiled.clear()
+            compiled[key] = CompiledSpace(space, question, chip, predictor)
+        return compiled[key]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hetbench import schema
 from hetbench.answers import Answers
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, shown
+from hetbench.mappings import ReadOnly
 from hetbench.metrics import METRICS
 from hetbench.metrics import metric as metric_named
 from hetbench.query.architectures import DERIVED, quality_answer
 from hetbench.query.comparison import answer_with_source
-from hetbench.query.question import Options, check_predictor
+from hetbench.query.question import check_options, check_predictor
 from hetbench.query.serving_queries import SERVING, check_phase, serving_answer
 from hetbench.query.session import Session
 from hetbench.spaces import ComposedGraph
@@ -44,14 +45,12 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
     """
     if request.target is not None and request.device is not None:
         raise InvalidInputError("target= and device= mean the same; give one of them.")
-    if isinstance(request.metric, list | tuple | set):
-        return {name: query(replace(request, metric=name)) for name in request.metric}
-    if isinstance(request.device, list | tuple | set):
-        return {name: query(replace(request, device=name)) for name in request.device}
+    if isinstance(request.metric, list | tuple | set | frozenset):
+        return ReadOnly({name: query(replace(request, metric=name)) for name in _names("metric", request.metric)})
+    if isinstance(request.device, list | tuple | set | frozenset):
+        return ReadOnly({name: query(replace(request, device=name)) for name in _names("device", request.device)})
+    check_options(request.options)
     check_phase(request.options, request.metric)
-    unknown = request.options.keys() - Options.__optional_keys__
-    if unknown:
-        raise TypeError(f"query() got an unexpected keyword argument {sorted(unknown)[0]!r}")
     target = request.target if request.target is not None else request.device
     model = session.model if request.model is None else request.model
     if request.options.get("phase") == SERVING:
@@ -62,6 +61,14 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
         if target is None and request.metric not in DERIVED:
             return ask(replace(request, device=list(schema.FAMILIES)), session, query)
     return _answer(replace(request, model=model, target=target), session)
+
+
+def _names(what: str, given: Collection[object]) -> list[str]:
+    """The names in a list of metrics or devices, in their order; those of a set sorted."""
+    names = [name for name in given if isinstance(name, str)]
+    if len(names) < len(given) or not names:
+        raise InvalidInputError(f"{what}= is one name or a list of them; given: {shown(given)}.")
+    return sorted(names) if isinstance(given, set | frozenset) else names
 
 
 def _answer(request: Request, session: Session) -> Any:

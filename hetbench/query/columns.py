@@ -1,20 +1,33 @@
 """The columns of a table of questions, and those of its answers.
 
-A table is a mapping of equal-length columns: lists, NumPy arrays or anything with `tolist`. A missing cell is None or
-NaN.
+A table is a mapping of equal-length columns: lists, NumPy or Arrow arrays, series of data frames. A missing cell is
+None, NaN, NaT, NA or "". A column that no question has is named, unless it describes a measurement.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.errors import InvalidInputError, nearest
+from hetbench.errors import InvalidInputError, nearest, shown
 
-__all__ = ["AnswerColumns", "Rows", "group_rows", "positive_or_nan", "read_columns"]
+__all__ = ["AnswerColumns", "Rows", "group_rows", "positive_or_nan", "read_columns", "text_of"]
+
+_DESCRIPTIVE = (
+    "dataset", "ref", "licence", "license", "platform", "software", "stat", "extra", "split", "latency_ms", "unit",
+    "value", "lower", "upper", "level", "reason", "flag",
+)  # fmt: skip
+"""Columns of measured rows and of answers, which a table of questions may have too and which say nothing about them."""
+_OTHER_WORDS = {
+    "dtype": "precision", "precision": "dtype", "device": "chip", "target": "chip", "gpu": "chip", "network": "model",
+    "operator": "op", "shape": "dims", "shapes": "dims", "bs": "batch", "tokens": "seq_len", "resolution": "image_size",
+}  # fmt: skip
+_PLAIN = {str, int, bool, dict, type(None)}
+"""Types of cells that are taken as they are."""
 
 Rows = NDArray[np.int64]
 """Row numbers of a table, [rows]."""
@@ -36,38 +49,83 @@ class AnswerColumns:
 def read_columns(table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
     """The required and optional columns of a table as lists of equal length; missing cells become None.
 
-    Columns of other names are ignored. Raises `InvalidInputError` for a table that is no mapping, lacks a required
-    column, or has columns of different lengths.
+    Raises `InvalidInputError` for a table that is no mapping, lacks a required column, has columns of different lengths
+    or a column whose name is like one that it could have. Any other unknown column is ignored with a warning.
 
-    >>> read_columns({"op": ["Linear"], "batch": [float("nan")], "x": [1]}, ["op"], ["batch"])
+    >>> read_columns({"op": ["Linear"], "batch": [float("nan")], "ref": ["o/r@c:p"]}, ["op"], ["batch"])
     {'op': ['Linear'], 'batch': [None]}
     """
     if not isinstance(table, Mapping):
         raise InvalidInputError(
             f"a table is a mapping of columns, such as {{{required[0]!r}: [...]}}; given: {type(table).__name__}. "
-            "Convert a data frame by frame.to_dict('list')."
+            "Convert a data frame by frame.to_dict('list'), an Arrow table by table.to_pydict()."
         )
-    missing = [name for name in required if name not in table]
+    names = [name if isinstance(name, str) else shown(name) for name in table]
+    missing = [name for name in required if name not in names]
     if missing:
-        near = nearest(missing[0], [str(name) for name in table], 1)
+        near = nearest(missing[0], names, 1)
         raise InvalidInputError(
-            f"the table lacks the columns {', '.join(missing)}; it has: {', '.join(map(str, table)) or 'none'}."
+            f"the table lacks the columns {', '.join(missing)}; it has: {', '.join(names) or 'none'}."
             + (f" Rename {near[0]!r} to {missing[0]!r} if that is what it holds." if near else "")
         )
-    out = {}
-    for name in (*required, *optional):
-        if name in table:
-            column = table[name]
-            if isinstance(column, str | bytes) or not hasattr(column, "__len__"):
-                raise InvalidInputError(f"column {name!r} must be a sequence of cells; given: {column!r}.")
-            cells = column.tolist() if hasattr(column, "tolist") else list(column)
-            if float in set(map(type, cells)):
-                cells = [None if isinstance(cell, float) and cell != cell else cell for cell in cells]
-            out[name] = cells
+    _check_other([name for name in names if name not in (*required, *optional)], (*required, *optional))
+    out = {name: _cells(name, table[name]) for name in (*required, *optional) if name in names}
     lengths = {name: len(column) for name, column in out.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidInputError(f"columns differ in length: {', '.join(f'{n} {k}' for n, k in lengths.items())}.")
     return out
+
+
+def _check_other(others: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a column whose name is like a known one; warn of any other that does not describe a measurement."""
+    unread = [name for name in others if name not in _DESCRIPTIVE]
+    for name in unread:
+        meant = _OTHER_WORDS.get(name.lower())
+        near = [meant] if meant in known else nearest(name, known, 1)
+        if near:
+            raise InvalidInputError(
+                f"unknown column {shown(name)}. Did you mean {near[0]!r}? Known columns: {', '.join(known)}. "
+                "Leave out what is none of them."
+            )
+    if unread:
+        text = f"columns that are not read: {', '.join(map(shown, unread))}. Known columns: {', '.join(known)}."
+        warn(text, stacklevel=4)
+
+
+def _cells(name: str, column: Any) -> list[Any]:
+    """The cells of a column as plain Python values; a missing one is None."""
+    if isinstance(column, str | bytes | Mapping | set | frozenset) or not hasattr(column, "__len__"):
+        raise InvalidInputError(f"column {name!r} must be a sequence of cells; given: {shown(column)}.")
+    listed = next((made for made in ("to_pylist", "tolist", "to_list") if hasattr(column, made)), None)
+    try:
+        cells = list(column) if listed is None else getattr(column, listed)()
+    except TypeError:
+        cells = None
+    if not isinstance(cells, list):
+        raise InvalidInputError(f"column {name!r} must be a sequence of cells; given: {shown(column)}.")
+    kinds = set(map(type, cells))
+    if kinds <= _PLAIN:
+        return [cell if cell != "" else None for cell in cells] if str in kinds and "" in cells else cells
+    return [_plain(cell) for cell in cells]
+
+
+def _plain(cell: Any) -> Any:
+    """A cell without the wrapping of Arrow or NumPy; None for NaN, NaT, NA and ""."""
+    if hasattr(cell, "as_py"):
+        cell = cell.as_py()
+    elif isinstance(cell, np.generic) or (isinstance(cell, np.ndarray) and cell.ndim == 0):
+        cell = cell.item()
+    if type(cell).__name__ == "NAType" or (isinstance(cell, str) and not cell):
+        return None
+    try:
+        return None if cell != cell else cell
+    except (TypeError, ValueError):  # an array, or an object that cannot be compared
+        return cell
+
+
+def text_of(cell: Any) -> str:
+    """A cell as the text of a name: itself where it is a text, else as a message shows it."""
+    return cell if isinstance(cell, str) else shown(cell)
 
 
 def group_rows(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any, ...], Rows]:
@@ -82,7 +140,7 @@ def group_rows(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any
         for at, key in enumerate(zip(*filled, strict=True)):
             found.setdefault(key, []).append(at)
     except TypeError:  # an unhashable cell, such as a list
-        return group_rows([[cell if cell is None else str(cell) for cell in column] for column in filled], rows)
+        return group_rows([[cell if cell is None else text_of(cell) for cell in column] for column in filled], rows)
     return {key: np.array(members, dtype=np.int64) for key, members in found.items()}
 
 
@@ -92,5 +150,10 @@ def positive_or_nan(value: Any) -> float:
     >>> positive_or_nan(2), positive_or_nan(-1.0), positive_or_nan(True)
     (2.0, nan, nan)
     """
-    real = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return float(value) if real and np.isfinite(value) and value > 0 else float("nan")
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        return float("nan")
+    try:
+        number = float(value)
+    except OverflowError:
+        return float("nan")
+    return number if 0 < number < float("inf") else float("nan")

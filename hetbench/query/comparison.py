@@ -11,7 +11,7 @@ import math
 from dataclasses import replace
 
 from hetbench.answers import Answer
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.graphs import ModelGraph
 from hetbench.predict.transfer import transfer_factor
 from hetbench.query.columns import positive_or_nan
@@ -19,6 +19,8 @@ from hetbench.query.metric_answers import answer_metric, predict_metric
 from hetbench.query.question import Question
 
 __all__ = ["answer_with_source"]
+
+_ABSURD = 100.0  # times the prediction, either way: another unit is likelier than another speed
 
 
 def answer_with_source(
@@ -36,7 +38,7 @@ def answer_with_source(
 
     Raises:
         RefusedError: no evidence on either side.
-        InvalidInputError: `source_value` without a source, for another metric, or not positive.
+        InvalidInputError: `source_value` without a source, for another metric, not positive, or a hundred times off.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -81,9 +83,15 @@ def _corrected(
         raise InvalidInputError("source_value needs source= and goes with the metrics latency and throughput.")
     value = positive_or_nan(source_value)
     if math.isnan(value):
-        raise InvalidInputError(f"source_value must be a positive number; given: {source_value!r}.")
+        raise InvalidInputError(f"source_value must be a positive number; given: {shown(source_value)}.")
     predicted, origin = (predict_metric(side, graph, metric, predictor) for side in (target, source))
     chips = source.require_chip("source_value"), target.require_chip("source_value")
+    off = value / origin.value
+    if not 1 / _ABSURD < off < _ABSURD:
+        raise InvalidInputError(
+            f"source_value={value:g} is {off:.3g} times what is predicted on {origin.chip}, {origin.value:.4g} "
+            f"{origin.unit}: is it in {origin.unit}, and for this model and setting?"
+        )
     factor, why = transfer_factor(value, origin.value, *chips, target.artifacts)
     notes = [why]
     for side in (target, source):

@@ -12,7 +12,7 @@ from hetbench.query.session import Session
 
 __all__ = ["ModelQueries"]
 
-_MOST_KEPT = 100_000
+_MOST_KEPT = 16_384
 """Answers kept before the store starts afresh."""
 
 
@@ -71,18 +71,19 @@ class ModelQueries:
         >>> answer.chip, answer.source.chip, answer.ratio == answer.value / answer.source.value
         ('huawei-ascend-910b3', 'nvidia-a100-sxm4-80gb', True)
         """
+        answers = self._kept  # replaced when the state changes, so that an answer in flight is not kept beyond that
         model = self._session.model if model is None else model
         kinds = map(type, (source_value, *options.values()))  # True and 1.0 equal 1 as keys, and are no sizes
         try:
             key = (model, source, target, metric, device, source_value, *options.items(), *kinds)
-            kept = self._kept.get(key)
+            kept = answers.get(key)
         except TypeError:  # a list of devices cannot be a key; each of them can
             return self._ask(Request(model, source, target, metric, device, source_value, options))
         if kept is None:
             kept = self._ask(Request(model, source, target, metric, device, source_value, options))
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[key] = kept
+            if len(answers) >= _MOST_KEPT:
+                answers.clear()
+            answers[key] = kept
         return kept
 
     def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.artifacts.atomic import write_whole
 from hetbench.catalog.chips import Chip
-from hetbench.errors import HetBenchError, InvalidInputError
-from hetbench.predict.features import canonical_dims, class_of
+from hetbench.errors import HetBenchError, InvalidInputError, shown
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.columns import AnswerColumns, group_rows, positive_or_nan, read_columns
@@ -30,6 +32,7 @@ __all__ = ["MOST_ROWS", "Observations", "saved_observations"]
 
 MOST_ROWS = 2000
 """Limit of observed rows of one chip: conditioning solves a linear system of that size."""
+_LONGEST_PATH = 4096
 _ABSURD = 100.0  # times the prediction, either way: more likely another unit than another speed
 _DOUBTFUL = 5.0
 _REPEATED = 2.0  # between two timings of one operator
@@ -94,9 +97,24 @@ class Observations:
         names = [name for name in _COLUMNS if any(name in row for _, row in self._rows)]
         return {name: [row.get(name) for _, row in self._rows] for name in names}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the rows used to a JSON file that `saved_observations` reads."""
-        path.write_text(json.dumps(self.table(), indent=1), encoding="utf-8")
+        text = json.dumps(self.table(), indent=1, default=lambda value: value.item())
+        write_whole(_path(path), text, "save_observations(FILE)")
+
+    def __bool__(self) -> bool:
+        return bool(self._by_chip)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Observations) or self._by_chip.keys() != other._by_chip.keys():
+            return False
+        return all(
+            len(parts) == len(other._by_chip[chip])
+            and all(np.array_equal(a[1], b[1]) for a, b in zip(parts, other._by_chip[chip], strict=True))
+            for chip, parts in self._by_chip.items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
@@ -118,6 +136,7 @@ class Observations:
                 out.value[at] = value
                 usual = np.abs(off) < np.log(_ABSURD)
                 for row, ratio in zip(at[~usual].tolist(), np.exp(off[~usual]).tolist(), strict=True):
+                    out.value[row] = np.nan
                     out.reason[row] = f"latency_ms is {ratio:.3g} times the prediction: is it in milliseconds?"
                 if usual.any():
                     taken.setdefault(chip.name, []).append((seen.take(usual), off[usual]))
@@ -135,11 +154,19 @@ class Observations:
         return found
 
 
-def saved_observations(path: Path) -> dict[str, list[Any]]:
+def _path(given: object) -> Path:
+    """The path of a file; `InvalidInputError` for anything that cannot be one."""
+    if not isinstance(given, str | Path) or not str(given).isprintable() or not 0 < len(str(given)) < _LONGEST_PATH:
+        raise InvalidInputError(f"a file of observations is named by its path; given: {shown(given)}.")
+    return Path(given)
+
+
+def saved_observations(path: str | Path) -> dict[str, list[Any]]:
     """The table in a file of `Observations.save`; `InvalidInputError` where it holds none."""
+    path = _path(path)
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} holds no observations that can be read: {error}") from None
     if not isinstance(table, dict) or not table:
         raise InvalidInputError(f"{path} holds no observations: write them with `save_observations`.")

@@ -7,6 +7,7 @@ whose dims fit no tensor gets its reason in the answer columns and goes no furth
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,15 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.operators import OperatorType
-from hetbench.operators._base import MAX_DIM, ZERO_ALLOWED
+from hetbench.operators._base import FLAGS, MAX_DIM, ZERO_ALLOWED
 from hetbench.query.columns import AnswerColumns, Rows
 
 __all__ = ["check_dims", "read_dims"]
 
 _MAX_FLOPS, _MAX_BYTES = 1e18, 1e15  # of one operator: beyond any chip, and well below overflow
 _MAX_OTHER_DIM = 2**31  # of a dim other than `numel`
+_NUMBER = re.compile("[0-9]+")
 _NO_DIGITS = str.maketrans("", "", string.digits)
 _DIGITS_ONLY = {ord(c): " " for c in string.printable if not c.isdigit()}
 
@@ -34,6 +36,8 @@ def read_dims(
 
     `cells` are the dims cells of the rows `members`; a row with invalid dims gets its reason in `out` instead.
     """
+    if not len(cells):
+        return
     texts = cells if set(map(type, cells)) == {str} else [c if isinstance(c, str) else _as_json(c) for c in cells]
     whole = _uniform(kind, texts)
     if whole is not None:
@@ -61,18 +65,31 @@ def _as_json(cell: Any) -> str:
     """JSON of a dims cell that is a mapping; anything else as its repr, which is refused when it is parsed."""
     try:
         return json.dumps(dict(cell), default=lambda value: value.item())
-    except (TypeError, ValueError, AttributeError):
-        return repr(cell)
+    except (TypeError, ValueError, AttributeError, RecursionError):
+        return shown(cell)
 
 
 def _mapping(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError:
+        found = json.loads(text, object_pairs_hook=_once_each)
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise InvalidInputError(f"dims must be a mapping of whole numbers, or JSON of one; given: {text[:80]}")
+        raise InvalidInputError(f"dims must be a mapping of whole numbers, or JSON of one; given: {shown(text)}")
     return found
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise InvalidInputError(f"dims name a size twice; given: {', '.join(f'{n}={shown(v)}' for n, v in pairs)}.")
+    return found
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    """What matches lines that differ from `text` in their whole numbers only."""
+    one = "(?:0|[1-9][0-9]{0,17})".join(map(re.escape, _NUMBER.split(text)))
+    return re.compile(f"(?:{one}\n)*+")
 
 
 def _uniform(kind: OperatorType, texts: Sequence[str]) -> dict[str, Rows] | None:
@@ -82,9 +99,8 @@ def _uniform(kind: OperatorType, texts: Sequence[str]) -> dict[str, Rows] | None
         sizes = kind.check(first)
     except InvalidInputError:
         return None
-    joined = "\n".join(texts)
-    layout = texts[0].translate(_NO_DIGITS)
-    if joined.translate(_NO_DIGITS) != "\n".join([layout] * len(texts)):
+    joined = "\n".join((*texts, ""))
+    if not _pattern(texts[0]).fullmatch(joined):
         return None
     numbers = np.fromstring(joined.translate(_DIGITS_ONLY), dtype=np.int64, sep=" ")
     if len(numbers) != len(first) * len(texts):
@@ -111,7 +127,10 @@ def _impossible(kind: OperatorType, sizes: Mapping[str, Rows]) -> Iterator[tuple
     """Pairs of a reason and the rows [rows] that it rules out, cheapest check first."""
     for name, array in sizes.items():
         least, most = int(name not in ZERO_ALLOWED), MAX_DIM if name == "numel" else _MAX_OTHER_DIM
-        yield f"dim {name} must be a whole number from {least} to {most:.0e}", (array < least) | (array > most)
+        if name in FLAGS:
+            yield f"dim {name} must be 0 or 1", (array < 0) | (array > 1)
+        else:
+            yield f"dim {name} must be a whole number from {least} to {most:.0e}", (array < least) | (array > most)
     d = {**{name: np.full(1, value) for name, value in kind.optional.items()}, **sizes}
     for side, window in (("h", "kh"), ("w", "kw"), ("l", "k")):
         if side in sizes and window in sizes and "pad" in d:
@@ -136,5 +155,5 @@ def check_dims(kind: OperatorType, sizes: Mapping[str, int]) -> dict[str, int]:
     columns = {name: np.array([value], dtype=np.int64) for name, value in sizes.items()}
     for reason, bad in _impossible(kind, columns):
         if bad.any():
-            raise InvalidInputError(f"{kind.name}: {reason}; given: {dict(sizes)}.")
+            raise InvalidInputError(f"{kind.name}: {reason}; given: {shown(dict(sizes))}.")
     return dict(sizes)

@@ -23,8 +23,9 @@ class OperatorQueries:
     _session: Session
 
     def query_operator(
-        self, op: str, dims: Mapping[str, int], *, device: str, precision: str | None = None, protocol: str = "event",
-        library: str | None = None, layout: str | None = None, predictor: str | None = None,
+        self, op: str, dims: Mapping[str, int], *, device: str, precision: str | None = None,
+        protocol: str | None = "event", library: str | None = None, layout: str | None = None,
+        predictor: str | None = None,
     ) -> Answer:  # fmt: skip
         """Forward latency of one operator on one chip, in ms.
 
@@ -57,8 +58,9 @@ class OperatorQueries:
         chip, notes = self._session.chip(device)
         name = schema.precision(precision) if precision is not None else default_precision(chip)
         notes += check_precision(name, chip)
-        if protocol not in schema.PROTOCOLS:
-            raise UnknownNameError("protocol", str(protocol), schema.PROTOCOLS)
+        protocol = "event" if protocol is None else protocol
+        if not isinstance(protocol, str) or protocol not in schema.PROTOCOLS:
+            raise UnknownNameError("protocol", protocol, schema.PROTOCOLS)
         chosen = check_predictor(predictor)
         fields: dict[str, Any] = {
             "metric": "latency", "operator": op, "chip": chip.name, "family": chip.family, "precision": name,
@@ -71,6 +73,8 @@ class OperatorQueries:
             op, name, check_dims(kind, sizes), chip, protocol=protocol, library=library, layout=layout,
             predictor=chosen,
         )  # fmt: skip
+        if (library is not None or layout is not None) and found.head != "full":
+            notes += ("no measured rows of this library and layout here: answered without them",)
         return Answer(
             float(found.value[0]), "ms", float(found.lower[0]), float(found.upper[0]), surrogate.interval_level,
             "predicted", found.level, found.support,

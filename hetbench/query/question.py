@@ -13,10 +13,12 @@ from operator import index
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
+
 from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
-from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, UnknownOptionError, shown
 from hetbench.graphs import ModelGraph
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
@@ -27,11 +29,12 @@ from hetbench.predict.power import PowerSurrogate
 from hetbench.query.stacks import DEFAULT_STACK, default_stack
 from hetbench.schema import PHASES, PRECISIONS
 
-__all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_precision", "check_predictor",
-           "default_precision", "default_stack"]
+__all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
+           "check_predictor", "default_precision", "default_stack"]
 
 MAX_SIZE = 2**24
 """Largest accepted batch, seq_len or image_size."""
+_LONGEST_NAME = 100
 PREDICTORS = ("auto", "autogluon", "roofline", "rgat")
 
 
@@ -89,6 +92,7 @@ class Question:
 
         Raises `InvalidInputError`, `UnknownNameError`, or `RefusedError` for a precision that the chip does not have.
         """
+        check_options(options)
         phase = _phase(graph, options.get("phase"))
         notes += graph.notes
         given = options.get("precision")
@@ -105,7 +109,7 @@ class Question:
                 notes += (f"{graph.name} takes no {name}: {sizes[name]} was ignored",)
                 sizes[name] = None
         full = graph.setting(**sizes, precision=precision, phase=phase)
-        stack = options.get("stack")
+        stack = _stack(options.get("stack"))
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if graph.fixed:
             if sizes["batch"] not in (None, usual.batch):
@@ -116,7 +120,7 @@ class Question:
             sized = None, None, None
         meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
         return cls(
-            graph.name, chip, *sized, precision, phase, meant, notes, not stack,
+            graph.name, chip, *sized, precision, phase, meant, notes, stack is None,
             check_confidence(options.get("confidence")),
         )  # fmt: skip
 
@@ -184,8 +188,8 @@ def size(name: str, value: object) -> int | None:
         number = index(value)  # type: ignore[arg-type]
     except TypeError:
         number = 0
-    if isinstance(value, bool) or not 1 <= number <= MAX_SIZE:
-        raise InvalidInputError(f"{name} must be a whole number from 1 to {MAX_SIZE:,}; given: {value!r}.")
+    if isinstance(value, bool | np.bool_) or not 1 <= number <= MAX_SIZE:
+        raise InvalidInputError(f"{name} must be a whole number from 1 to {MAX_SIZE:,}; given: {shown(value)}.")
     return number
 
 
@@ -207,8 +211,8 @@ def check_confidence(given: float | None) -> float:
     """
     if given is None:
         return 0.9
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.5 <= given <= 0.98:
-        raise InvalidInputError(f"confidence must be a number from 0.5 to 0.98; given: {given!r}.")
+    if isinstance(given, bool) or not isinstance(given, int | float | np.floating) or not 0.5 <= given <= 0.98:
+        raise InvalidInputError(f"confidence must be a number from 0.5 to 0.98; given: {shown(given)}.")
     return float(given)
 
 
@@ -227,9 +231,28 @@ def check_predictor(name: str | None) -> str:
     """
     if name is None:
         return "auto"
-    if name not in PREDICTORS:
-        raise UnknownNameError("predictor", str(name), PREDICTORS)
+    if not isinstance(name, str) or name not in PREDICTORS:
+        raise UnknownNameError("predictor", name, PREDICTORS)
     return name
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """`UnknownOptionError` for a keyword that is none of `Options`; it names the nearest.
+
+    >>> check_options({"batch": 8})
+    """
+    for name in options:
+        if name not in Options.__optional_keys__:
+            raise UnknownOptionError("option", name, sorted(Options.__optional_keys__))
+
+
+def _stack(given: object) -> str | None:
+    """The name of a stack in lower case, None for None; whether it is known is for the evidence to say."""
+    if given is None:
+        return None
+    if not isinstance(given, str) or not given.strip() or len(given) > _LONGEST_NAME:
+        raise InvalidInputError(f"stack must be the name of a software stack such as eager; given: {shown(given)}.")
+    return given.strip().lower()
 
 
 def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
@@ -246,8 +269,8 @@ def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
 def _phase(graph: ModelGraph, given: str | None) -> str:
     if given is None:
         return PHASES[0] if PHASES[0] in graph.phases else graph.phases[0]
-    if given not in PHASES:
-        raise UnknownNameError("phase", str(given), PHASES)
+    if not isinstance(given, str) or given not in PHASES:
+        raise UnknownNameError("phase", given, PHASES)
     if given not in graph.phases:
         raise InvalidInputError(f"{graph.name} has no phase {given!r}; it has: {', '.join(graph.phases)}.")
     return given

@@ -1,7 +1,8 @@
 """The state of a `HetBench` object, and how names and options become complete questions.
 
 The state is: chips added by the caller, operators the caller timed, and the model that a query without one means.
-Everything is read on first use, so constructing a session costs nothing.
+Everything is read on first use, so constructing a session costs nothing. Threads may share a session: its state changes
+under the lock of `hetbench.loading`, by replacing what others may be reading.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from hetbench import schema
 from hetbench.artifacts.sets import folder_of
 from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
 from hetbench.catalog.chips import chip as chip_named
-from hetbench.errors import InvalidInputError
+from hetbench.catalog.models import Model
+from hetbench.errors import InvalidInputError, shown
 from hetbench.graphs.huggingface import compose
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.graphs.names import find
+from hetbench.loading import LOCK
 from hetbench.predict import operators
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.observe import Observations
 from hetbench.query.question import Question, default_precision
 
 __all__ = ["Session"]
+
+_LONGEST_PATH = 4096
 
 
 class Session:
@@ -36,7 +41,7 @@ class Session:
     """
 
     def __init__(self, artifacts: str | Path | None = None) -> None:
-        self.artifacts = None if artifacts is None else folder_of(artifacts)
+        self.artifacts = None if artifacts is None else _folder(artifacts)
         """Folder of the surrogates; None for those in the package."""
         self.added_chips: dict[str, Chip] = {}
         """Chips that the caller described by a datasheet, by folded name."""
@@ -45,25 +50,49 @@ class Session:
         self.observations = Observations()
         self._conditioned: OperatorSurrogate | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_conditioned": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.observations:
+            self._condition()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Session) and self.__getstate__() == other.__getstate__()
+
+    __hash__ = None  # type: ignore[assignment]
+
     def add_chip(self, chip: Chip) -> None:
-        """Make a chip known by its name; `InvalidInputError` where the catalogue has that name already."""
+        """Make a chip known by its name; `InvalidInputError` where the catalogue has that name already.
+
+        What was observed on another chip of this name is forgotten: it says nothing about this one.
+        """
         name = normalised_name(chip.name)
         if name in chips() or name in schema.FAMILIES:
             raise InvalidInputError(f"{chip.name!r} is a name of the catalogue; give the chip a name of its own.")
-        self.added_chips[name] = chip
+        with LOCK:
+            before = self.added_chips.get(name)
+            self.added_chips = {**self.added_chips, name: chip}
+            if before is not None and before != chip and self.observations.forget(before.name):
+                self._condition()
 
     def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         """Condition the operator surrogate on the rows of a table: see `hetbench.query.observe`."""
-        shipped = operators.load(self.artifacts)
-        found = self.observations.add(table, lambda name: self.chip(name)[0], shipped)
-        self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
+        with LOCK:
+            found = self.observations.add(table, lambda name: self.chip(name)[0], operators.load(self.artifacts))
+            self._condition()
         return found
+
+    def _condition(self) -> None:
+        shipped = operators.load(self.artifacts)
+        self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
 
     def forget(self, chip: str | None) -> int:
         """Drop the observed rows of a chip, or of all where it is None; returns how many were dropped."""
-        dropped = self.observations.forget(None if chip is None else self.chip(chip)[0].name)
-        shipped = operators.load(self.artifacts)
-        self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
+        with LOCK:
+            dropped = self.observations.forget(None if chip is None else self.chip(chip)[0].name)
+            self._condition()
         return dropped
 
     @property
@@ -77,9 +106,10 @@ class Session:
             added = self.added_chips.get(normalised_name(name))
             if added is not None:
                 return added, ("a chip added by the caller: only its datasheet is known",)
-            if name in schema.FAMILIES:
-                found, why = default_chip(name)
-                return found, (f"{found.name} is the default chip of {name}: {why}",)
+            family = schema.family(name)
+            if family is not None:
+                found, why = default_chip(family)
+                return found, (f"{found.name} is the default chip of {family}: {why}",)
         return chip_named(name), ()
 
     def graph(self, model: Any) -> ModelGraph:
@@ -96,10 +126,10 @@ class Session:
             return model
         if isinstance(model, Mapping):
             return compose(model)
-        name = getattr(model, "name", model)  # a record of `models()` means its name
+        name = model.name if isinstance(model, Model) else str(model) if isinstance(model, Path) else model
         if not isinstance(name, str):
             raise InvalidInputError(
-                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {model!r}."
+                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {shown(model)}."
             )
         return find(name)
 
@@ -137,3 +167,16 @@ class Session:
         """The complete question about a model on a chip, to be answered by the surrogates of this session."""
         made = Question.build(graph, chip, options, notes)
         return replace(made, artifacts=self.artifacts, operators=self._conditioned)
+
+
+def _folder(artifacts: object) -> Path:
+    """The folder of a set of surrogates; `InvalidInputError` for what cannot be a name or path."""
+    if not isinstance(artifacts, str | Path) or len(str(artifacts)) > _LONGEST_PATH:
+        raise InvalidInputError(
+            f"artifacts is the name of a set or the path of a folder; given: {shown(artifacts)}. "
+            "`hetbench artifacts list` lists the installed sets."
+        )
+    try:
+        return folder_of(artifacts)
+    except (OSError, ValueError, RuntimeError) as error:  # a null character, a name too long, no home directory
+        raise InvalidInputError(f"artifacts={shown(str(artifacts))} is no folder: {error}.") from None

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hetbench import schema
 from hetbench.catalog.chips import Chip
-from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
+from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError, shown
 from hetbench.operators import OperatorType, operator_type
 from hetbench.predict.operators import OperatorSurrogate, load
 from hetbench.query.columns import AnswerColumns, Rows, group_rows, read_columns
@@ -90,19 +90,27 @@ def check_cells(
 ) -> tuple[OperatorType, Chip, str, str]:
     """Operator type, chip, dtype and protocol of a row; raises the `HetBenchError` that says which cell is wrong."""
     if cells.get("phase") not in (None, "fwd"):
-        raise InvalidInputError(f"phase {cells['phase']!r} of an operator is not supported; use 'fwd'.")
-    kind, chip, dtype = operator_type(str(cells["op"])), chip_named(cells["chip"]), _dtype(cells["dtype"])
+        raise InvalidInputError(f"phase {shown(cells['phase'])} of an operator is not supported; use 'fwd'.")
+    kind, chip, dtype = operator_type(cells["op"]), chip_named(cells["chip"]), _dtype(cells["dtype"])
     if dtype in schema.ITEMSIZE:
         check_precision(dtype, chip)
     protocol = cells.get("protocol") or "event"
     if protocol not in schema.PROTOCOLS:
-        raise UnknownNameError("protocol", str(protocol), schema.PROTOCOLS)
+        raise UnknownNameError("protocol", protocol, schema.PROTOCOLS)
     return kind, chip, dtype, protocol
 
 
 def _dtype(given: Any) -> str:
-    text = str(given)
-    return text if text in schema.STORAGE_BYTES else schema.precision(text)
+    return given if isinstance(given, str) and given in schema.STORAGE_BYTES else schema.precision(given)
+
+
+def _text(column: str, cell: Any) -> str:
+    """A cell that holds one name."""
+    if cell is None:
+        raise InvalidInputError(f"no {column} in this row.")
+    if not isinstance(cell, str):
+        raise InvalidInputError(f"the cell of column {column!r} must be a text; given: {shown(cell)}.")
+    return cell
 
 
 def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any]) -> dict[str, NDArray[Any]]:
@@ -122,11 +130,13 @@ def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any])
     out, notes = AnswerColumns(rows), np.full(rows, "", dtype=object)
     for at, cells in enumerate(zip(*given.values(), strict=True)):
         row = dict(zip(given, cells, strict=True))
-        row = {name: cell for name, cell in row.items() if cell is not None and cell != ""}
+        row = {name: cell for name, cell in row.items() if cell is not None}
         for name in _WHOLE:  # a column with gaps holds floats
             if isinstance(row.get(name), float) and row[name].is_integer():
                 row[name] = int(row[name])
         try:
+            for name in ("chip", "metric"):
+                row[name] = _text(name, row.get(name, "latency" if name == "metric" else None))
             answer, notes[at] = answer_as_written(query, row)
         except HetBenchError as why:
             out.reason[at] = str(why)

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, shown
+from hetbench.query.columns import text_of
 from hetbench.serving.engines import engine_of
 
 __all__ = ["answer_as_written", "plain_cells", "precision_of", "side_of", "stack_of"]
@@ -68,14 +69,16 @@ def side_of(size: Any) -> Any:
     >>> side_of("224x224"), side_of(224)
     (224, 224)
     """
-    found = re.fullmatch(r"(?:\d+\s*[x×*]\s*)?(\d+)\s*[x×*]\s*(\d+)", str(size).strip())
+    if not isinstance(size, str):
+        return size
+    found = re.fullmatch(r"(?:\d+\s*[x×*]\s*)?(\d{1,9})\s*[x×*]\s*(\d{1,9})", size.strip())
     if found is None:
-        return int(size) if isinstance(size, str) and size.strip().isdigit() else size
+        return int(size) if re.fullmatch(r"\d{1,9}", size.strip()) else size
     height, width = int(found[1]), int(found[2])
     if height != width:
         raise InvalidInputError(
-            f"image_size {size!r} is no square, and networks are described for square images; the square with as many "
-            f"pixels has side {round((height * width) ** 0.5)}."
+            f"image_size {shown(size)} is no square, and networks are described for square images; the square with as "
+            f"many pixels has side {round((height * width) ** 0.5)}."
         )
     return height
 
@@ -93,9 +96,9 @@ def plain_cells(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     software = cells.pop("software", None)
     if cells.get("phase") == "serving":  # an engine, whose version counts
         return ({"stack": software} if engine_of(str(software)) else {}) | cells, None
-    if software is None or cells.get("stack"):
+    if software is None or cells.get("stack") is not None:
         return cells, None
-    meant = stack_of(str(software))
+    meant = stack_of(text_of(software))
     return cells, f"{meant}-amp" if meant and mixed and meant in ("eager", "compiled", "tensorflow", "mxnet") else meant
 
 

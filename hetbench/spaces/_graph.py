@@ -42,6 +42,11 @@ class ComposedGraph(ModelGraph):
         usual = self.setting()
         self.params = sum(space.block(index, usual).params * times for index, times in self._blocks.items())
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is ComposedGraph and self.name == other.name
+
+    __hash__ = ModelGraph.__hash__
+
     def setting_of(self, options: Mapping[str, Any]) -> Setting:
         """The setting of a query without a chip, in fp16 by default."""
         chosen = {name: options[name] for name in _SIZES if options.get(name) is not None}

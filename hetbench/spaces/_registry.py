@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from hetbench import plugins
 from hetbench.errors import UnknownNameError
+from hetbench.loading import load_once
+from hetbench.mappings import ReadOnly
 
 if TYPE_CHECKING:
     from hetbench.spaces._space import Space
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["space", "spaces"]
 
 
-@lru_cache(maxsize=1)
+@load_once()
 def spaces() -> Mapping[str, Space]:
     """All spaces by name; read-only.
 
@@ -26,7 +26,7 @@ def spaces() -> Mapping[str, Space]:
     """
     package = import_module(__package__)
     modules = (plugins.load(package, name) for name in plugins.names(package))
-    return MappingProxyType({each.name: each for module in modules for each in getattr(module, "SPACES", ())})
+    return ReadOnly({each.name: each for module in modules for each in getattr(module, "SPACES", ())})
 
 
 def space(name: str) -> Space:
@@ -38,4 +38,4 @@ def space(name: str) -> Space:
     try:
         return spaces()[name]
     except (KeyError, TypeError):
-        raise UnknownNameError("space", str(name), spaces()) from None
+        raise UnknownNameError("space", name, spaces()) from None

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.checks import whole_number
+from hetbench.errors import InvalidInputError, UnknownNameError, shown
 from hetbench.spaces._registry import space
 
 __all__ = ["Parameter", "Space"]
@@ -77,7 +78,7 @@ class Space:
 
     def sample_codes(self, count: int, seed: int) -> Ints:
         """Codes of `count` random architectures, int64 [count, parameters]; repetitions are possible."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(whole_number("seed", seed, 0))
         columns = [rng.integers(len(parameter.choices), size=count) for parameter in self.parameters]
         return self.canonical(np.stack(columns, axis=1).astype(np.int64))
 
@@ -110,6 +111,9 @@ class Space:
             return self.canonical(archs)
         if isinstance(archs, str | Mapping):
             archs = [archs]
+        if not isinstance(archs, Iterable):
+            given = shown(archs)
+            raise InvalidInputError(f"architectures of {self.name} are mappings, texts or codes; given: {given}.")
         return np.array([self._code(arch) for arch in archs], dtype=np.int64).reshape(-1, len(self.parameters))
 
     def archs(self, codes: Any) -> list[dict[str, Any]]:
@@ -171,7 +175,7 @@ class Space:
         if isinstance(arch, str):
             return self._parsed(arch)
         if not isinstance(arch, Mapping):
-            raise InvalidInputError(f"an architecture of {self.name} is a mapping or its text; given: {arch!r}.")
+            raise InvalidInputError(f"an architecture of {self.name} is a mapping or its text; given: {shown(arch)}.")
         names = tuple(dict.fromkeys(parameter.name.partition(".")[0] for parameter in self.parameters))
         for name in arch:
             if name not in names:
@@ -193,8 +197,10 @@ class Space:
         name, dot, place = parameter.name.partition(".")
         if not dot:
             return arch[name]
-        if not isinstance(arch[name], Sequence | np.ndarray) or isinstance(arch[name], str):
-            raise InvalidInputError(f"{name} of {self.name} is a list with one entry per layer; given: {arch[name]!r}.")
+        array = isinstance(arch[name], np.ndarray) and arch[name].ndim == 1
+        if not array and (not isinstance(arch[name], Sequence) or isinstance(arch[name], str)):
+            given = shown(arch[name])
+            raise InvalidInputError(f"{name} of {self.name} is a list with one entry per layer; given: {given}.")
         if int(place) >= len(arch[name]):
             raise InvalidInputError(f"{name} of {self.name} has {len(arch[name])} entries, fewer than layers.")
         return arch[name][int(place)]
@@ -211,22 +217,24 @@ class Space:
 
     def _index(self, parameter: Parameter, value: Any, spelled: bool) -> int:
         value = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(value, bool | int | float | str):
+            value = shown(value)  # nothing else is a choice, nor can be compared with one
         for index, choice in enumerate(parameter.choices):
             same = choice == value and isinstance(choice, bool) == isinstance(value, bool)  # True is not 1 here
             if str(choice) == value if spelled else same:
                 return index
         known = ", ".join(map(str, parameter.choices))
-        raise InvalidInputError(f"{parameter.name}={value!r} is not a choice of {self.name}. Choices: {known}.")
+        raise InvalidInputError(f"{parameter.name}={shown(value)} is not a choice of {self.name}. Choices: {known}.")
 
     def _parsed(self, text: str) -> list[int]:
         name, _, rest = text.partition(":")
         if name != self.name:
-            raise InvalidInputError(f"{text!r} does not start with '{self.name}:', as texts of {self.name} do.")
+            raise InvalidInputError(f"{shown(text)} does not start with '{self.name}:', as texts of {self.name} do.")
         arch: dict[str, Any] = {}
         for part in rest.split(","):
             key, equals, value = part.partition("=")
             if not equals:
-                raise InvalidInputError(f"{part!r} of {text!r} is not name=value.")
+                raise InvalidInputError(f"{shown(part)} of {shown(text)} is not name=value.")
             arch[key] = value
         words = {key: value.split("-") if f"{key}.0" in self.column else value for key, value in arch.items()}
         return self._code(words, spelled=True)

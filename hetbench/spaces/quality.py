@@ -8,11 +8,12 @@ parameters. `capacity_proxy` is the size of a vision network, not its accuracy. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hetbench.mappings import ReadOnly
 
 __all__ = ["QUALITIES", "Quality", "capacity_proxy", "loss_proxy"]
 
@@ -51,7 +52,7 @@ def capacity_proxy(params: Any, flops: Any) -> NDArray[np.float64]:
     return np.asarray((np.log10(np.asarray(params, dtype=np.float64)) + np.log10(flops)) / 2)
 
 
-QUALITIES = MappingProxyType({each.name: each for each in (
+QUALITIES = ReadOnly({each.name: each for each in (
     Quality("loss_proxy", "nats/token", "lower", "test loss that a scaling law predicts for the parameters without "
             "embeddings", "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv:2001.08361, eq. 1.1"),
     Quality("capacity_proxy", "log10", "higher", "mean of log10 of parameters and of FLOP per image: size, not "

@@ -17,8 +17,9 @@ import pandas as pd
 from hetbench.catalog.chips import Chip, chips
 from hetbench.catalog.estimates import clock_mhz
 from hetbench.operators import operator_type
+from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import CELL_KEYS
-from hetbench.predict.features import CLASSES, canonical_dims, chip_facts, class_of, features
+from hetbench.predict.features import CLASSES, chip_facts, class_of, features
 from hetbench.predict.protocols import DEVICE_PROTOCOLS, FLOOR_QUANTILE, launch_floor
 from hetbench.schema import STORAGE_BYTES
 

@@ -16,7 +16,8 @@ import pandas as pd
 
 from hetbench.catalog.chips import Chip, chips
 from hetbench.operators import operator_type
-from hetbench.predict.features import canonical_dims, chip_facts, class_of, features
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import chip_facts, class_of, features
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from hetbench.predict.protocols import launch_floor
 from hetbench.schema import STORAGE_BYTES

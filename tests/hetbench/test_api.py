@@ -150,7 +150,7 @@ def test_energy_is_power_times_latency_and_says_whose_watts_it_rests_on(api: Het
     )
     assert energy.value == pytest.approx(power.value * latency.value / 1e3)
     assert (energy.unit, energy.level) == ("J", "D")
-    assert any("no board watts of any mlu chip" in note for note in energy.notes)
+    assert any("not validated on mlu chips" in note for note in energy.notes)
     assert power.lower < power.value < power.upper
 
 
@@ -190,6 +190,12 @@ def test_a_size_that_cannot_be_meant_is_refused(api: HetBench, name: str, value:
 def test_a_source_value_that_cannot_be_meant_is_refused(api: HetBench, value: object):
     with pytest.raises(InvalidInputError, match="source_value"):
         api.query("gpt2", source="cuda", target="cann", metric="latency", source_value=value)
+
+
+def test_a_source_value_in_another_unit_is_named(api: HetBench):
+    predicted = api.query("gpt2", target="cuda", metric="latency", precision="fp16").value
+    with pytest.raises(InvalidInputError, match="is it in ms"):
+        api.query("gpt2", source="cuda", target="cann", metric="latency", source_value=1e3 * predicted)
 
 
 def test_sequences_longer_than_the_model_takes_are_refused(api: HetBench):
@@ -299,5 +305,5 @@ def test_a_traced_module_is_asked_like_a_model(api: HetBench):
     answer = api.query(graph, source="cuda", target="rocm", metric="latency", precision="fp32")
     assert 0 < answer.value < 1
     assert answer.batch is None
-    with pytest.raises(InvalidInputError, match="traced at one setting"):
+    with pytest.raises(InvalidInputError, match="traced at batch 32"):
         api.query(graph, target="cuda", metric="latency", batch=2)

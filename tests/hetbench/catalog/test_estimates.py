@@ -8,7 +8,8 @@ import pytest
 
 from hetbench.catalog.chips import Chip, chip, chips
 from hetbench.catalog.estimates import clock_mhz, peak_flops
-from hetbench.predict.features import canonical_dims, chip_facts, features
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import chip_facts, features
 
 FAMILIES = ("cuda", "rocm", "oneapi", "cann", "mlu")
 STATED = [

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from hetbench import HetBench, __version__
+import hetbench
+from hetbench import ArtifactError, HetBench, __version__
+from hetbench.artifacts import integrity, sets
 from hetbench.attribution.copa import DEPTH, GROUPINGS
 from hetbench.cli.app import app
 from hetbench.knowledge import RELATIONS
@@ -200,3 +202,68 @@ def test_the_help_states_units_and_defaults(run: Any, name: str):
     text = " ".join(out.replace("│", " ").split())
     assert code == 0
     assert "Sequence length in tokens. Default: that of the model." in text
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (("operator", "Linear", "m=8", "n=8", "k=8", "m=9", "--device", "cuda"), "'m' is given twice: 8 and 9"),
+    (("operator", "Linear", "m=8", "n=8", f"k={'9' * 5000}", "--device", "cuda"), "given as name=value"),
+    (("operator", "Linear", "m=8", "n=8", "k=8", "--device", "cuda", "--library", "cublaas"), "unknown library"),
+    (("migrate", "gpt2", "--targets", "mlu", "--slo", "nan"), "a duration is"),
+    (("migrate", "gpt2", "--targets", "mlu", "--slo", "-5ms"), "a duration is"),
+    (("migrate", "gpt2", "--targets", "mlu", "--limit", "-1"), "--limit must be a whole number from 0"),
+    (("query", "gpt2", "--target", "cuda", "--stack", ""), "stack must be the name"),
+    (("query", "gpt2", "--target", "cuda", "--metric", "latency", "--confidence", "nan"), "confidence must be"),
+    (("query", "gpt2", "--target", "\x1b[31mcuda"), "control characters"),
+    (("query", "gpt2", "--chip-file", "/dev/null"), "lacks name"),
+])  # fmt: skip
+def test_what_cannot_be_meant_is_named(run: Any, arguments: tuple[str, ...], message: str):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "\x1b" not in err
+    assert len(err) < 2000
+
+
+def _shell(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A process of its own, with nothing in its environment but what is given."""
+    command = [sys.executable, "-m", "hetbench", *arguments]
+    home = {"PYTHONPATH": str(Path(hetbench.__file__).parents[1]), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, capture_output=True, env={**home, **environment}, timeout=120)
+
+
+def test_a_terminal_without_the_letters_shows_them_escaped():
+    done = _shell("coverage", "bert-tiny", "--target", "cann", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2013" in done.stdout  # the dash of an operator without a time
+
+
+def test_a_datasheet_is_read_alike_in_any_locale(tmp_path: Path):
+    sheet = tmp_path / "npu.toml"
+    text = 'name = "my-npu"\nfamily = "cann"\nfp16_tflops = 100\nmem_bw_gbs = 800\nnotes = "Größe"\n'
+    sheet.write_text(text, encoding="utf-8")
+    arguments = ("query", "gpt2", "--metric", "latency", "--chip-file", str(sheet), "--json")
+    plain, posix = (_shell(*arguments, LC_ALL=locale, PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+                    for locale in ("C.UTF-8", "C"))  # fmt: skip
+    assert (posix.returncode, posix.stdout) == (0, plain.stdout)
+
+
+def test_without_a_home_the_packaged_set_answers_and_a_download_says_what_to_set(monkeypatch: pytest.MonkeyPatch):
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("HETBENCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert sets.selected() is None
+    assert sets.installed() == []
+    with pytest.raises(ArtifactError, match="Set HETBENCH_HOME"):
+        integrity.home()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device here")
+def test_output_onto_a_full_disk_is_one_message():
+    with Path("/dev/full").open("wb") as full:
+        command = [sys.executable, "-m", "hetbench", "models"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=120)
+    assert done.returncode != 0
+    assert b"Traceback" not in done.stderr

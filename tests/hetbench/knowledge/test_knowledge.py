@@ -228,7 +228,7 @@ def test_nearest_on_a_chip_names_only_what_it_measured(shipped: KnowledgeGraph):
 
 
 def test_nearest_takes_at_least_one(shipped: KnowledgeGraph):
-    with pytest.raises(InvalidInputError, match="k=0"):
+    with pytest.raises(InvalidInputError, match="k must be a whole number from 1; given: 0"):
         shipped.nearest("Linear", QKV, "fp16", k=0)
 
 

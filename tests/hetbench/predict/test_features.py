@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from hetbench.catalog.chips import Chip, chip
-from hetbench.predict.features import canonical_dims, chip_facts, class_of, features
+from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.features import chip_facts, class_of, features
 
 A100 = chip("nvidia-a100-sxm4-80gb")
 HEADS = {"heads": 32, "kv_heads": 8, "head_dim": 128, "causal": 1}

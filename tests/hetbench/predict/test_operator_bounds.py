@@ -9,9 +9,10 @@ import pytest
 
 from hetbench.catalog.chips import chip
 from hetbench.predict import operators
+from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import near_twins
 from hetbench.predict.class_surrogate import ClassSurrogate, union_of_bands
-from hetbench.predict.features import canonical_dims, chip_facts, features
+from hetbench.predict.features import chip_facts, features
 from hetbench.schema import STORAGE_BYTES
 
 SIZES = 2 ** np.arange(6, 14)

@@ -126,6 +126,12 @@ def test_a_figure_of_the_same_chip_counts_in_full_and_of_another_by_its_exponent
         assert scaled.value / plain.value == pytest.approx(expected, rel=1e-6)
 
 
+def test_rows_that_are_all_bad_are_named_and_change_nothing():
+    api = HetBench()
+    row = {"op": ["Linear"], "dims": [{"m": 8, "n": 8, "k": 8}], "dtype": ["fp16"], "chip": ["mlu"]}
+    found = api.observe({**row, "latency_ms": [float("nan")]})
+    assert "latency_ms must be a positive number" in found["reason"][0]
+    assert api == HetBench()
 def test_a_few_fp32_rows_move_other_dtypes_no_further_than_themselves():
     api, device = HetBench(), "nvidia-a100-sxm4-80gb"
     shapes = [{"m": m, "n": 1024, "k": 1024} for m in (256, 512, 768, 1024, 2048)]

@@ -109,3 +109,105 @@ def test_model_rows_take_defaults_where_cells_are_missing(api: HetBench):
 def test_a_model_row_with_a_size_that_cannot_be_meant_says_so(api: HetBench):
     found = api.query_models({"model": ["gpt2"] * 3, "chip": ["cuda"] * 3, "batch": [0, 1.5, "x"]})
     assert all("batch must be" in reason for reason in found["reason"])
+
+
+@pytest.mark.parametrize("gap", [None, float("nan"), "", np.datetime64("NaT"), np.float32("nan")])
+def test_a_gap_of_any_kind_means_the_default_in_both_tables(api: HetBench, gap: Any):
+    gaps = {name: [gap] for name in ("protocol", "library", "layout")}
+    plain = api.query_operators(_table(GOOD))["value"][0]
+    assert api.query_operators({**_table(GOOD), **gaps})["value"][0] == plain
+    names = ("precision", "batch", "seq_len", "image_size", "phase", "stack", "metric")
+    found = api.query_models({"model": ["gpt2"], "chip": ["cuda"], **{name: [gap] for name in names}})
+    assert found["value"][0] == api.query("gpt2", target="cuda", metric="latency").value
+
+
+@pytest.mark.parametrize("column", ["op", "dims", "dtype", "chip"])
+def test_a_gap_where_there_is_no_default_says_so(api: HetBench, column: str):
+    found = api.query_operators(_table({**GOOD, column: float("nan")}, GOOD))
+    assert found["reason"][0]
+    assert np.isfinite(found["value"]).tolist() == [False, True]
+
+
+def test_columns_and_cells_of_data_frames_and_arrow_are_read(api: HetBench):
+    pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    plain = api.query_operators(_table(GOOD, GOOD))["value"].tolist()
+    table = _table(GOOD, GOOD)
+    frame = pd.DataFrame(table)
+    columns = {name: frame[name] for name in table}
+    arrow = pa.table(table)
+    chunked = {name: arrow[name] for name in table}
+    scalars = {name: list(arrow[name]) for name in table}
+    structs = {**chunked, "dims": pa.array([LINEAR, {**LINEAR, "bias": None}])}
+    for each in (columns, frame.convert_dtypes().to_dict("list"), chunked, arrow.to_pydict(), scalars, structs):
+        assert api.query_operators(each)["value"] == pytest.approx(plain, rel=1e-6)
+
+
+def test_gaps_of_pandas_and_arrow_mean_the_default(api: HetBench):
+    pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    plain = api.query("gpt2", target="cuda", metric="latency").value
+    for gap in (pd.NA, pd.NaT, pa.scalar(None)):
+        found = api.query_models({"model": ["gpt2"], "chip": ["cuda"], "batch": [gap], "stack": [gap]})
+        assert found["value"][0] == plain
+
+
+@pytest.mark.parametrize(("column", "meant"), [
+    ("bacth", "batch"), ("seqlen", "seq_len"), ("dtype", "precision"), ("device", "chip"), ("stak", "stack"),
+])  # fmt: skip
+def test_a_column_like_a_known_one_is_named(api: HetBench, column: str, meant: str):
+    with pytest.raises(InvalidInputError, match=f"unknown column '{column}'. Did you mean '{meant}'"):
+        api.query_models({"model": ["gpt2"], "chip": ["cuda"], column: [8]})
+
+
+def test_columns_that_describe_a_measurement_are_passed_over_and_others_with_a_warning(api: HetBench):
+    measured = {"ref": ["o/r@c:p"], "latency_ms": [1.0], "licence": ["MIT"]}
+    assert api.query_operators({**_table(GOOD), **measured})["reason"][0] == ""
+    with pytest.warns(UserWarning, match="not read: 'colour'"):
+        assert api.query_operators({**_table(GOOD), "colour": ["red"]})["reason"][0] == ""
+
+
+@pytest.mark.parametrize(("changes", "reason"), [
+    ({"library": "cublaas"}, "unknown library 'cublaas'"), ({"layout": "NHCW"}, "unknown layout 'NHCW'"),
+    ({"dims": '{"m": 1, "m": 2, "n": 3, "k": 4}'}, "name a size twice"), ({"dims": {**LINEAR, "m": True}}, "m=True"),
+    ({"dims": '{"m": true, "n": 3, "k": 4}'}, "dim m=True"), ({"dims": {**LINEAR, "bias": 7}}, "must be 0 or 1"),
+    ({"dims": {**LINEAR, "m": 10**400}}, "dim m"), ({"dims": f'{{"m": 1{"0" * 400}, "n": 3, "k": 4}}'}, "dim m"),
+    ({"dims": f'{{"m": 1{"0" * 5000}, "n": 3, "k": 4}}'}, "JSON of one"),
+    ({"dims": "[" * 100_000}, "JSON of one"), ({"dims": '{5"m": , "n": 3, "k": 4}'}, "JSON of one"),
+    ({"op": 10**5000}, "unknown operator"), ({"dtype": object()}, "unknown precision"),
+])  # fmt: skip
+def test_a_row_that_cannot_be_meant_is_named_and_ends_no_table(api: HetBench, changes: dict[str, Any], reason: str):
+    found = api.query_operators(_table(GOOD, {**GOOD, **changes}, GOOD))
+    assert reason in found["reason"][1]
+    assert len(found["reason"][1]) < 2000
+    assert np.isnan(found["value"]).tolist() == [False, True, False]
+
+
+def test_a_deeply_nested_cell_is_named_too(api: HetBench):
+    deep: Any = 1
+    for _ in range(5000):
+        deep = {"m": deep}
+    found = api.query_operators(_table(GOOD, {**GOOD, "dims": deep}))
+    assert np.isfinite(found["value"][0])
+    assert "JSON of one" in found["reason"][1]
+
+
+def test_flags_may_be_booleans(api: HetBench):
+    shape = {"batch": 1, "q_len": 8, "kv_len": 8, "heads": 2, "kv_heads": 2, "head_dim": 64}
+    yes, one = (api.query_operator("Attention", {**shape, "causal": flag}, device="cuda").value for flag in (True, 1))
+    assert yes == one
+
+
+def test_a_library_that_has_no_rows_here_is_noted(api: HetBench):
+    noted = api.query_operator("Linear", LINEAR, device="mlu", library=_any_library())
+    assert any("answered without them" in note for note in noted.notes)
+
+
+def _any_library() -> str:
+    from hetbench.predict.operators import load
+
+    return next(cell[4] for cell in load().classes["gemm"]["cells"] if cell[4])
+
+
+@pytest.mark.parametrize("column", [{0: "Linear"}, {"Linear"}, 3, None, "Linear"])
+def test_a_column_without_an_order_of_cells_is_refused(api: HetBench, column: Any):
+    with pytest.raises(InvalidInputError, match="column 'op' must be a sequence"):
+        api.query_operators({**_table(GOOD), "op": column})
