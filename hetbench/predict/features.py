@@ -201,7 +201,7 @@ def _attention(d: Mapping[str, Array], units: Any) -> list[Any]:
         *_logs(batch, q, kv, heads, kv_heads, d["head_dim"], np.maximum(d["window"], 0.5), heads / kv_heads, kv / q,
                batch * kv_heads / units, batch * kv_heads * kv / units, *blocks, split,
                pairs / q * np.ceil(blocks[0]), pairs / q * np.ceil(blocks[1])),
-        d["causal"], pairs / (q * kv), _alignment(kv), *(w / np.ceil(w) for w in (*blocks, split)),
+        d["causal"], pairs / (q * kv), _alignment(kv), *(w / np.maximum(np.ceil(w), 1.0) for w in (*blocks, split)),
     ]  # fmt: skip
 
 

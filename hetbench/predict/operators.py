@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts.integrity import FORMATS
-from hetbench.artifacts.sets import EMBEDDED
+from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
