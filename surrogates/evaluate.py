@@ -20,7 +20,10 @@ _TAU_ROWS = 5_000  # Kendall's tau on at most this many rows
 
 
 def served(frame: pd.DataFrame, surrogate: OperatorSurrogate, predictor: str = "autogluon") -> pd.DataFrame:
-    """The rows with what the artefact answers for them: predicted, lower and upper in ms, level."""
+    """The rows with what the artefact answers for them: predicted, lower and upper in ms, level.
+
+    An empty library or layout leaves the choice to the evidence, as in a table of `HetBench.query_operators`.
+    """
     out = {name: np.full(len(frame), np.nan) for name in ("predicted", "lower", "upper")}
     level = np.full(len(frame), "", dtype=object)
     catalogue = chips()
@@ -30,8 +33,9 @@ def served(frame: pd.DataFrame, surrogate: OperatorSurrogate, predictor: str = "
         kind, part = operator_type(op), frame.iloc[rows]
         dims = {name: part[name].to_numpy() for name in (*kind.dims, *kind.optional) if name in part}
         answer = surrogate.predict(
-            op, dtype, dims, catalogue[chip], protocol=protocol, library=library, layout=layout, predictor=predictor
-        )
+            op, dtype, dims, catalogue[chip], protocol=protocol, library=library or None, layout=layout or None,
+            predictor=predictor,
+        )  # fmt: skip
         out["predicted"][rows], out["lower"][rows], out["upper"][rows] = answer.value, answer.lower, answer.upper
         level[rows] = answer.level
     return frame.assign(level=level, **out)

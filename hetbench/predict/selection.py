@@ -72,12 +72,12 @@ class Selector:
         return found
 
     def _check_labels(self, library: str | None, layout: str | None) -> None:
-        """`UnknownNameError` for a library or layout that no measured row has."""
+        """`UnknownNameError` for a library or layout that no measured row has; "" is that of rows that state none."""
         for label, given, at in (("library", library, 4), ("layout", layout, 5)):
             if given is not None:
-                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]} - {""}
+                names = {str(cell[at]) for spec in self._classes.values() for cell in spec["cells"]}
                 if given not in names:
-                    raise UnknownNameError(label, given, sorted(names))
+                    raise UnknownNameError(label, given, sorted(names - {""}))
 
     def _choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
