@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import InvalidInputError
 from hetbench.operators import operator_type
 from surrogates.corpus import DIMS
 from surrogates.evaluate import score
@@ -130,7 +131,9 @@ def queries(corpus: Path) -> pd.DataFrame:
     rows = rows.assign(op=rows.op.where(~_one_operand(rows), rows.op.replace(_BROADCAST)))
     changed = [_as_trained(op, json.loads(text)) for op, text in zip(rows.op, rows.dims, strict=True)]
     rows = rows.assign(kernel=kernel, op=[op for op, _ in changed], dims=[json.dumps(dims) for _, dims in changed])
-    return shaped(rows).assign(latency_ms=rows.measured_ms.fillna(0))
+    asked = shaped(rows).assign(latency_ms=rows.measured_ms.fillna(0))
+    check_dims(asked)
+    return asked
 
 
 def _one_operand(rows: pd.DataFrame) -> pd.Series:
@@ -153,12 +156,12 @@ def _as_trained(op: str, dims: Mapping[str, int]) -> tuple[str, dict[str, int]]:
     return "Tanh", {"numel": numel * up // down}
 
 
-def known_operators(rows: pd.DataFrame) -> set[str]:
-    """Operator types of the rows; raises if one lacks a dim that `hetbench` requires."""
+def check_dims(rows: pd.DataFrame) -> None:
+    """`UnknownNameError` for an operator that `hetbench` lacks, `InvalidInputError` for rows without one of its dims."""
     for op, part in rows.groupby("op"):
-        if not (part[list(operator_type(str(op)).dims)] > 0).all().all():
-            raise ValueError(f"{op} lacks dims")
-    return set(rows.op)
+        lacking = [name for name in operator_type(str(op)).dims if not (part[name] > 0).all()]
+        if lacking:
+            raise InvalidInputError(f"{op} in NeuSight's nodes lacks the dims {', '.join(lacking)}.")
 
 
 def composed(rows: pd.DataFrame, column: str) -> pd.Series:

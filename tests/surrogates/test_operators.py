@@ -12,6 +12,7 @@ pytest.importorskip("duckdb")
 pytest.importorskip("autogluon.tabular")
 
 from hetbench import HetBench  # noqa: E402
+from hetbench.catalog.chips import chip  # noqa: E402
 from hetbench.operators import operator_type  # noqa: E402
 from hetbench.predict import operators  # noqa: E402
 from hetbench.predict.class_surrogate import median_of_three, roofline_log_ratio  # noqa: E402
@@ -208,6 +209,16 @@ def test_a_table_of_operators_answers_as_the_training_code_scores(tables):
         answer = HetBench().query_operators({**keys, "dims": given, "phase": ["fwd"] * len(frame)})
         for column, mine in (("value", "predicted"), ("lower", "lower"), ("upper", "upper")):
             np.testing.assert_allclose(answer[column], expected[mine], rtol=1e-9, err_msg=name)
+
+
+def test_a_row_that_states_no_library_is_answered_by_the_cells_of_its_chip():
+    row = complete(grid(1).assign(chip="nvidia-t4", dtype="fp32", library="", layout=""))
+    dims = {name: int(row[name].iloc[0]) for name in operator_type(row.op[0]).dims}
+    asked = operators.load().predict(row.op[0], "fp32", dims, chip("nvidia-t4"), protocol=row.protocol[0])
+    found = served(row, operators.load(), "auto")
+    assert asked.head == "full"
+    assert found.level[0] == asked.level == "B"
+    assert found.predicted[0] == asked.value[0]
 
 
 def test_small_cells_are_not_drowned_by_large_ones():

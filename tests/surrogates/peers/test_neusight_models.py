@@ -1,12 +1,13 @@
 """NeuSight's end-to-end cases: how operators become a model, and what each is priced as."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from hetbench.errors import UnknownNameError
+from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
 from surrogates.peers import neusight_models as models
 
 CASE = {"chip": "nvidia-t4", "model": "gpt2_large", "mode": "inf", "batch": 1, "seq_len": 8}
@@ -86,10 +87,19 @@ def test_operators_of_switch_scale_with_the_batch_and_drop_out_in_training_only(
     assert sum(op == "Dropout" for op, *_ in models.switch(1, True)) == 4
 
 
-def test_operators_that_the_training_split_lacks_are_refused_unless_named():
-    rows = models.shaped(pd.DataFrame({"op": ["Sort"], "chip": ["nvidia-t4"], "dims": ['{"numel": 2}']}))
-    with pytest.raises(UnknownNameError):
-        models.known_operators(rows)
+@pytest.mark.parametrize(("op", "error", "said"), [
+    ("SortByKey", UnknownNameError, "unknown operator 'SortByKey'"),
+    ("Sort", InvalidInputError, "Sort in NeuSight's nodes lacks the dims rows, cols"),
+])  # fmt: skip
+def test_a_node_that_hetbench_cannot_describe_is_refused(
+    corpus: Path, op: str, error: type[HetBenchError], said: str
+):
+    path = corpus / "peers" / "peer_op_predictions_neusight.parquet"
+    nodes = pd.read_parquet(path)
+    nodes.loc[nodes.node == "contiguous_3", "op"] = op
+    nodes.to_parquet(path)
+    with pytest.raises(error, match=said):
+        models.queries(corpus)
 
 
 def test_a_method_is_scored_only_where_it_covers_the_cases():
