@@ -157,7 +157,7 @@ def _as_trained(op: str, dims: Mapping[str, int]) -> tuple[str, dict[str, int]]:
 
 
 def check_dims(rows: pd.DataFrame) -> None:
-    """`UnknownNameError` for an operator that `hetbench` lacks, `InvalidInputError` for rows without one of its dims."""
+    """Raise `UnknownNameError` for an unknown operator, `InvalidInputError` for rows without one of its dims."""
     for op, part in rows.groupby("op"):
         lacking = [name for name in operator_type(str(op)).dims if not (part[name] > 0).all()]
         if lacking:
