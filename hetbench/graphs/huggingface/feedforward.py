@@ -2,7 +2,8 @@
 
 Of a mixture the operators are those of expected routing: with E experts of which each of T tokens takes k at random,
 E (1 - (1 - k/E)^T) experts are expected to have work, and share T k rows as evenly as whole numbers allow. Each
-product of all experts is one grouped product (`BMM` over the experts that have work).
+product of all experts is a `BMM` over the experts that have work (two where some have a row more than others), with the
+flops and bytes of one `GroupedMatMul` over as many groups.
 """
 
 from __future__ import annotations
