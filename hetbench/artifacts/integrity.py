@@ -38,7 +38,8 @@ def home() -> Path:
         base = Path(own) if own else (Path(cache) if cache else Path.home() / ".cache") / "hetbench"
         return base.expanduser() / "artifacts"
     except RuntimeError as error:
-        raise HomelessError(f"{error}: set HETBENCH_HOME to a directory for downloaded sets.") from None
+        why = str(error).rstrip(".")
+        raise HomelessError(f"{why}. Set HETBENCH_HOME to a directory for downloaded sets.") from None
 
 
 def verify(folder: Path, *, sniff: bool = False) -> Manifest:

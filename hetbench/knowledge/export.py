@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from html import escape
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
-from xml.sax.saxutils import escape, quoteattr
 
 from hetbench.checks import known_name
 from hetbench.errors import InvalidInputError
@@ -85,9 +85,9 @@ def _write_graphml(graph: KnowledgeGraph, file: TextIO) -> None:
         file.write(f'<key id="{key}" for="{domain}" attr.name="{name}" attr.type="{type_name}"/>\n')
     file.write('<graph edgedefault="directed">\n')
     for node in graph.nodes():
-        file.write(f"<node id={quoteattr(node.id)}>{_xml_data(keys, 'node', _node_facts(node))}</node>\n")
+        file.write(f"<node id={_attribute(node.id)}>{_xml_data(keys, 'node', _node_facts(node))}</node>\n")
     for number, edge in enumerate(graph.edges()):
-        ends = f"source={quoteattr(edge.source)} target={quoteattr(edge.target)}"
+        ends = f"source={_attribute(edge.source)} target={_attribute(edge.target)}"
         file.write(f'<edge id="{number}" {ends}>{_xml_data(keys, "edge", _edge_facts(edge))}</edge>\n')
     file.write("</graph>\n</graphml>\n")
 
@@ -108,9 +108,16 @@ def _xml_keys(domain: str, rows: Iterable[dict[str, Any]]) -> _Keys:
     return found
 
 
+def _attribute(text: str) -> str:
+    """A quoted XML attribute; line breaks and tabs, which parsers fold, are written as references."""
+    return f'"{escape(text)}"'.replace("\n", "&#10;").replace("\r", "&#13;").replace("\t", "&#9;")
+
+
 def _xml_data(keys: _Keys, domain: str, facts: dict[str, Any]) -> str:
     texts = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in facts.items()}
-    return "".join(f'<data key="{keys[domain, name][0]}">{escape(text)}</data>' for name, text in texts.items())
+    return "".join(
+        f'<data key="{keys[domain, name][0]}">{escape(text, quote=False)}</data>' for name, text in texts.items()
+    )
 
 
 def _write_cypher(graph: KnowledgeGraph, file: TextIO) -> None:

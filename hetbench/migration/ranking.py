@@ -116,7 +116,7 @@ def stack_options(
     >>> kind, [placed(chip(name))["stack"] for name in ("cann", "mlu")], stack_options(load("gpt2"), {})[0]
     ('compiled', ['acl', 'magicmind'], 'eager')
     """
-    eager = "decode" in graph.phases or options.get("phase") not in (None, PHASES[0]) or graph.setting().batch is None
+    eager = "decode" in graph.phases or options.get("phase") not in (None, PHASES[0]) or graph.fixed
     kind = str(options.get("stack") or (DEFAULT_STACK if eager else "compiled")).lower()
 
     def placed(chip: Chip) -> dict[str, Any]:

@@ -174,7 +174,7 @@ class OperatorSurrogate:
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
         launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
-        launch_ms = sum(self._floor(chip, cls, protocol) * count for cls, count in launches)
+        launch_ms = sum(launch_floor(self.floors, chip, cls, protocol) * count for cls, count in launches)
         covered, level = 0.0, "D"
         for name in sorted(by_level):
             covered += by_level[name]
@@ -264,24 +264,22 @@ class OperatorSurrogate:
 
     def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
         """Chip facts per row; peak, item size and launch floor depend on the choice of the row."""
-        each = [chip_facts(chip, c.dtype, self._floor(chip, cls, c.protocol)) for c in choices]
+        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, chip, cls, c.protocol)) for c in choices]
         if len(each) == 1:
             return each[0]
         columns = np.array([(f.peak, f.floor_ms, f.itemsize) for f in each])[which].T
         return replace(each[0], peak=columns[0], floor_ms=columns[1], itemsize=columns[2])
-
-    def _floor(self, chip: Chip, cls: str, protocol: str) -> float:
-        return launch_floor(self.floors, chip, cls, protocol)
 
     def _converted(
         self, native: NDArray[Any], chip: Chip, cls: str, choices: Sequence[Choice], which: NDArray[np.int64],
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
         """Convert latencies from the protocol of each row's cell to the one asked for."""
-        if all(c.protocol == asked for c in choices):
+        same = np.array([c.protocol == asked for c in choices])[which]
+        if same.all():
             return native
-        floor = np.array([self._floor(chip, cls, c.protocol) for c in choices])[which]
-        return convert_protocol(native, floor, self._floor(chip, cls, asked))
+        floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
+        return np.where(same, native, convert_protocol(native, floor, launch_floor(self.floors, chip, cls, asked)))
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,

@@ -17,6 +17,7 @@ from hetbench.predict.transfer import transfer_factor
 from hetbench.query.columns import positive_or_nan
 from hetbench.query.metric_answers import answer_metric, predict_metric
 from hetbench.query.question import Question
+from hetbench.query.stacks import DEFAULT_STACK, kind_of
 
 __all__ = ["answer_with_source"]
 
@@ -55,7 +56,18 @@ def answer_with_source(
     origin = answer_metric(source, graph, metric, predictor)
     if "measured" in (answer.kind, origin.kind) and answer.kind != origin.kind:
         answer, origin = _both_predicted(target, source, graph, metric, predictor)
-    return replace(answer, source=origin, ratio=answer.value / origin.value if origin.value else None)
+    notes = (*answer.notes, *_different_stacks(answer, origin))
+    return replace(answer, source=origin, notes=notes, ratio=answer.value / origin.value if origin.value else None)
+
+
+def _different_stacks(answer: Answer, origin: Answer) -> tuple[str, ...]:
+    """A note where the two sides run different kinds of stack, so that the ratio is not one of the chips alone."""
+    if answer.stack is None or origin.stack is None or kind_of(answer.stack) == kind_of(origin.stack):
+        return ()
+    return (
+        f"the ratio compares stack {answer.stack} with {origin.stack} on {origin.chip}; name one stack, such as "
+        f"{DEFAULT_STACK}, to compare the chips",
+    )
 
 
 def _both_predicted(
@@ -102,5 +114,5 @@ def _corrected(
         origin, value=value, lower=None, upper=None, kind="measured", level=None, support=None, surrogate=None,
         shares={}, notes=(*source.notes, "measured by the caller"),
     )  # fmt: skip
-    ratio = predicted.value * factor / value
+    ratio, notes = predicted.value * factor / value, [*notes, *_different_stacks(predicted, origin)]
     return predicted.scaled(factor, ratio=ratio, source=measured, notes=(*predicted.notes, *notes))

@@ -307,3 +307,11 @@ def test_a_traced_module_is_asked_like_a_model(api: HetBench):
     assert answer.batch is None
     with pytest.raises(InvalidInputError, match="traced at batch 32"):
         api.query(graph, target="cuda", metric="latency", batch=2)
+
+
+def test_a_ratio_between_kinds_of_stack_says_so(api: HetBench):
+    asked = {"source": "cuda", "target": "cann", "metric": "latency", "precision": "fp16"}
+    apart = api.query("resnet-50", **asked)
+    assert (apart.stack, apart.source.stack) == ("acl", "eager")
+    assert any("compares stack acl with eager" in note for note in apart.notes)
+    assert not any("compares stack" in note for note in api.query("resnet-50", **asked, stack="eager").notes)
