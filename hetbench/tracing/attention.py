@@ -105,11 +105,17 @@ def _allowed(mask: Any, recording: Recording, pairs: tuple[int, int], *, additiv
     return (found.bool() if additive else ~found.bool()).reshape(-1, *pairs).any(0)
 
 
-def _checked(stated: tuple[int, int], allowed: Any, pairs: tuple[int, int]) -> tuple[int, int]:
-    """(causal, window) that the values of a mask bear out; what is stated where they are not known or irregular."""
+def _checked(
+    stated: tuple[int, int], allowed: Any, pairs: tuple[int, int], *, complete: bool = True
+) -> tuple[int, int]:
+    """(causal, window) that the values of a mask bear out; what is stated where they are not known or irregular.
+
+    Where `allowed` is not `complete`, another mask of unknown values may forbid more: a narrower statement stands.
+    """
     if allowed is None or pairs[0] == 1:
         return stated
-    if bool((allowed == _band(stated, pairs)).all()):
+    band = _band(stated, pairs)
+    if bool((allowed if complete else allowed & band).eq(band).all()):
         return stated
     for found in ((0, 0), (1, 0), (1, int(allowed.sum(1).max()))):
         if bool((allowed == _band(found, pairs)).all()):
@@ -164,15 +170,18 @@ def _merge_eager(flow: Flow, index: int, softmax: Step) -> None:
     heads = query.shape[1] if query.dim() == 4 else _stated_heads(softmax.frame.module, prod(query.shape[:-2]))
     pairs = (int(query.shape[-2]), int(key.shape[-1]))
     stated = _stated_mask(softmax.calls[0])
-    mask = _checked(stated, _eager_mask(flow, scores, pairs), pairs)
+    allowed, complete = _eager_mask(flow, scores, pairs)
+    mask = _checked(stated, allowed, pairs, complete=complete)
     kv_heads = _heads(key) if key.dim() == 4 else heads
     lowered = _attention(max(prod(query.shape[:-2]) // heads, 1), pairs, heads, kv_heads, (query, value), mask)
     _absorb(flow, members, lowered, (query, key, value), place)
 
 
-def _eager_mask(flow: Flow, scores: list[int], pairs: tuple[int, int]) -> Any:
-    """The pairs that the masks between product and softmax allow together."""
-    allowed = None
+def _eager_mask(flow: Flow, scores: list[int], pairs: tuple[int, int]) -> tuple[Any, bool]:
+    """The pairs that the masks between product and softmax allow together; whether the values of all are known."""
+    import torch
+
+    allowed, complete = None, True
     for index in scores[1:]:
         step = flow.steps[index]
         assert step is not None
@@ -182,7 +191,9 @@ def _eager_mask(flow: Flow, scores: list[int], pairs: tuple[int, int]) -> Any:
             found = _allowed(tensor, flow.recording, pairs, additive=chosen)
             if found is not None:
                 allowed = found if allowed is None else allowed & found
-    return allowed
+            elif tensor.dtype == torch.bool:
+                complete = False
+    return allowed, complete
 
 
 def _stated_heads(module: Any, products: int) -> int:

@@ -2,7 +2,8 @@
 
 Of a mixture the operators are those of expected routing: with E experts of which each of T tokens takes k at random,
 E (1 - (1 - k/E)^T) experts are expected to have work, and share T k rows as evenly as whole numbers allow. Each
-product of all experts is one grouped product (`BMM` over the experts that have work).
+product of all experts is a `BMM` over the experts that have work (two where some have a row more than others), with the
+flops and bytes of one `GroupedMatMul` over as many groups.
 """
 
 from __future__ import annotations
@@ -145,10 +146,15 @@ def _grouped(tape: Tape, routed: int, busy: int, n: int, k: int, e: Experts) -> 
 # ---- routers: scores of all experts, the chosen ones, their weights ----
 
 
-def _chosen(tape: Tape, rows: int, e: Experts, copies: int = 1) -> int:
-    for _ in range(copies):
-        tape.each("Copy", rows * e.chosen, dtype="fp32")
-    return tape.last
+def _best(tape: Tape, rows: int, cols: int, k: int, dtype: str = "fp32") -> int:
+    """The `k` largest scores of each row, and where they are."""
+    return tape.add("TopK", {"rows": rows, "cols": cols, "k": k}, rows * k, dtype=dtype)
+
+
+def _chosen(tape: Tape, rows: int, e: Experts, *, gathered: bool = False) -> int:
+    """The best experts of each token; their weights are `gathered` where other scores than the weights order them."""
+    _best(tape, rows, e.count, e.chosen)
+    return tape.each("Copy", rows * e.chosen, dtype="fp32") if gathered else tape.last
 
 
 def _normalise(tape: Tape, rows: int, e: Experts, epsilon: str = "") -> int:
@@ -191,7 +197,7 @@ def _granite(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> int:
 
 def _gpt_oss(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> int:
     tape.linear(rows, e.count, hidden, given, bias=e.bias)
-    tape.each("Copy", rows * e.chosen)
+    _best(tape, rows, e.count, e.chosen, "data")
     return _softmax(tape, rows, e.chosen, "data")
 
 
@@ -201,7 +207,7 @@ def _minimax(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> int:
     tape.each("Cast", rows * e.count, dtype="fp32")
     tape.each("Sigmoid", rows * e.count, dtype="fp32")
     tape.each("Add", rows * e.count, dtype="fp32")
-    _chosen(tape, rows, e, 2)
+    _chosen(tape, rows, e, gathered=True)
     return _normalise(tape, rows, e)
 
 
@@ -210,16 +216,16 @@ def _deepseek(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> int
     scores = _scores_fp32(tape, rows, e, hidden, given)
     tape.each("Sigmoid", scores, dtype="fp32")
     tape.each("Add", scores, dtype="fp32")
-    tape.each("Copy", rows * e.groups * 2, dtype="fp32")
+    _best(tape, rows * e.groups, e.count // e.groups, 2)
     tape.add("Sum", {"rows": rows * e.groups, "cols": 2}, rows * e.groups, dtype="fp32")
-    tape.each("Copy", rows * e.chosen_groups, dtype="fp32")
+    _best(tape, rows, e.groups, e.chosen_groups)
     tape.each("Copy", rows * e.groups, dtype="fp32")
     if e.groups > 1:
         tape.each("Copy", scores, dtype="fp32")
     tape.each("Cast", scores, dtype="fp32")
     tape.each("Compare", scores, dtype="bool")
     tape.each("Where", scores, dtype="fp32")
-    _chosen(tape, rows, e, 2)
+    _chosen(tape, rows, e, gathered=True)
     _normalise(tape, rows, e, "AddScalar")
     return tape.each("MulScalar", rows * e.chosen, dtype="fp32")
 
@@ -230,7 +236,7 @@ def _deepseek_v2(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> 
     _softmax(tape, rows, e.count)
     if e.groups > 1:
         tape.add("Max", {"rows": rows * e.groups, "cols": e.count // e.groups}, rows * e.groups, dtype="fp32")
-        tape.each("Copy", rows * e.chosen_groups, dtype="fp32")
+        _best(tape, rows, e.groups, e.chosen_groups)
         tape.each("Copy", rows * e.groups, dtype="fp32")
         tape.each("Copy", scores, dtype="fp32")
         tape.each("Cast", scores, dtype="fp32")
@@ -244,7 +250,7 @@ def _ernie(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> int:
     scores = _scores_fp32(tape, rows, e, hidden, given)
     _softmax(tape, rows, e.count)
     tape.add("Add", {"numel": scores}, scores, params=e.count, dtype="fp32")
-    _chosen(tape, rows, e, 2)
+    _chosen(tape, rows, e, gathered=True)
     _normalise(tape, rows, e, "Clamp")
     return tape.each("Cast", rows * e.chosen, dtype="fp32")
 
@@ -259,7 +265,7 @@ def _scores_fp32(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> 
 
 def _llama4(tape: Tape, rows: int, e: Experts, hidden: int, given: int) -> int:
     tape.linear(rows, e.count, hidden, given)
-    tape.each("Copy", rows * e.chosen)
+    _best(tape, rows, e.count, e.chosen, "data")
     tape.each("Copy", rows * e.count)
     tape.each("Cast", rows * e.count, dtype="fp32")
     tape.each("Sigmoid", rows * e.count, dtype="fp32")

@@ -83,4 +83,5 @@ def _index(tape: Tape, s: Sizes, a: Latent, hidden: int, given: int, narrow: int
     tape.each("MulScalar", s.rows * a.index_heads, dtype="fp32")
     total = {"b": s.rows, "m": 1, "n": length, "k": a.index_heads}
     tape.add("BMM", total, s.rows * length, (relu, weights), dtype="fp32")
-    return tape.each("Copy", s.rows * min(a.index_best, length), dtype="fp32")
+    best = min(a.index_best, length)
+    return tape.add("TopK", {"rows": s.rows, "cols": length, "k": best}, s.rows * best, dtype="fp32")

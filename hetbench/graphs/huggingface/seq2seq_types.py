@@ -235,14 +235,14 @@ def _head(p: _Pair, s: Sizes) -> Piece:
     return tape.piece()
 
 
-def _t5(c: Config, every_layer: bool = False) -> Network:
+def _t5(c: Config, every_layer: bool = False, scales: bool = True) -> Network:
     gate, _, act = c.text("feed_forward_proj", "relu").rpartition("-")
     mlp = Mlp(c.size("d_ff"), act, "gated" if gate == "gated" else "plain")
     mixing = Attention(c.size("num_heads"), c.size("num_heads"), c.size("d_kv"))
     tied = c.flag("tie_word_embeddings", True)
     stack = _Stack(c.size("num_layers"), mixing, mlp, 0)
     below = _Stack(c.size("num_decoder_layers", stack.depth), mixing, mlp, 0)
-    scaled = "MulScalar" if c.flag("scale_decoder_outputs", tied) else ""
+    scaled = "MulScalar" if scales and c.flag("scale_decoder_outputs", tied) else ""
     return _network(_Pair(c.size("vocab_size"), c.size("d_model"), stack, below, "rms", True, tied=tied,
                           buckets=c.size("relative_attention_num_buckets"), every_layer=every_layer,
                           head_scale=scaled), _LONGEST)  # fmt: skip
@@ -293,6 +293,6 @@ def _whisper(c: Config) -> Network:
 
 
 TYPES: Mapping[str, Callable[[Config], Network]] = MappingProxyType({
-    "t5": _t5, "mt5": _t5, "umt5": _umt5, "bart": _bart, "mbart": _mbart, "pegasus": _pegasus, "marian": _marian,
-    "whisper": _whisper,
+    "t5": _t5, "mt5": lambda c: _t5(c, scales=False), "umt5": _umt5, "bart": _bart, "mbart": _mbart,
+    "pegasus": _pegasus, "marian": _marian, "whisper": _whisper,
 })  # fmt: skip

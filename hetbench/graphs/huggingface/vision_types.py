@@ -117,7 +117,7 @@ def _patches(c: Config, v: _Vit, s: Sizes, grid: int, side: int) -> Piece:
 def _distances(tape: Tape, c: Config, s: Sizes, grid: int, side: int) -> None:
     """BEiT's bias of every pair of tokens: a table resampled, joined, read pair by pair."""
     size, target = 2 * side - 1, 2 * grid - 1
-    dims = {"n": 1, "c": c.heads, "h": size, "w": size, "oh": target, "ow": target}
+    dims = {"n": 1, "c": c.heads, "h": size, "w": size, "oh": target, "ow": target, "taps": 4}  # bilinear
     tape.add("Interpolate", dims, c.heads * target**2, (-1,), params=(size**2 + 3) * c.heads)
     tape.each("Concat", (target**2 + 3) * c.heads)
     for _ in range(2):

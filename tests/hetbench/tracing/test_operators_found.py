@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -129,6 +130,23 @@ def test_values_of_another_width_than_keys_cost_their_own_width():
 def test_a_causal_mask_is_read_from_its_values(function: Any):
     ((op, dims, _),) = rows(function, zeros(1, 8, 16, 64))
     assert (op, dims["causal"], dims["window"]) == ("Attention", 1, 0)
+
+
+@pytest.mark.parametrize(("device", "window"), [("meta", 5), ("cpu", 3)])
+def test_a_stated_window_stands_unless_the_values_of_every_mask_are_known(device: str, window: int):
+    class Local(nn.Module):
+        attention_type, is_causal, config = "local", True, SimpleNamespace(window_size=5)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.near = nn.Buffer(torch.ones(16, 16, dtype=torch.bool, device=device).triu(-2))
+
+        def forward(self, q: torch.Tensor) -> torch.Tensor:
+            scores = torch.where(self.near, q @ q.transpose(-1, -2), -1e9)
+            return (scores + torch.full((16, 16), float("-inf")).triu(1)).softmax(-1) @ q
+
+    ((op, dims, _),) = rows(Local(), zeros(1, 8, 16, 64))
+    assert (op, dims["causal"], dims["window"]) == ("Attention", 1, window)
 
 
 def test_a_loop_over_heads_has_one_head_each_time():

@@ -2,8 +2,8 @@
 
 A tiny network of each model type is traced on the meta device, without weights, and compared operator by operator.
 Where both write a thing in another way, `LOOSE` says what and why; all other operators must agree there too. Modules
-of experts are stood in for, since which experts run depends on values: the products of experts have tests of their
-own.
+of experts are stood in for, since a trace holds grouped products over all experts and a composed graph those over the
+experts that have work: `test_experts` compares them.
 """
 
 from __future__ import annotations
@@ -170,7 +170,6 @@ LOOSE = {
     "glm_moe_dsa": "the same, and the indexer's mask",
     "gpt_oss": "pairs are rotated by products and sums; the sinks keep the attention in pieces",
     "gptj": "a rotation of one token is traced over another axis", "codegen": "the same",
-    "mt5": "the norm is written out", "umt5": "the norm is written out",
     "mpnet": "the bias by distance keeps the attention in pieces",
     "siglip_vision_model": "torch's own multi-head attention keeps the last attention in pieces",
     "exaone4": "a trace takes the window for that of all layers",
