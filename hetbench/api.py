@@ -117,7 +117,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
 
         >>> found = HetBench().explain("resnet-50", source="cuda", target="cann", precision="fp16")
         >>> found.groups[0].name, found.exact
-        ('BatchNorm2d', True)
+        ('Conv2d', True)
         """
         graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
         on_target, on_source = self._session.question_pair(graph, source, target, "latency", options)

@@ -15,7 +15,7 @@ from hetbench.metrics import metric as metric_named
 from hetbench.query.architectures import DERIVED, quality_answer
 from hetbench.query.comparison import answer_with_source
 from hetbench.query.question import check_options, check_predictor
-from hetbench.query.serving_queries import SERVING, check_phase, serving_answer
+from hetbench.query.serving_queries import check_phase, is_serving, serving_answer
 from hetbench.query.session import Session
 from hetbench.spaces import ComposedGraph
 
@@ -53,10 +53,10 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
     check_phase(request.options, request.metric)
     target = request.target if request.target is not None else request.device
     model = session.model if request.model is None else request.model
-    if request.options.get("phase") == SERVING:
+    if is_serving(request.options.get("phase")):
         return serving_answer(session, model, (request.source, target), request.metric, request.options)
     if isinstance(model, ComposedGraph):
-        if request.metric is not None and request.metric == model.space.quality:
+        if isinstance(request.metric, str) and request.metric == model.space.quality:
             return quality_answer(model, request.options)
         if target is None and request.metric not in DERIVED:
             return ask(replace(request, device=list(schema.FAMILIES)), session, query)

@@ -13,21 +13,30 @@ from hetbench.query.question import check_confidence
 from hetbench.query.session import Session
 from hetbench.serving.published import published
 
-__all__ = ["SERVING", "ServingQueries", "check_phase", "serving_answer"]
+__all__ = ["SERVING", "ServingQueries", "check_phase", "is_serving", "serving_answer"]
 
 SERVING = "serving"
 _ONLY_SERVING = ("ttft", "tpot", "total_throughput")
 
 
+def is_serving(phase: Any) -> bool:
+    """Whether a phase, as given, is serving; anything that is not text is for the checks of a question to refuse.
+
+    >>> is_serving("serving"), is_serving("decode"), is_serving(None)
+    (True, False, False)
+    """
+    return isinstance(phase, str) and phase == SERVING
+
+
 def check_phase(options: Mapping[str, Any], metric: str | None) -> None:
     """Raise `InvalidInputError` where an option or metric of one phase is given in another."""
-    if options.get("phase") == SERVING:
+    if is_serving(options.get("phase")):
         for name, instead in (("batch", "concurrency"), ("seq_len", "input_len")):
             if options.get(name) is not None:
                 raise InvalidInputError(f"{name}= is not asked in the serving phase; give {instead}= instead.")
         return
     given = [name for name in serving.OPTIONS if options.get(name) is not None]
-    if metric in _ONLY_SERVING:
+    if isinstance(metric, str) and metric in _ONLY_SERVING:
         raise InvalidInputError(f'{metric} is a metric of deployments: add phase="serving".')
     if given:
         raise InvalidInputError(f'{given[0]}= belongs to deployments: add phase="serving".')

@@ -94,7 +94,7 @@ def plain_cells(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     if "image_size" in cells:
         cells["image_size"] = side_of(cells["image_size"])
     software = cells.pop("software", None)
-    if cells.get("phase") == "serving":  # an engine, whose version counts
+    if isinstance(cells.get("phase"), str) and cells["phase"] == "serving":  # an engine, whose version counts
         return ({"stack": software} if engine_of(str(software)) else {}) | cells, None
     if software is None or cells.get("stack") is not None:
         return cells, None
