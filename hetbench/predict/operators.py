@@ -275,9 +275,9 @@ class OperatorSurrogate:
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
         """Convert latencies from the protocol of each row's cell to the one asked for."""
-        same = np.array([c.protocol == asked for c in choices])[which]
-        if same.all():
+        if all(c.protocol == asked for c in choices):
             return native
+        same = np.array([c.protocol == asked for c in choices])[which]
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
         return np.where(same, native, convert_protocol(native, floor, launch_floor(self.floors, chip, cls, asked)))
 

@@ -15,8 +15,9 @@ from hetbench.metrics import metric as metric_named
 from hetbench.query.architectures import DERIVED, quality_answer
 from hetbench.query.comparison import answer_with_source
 from hetbench.query.question import check_options, check_predictor
-from hetbench.query.serving_queries import check_phase, is_serving, serving_answer
+from hetbench.query.serving_queries import check_phase, serving_answer
 from hetbench.query.session import Session
+from hetbench.serving.engines import is_serving
 from hetbench.spaces import ComposedGraph
 
 __all__ = ["Request", "ask"]

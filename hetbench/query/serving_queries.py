@@ -11,21 +11,12 @@ from hetbench.answers import Answer, Answers
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.query.question import check_confidence
 from hetbench.query.session import Session
+from hetbench.serving.engines import is_serving
 from hetbench.serving.published import published
 
-__all__ = ["SERVING", "ServingQueries", "check_phase", "is_serving", "serving_answer"]
+__all__ = ["ServingQueries", "check_phase", "serving_answer"]
 
-SERVING = "serving"
 _ONLY_SERVING = ("ttft", "tpot", "total_throughput")
-
-
-def is_serving(phase: Any) -> bool:
-    """Whether a phase, as given, is serving; anything that is not text is for the checks of a question to refuse.
-
-    >>> is_serving("serving"), is_serving("decode"), is_serving(None)
-    (True, False, False)
-    """
-    return isinstance(phase, str) and phase == SERVING
 
 
 def check_phase(options: Mapping[str, Any], metric: str | None) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.query.columns import text_of
-from hetbench.serving.engines import engine_of
+from hetbench.serving.engines import engine_of, is_serving
 
 __all__ = ["answer_as_written", "plain_cells", "precision_of", "side_of", "stack_of"]
 
@@ -94,7 +94,7 @@ def plain_cells(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     if "image_size" in cells:
         cells["image_size"] = side_of(cells["image_size"])
     software = cells.pop("software", None)
-    if isinstance(cells.get("phase"), str) and cells["phase"] == "serving":  # an engine, whose version counts
+    if is_serving(cells.get("phase")):  # an engine, whose version counts
         return ({"stack": software} if engine_of(str(software)) else {}) | cells, None
     if software is None or cells.get("stack") is not None:
         return cells, None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import RefusedError, UnknownNameError
 
-__all__ = ["ENGINES", "check_engine", "default_engine", "engine_of"]
+__all__ = ["ENGINES", "check_engine", "default_engine", "engine_of", "is_serving"]
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "atom", "vllm-ascend", "vllm-mlu", "mindie", "tgi", "lmdeploy",
            "llama.cpp", "deepspeed", "deepspeed-mii", "transformers")  # fmt: skip
@@ -67,3 +68,12 @@ def check_engine(given: str | None, chip: Chip) -> str:
             f"{default_engine(chip)}."
         )
     return name
+
+
+def is_serving(phase: Any) -> bool:
+    """Whether a phase, as given, is serving; anything that is not text is for the checks of a question to refuse.
+
+    >>> is_serving("serving"), is_serving("decode"), is_serving(None)
+    (True, False, False)
+    """
+    return isinstance(phase, str) and phase == "serving"
