@@ -76,7 +76,8 @@ def test_attention_rows_split_into_prefill_and_decode(api: HetBench):
 
 
 @pytest.mark.parametrize(("table", "message"), [
-    ([1, 2], "list of dictionaries"), (5, "given: int"), (dict, "given: type"), ({}, "lacks the columns op"), ({"opp": []}, "Rename 'opp' to 'op'"),
+    ([1, 2], "list of dictionaries"), (5, "given: int"), (dict, "given: type"),
+    ({}, "lacks the columns op"), ({"opp": []}, "Rename 'opp' to 'op'"),
     ({**_table(GOOD), "op": ["Linear", "Add"]}, "differ in length"),
     ({**_table(GOOD), "op": "Linear"}, "sequence of cells"),
 ])
