@@ -16,7 +16,8 @@ from hetbench.schema import FAMILIES, PHASES, PRECISIONS
 
 __all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model",
            "Operator", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack",
-           "Target", "Targets", "at_least", "complete_chips", "complete_models", "parse_dims", "parse_milliseconds"]  # fmt: skip
+           "Target", "Targets", "at_least", "complete_chips", "complete_models", "parse_dims",
+           "parse_milliseconds"]  # fmt: skip
 
 _WHOLE = re.compile("-?[0-9]{1,18}")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
