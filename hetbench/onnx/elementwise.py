@@ -34,7 +34,8 @@ _UNARY: dict[str, tuple[str, Callable[..., Any] | None]] = {
     "Round": ("round", np.round), "Sign": ("sign", np.sign), "Softplus": ("softplus", lambda x: np.log1p(np.exp(x))),
     "Softsign": ("softsign", lambda x: x / (1 + np.abs(x))), "Elu": ("elu", None), "Celu": ("celu", None),
     "Selu": ("selu", None), "LeakyRelu": ("leaky_relu", None), "HardSwish": ("hardswish", None),
-    "Mish": ("mish", None), "ThresholdedRelu": ("threshold", None), "Swish": ("silu", None), "Shrink": ("hardshrink", None),
+    "Mish": ("mish", None), "ThresholdedRelu": ("threshold", None), "Swish": ("silu", None),
+    "Shrink": ("hardshrink", None),
     "Gelu": ("gelu", None), "BitwiseNot": ("bitwise_not", np.invert), "com.microsoft::Gelu": ("gelu", None),
     "com.microsoft::QuickGelu": ("gelu", None), "IsNaN": ("isnan", np.isnan), "IsInf": ("isinf", np.isinf),
     "Not": ("logical_not", np.logical_not), "Bernoulli": ("bernoulli", None), "Hardmax": ("hardshrink", None),
@@ -43,12 +44,14 @@ _BINARY: dict[str, tuple[str, Callable[..., Any] | None]] = {
     "Add": ("add", np.add), "Sub": ("sub", np.subtract), "Mul": ("mul", np.multiply), "Div": ("div", _divided),
     "Pow": ("pow", np.power), "Equal": ("eq", np.equal), "Less": ("lt", np.less), "LessOrEqual": ("le", np.less_equal),
     "Greater": ("gt", np.greater), "GreaterOrEqual": ("ge", np.greater_equal), "And": ("logical_and", np.logical_and),
-    "Or": ("logical_or", np.logical_or), "Xor": ("logical_xor", np.logical_xor), "BitwiseAnd": ("bitwise_and", np.bitwise_and),
+    "Or": ("logical_or", np.logical_or), "Xor": ("logical_xor", np.logical_xor),
+    "BitwiseAnd": ("bitwise_and", np.bitwise_and),
     "BitwiseOr": ("bitwise_or", np.bitwise_or), "BitwiseXor": ("bitwise_xor", np.bitwise_xor),
     "BitShift": ("bitwise_left_shift", None), "PRelu": ("prelu", None), "Mod": ("remainder", np.mod),
 }  # fmt: skip
 _TRUTH = ("IsNaN", "IsInf", "Not", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Xor")
-_VARIADIC = {"Sum": ("add", np.add), "Max": ("maximum", np.maximum), "Min": ("minimum", np.minimum), "Mean": ("add", None)}
+_VARIADIC = {"Sum": ("add", np.add), "Max": ("maximum", np.maximum), "Min": ("minimum", np.minimum),
+             "Mean": ("add", None)}  # fmt: skip
 
 
 def each(
@@ -74,7 +77,8 @@ def each(
 def _dense(tensor: Tensor) -> bool:
     """Whether its elements fill their memory without gaps, in any order of the axes."""
     step = 1
-    for stride, size in sorted((stride, size) for size, stride in zip(tensor.shape, tensor.strides, strict=True) if size > 1):
+    axes = zip(tensor.strides, tensor.shape, strict=True)
+    for stride, size in sorted((stride, size) for stride, size in axes if size > 1):
         if stride != step:
             return False
         step *= size

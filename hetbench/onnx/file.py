@@ -42,9 +42,8 @@ class OnnxFile:
 
     @property
     def name(self) -> str:
-        """What answers call it: the file's name without suffix, or of `model.onnx` that of its folder."""
-        stem, folder = self.path.stem, self.path.resolve().parent.name
-        return folder if stem in ("model", "onnx") and folder else stem
+        """What answers call it: with the suffix, so that it is no network of the catalogue."""
+        return self.path.name
 
     @property
     def free(self) -> tuple[str, ...]:
@@ -83,7 +82,7 @@ def read_file(path: str | Path) -> OnnxFile:
         raise InvalidInputError(f"{shown(str(path))} cannot be read: {why}. Name an ONNX file that is there.") from None
     if found.st_size > MOST_BYTES:
         raise InvalidInputError(
-            f"{shown(str(path))} has {found.st_size:,} bytes; files up to {MOST_BYTES:,} are read. Save it with its weights as "
+            f"{shown(str(path))} has {found.st_size:,} bytes; files up to {MOST_BYTES:,} are read. Save its weights as "
             "external data (onnx.save(..., save_as_external_data=True)); only the graph is needed here."
         )
     return _read(place, found.st_mtime_ns, found.st_size)
@@ -96,7 +95,7 @@ def _read(path: Path, changed: int, size: int) -> OnnxFile:
         model = onnx.load(str(path), load_external_data=False)
     except HetBenchError:
         raise
-    except Exception as error:  # protobuf raises errors of its own
+    except Exception as error:  # noqa: BLE001 - protobuf raises errors of its own
         raise InvalidInputError(
             f"{shown(str(path))} is no ONNX file that can be read ({type(error).__name__}). Check it with "
             "onnx.checker.check_model, or export it again."
@@ -117,7 +116,7 @@ def _inlined(onnx: Any, model: Any, path: Path) -> Any:
         from onnx import inliner
 
         return inliner.inline_local_functions(model)
-    except Exception as error:  # a function that calls itself, or a set of operators that is not there
+    except Exception as error:  # noqa: BLE001 - a function that calls itself, or operators that are not there
         raise InvalidInputError(
             f"the functions of {shown(str(path))} cannot be put in their places: {' '.join(str(error).split())[:200]}"
         ) from None

@@ -46,7 +46,7 @@ class OnnxGraph(ModelGraph):
         phases = PHASES[1:] if sizes.caches else PHASES[:1]
         super().__init__({
             "format": FORMAT, "name": file.name, "params": 0, "limits": limits, "variants": [],
-            "phases": {phase: dict.fromkeys(("fp32", "bf16", "fp16"), []) for phase in phases},
+            "phases": {phase: {precision: [] for precision in ("fp32", "bf16", "fp16")} for phase in phases},
         })  # fmt: skip
         own_precision = lowered_type(file_dtype(file))
         first = self.setting(precision=own_precision if own_precision in TRACED_AS else "fp32", phase=phases[0])
@@ -76,8 +76,8 @@ class OnnxGraph(ModelGraph):
             own = self.sizes.stated.get(name)
             if asked is not None and own is not None and name not in self.sizes.free and asked != own:
                 raise InvalidInputError(
-                    f"{self.name}: {name}={shown(asked)}, but the file fixes it at {own}: {listed(self.file)}. Export it "
-                    "with that size, or with a free one (dynamic_axes or dynamic_shapes of torch.onnx.export)."
+                    f"{self.name}: {name}={shown(asked)}, but the file fixes it at {own}: {listed(self.file)}. Export "
+                    "it with that size, or with a free one (dynamic_axes or dynamic_shapes of torch.onnx.export)."
                 )
         return super().setting(batch, seq_len, image_size, precision, phase)
 

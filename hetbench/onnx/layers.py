@@ -209,7 +209,8 @@ def _resize(run: Run, op: Op, given: Given) -> Tensor:
         factors = op.get("scales") or (None if scales is None else scales.value)
         if factors is None:
             raise ValueError("its new size depends on data that is not in the file")
-        wanted = [int(x.shape[axis] * factor) for axis, factor in zip(axes, np.asarray(factors).reshape(-1), strict=True)]
+        factors = np.asarray(factors).reshape(-1)
+        wanted = [int(x.shape[axis] * factor) for axis, factor in zip(axes, factors, strict=True)]
     for axis, size in zip(axes, wanted, strict=True):
         shape[axis] = size
     mode = {"linear": {3: "linear", 4: "bilinear", 5: "trilinear"}.get(x.ndim, "bilinear"), "cubic": "bicubic"}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.onnx.run import MOST_VALUES, Given, Op, Run, number
-from hetbench.onnx.tensors import DTYPES, Tensor, broadcast, contiguous, viewed
+from hetbench.onnx.tensors import DTYPES, Tensor, broadcast, viewed
 
 __all__ = ["HANDLERS", "concatenated", "reshaped", "transposed", "whole"]
 
@@ -234,7 +234,7 @@ def _scatter_nd(op: Op, x: Any, index: Any, updates: Any) -> Any:
 _VALUES: dict[str, Callable[..., Any]] = {
     "GatherElements": lambda op, x, index: np.take_along_axis(x, index.astype(np.int64), op.get("axis", 0)),
     "GatherND": _gather_nd, "ScatterND": _scatter_nd,
-    "Trilu": lambda op, x, k=np.int64(0): (np.triu if op.get("upper", 1) else np.tril)(x, int(k)),
+    "Trilu": lambda op, x, *k: (np.triu if op.get("upper", 1) else np.tril)(x, *map(int, k)),
 }  # fmt: skip
 
 

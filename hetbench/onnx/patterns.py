@@ -9,7 +9,7 @@ from hetbench.tracing.flow import Flow, Step
 from hetbench.tracing.lowered import Lowered, lowered_type
 from hetbench.tracing.recording import buffer_of
 
-__all__ = ["merge_biases", "merge_layer_norms", "merge_scales", "merge_softmaxes"]
+__all__ = ["merge_biases", "merge_layer_norms", "merge_roots", "merge_scales", "merge_softmaxes"]
 
 
 def merge_biases(flow: Flow) -> None:
@@ -26,6 +26,17 @@ def merge_biases(flow: Flow) -> None:
 def _adds_row(flow: Flow, add: Step, width: int) -> bool:
     rows = [one for one in add.calls[0].inputs if buffer_of(one) in flow.recording.parameters]
     return len(rows) == 1 and rows[0].numel() == width and len(add.calls) == 1
+
+
+def merge_roots(flow: Flow) -> None:
+    """1 / sqrt(x)."""
+    for index, step in list(flow.live()):
+        reader = flow.only_reader(index) if step.lowered.op == "Sqrt" and flow.steps[index] is step else None
+        if reader is None or len(reader[1].calls) != 1:
+            continue
+        inverse, call = reader[1].lowered.op, reader[1].calls[0]
+        if inverse == "Reciprocal" or (inverse == "DivScalar" and call.args[0] == 1):
+            flow.merge([index, reader[0]], Lowered("Rsqrt", dict(step.lowered.dims), step.lowered.dtype))
 
 
 def merge_layer_norms(flow: Flow) -> None:

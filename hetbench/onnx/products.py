@@ -80,7 +80,8 @@ def _activated(run: Run, op: Op, made: Tensor) -> Tensor:
     kind = op.get("activation")
     if op.kind == "com.microsoft::GemmFastGelu":
         return each(run, "gelu", [made])
-    return made if not kind else each(run, {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}.get(kind, "relu"), [made])
+    names = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh"}
+    return each(run, names.get(kind, "relu"), [made]) if kind else made
 
 
 def _fused(run: Run, op: Op, given: Given) -> Tensor:
@@ -97,9 +98,10 @@ def _einsum(run: Run, op: Op, given: Given) -> Tensor:
     """Products of two tensors as one batched product; more tensors go one after the other."""
     left, _, right = op.get("equation", "").replace(" ", "").partition("->")
     terms, tensors = left.split(","), [one for one in given if one is not None]
-    if "." in left or len(terms) != len(tensors) or not right and len(terms) > 1:
+    if "." in left or len(terms) != len(tensors):
         raise ValueError(f"its equation {op.get('equation')!r} is not one of named axes")
-    sizes = {name: size for term, one in zip(terms, tensors, strict=True) for name, size in zip(term, one.shape, strict=True)}
+    pairs = zip(terms, tensors, strict=True)
+    sizes = {name: size for term, one in pairs for name, size in zip(term, one.shape, strict=True)}
     made, named = tensors[0], terms[0]
     for place in range(1, len(tensors)):
         last = place == len(tensors) - 1
@@ -184,5 +186,6 @@ def _two(given: Given) -> tuple[Tensor, Tensor]:
 HANDLERS: dict[str, Callable[[Run, Op, Given], Any]] = {
     "MatMul": _matmul, "Gemm": _gemm, "com.microsoft::FusedGemm": _gemm, "com.microsoft::GemmFastGelu": _gemm,
     **dict.fromkeys(("com.microsoft::FusedMatMul", "com.microsoft::TransposeMatMul"), _fused), "Einsum": _einsum,
-    **dict.fromkeys(_GATES, _recurrent), "DFT": _fourier, **dict.fromkeys(("Det", "com.microsoft::Inverse"), _determinant),
+    **dict.fromkeys(_GATES, _recurrent), "DFT": _fourier,
+    **dict.fromkeys(("Det", "com.microsoft::Inverse"), _determinant),
 }  # fmt: skip

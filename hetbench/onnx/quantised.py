@@ -1,7 +1,7 @@
 """Operators on integers: what stands between QuantizeLinear and DequantizeLinear, and products of integers.
 
 A pair of the two around a product says in which format the product runs, and engines fuse it with its neighbours: it
-costs nothing here. Weights of four bits are unpacked inside the product, which runs in the precision of the activations.
+costs nothing here. Weights of four bits are unpacked inside the product, which runs in the precision of activations.
 """
 
 from __future__ import annotations

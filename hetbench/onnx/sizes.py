@@ -163,7 +163,7 @@ def _asks(file: OnnxFile, missing: list[str]) -> str:
     names = ", ".join(missing[:8])
     example = ",".join(f"{name}=128" for name in missing[:3])
     return (
-        f"{shown(str(file.path))} leaves the size{'s' if len(missing) > 1 else ''} {names} free, and no default is known: give "
+        f"{shown(str(file.path))} leaves {names} free, and no default is known: give "
         f"dims={{{', '.join(f'{name!r}: 128' for name in missing[:3])}}}, or --dims {example}. Its free sizes: "
         f"{', '.join(file.free[:12])}. Its inputs: {listed(file)}."
     )

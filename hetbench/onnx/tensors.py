@@ -1,7 +1,7 @@
 """Tensors of an ONNX graph, for the tracer: shape, strides, dtype and memory, and values where they are known.
 
-They have the part of torch's interface that `hetbench.tracing` reads. Views share their storage, so that a transposition
-costs nothing and a reshape copies exactly where torch would copy.
+They have the part of torch's interface that `hetbench.tracing` reads. Views share their storage, so that a
+transposition costs nothing and a reshape copies exactly where torch would copy.
 """
 
 from __future__ import annotations

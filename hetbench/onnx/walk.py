@@ -14,7 +14,7 @@ import numpy as np
 from hetbench.errors import HetBenchError, InvalidInputError, shown
 from hetbench.onnx import control, elementwise, fused, layers, movement, products, quantised
 from hetbench.onnx.file import MOST_NODES, OnnxFile, evaluated, kind, operators
-from hetbench.onnx.patterns import merge_biases, merge_layer_norms, merge_scales, merge_softmaxes
+from hetbench.onnx.patterns import merge_biases, merge_layer_norms, merge_roots, merge_scales, merge_softmaxes
 from hetbench.onnx.products import kind_of
 from hetbench.onnx.run import MOST_VALUES, Op, Run
 from hetbench.onnx.tensors import DTYPES, DType, Storage, Tensor, contiguous
@@ -31,8 +31,8 @@ HANDLERS = {
     **fused.HANDLERS, **control.HANDLERS,
 }  # fmt: skip
 _PASSES = (
-    merge_biases, merge_softmaxes, merge_scales, merge_rms_norms, merge_layer_norms, merge_activations, merge_rotations,
-    merge_attention,
+    merge_biases, merge_softmaxes, merge_scales, merge_roots, merge_rms_norms, merge_layer_norms, merge_activations,
+    merge_rotations, merge_attention,
 )  # fmt: skip
 _TYPES = {"fp32": DTYPES[1], "fp16": DTYPES[10], "bf16": DTYPES[16]}
 _INTEGER_USES = ("Quant", "QLinear", "Integer", "Bits", "QGemm", "QAttention", "Bnb4", "FpQ4")

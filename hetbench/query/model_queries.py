@@ -80,8 +80,8 @@ class ModelQueries:
 
         Args:
             model: name of a network, as the catalogue, timm, torchvision or Hugging Face write it; a Hugging Face
-                configuration as a mapping or as the path of its `config.json`; or what `trace` returned. Left out,
-                the model of `set_model` or `set_arch`.
+                configuration as a mapping or as the path of its `config.json`; the path of an ONNX file; or what
+                `trace` returned. Left out, the model of `set_model` or `set_arch`.
             source: chip to compare with. The answer then has `source`, the same question there, and `ratio`, value /
                 source value. Both sides are published rows or both are predicted, so that the ratio compares like
                 with like.
@@ -128,7 +128,8 @@ class ModelQueries:
             kept = self._ask(Request(model, source, target, metric, device, source_value, options))
             if len(answers) >= _MOST_KEPT:
                 answers.clear()
-            answers[key] = kept
+            if not (isinstance(model, str) and model.endswith((".onnx", ".json"))):  # a file may change
+                answers[key] = kept
         return kept
 
     def query_models(self, table: Table) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Values:
 
     @staticmethod
     def computed(func: Any, args: Any, kwargs: Any, value: Any) -> Any:
-        """What a recorded function returns for float64 arrays: `value` gives that of each tensor among the arguments."""
+        """What a recorded function returns for float64 arrays; `value` gives that of each tensor of the arguments."""
         import numpy as np
         import torch
         from torch.utils._pytree import tree_map_only

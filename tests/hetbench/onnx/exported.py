@@ -41,8 +41,11 @@ class Exported:
 
         torch.manual_seed(0)
         cls = getattr(transformers, self.model)
-        network = cls(cls.config_class(**self.config, return_dict=False)).eval()
-        return _Positional(network, tuple(self.shapes), dict(self.options)).eval()
+        network = cls(cls.config_class(**self.config)).eval()
+        with torch.no_grad():
+            for each in network.parameters():
+                each.normal_(std=0.1)  # exporters leave out what adds zero
+        return _positional(network, tuple(self.shapes), dict(self.options)).eval()
 
     def inputs(self) -> tuple[Any, ...]:
         """Example inputs: ones as token ids and masks, zeros as images and sounds."""
@@ -55,7 +58,7 @@ class Exported:
         )
 
 
-def _Positional(network: Any, names: tuple[str, ...], options: Mapping[str, Any]) -> Any:  # noqa: N802
+def _positional(network: Any, names: tuple[str, ...], options: Mapping[str, Any]) -> Any:
     import torch
 
     class Positional(torch.nn.Module):  # type: ignore[misc]
@@ -65,7 +68,7 @@ def _Positional(network: Any, names: tuple[str, ...], options: Mapping[str, Any]
 
         def forward(self, *given: Any) -> Any:
             returned = self.network(**dict(zip(names, given, strict=True)), **options)
-            return returned[0] if isinstance(returned, tuple) else returned
+            return returned if isinstance(returned, torch.Tensor) else returned[0]
 
     return Positional()
 
@@ -78,14 +81,16 @@ NETWORKS: Mapping[str, Exported] = {
     "resnet": Exported("ResNetForImageClassification", {
         "embedding_size": 16, "hidden_sizes": [32, 64], "depths": [2, 2], "num_labels": 10,
     }, {"pixel_values": (2, 3, 64, 64)}, 13, False, {"pixel_values": {0: "batch_size"}}),
-    "mobilenet": Exported("MobileNetV2ForImageClassification", {"image_size": 64, "num_labels": 10},
+    "mobilenet": Exported("MobileNetV2ForImageClassification", {
+        "image_size": 64, "num_labels": 10, "tf_padding": False},
                           {"pixel_values": (1, 3, 64, 64)}, 17, False),
     "convnext": Exported("ConvNextForImageClassification", {"depths": [1, 1, 2, 1], "hidden_sizes": [16, 32, 64, 96],
                          "num_labels": 10}, {"pixel_values": (2, 3, 64, 64)}, 18, True),
     "regnet": Exported("RegNetForImageClassification", {"embedding_size": 8, "hidden_sizes": [16, 32, 64, 96],
                        "depths": [1, 1, 2, 1], "groups_width": 8, "num_labels": 10},
                        {"pixel_values": (2, 3, 64, 64)}, 18, True),
-    "vit": Exported("ViTForImageClassification", {**_IMAGE, "num_labels": 10}, {"pixel_values": (2, 3, 32, 32)}, 17, False),
+    "vit": Exported("ViTForImageClassification", {**_IMAGE, "num_labels": 10},
+                    {"pixel_values": (2, 3, 32, 32)}, 17, False),
     "swin": Exported("SwinForImageClassification", {"image_size": 32, "patch_size": 2, "embed_dim": 32,
                      "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "num_labels": 10},
                      {"pixel_values": (1, 3, 32, 32)}, 18, True),
@@ -93,7 +98,8 @@ NETWORKS: Mapping[str, Exported] = {
     "distilbert": Exported("DistilBertModel", {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128,
                            "vocab_size": 100, "max_position_embeddings": 64}, _TOKENS, 14, False, _FREE),
     "gpt2": Exported("GPT2LMHeadModel", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100,
-                     "n_positions": 64}, {"input_ids": (2, 16)}, 18, True, {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE),
+                     "n_positions": 64}, {"input_ids": (2, 16)}, 18, True,
+                     {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE),
     "llama": Exported("LlamaForCausalLM", {**_TEXT, "num_key_value_heads": 2}, {"input_ids": (2, 16)}, 18, True,
                       {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE),
     "t5": Exported("T5EncoderModel", {"d_model": 64, "d_kv": 16, "num_layers": 2, "num_heads": 4, "d_ff": 128,
@@ -118,7 +124,8 @@ def export(name: str) -> Path:
         axes = {"dynamic_axes": {each: dict(named) for each, named in own.free.items()}}
     torch.onnx.export(
         own.module(), own.inputs(), str(path), input_names=list(own.shapes), opset_version=own.opset,
-        dynamo=own.dynamo, **({"external_data": False} if own.dynamo else {}), **axes,
+        dynamo=own.dynamo, **axes,
+        **({"external_data": False} if own.dynamo else {"training": torch.onnx.TrainingMode.PRESERVE}),
     )  # fmt: skip
     strip(path)
     return path
@@ -129,18 +136,22 @@ def strip(path: Path) -> None:
     import onnx
 
     model = onnx.load(path)
-    for tensor in model.graph.initializer:
-        if len(tensor.raw_data) > 64 or len(tensor.float_data) > 16:
-            for kept in ("raw_data", "float_data"):
-                tensor.ClearField(kept)
-            tensor.data_location = onnx.TensorProto.EXTERNAL
-            tensor.external_data.add(key="location", value="weights")
+    short: dict[str, str] = {each.name: each.name for each in (*model.graph.input, *model.graph.output)}
     for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name and short.setdefault(name, f"v{len(short)}") for name in names]
         node.ClearField("doc_string")
         kept = [(each.key, each.value) for each in node.metadata_props if each.key == "pkg.torch.onnx.name_scopes"]
         node.ClearField("metadata_props")
         for key, value in kept:
             node.metadata_props.add(key=key, value=value)
+    for tensor in model.graph.initializer:
+        tensor.name = short.get(tensor.name, tensor.name)
+        if len(tensor.raw_data) > 64 or len(tensor.float_data) > 16:
+            for kept in ("raw_data", "float_data"):
+                tensor.ClearField(kept)
+            tensor.data_location = onnx.TensorProto.EXTERNAL
+            tensor.external_data.add(key="location", value="weights")
     for field_name in ("value_info", "metadata_props"):
         model.graph.ClearField(field_name)
     for each in (*model.graph.input, *model.graph.output, *model.graph.initializer):
