@@ -30,7 +30,8 @@ def _loop(run: Run, op: Op, given: Any) -> Any:
         raise ValueError(f"how often it runs must be known and at most {_MOST_TURNS:,}")
     assert run.walk is not None
     collected: list[list[Tensor]] = []
-    if going is not None and going.value is not None and not number(going):
+    going = run.constant(True) if going is None else going
+    if going.value is not None and not number(going):
         turns = 0
     for turn in range(turns):
         going, *made = run.walk(op.get("body"), [run.constant(turn), going, *state])

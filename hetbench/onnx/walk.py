@@ -18,6 +18,7 @@ from hetbench.onnx.patterns import merge_biases, merge_layer_norms, merge_roots,
 from hetbench.onnx.products import kind_of
 from hetbench.onnx.run import MOST_VALUES, Op, Run
 from hetbench.onnx.tensors import DTYPES, DType, Storage, Tensor, contiguous
+from hetbench.onnx.ties import tied_tables
 from hetbench.tracing.activations import merge_activations
 from hetbench.tracing.attention import merge_attention
 from hetbench.tracing.flow import Trace
@@ -35,7 +36,7 @@ _PASSES = (
     merge_rotations, merge_attention,
 )  # fmt: skip
 _TYPES = {"fp32": DTYPES[1], "fp16": DTYPES[10], "bf16": DTYPES[16]}
-_INTEGER_USES = ("Quant", "QLinear", "Integer", "Bits", "QGemm", "QAttention", "Bnb4", "FpQ4")
+_INTEGER_USES = ("uant", "QLinear", "Integer", "Bits", "QGemm", "QAttention", "Bnb4", "FpQ4")
 _MOST_NAMED = 10
 
 
@@ -106,6 +107,7 @@ class _Walk:
         self.sizes: dict[int, int] = {}
         """Elements of each parameter."""
         self._whole = _whole_weights(file.model.graph)
+        self._tied = tied_tables(file.model.graph)
         self._scopes: list[MutableMapping[str, Any]] = []
         run.walk = self.inner
 
@@ -137,6 +139,9 @@ class _Walk:
         self._scopes.append(env)
         for tensor in graph.initializer:
             env[tensor.name] = self._stored(tensor, tensor.name in self._whole)
+        for name, table in self._tied.items():
+            if name in env and table in env:
+                env[name].storage = env[table].storage
         for tensor in graph.sparse_initializer:
             env[tensor.values.name] = self._weight(tuple(tensor.dims), self.run.dtype(tensor.values.data_type))
         for node in graph.node:

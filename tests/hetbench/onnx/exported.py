@@ -86,15 +86,9 @@ NETWORKS: Mapping[str, Exported] = {
                           {"pixel_values": (1, 3, 64, 64)}, 17, False),
     "convnext": Exported("ConvNextForImageClassification", {"depths": [1, 1, 2, 1], "hidden_sizes": [16, 32, 64, 96],
                          "num_labels": 10}, {"pixel_values": (2, 3, 64, 64)}, 18, True),
-    "regnet": Exported("RegNetForImageClassification", {"embedding_size": 8, "hidden_sizes": [16, 32, 64, 96],
-                       "depths": [1, 1, 2, 1], "groups_width": 8, "num_labels": 10},
-                       {"pixel_values": (2, 3, 64, 64)}, 18, True),
     "vit": Exported("ViTForImageClassification", {**_IMAGE, "num_labels": 10},
                     {"pixel_values": (2, 3, 32, 32)}, 17, False),
-    "swin": Exported("SwinForImageClassification", {"image_size": 32, "patch_size": 2, "embed_dim": 32,
-                     "depths": [2, 2], "num_heads": [2, 4], "window_size": 4, "num_labels": 10},
-                     {"pixel_values": (1, 3, 32, 32)}, 18, True),
-    "bert": Exported("BertModel", _TEXT, _TOKENS, 18, True, _FREE),
+    "bert": Exported("BertForSequenceClassification", _TEXT, _TOKENS, 18, True, _FREE),
     "distilbert": Exported("DistilBertModel", {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 128,
                            "vocab_size": 100, "max_position_embeddings": 64}, _TOKENS, 14, False, _FREE),
     "gpt2": Exported("GPT2LMHeadModel", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100,
@@ -104,7 +98,7 @@ NETWORKS: Mapping[str, Exported] = {
                       {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE),
     "t5": Exported("T5EncoderModel", {"d_model": 64, "d_kv": 16, "num_layers": 2, "num_heads": 4, "d_ff": 128,
                    "vocab_size": 100}, _TOKENS, 14, False, _FREE),
-    "clip": Exported("CLIPVisionModel", {**_IMAGE}, {"pixel_values": (2, 3, 32, 32)}, 20, True),
+    "clip": Exported("CLIPVisionModelWithProjection", {**_IMAGE}, {"pixel_values": (2, 3, 32, 32)}, 20, True),
     "wav2vec2": Exported("Wav2Vec2Model", {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
                          "intermediate_size": 128, "conv_dim": [32, 32, 32], "conv_stride": [5, 2, 2],
                          "conv_kernel": [10, 3, 3], "num_feat_extract_layers": 3, "num_conv_pos_embeddings": 16,
@@ -145,13 +139,16 @@ def strip(path: Path) -> None:
         node.ClearField("metadata_props")
         for key, value in kept:
             node.metadata_props.add(key=key, value=value)
+    places: dict[bytes, str] = {}
     for tensor in model.graph.initializer:
         tensor.name = short.get(tensor.name, tensor.name)
         if len(tensor.raw_data) > 64 or len(tensor.float_data) > 16:
+            place = places.setdefault(tensor.raw_data or tensor.name.encode(), str(4096 * len(places)))
             for kept in ("raw_data", "float_data"):
                 tensor.ClearField(kept)
             tensor.data_location = onnx.TensorProto.EXTERNAL
             tensor.external_data.add(key="location", value="weights")
+            tensor.external_data.add(key="offset", value=place)
     for field_name in ("value_info", "metadata_props"):
         model.graph.ClearField(field_name)
     for each in (*model.graph.input, *model.graph.output, *model.graph.initializer):
