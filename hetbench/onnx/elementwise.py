@@ -132,7 +132,8 @@ def cast(run: Run, given: Tensor | None, dtype: DType) -> Tensor:
     value = None
     if given.value is not None and not run.is_data(given) and given.numel() <= MOST_VALUES:
         kind = dtype.name if dtype.name in ("bool", "int64", "int32", "float64", "float32", "uint8", "int8") else None
-        value = np.asarray(given.value).astype(kind or ("float32" if dtype.is_floating_point else "int64"))
+        with np.errstate(all="ignore"):
+            value = np.asarray(given.value).astype(kind or ("float32" if dtype.is_floating_point else "int64"))
         return run.new(given.shape, dtype, value)
     made = run.new(given.shape, dtype)
     made.strides = given.strides if _dense(given) else made.strides

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 HEAVY = (
-    "torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn", "huggingface_hub",
+    "torch", "pandas", "pyarrow", "autogluon", "onnx", "onnxruntime", "transformers", "duckdb", "sklearn", "huggingface_hub",
     "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (

@@ -33,6 +33,8 @@ class Exported:
     free: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     """Input -> axis -> name, for sizes that the file leaves free."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    twice: int = 0
+    """Elements of tied weights that the file holds a second time, transposed, and that count twice without values."""
 
     def module(self) -> Any:
         """The module in evaluation mode, which takes the inputs by position."""
@@ -93,7 +95,7 @@ NETWORKS: Mapping[str, Exported] = {
                            "vocab_size": 100, "max_position_embeddings": 64}, _TOKENS, 14, False, _FREE),
     "gpt2": Exported("GPT2LMHeadModel", {"n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100,
                      "n_positions": 64}, {"input_ids": (2, 16)}, 18, True,
-                     {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE),
+                     {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE, twice=100 * 64),
     "llama": Exported("LlamaForCausalLM", {**_TEXT, "num_key_value_heads": 2}, {"input_ids": (2, 16)}, 18, True,
                       {"input_ids": {0: "batch", 1: "seq"}}, _NO_CACHE),
     "t5": Exported("T5EncoderModel", {"d_model": 64, "d_kv": 16, "num_layers": 2, "num_heads": 4, "d_ff": 128,

@@ -11,7 +11,7 @@ from hetbench import HetBench
 from hetbench.errors import HetBenchError, InvalidInputError
 
 onnx = pytest.importorskip("onnx")
-from onnx import TensorProto, helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from hetbench.onnx import read  # noqa: E402
 
@@ -131,6 +131,18 @@ def test_fused_operators_are_what_pytorch_runs_for_them(node, weights, expected,
     if node.op_type == "MatMulNBits":
         assert graph.params == 32 * 64
         assert "few bits" in graph.notes[-1]
+
+
+def test_an_output_layer_that_is_its_embedding_transposed_counts_once(tmp_path: Path):
+    table = [float(value) for value in range(24)]
+    turned = [table[column * 4 + row] for row in range(4) for column in range(6)]
+    made = [helper.make_tensor(name, FLOAT, shape, values)
+            for name, shape, values in (("t", [6, 4], table), ("w", [4, 6], turned))]  # fmt: skip
+    stored = [numpy_helper.from_array(numpy_helper.to_array(each), each.name) for each in made]
+    nodes = [_node("Gather", "t x", "e"), _node("MatMul", "e w", "y")]
+    graph = read(_save(tmp_path / "t.onnx", nodes, [("x", INT64, [1, 3])], stored))
+    assert graph.params == 24
+    assert [op for op, *_ in _rows(graph)] == ["Embedding", "Linear"]
 
 
 def test_a_loop_of_known_turns_runs_each_of_them(tmp_path: Path):
