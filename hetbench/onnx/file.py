@@ -201,7 +201,9 @@ def _parsed(expression: str) -> ast.Expression | None:
         return None
     with suppress(SyntaxError, ValueError, RecursionError, MemoryError):
         tree = ast.parse(expression, mode="eval")
-        if all(isinstance(each, _ALLOWED) for each in ast.walk(tree)):
+        parts = list(ast.walk(tree))
+        whole = all(type(each.value) is int for each in parts if isinstance(each, ast.Constant))
+        if whole and all(isinstance(each, _ALLOWED) for each in parts):
             return tree
     return None
 
@@ -213,7 +215,7 @@ def _computed(tree: Any, sizes: Mapping[str, int]) -> int:
     if isinstance(tree, ast.Name):
         return sizes[tree.id]
     if isinstance(tree, ast.Constant):
-        return int(tree.value)
+        return int(tree.value)  # type: ignore[arg-type]
     one, other = _computed(tree.left, sizes), _computed(tree.right, sizes)
     if isinstance(tree.op, ast.Add):
         return one + other

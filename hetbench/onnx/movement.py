@@ -1,4 +1,4 @@
-"""Operators that look at elements in another way, move them, or make them from nothing."""
+"""Operators that look at elements in another way, or move them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import numpy as np
 from hetbench.onnx.run import MOST_VALUES, Given, Op, Run, number
 from hetbench.onnx.tensors import DTYPES, Tensor, broadcast, viewed
 
-__all__ = ["HANDLERS", "concatenated", "reshaped", "transposed", "whole"]
+__all__ = ["HANDLERS", "concatenated", "first", "known", "reshaped", "transposed", "whole"]
 
-_INT64 = DTYPES[7]
 
 
 def whole(tensor: Tensor | None, what: str) -> list[int]:
@@ -45,7 +44,7 @@ def reshaped(run: Run, x: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def _reshape(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
+    x = first(given)
     wanted = list(op.get("shape", ())) or whole(given[1], "new shape")
     if not op.get("allowzero", 0):
         wanted = [x.shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
@@ -57,7 +56,7 @@ def _reshape(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _flatten(run: Run, op: Op, given: Given) -> Tensor:
-    x, axis = _first(given), op.get("axis", 1)
+    x, axis = first(given), op.get("axis", 1)
     axis += x.ndim if axis < 0 else 0
     return reshaped(run, x, (prod(x.shape[:axis]), prod(x.shape[axis:])))
 
@@ -70,7 +69,7 @@ def _axes(op: Op, given: Given, place: int) -> list[int] | None:
 
 
 def _squeeze(run: Run, op: Op, given: Given) -> Tensor:
-    x, axes = _first(given), _axes(op, given, 1)
+    x, axes = first(given), _axes(op, given, 1)
     gone = {axis % x.ndim for axis in axes} if axes is not None else {a for a, size in enumerate(x.shape) if size == 1}
     if any(x.shape[axis] != 1 for axis in gone):
         raise ValueError(f"axes {sorted(gone)} of shape {x.shape} are not all 1")
@@ -79,7 +78,7 @@ def _squeeze(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _unsqueeze(run: Run, op: Op, given: Given) -> Tensor:
-    x, axes = _first(given), _axes(op, given, 1) or []
+    x, axes = first(given), _axes(op, given, 1) or []
     rank = x.ndim + len(axes)
     new = {axis % rank for axis in axes}
     sizes, strides = iter(x.shape), iter(x.strides)
@@ -99,17 +98,17 @@ def transposed(run: Run, x: Tensor, order: Sequence[int]) -> Tensor:
 
 
 def _transpose(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
+    x = first(given)
     return transposed(run, x, op.get("perm") or list(reversed(range(x.ndim))))
 
 
 def _identity(run: Run, op: Op, given: Given) -> Any:
-    x = _first(given)
+    x = first(given)
     return [x, run.new(x.shape, DTYPES[9])][: op.outputs] if op.kind == "Dropout" else x
 
 
 def _expand(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
+    x = first(given)
     shape = broadcast(x.shape, whole(given[1], "new shape"))
     if known(run, x) and prod(shape) <= MOST_VALUES:
         return run.new(shape, x.dtype, np.broadcast_to(np.asarray(x.value), shape))
@@ -119,7 +118,7 @@ def _expand(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _slice(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
+    x = first(given)
     if op.version < 10:
         starts, ends = list(op.get("starts")), list(op.get("ends"))
         axes, steps = list(op.get("axes") or range(len(starts))), [1] * len(starts)
@@ -140,7 +139,7 @@ def _slice(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _split(run: Run, op: Op, given: Given) -> list[Tensor]:
-    x = _first(given)
+    x = first(given)
     axis = op.get("axis", 0) % x.ndim
     sizes = list(op.get("split") or ())
     if len(given) > 1 and given[1] is not None:
@@ -160,12 +159,12 @@ def _split(run: Run, op: Op, given: Given) -> list[Tensor]:
 
 def concatenated(run: Run, parts: Sequence[Tensor], axis: int) -> Tensor:
     """Tensors one after the other along an axis."""
-    first = parts[0]
-    axis %= first.ndim
-    shape = [*first.shape[:axis], sum(part.shape[axis] for part in parts), *first.shape[axis + 1 :]]
+    head = parts[0]
+    axis %= head.ndim
+    shape = [*head.shape[:axis], sum(part.shape[axis] for part in parts), *head.shape[axis + 1 :]]
     if known(run, *parts) and prod(shape) <= MOST_VALUES:
-        return run.new(shape, first.dtype, np.concatenate([np.asarray(part.value) for part in parts], axis))
-    made = run.new(shape, next((part.dtype for part in parts if part.numel()), first.dtype))
+        return run.new(shape, head.dtype, np.concatenate([np.asarray(part.value) for part in parts], axis))
+    made = run.new(shape, next((part.dtype for part in parts if part.numel()), head.dtype))
     run.call("cat", [tuple(parts), axis], made)
     return made
 
@@ -175,7 +174,7 @@ def _concat(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _gather(run: Run, op: Op, given: Given) -> Tensor:
-    x, index = _first(given), given[1]
+    x, index = first(given), given[1]
     assert index is not None
     axis = op.get("axis", 0) % x.ndim
     shape = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
@@ -193,7 +192,7 @@ def _moved(name: str, shape: Callable[[Op, Tensor, Given], Sequence[int]]) -> Ca
     """A copy by an index: the shape follows from the inputs."""
 
     def handler(run: Run, op: Op, given: Given) -> Tensor:
-        x = _first(given)
+        x = first(given)
         value = _VALUES[op.kind](op, *(each.value for each in given if each is not None)) if (
             op.kind in _VALUES and known(run, *given)) else None  # fmt: skip
         made = run.new(shape(op, x, given), x.dtype, value)
@@ -239,7 +238,7 @@ _VALUES: dict[str, Callable[..., Any]] = {
 
 
 def _tile(run: Run, op: Op, given: Given) -> Tensor:
-    x, times = _first(given), whole(given[1], "repeats")
+    x, times = first(given), whole(given[1], "repeats")
     shape = [size * many for size, many in zip(x.shape, times, strict=True)]
     if known(run, x) and prod(shape) <= MOST_VALUES:
         return run.new(shape, x.dtype, np.tile(np.asarray(x.value), times))
@@ -247,7 +246,7 @@ def _tile(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _pad(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
+    x = first(given)
     pads = list(op.get("pads") or ()) or whole(given[1], "padding")
     axes = whole(given[3], "axes") if len(given) > 3 and given[3] is not None else list(range(x.ndim))
     shape, many = list(x.shape), len(axes)
@@ -264,89 +263,22 @@ def _pad(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _space(run: Run, op: Op, given: Given) -> Tensor:
-    x, side = _first(given), op.get("blocksize")
+    x, side = first(given), op.get("blocksize")
     n, c, h, w = x.shape
     if op.kind == "DepthToSpace":
         return run.call("pixel_shuffle", [x], run.new((n, c // side**2, h * side, w * side), x.dtype))  # type: ignore[no-any-return]
     return run.call("pixel_unshuffle", [x], run.new((n, c * side**2, h // side, w // side), x.dtype))  # type: ignore[no-any-return]
 
 
-def _shape(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
-    sizes = x.shape[slice(op.get("start", 0), op.get("end"))]
-    return run.constant(np.array(sizes, dtype=np.int64))
-
-
-def _size(run: Run, op: Op, given: Given) -> Tensor:
-    return run.constant(np.array(_first(given).numel(), dtype=np.int64))
-
-
-def _filled(run: Run, op: Op, given: Given) -> Tensor:
-    """ConstantOfShape, with zeros where it states no value."""
-    shape, fill = whole(given[0], "shape"), op.get("value")
-    dtype, one = run.dtype(1 if fill is None else fill.data_type), np.float32(0)
-    if fill is not None:
-        from onnx import numpy_helper
-
-        one = numpy_helper.to_array(fill).reshape(-1)[0]
-    return run.new(shape, dtype, None if prod(shape) > MOST_VALUES else np.full(tuple(shape), one))
-
-
-def _range(run: Run, op: Op, given: Given) -> Tensor:
-    if not known(run, *given[:3]):
-        raise ValueError("its length depends on data that is not in the file")
-    start, end, step = (number(each) for each in given[:3] if each is not None)
-    many = max(0, int(np.ceil((end - start) / step)))
-    dtype = _first(given).dtype
-    value = start + step * np.arange(many, dtype=np.float32 if dtype.is_floating_point else np.int64)
-    return run.new((many,), dtype, value if many <= MOST_VALUES else None)
-
-
-def _one_hot(run: Run, op: Op, given: Given) -> Tensor:
-    index, depth, values = given[:3]
-    assert index is not None
-    assert values is not None
-    axis = op.get("axis", -1) % (index.ndim + 1)
-    shape = [*index.shape[:axis], whole(depth, "depth")[0], *index.shape[axis:]]
-    return run.call("one_hot", [index], run.new(shape, values.dtype))  # type: ignore[no-any-return]
-
-
-def _where_true(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
-    if op.kind == "NonZero":
-        return run.constant(np.array(np.nonzero(_values(x)), dtype=np.int64))
-    chosen, axis = np.flatnonzero(_values(given[1])), op.get("axis")
-    given_axis = 0 if axis is None else axis % x.ndim
-    source = x if axis is not None else reshaped(run, x, (x.numel(),))
-    shape = (*source.shape[:given_axis], len(chosen), *source.shape[given_axis + 1 :])
-    return run.call("index_select", [source], run.new(shape, x.dtype))  # type: ignore[no-any-return]
-
-
-def _values(tensor: Tensor | None) -> Any:
-    if tensor is None or tensor.value is None:
-        raise ValueError("how many elements it returns depends on data that is not in the file")
-    return np.asarray(tensor.value)
-
-
-def _drawn(run: Run, op: Op, given: Given) -> Tensor:
-    shape = op.get("shape") or _first(given).shape
-    return run.call("rand_like", list(given), run.new(shape, run.dtype(op.get("dtype", 1))))  # type: ignore[no-any-return]
-
-
-def _eye(run: Run, op: Op, given: Given) -> Tensor:
-    x = _first(given)
-    value = np.eye(*x.shape, k=op.get("k", 0)) if x.numel() <= MOST_VALUES else None
-    return run.new(x.shape, run.dtype(op.get("dtype")) if op.get("dtype") else x.dtype, value)
-
-
 def _scattered(run: Run, op: Op, given: Given) -> Tensor:
-    x, added = _first(given), op.get("reduction", "none") != "none"
+    x, added = first(given), op.get("reduction", "none") != "none"
     if not added:
         return _moved("scatter", _like_input)(run, op, given)
     return run.call("scatter_add", list(given), run.new(x.shape, x.dtype))  # type: ignore[no-any-return]
 
 
-def _first(given: Given) -> Tensor:
+def first(given: Given) -> Tensor:
+    """The first input, which may not be missing."""
     if not given or given[0] is None:
         raise ValueError("its first input is missing")
     return given[0]
@@ -358,7 +290,5 @@ HANDLERS: dict[str, Callable[[Run, Op, Given], Any]] = {
     "Concat": _concat, "Gather": _gather, "Tile": _tile, "Pad": _pad, "DepthToSpace": _space, "SpaceToDepth": _space,
     "GatherElements": _moved("gather", _like_index), "GatherND": _moved("index", _gathered),
     "Trilu": _moved("triu", _like_input), "ScatterND": _scattered, "ScatterElements": _scattered, "Scatter": _scattered,
-    "ReverseSequence": _moved("flip", _like_input), "Shape": _shape, "Size": _size, "ConstantOfShape": _filled,
-    "Range": _range, "OneHot": _one_hot, "NonZero": _where_true, "Compress": _where_true, "EyeLike": _eye,
-    **dict.fromkeys(("RandomNormalLike", "RandomUniformLike", "RandomNormal", "RandomUniform"), _drawn),
+    "ReverseSequence": _moved("flip", _like_input),
 }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import HetBenchError, InvalidInputError, shown
-from hetbench.onnx import control, elementwise, fused, layers, movement, products, quantised
+from hetbench.onnx import control, creation, elementwise, fused, layers, movement, products, quantised
 from hetbench.onnx.file import MOST_NODES, OnnxFile, evaluated, kind, operators
 from hetbench.onnx.patterns import merge_biases, merge_layer_norms, merge_roots, merge_scales, merge_softmaxes
 from hetbench.onnx.products import kind_of
@@ -28,8 +28,8 @@ from hetbench.tracing.recompose import recompose
 __all__ = ["HANDLERS", "check_operators", "file_dtype", "is_cache", "walked"]
 
 HANDLERS = {
-    **elementwise.HANDLERS, **movement.HANDLERS, **layers.HANDLERS, **products.HANDLERS, **quantised.HANDLERS,
-    **fused.HANDLERS, **control.HANDLERS,
+    **elementwise.HANDLERS, **movement.HANDLERS, **creation.HANDLERS, **layers.HANDLERS, **products.HANDLERS,
+    **quantised.HANDLERS, **fused.HANDLERS, **control.HANDLERS,
 }  # fmt: skip
 _PASSES = (
     merge_biases, merge_softmaxes, merge_scales, merge_roots, merge_rms_norms, merge_layer_norms, merge_activations,

@@ -70,7 +70,7 @@ class Estimator:
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
         self.longest, self.generates = longest, generates
         """The longest sequence that the model takes, None where nothing limits it; whether it generates tokens."""
-        self._resizable = resizable  # whether batches and lengths beside those of the question are looked at
+        self._resizable = resizable  # whether other batches and lengths are looked at
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def latency(self) -> Estimate:
@@ -147,8 +147,7 @@ class Estimator:
 
     def _direct(self, stack: str, precision: str) -> Estimate:
         """What the rows of a stack say, and the operator sum beside it where launches are eager."""
-        key = "direct", stack, precision
-        if key not in self._known:
+        if (key := ("direct", stack, precision)) not in self._known:
             found = self.source(stack, precision)
             if stack != DEFAULT_STACK and found is not None:
                 self._known[key] = self._whole(found, precision)
