@@ -42,6 +42,7 @@ from hetbench.query import (
     check_predictor,
     spelled_out,
 )
+from hetbench.remote import RemoteHetBench
 
 __all__ = ["HetBench"]
 
@@ -74,6 +75,20 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def __init__(self, search_space: str | None = None, artifacts: str | Path | None = None) -> None:
         ModelQueries.__init__(self, Session(artifacts))
         ArchitectureQueries.__init__(self, search_space)
+
+    @staticmethod
+    def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
+        """Ask a `hetbench serve` elsewhere, by the same methods.
+
+        Args:
+            address: such as `http://127.0.0.1:8000`.
+            timeout_s: most seconds without a byte of an answer.
+
+        Raises:
+            InvalidInputError: malformed address.
+            RefusedError: no hetbench server answers there.
+        """
+        return RemoteHetBench(address, timeout_s)
 
     @property
     def artifacts(self) -> Path | None:

@@ -26,7 +26,7 @@ HEAVY = (
 FLOORS = (
     "version", "mappings", "loading", "errors", "checks", "schema", "metrics", "plugins", "display", "answers",
     "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query", "knowledge",
-    "attribution", "migration", "plans", "api", "pages", "cli", "__main__",
+    "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {
