@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.load --clients 200 --requests 20000
 
-Every answer is compared with that of a `HetBench` in this process. Prints the rate, the median and the 99th percentile of
-the time of a request, the time of a query in the process, differences and the growth of the server's memory.
+Every answer, refusals included, is compared with that of a `HetBench` in this process. Prints the rate, the median and
+the 99th percentile of the time of a request, the time of a query in the process, the number of differences and the
+resident memory of the server.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from hetbench import HetBench
+from hetbench.errors import HetBenchError
 from hetbench.remote import RemoteHetBench
-from hetbench.remote.wire import encoded
+from hetbench.remote.wire import encoded, encoded_error
 
 MODELS = ("gpt2", "resnet-50", "bert-base", "mobilenet-v2", "qwen2.5-7b")
 CHIPS = ("cuda", "rocm", "oneapi", "cann", "mlu")
@@ -62,6 +64,15 @@ def resident_mb(pid: int) -> float:
     raise LookupError(pid)
 
 
+def answered(api: HetBench, asked: dict[str, Any]) -> Any:
+    """What a server sends for a question."""
+    try:
+        found = encoded(api.query(**asked))
+    except HetBenchError as why:
+        found = encoded_error(why)
+    return json.loads(json.dumps(found))
+
+
 def main() -> None:
     """Start a server, load it and print the figures."""
     words = argparse.ArgumentParser(description=__doc__)
@@ -73,7 +84,7 @@ def main() -> None:
     asked = questions(given.distinct)
     api.query(**asked[0])
     began = time.perf_counter()
-    expected = [json.loads(json.dumps(encoded(api.query(**each)))) for each in asked]
+    expected = [answered(api, each) for each in asked]
     alone = (time.perf_counter() - began) / len(asked)
     bodies = list(zip((json.dumps(each).encode() for each in asked), expected, strict=True))
     with socket.socket() as free:

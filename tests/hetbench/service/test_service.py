@@ -1,4 +1,4 @@
-"""A served HetBench answers over HTTP what it answers in the process, refuses in words and bounds what a request costs."""
+"""A served HetBench answers over HTTP as in the process, refuses in words and bounds what a request costs."""
 
 from __future__ import annotations
 
