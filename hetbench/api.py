@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
+from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
 from hetbench.migration import (
@@ -240,7 +241,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
-        known = [*chips().values(), *session.added_chips.values()]
+        known = [*chips().values(), *own_chips().values(), *session.added_chips.values()]
         meant = select_chips(targets, known, lambda name: self.chip(name)[0])
         return rank_chips(
             graph, meant, answer_on, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,
