@@ -85,6 +85,8 @@ def query(
     paths = None
     if explain and phase == "serving":
         raise InvalidInputError("--explain shows the operators of one pass, and a deployment has none: leave it out.")
+    if explain and model.lower().endswith(".onnx"):
+        raise InvalidInputError("--explain shows measurements of networks known by name: leave it out for a file.")
     if explain:
         from hetbench.knowledge import explain_answer
 
