@@ -42,8 +42,10 @@ def _range(run: Run, op: Op, given: Given) -> Tensor:
     start, end, step = (number(each) for each in given[:3] if each is not None)
     many = max(0, int(np.ceil((end - start) / step)))
     dtype = first(given).dtype
-    value = start + step * np.arange(many, dtype=np.float32 if dtype.is_floating_point else np.int64)
-    return run.new((many,), dtype, value if many <= MOST_VALUES else None)
+    if many > MOST_VALUES:
+        return run.new((many,), dtype)
+    counted: Any = np.arange(many, dtype=np.float32 if dtype.is_floating_point else np.int64)
+    return run.new((many,), dtype, start + step * counted)
 
 
 def _one_hot(run: Run, op: Op, given: Given) -> Tensor:
@@ -79,7 +81,8 @@ def _drawn(run: Run, op: Op, given: Given) -> Tensor:
 
 def _eye(run: Run, op: Op, given: Given) -> Tensor:
     x = first(given)
-    value = np.eye(*x.shape, k=op.get("k", 0)) if x.numel() <= MOST_VALUES else None
+    rows, cols = x.shape
+    value = np.eye(rows, cols, k=op.get("k", 0)) if x.numel() <= MOST_VALUES else None
     return run.new(x.shape, run.dtype(op.get("dtype")) if op.get("dtype") else x.dtype, value)
 
 

@@ -213,7 +213,7 @@ def _group_norm(run: Run, op: Op, given: Given) -> Tensor:
     run.recording.calls[-1].operators = (
         Lowered("GroupNorm", {"rows": rows, "cols": x.numel() // rows}, lowered_type(x.dtype)),
     )
-    return each(run, "silu", [made]) if op.get("activation", 0) else made  # type: ignore[no-any-return]
+    return each(run, "silu", [made]) if op.get("activation", 0) else made
 
 
 def _channels_last(run: Run, op: Op, given: Given) -> Tensor:

@@ -253,7 +253,7 @@ def _local_norm(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _first(given: Given) -> Tensor:
-    return _padded(given, 1)[0]
+    return _padded(given, 1)[0]  # type: ignore[no-any-return]
 
 
 def _padded(given: Given, many: int) -> list[Any]:

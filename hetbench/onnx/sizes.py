@@ -126,9 +126,9 @@ def _roles(file: OnnxFile) -> dict[str, str]:
             found[name] = role
     if "batch" not in found.values():
         first = {each.shape[0] for each in file.inputs if each.shape}
-        name = next(iter(first)) if len(first) == 1 else None
-        if isinstance(name, str) and symbols(name) == [name] and name not in found:
-            found[name] = "batch"
+        only = next(iter(first)) if len(first) == 1 else None
+        if isinstance(only, str) and symbols(only) == [only] and only not in found:
+            found[only] = "batch"
     if "seq_len" in found.values() and not any(is_cache(each.name) for each in file.inputs):
         found = {name: "seq_len" if role == "total" else role for name, role in found.items()}
     return found

@@ -130,7 +130,7 @@ class _Walk:
 
     def inner(self, graph: Any, given: list[Any]) -> list[Any]:
         """A graph inside a node, which sees the names around it."""
-        env: MutableMapping[str, Any] = ChainMap({}, self._scopes[-1])  # type: ignore[arg-type]
+        env: MutableMapping[str, Any] = ChainMap({}, self._scopes[-1])
         env.update({each.name: value for each, value in zip(graph.input, given, strict=True)})
         return self.graph(graph, env)
 
