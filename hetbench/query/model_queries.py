@@ -96,7 +96,8 @@ class ModelQueries:
             **options: `batch`, `seq_len` (tokens), `image_size` (pixels); `precision` (fp32, fp16, bf16, int8, ...;
                 left out, fp16 where every chip involved has it, else fp32); `phase` (inference, prefill, decode);
                 `stack` (eager, compiled, tensorrt, ...; left out, the usual one of the chip); `predictor` (auto,
-                autogluon, rgat, roofline); `confidence` (0.5 to 0.98, default 0.9) of the interval.
+                autogluon, rgat, roofline); `confidence` (0.5 to 0.98, default 0.9) of the interval; `dims`, the
+                free sizes of an ONNX file by their names there.
 
         Returns:
             With one metric an `Answer`; without a metric `Answers`, by metric, whose `refused` says why the others
