@@ -161,12 +161,14 @@ class ClassSurrogate:
         return next(table[key] for key in (*(f"{chip.family}|{name}" for name in names), *names) if key in table)
 
     def interval(
-        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper quantile of the residual of log latency, each [rows].
+        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip,
+        told: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Lower and upper quantile of the residual of log latency, each [rows]; `told` is log(answer / base), [rows].
 
         The band depends on head or level, family and kind of chip, and size: where the launch floor dominates,
         elsewhere, and from `HUGE_MS` on where that differs. A shape outside what the chip's rows cover takes band X.
+        What is told to run far from its roofline is told less surely: the band is in units that grow with `told`.
         """
         table = self.spec["intervals"]
         outside = self.outside(choices, which, made)
@@ -176,13 +178,24 @@ class ClassSurrogate:
             [self._band((choice.head,), name, chip), self._band((), "X" if f"X/{chip.family}" in table else "D", chip)]
             for choice, name in zip(choices, levels, strict=True)
         ])  # [choices, inside or outside, sizes, 2]  # fmt: skip
-        low, high = bands[which, outside.astype(np.int64), bound].T
+        low, high = bands[which, outside.astype(np.int64), bound].T * self._unit(choices, which, told)
         extra = np.array([self._of_estimates(choice, chip) for choice in choices])  # [choices, 2]
         if extra.any():
             clock, peak = extra[which].T
             wider = np.where(bound == 0, clock, np.where(made.compute_bound, peak, 0.0))
             return -np.hypot(low, wider), np.hypot(high, wider)
         return low, high
+
+    def _unit(
+        self, choices: Sequence[Choice], which: NDArray[np.int64], told: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What a band is multiplied with, [rows]; bands of single chips are as they are."""
+        curve = self.spec.get("slowness")
+        if curve is None:
+            return np.ones(len(told))
+        own = np.array([choice.head.startswith("chip/") for choice in choices])[which]
+        out: NDArray[np.float64] = np.where(own, 1.0, np.interp(told, curve["at"], curve["times"]))
+        return out
 
     @staticmethod
     def _of_estimates(choice: Choice, chip: Chip) -> tuple[float, float]:
