@@ -121,10 +121,24 @@ class ClassSurrogate:
         if head.startswith("chip/"):
             _, trees = self.chip_heads[head.removeprefix("chip/")]
             return trees(np.concatenate((made.ratio, made.absolute, effects[:, OWN_EFFECTS]), axis=1))
-        cells = np.array([c.cell for c in choices])[which]
+        total = self._full(made, effects, np.array([c.cell for c in choices])[which], protocol)
+        engines = np.array([1 + len(c.peers) for c in choices])
+        for at in range(int(engines.max()) - 1):
+            rows = np.flatnonzero((engines > at + 1)[which])
+            peers = [c.peers[at] if at < len(c.peers) else None for c in choices]
+            own = np.array([c.effects if p is None else p.effects for c, p in zip(choices, peers, strict=True)])
+            cell = np.array([0 if p is None else p.index for p in peers])
+            picked = which[rows]
+            total[rows] += self._full(made.take(rows), own[picked], cell[picked], protocol[rows])
+        return total / engines[which]
+
+    def _full(
+        self, made: Features, effects: NDArray[np.float32], cells: NDArray[np.int64], protocol: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """log(latency / base) by the full head as the cells of the rows were measured, [rows]."""
         labels = np.stack((protocol, cells.astype(np.float32)), axis=1)
         matrix = np.concatenate((made.ratio, made.absolute, effects, labels), axis=1)
-        total = np.zeros(len(which), dtype=np.float64)
+        total = np.zeros(len(cells), dtype=np.float64)
         for weight, member in self.members:
             total += weight * (member(matrix[:, :-1], cells) if isinstance(member, Perceptron) else member(matrix))
         return total
