@@ -102,6 +102,15 @@ def _version(library: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", stated[1])[:3]) if stated else ()
 
 
+def is_older(library: str, than: str) -> bool:
+    """Whether a library is an earlier version of the engine of another.
+
+    >>> is_older("vllm 0.20.1/context/fa2", "vllm 0.28.0/context/fa3"), is_older("trtllm 1.3.0", "vllm 9.0.0")
+    (True, False)
+    """
+    return _engine(library) == _engine(than) and _version(library) < _version(than)
+
+
 def near_twins(one: Chip, other: Chip, dtype: str) -> bool:
     """Whether chips of one die have peaks within a factor of 1.5: a part with most units cut is no twin."""
     peaks = peak_flops(one, dtype), peak_flops(other, dtype)

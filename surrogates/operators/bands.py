@@ -2,9 +2,9 @@
 
 A band joins two parts in quadrature. Within: the central nine tenths of log(measured / told) about the median of each
 group left out, by size. Between: the medians themselves, whose spread is that of the cell's own sources and, as far as
-they are few, of the other classes of the family and of the level; with Student's quantile, since a spread of few
-sources is uncertain. Everything is in units of `slowness`: an operator that is told to run far from its roofline is
-told less surely.
+they are few, of the level's other cells, those of the class and of the family first; with Student's quantile, since a
+spread of few sources is uncertain. Everything is in units of `slowness`: an operator that is told to run far from its
+roofline is told less surely.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _COUNTS_HALF = 10.0  # rows of a group whose median counts half
 _PRIOR_GROUPS = 3.0
 """Groups that the spread of other classes and families counts as."""
 _LEVEL_GROUPS = 2.0
-"""Groups that the spread of the level counts as, against those of the family."""
+"""Groups that the spread of the level counts as, against those of the class and of the family."""
+_UNKNOWN_SPREAD = 0.5  # where no group was left out at all
 _UNSEEN_SCATTER = 0.5
 """How much more rows of an unseen source scatter than those of one source alone; of n sources an n-th of it."""
 _BINS = 3
@@ -75,14 +76,15 @@ def medians(rows: pd.DataFrame) -> pd.DataFrame:
     return found[found["size"] >= _TELLS]
 
 
-def usual_spread(groups: pd.DataFrame, family: str, level: str) -> float:
-    """How far sources of the level stand apart over all classes, those of the family counting most; in log."""
+def usual_spread(groups: pd.DataFrame, cls: str, family: str, level: str) -> float:
+    """How far sources of the level stand apart, those of the class and of the family counting most; in log."""
     near = groups[(groups.level == level) & (groups.split == "source")]
     if near.empty:
         near = groups
-    own = near[near.family == family]["median"]
-    square = float((near["median"] ** 2).mean()) if len(near) else 0.25
-    return float(np.sqrt((_LEVEL_GROUPS * square + (own**2).sum()) / (_LEVEL_GROUPS + len(own))))
+    square = near["median"] ** 2
+    alike = pd.concat([square[near.cls == cls], square[near.family == family]])
+    overall = float(square.mean()) if len(near) else _UNKNOWN_SPREAD**2
+    return float(np.sqrt((_LEVEL_GROUPS * overall + alike.sum()) / (_LEVEL_GROUPS + len(alike))))
 
 
 def band(rows: pd.DataFrame, spread: float) -> list[list[float]]:
@@ -131,8 +133,9 @@ def held(rows: pd.DataFrame, pool: pd.DataFrame, everything: pd.DataFrame) -> np
         others = pool[(pool.group != group) & (pool[name] != key)]
         if len(others) < _LEAST:
             others = elsewhere(everything[everything[name] != key], rows.iloc[places[0]])
-        family, level = rows.family.iloc[places[0]], rows.level.iloc[places[0]]
-        found = np.array(band(others, usual_spread(groups[groups[name] != key], family, level)))
+        like = rows.iloc[places[0]]
+        spread = usual_spread(groups[groups[name] != key], like.cls, like.family, like.level)
+        found = np.array(band(others, spread))
         part = rows.iloc[places]
         low, high = (found[part.bin.to_numpy()] * part.unit.to_numpy()[:, None]).T
         residual = part.residual.to_numpy()

@@ -29,7 +29,11 @@ LEVELS = ("B", "X", "C", "D")
 
 
 def gathered(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd.DataFrame) -> pd.DataFrame:
-    """All hold-out rows of a class in the same columns: level, family, group, split, latency_ms, METHODS, sizes."""
+    """All hold-out rows of a class in the same columns: level, family, group, split, latency_ms, METHODS, sizes.
+
+    Rows of older software than what answers are left out: see `surrogates.operators.sources.superseded`.
+    """
+    left_out = left_out[~left_out.older]
     columns = ["family", "level", "group", "split", "latency_ms", *METHODS, "base_ms", "roofline_ms", "source", "op"]
     by_version = left_out.source + " · " + left_out.version
     sources = left_out.assign(group=np.where(left_out.split == "version", by_version, left_out.source))
@@ -61,12 +65,12 @@ def calibrated(rows: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
     for name in rows:
         own = everything[everything.cls == name]
         found = {
-            f"{level}/{family}": bands.band(near, bands.usual_spread(groups, str(family), str(level)))
+            f"{level}/{family}": bands.band(near, bands.usual_spread(groups, name, str(family), str(level)))
             for (level, family), near in own.groupby(["level", "family"]) if len(near) >= _LEAST
         }  # fmt: skip
         for level in ("B", "C", "D"):  # of a family without rows of its own
             near = own[own.level == level] if (own.level == level).sum() >= _LEAST else own
-            found[f"{level}/"] = bands.band(near, bands.usual_spread(groups, "", level))
+            found[f"{level}/"] = bands.band(near, bands.usual_spread(groups, name, "", level))
         specs[name] = {"blend": blend[name], "intervals": found, "slowness": curves[name]}
     return specs
 
@@ -129,13 +133,17 @@ def blended(rows: pd.DataFrame, shares: Sequence[float]) -> np.ndarray:
 def best_blend(rows: pd.DataFrame, only_if_worse: bool = False) -> Sequence[float]:
     """The shares with the least error, the mean over groups of their median APE, each group by the root of its rows.
 
-    With `only_if_worse` the head keeps the whole answer unless a baseline errs less on many rows: at level B it also
-    knows sources that nobody left out, whose errors a blend would raise.
+    Sources left out count as much as all that was left out otherwise: versions, dies and families. With
+    `only_if_worse` the head keeps the whole answer unless a baseline errs less on many rows: at level B it also knows
+    sources that nobody left out, whose errors a blend would raise.
     """
     if only_if_worse and len(rows) < _MANY:
         return SHARES[0]
     groups = list(rows.groupby("group").indices.values())
     weight = np.sqrt([len(places) for places in groups])
+    of_source = (rows.split.to_numpy() == "source")[[places[0] for places in groups]]
+    for kind in (of_source, ~of_source):
+        weight[kind] /= weight[kind].sum() or 1.0
     measured = rows.latency_ms.to_numpy()
     errors = []
     for shares in SHARES:

@@ -9,10 +9,13 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("duckdb")
 pytest.importorskip("autogluon.tabular")
 
+from hetbench.catalog.chips import chip  # noqa: E402
 from hetbench.predict.class_surrogate import HUGE_MS  # noqa: E402
+from hetbench.predict.operators import load  # noqa: E402
 from surrogates import splits  # noqa: E402
 from surrogates.intervals import size_bin  # noqa: E402
 from surrogates.operators import bands, blends, reproducibility  # noqa: E402
+from surrogates.operators.sources import superseded  # noqa: E402
 
 
 def rows(groups: dict[str, float], spread: float = 0.05, n: int = 100, off: float = 1.0):
@@ -37,6 +40,12 @@ def test_a_good_head_keeps_the_whole_answer():
 def test_a_head_worse_than_constant_efficiency_yields_to_it():
     shares = blends.best_blend(rows({"a": 1.5, "b": 1.5}, off=9.0))
     assert shares[1] == 1.0
+
+
+def test_one_source_left_out_counts_as_much_as_many_dies():
+    source = rows({"a": 1.5}, off=9.0)  # constant efficiency is right, the head is not
+    dies = rows({"b": 1.0, "c": 1.0, "d": 1.0}).assign(split="die", constant=lambda frame: frame.learned * 1.6)
+    assert blends.best_blend(pd.concat([source, dies], ignore_index=True))[0] < 1.0
 
 
 def test_a_blend_is_a_geometric_mean():
@@ -103,6 +112,13 @@ def test_calibration_says_bands_and_blends_of_every_level_and_family():
     found = blends.calibrated({"gemm": both})["gemm"]
     assert set(found["blend"]) >= {"B/cuda", "D/cuda"}
     assert all(low < 0 < high for band in found["intervals"].values() for low, high in band)
+
+
+def test_rows_of_older_software_than_what_answers_are_another_question():
+    known = load()
+    choice = known.choose("gemm", "Linear", "bf16", chip("nvidia-h100-sxm5-80gb"), "graph", None, None)
+    libraries = pd.Series(["vllm 0.1.0", "vllm 99.0", "neusight", "sglang 0.1.1"])
+    assert superseded(libraries, choice, known.classes["gemm"]["cells"]).tolist() == [True, False, False, True]
 
 
 def test_sources_of_one_family_leave_one_by_one():
