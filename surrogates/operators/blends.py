@@ -23,7 +23,8 @@ SHARES = tuple(
 )  # learned alone first, so that ties go to it
 _PHYSICS = ((0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _MANY = 200
-_LEAST = 30  # rows of a level and family that set a band or a blend of their own
+_LEAST = 30  # rows of a level and family that set a band of their own, or a score
+_LEAST_BLEND = 20  # rows of a level and family that set a blend of their own
 _GAIN = 0.97  # a blend must err less than this share of the head's error to take its place
 LEVELS = ("B", "X", "C", "D")
 
@@ -81,8 +82,8 @@ def blends_of(rows: pd.DataFrame) -> dict[str, Sequence[float]]:
     for level in LEVELS:
         own = rows[rows.level == level] if level != "C" else rows[rows.level.isin(("C", "D"))]
         for family, part in own.groupby("family"):
-            near = part[part.level == level] if (part.level == level).sum() >= _LEAST else part
-            if len(near) >= _LEAST:
+            near = part[part.level == level] if (part.level == level).sum() >= _LEAST_BLEND else part
+            if len(near) >= _LEAST_BLEND:
                 blend[f"{level}/{family}"] = best_blend(near, only_if_worse=level == "B")
     return blend
 
