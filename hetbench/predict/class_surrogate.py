@@ -130,7 +130,8 @@ class ClassSurrogate:
             cell = np.array([0 if p is None else p.index for p in peers])
             picked = which[rows]
             total[rows] += self._full(made.take(rows), own[picked], cell[picked], protocol[rows])
-        return total / engines[which]
+        mean: NDArray[np.float64] = total / engines[which]
+        return mean
 
     def _full(
         self, made: Features, effects: NDArray[np.float32], cells: NDArray[np.int64], protocol: NDArray[np.float32]
