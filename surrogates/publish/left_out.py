@@ -36,9 +36,9 @@ def parts(card: Mapping[str, Any]) -> Iterable[tuple[str, str, Sequence[str], li
     yield (
         "A source never seen",
         "All rows of a data set and engine are left out on every chip; the question names neither library nor layout. "
-        "`served` is the blend that is answered; an interval is checked by the band that the other sources set. Level X: "
-        "the shape lies outside what the chip's other rows cover. Rows of an older version of the engine that answers "
-        "are not scored: who names no software means the newest.",
+        "`served` is the blend that is answered; an interval is checked by the band that the other sources set. Level "
+        "X: the shape lies outside what the chip's other rows cover. Rows of an older version of the engine that "
+        "answers are not scored: who names no software means the newest.",
         HEAD, summary(rows_of(card, "leave_source_out")),
     )  # fmt: skip
     yield (
