@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hetbench.loading import LOCK
-from hetbench.query.observe import saved_observations
+from hetbench.query.observed_tables import save_table, saved_observations
 from hetbench.query.session import Session
 
 __all__ = ["ObservationQueries"]
@@ -69,7 +69,7 @@ class ObservationQueries:
 
     def save_observations(self, path: str | Path) -> None:
         """Write the observed rows to a JSON file that `load_observations` reads."""
-        self._session.observations.save(path)
+        save_table(self._session.observed_table(), path)
 
     def load_observations(self, path: str | Path) -> dict[str, Any]:
         """Observe the rows of a file of `save_observations`; returns what `observe` returns."""

@@ -1,0 +1,84 @@
+"""Tables of observed rows: of operators and whole models together, and their file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hetbench.artifacts.atomic import write_whole
+from hetbench.errors import InvalidInputError, shown
+from hetbench.query import observe, observed_models
+from hetbench.query.columns import read_columns
+
+__all__ = ["joined", "save_table", "saved_observations", "split_table"]
+
+_LONGEST_PATH = 4096
+_COLUMNS = {"operators": observe.COLUMNS, "models": observed_models.COLUMNS}
+
+Part = tuple[str, NDArray[np.int64], Mapping[str, Sequence[Any]]]
+
+
+def split_table(table: Mapping[str, Sequence[Any]]) -> list[Part]:
+    """The rows of operators and those of models of a table: kind, row numbers, and the columns of each kind.
+
+    A row that names an operator is of an operator. A table without a column `model` is of operators alone, one without
+    a column `op` of models alone; those are returned as they are.
+
+    >>> table = {"op": ["ReLU", None], "model": [None, "gpt2"], "chip": ["cuda", "cuda"], "value": [None, 2.0]}
+    >>> [(kind, at.tolist(), list(part)) for kind, at, part in split_table(table)]
+    [('operators', [0], ['op', 'chip']), ('models', [1], ['model', 'chip', 'value'])]
+    """
+    if not isinstance(table, Mapping) or not {"op", "model"} <= set(table):
+        kind = "models" if isinstance(table, Mapping) and "model" in table else "operators"
+        return [(kind, np.empty(0, dtype=np.int64), table)]
+    given = read_columns(table, (), tuple(dict.fromkeys((*_COLUMNS["operators"], *_COLUMNS["models"]))))
+    of_operators = np.array([cell is not None for cell in given["op"]], dtype=bool)
+    parts = []
+    for kind, here in (("operators", of_operators), ("models", ~of_operators)):
+        at = np.flatnonzero(here)
+        columns = {name: [given[name][row] for row in at.tolist()] for name in _COLUMNS[kind] if name in given}
+        if len(at):
+            parts.append((kind, at, columns))
+    return parts
+
+
+def joined(found: Iterable[tuple[NDArray[np.int64], Mapping[str, NDArray[Any]]]]) -> dict[str, NDArray[Any]]:
+    """The columns of all parts, each part's rows at their numbers; of one part, its columns."""
+    parts = list(found)
+    if len(parts) == 1:
+        return dict(parts[0][1])
+    order = np.argsort(np.concatenate([at for at, _ in parts])) if parts else np.empty(0, dtype=np.int64)
+    return {
+        name: np.concatenate([columns[name] for _, columns in parts])[order] if parts else np.empty(0)
+        for name in ("value", "reason", "flag")
+    }
+
+
+def save_table(table: Mapping[str, Sequence[Any]], path: str | Path) -> None:
+    """Write a table of observed rows to a JSON file that `saved_observations` reads."""
+    text = json.dumps(table, indent=1, default=lambda value: value.item())
+    write_whole(_path(path), text, "save_observations(FILE)")
+
+
+def _path(given: object) -> Path:
+    """The path of a file; `InvalidInputError` for anything that cannot be one."""
+    if not isinstance(given, str | Path) or not str(given).isprintable() or not 0 < len(str(given)) < _LONGEST_PATH:
+        raise InvalidInputError(f"a file of observations is named by its path; given: {shown(given)}.")
+    return Path(given)
+
+
+def saved_observations(path: str | Path) -> dict[str, list[Any]]:
+    """The table in a file of `save_table`; `InvalidInputError` where it holds none."""
+    path = _path(path)
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} holds no observations that can be read: {error}") from None
+    if not isinstance(table, dict) or not table:
+        raise InvalidInputError(f"{path} holds no observations: write them with `save_observations`.")
+    return table
