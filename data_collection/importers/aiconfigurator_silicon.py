@@ -17,7 +17,7 @@ from data_collection.upstream.files import Tree
 
 __all__ = ["KNOWN", "rows"]
 
-KNOWN = (Known("here", "a quarter of the deployments, which the prepared table leaves out", lambda row: True),)
+KNOWN = (Known("here", "deployments that the prepared table keeps back", lambda row: True),)
 
 _CHIPS = {
     "b200_sxm": "nvidia-b200-sxm-180gb", "b300_sxm": "nvidia-b300-sxm", "gb200": "nvidia-gb200",
@@ -26,6 +26,7 @@ _CHIPS = {
 _FIGURES = {"silicon_ttft_ms": "ttft_ms", "silicon_tpot_ms": "tpot_ms"}
 _APART = ("model_path", "system", *_FIGURES)
 _UNIT = "ms (as measured, statistic not stated)"
+_DEGREES = ("num_workers", "tp_size", "pp_size", "attention_dp_size")
 _LOAD = re.compile(r"silicon_concurrency=(\d+)")
 
 
@@ -38,11 +39,13 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
             load = _LOAD.search(told["silicon_data_source"])
             if load:
                 extra["concurrency"] = load[1]
+            batch = load[1] if load else told.get("batch_size")
             row = {
                 "ref": tree.ref(path, f"#L{line}"), "platform": "cuda",
                 "chip": tree.known(path, line, _CHIPS, told["system"]), "model": told["model_path"],
                 "software": f"{told['backend']} {told.get('backend_version', '')}", "phase": "serving",
-                "precision": told.get("precision", "unstated"), "batch": tree.whole(path, line, load[1] if load else told["batch_size"]),
+                "precision": told.get("precision", "unstated"),
+                "batch": tree.whole(path, line, batch) if batch else None,
                 "seq_len": tree.whole(path, line, told["isl"]), "n_chips": _chips(tree, path, line, told),
                 "unit": _UNIT, "extra": extra,
             }  # fmt: skip
@@ -55,9 +58,8 @@ def _chips(tree: Tree, path: str, line: int, told: Mapping[str, str]) -> int:
     parts = ("prefill_", "decode_") if told["mode"] == "disagg" else ("",)
     total = 0
     for part in parts:
-        sizes = (told.get(f"{part}{name}", "1") for name in ("num_workers", "tp_size", "pp_size", "attention_dp_size"))
         each = 1
-        for size in sizes:
-            each *= tree.whole(path, line, size) or 1
+        for name in _DEGREES:
+            each *= tree.whole(path, line, told.get(f"{part}{name}", "1")) or 1  # a degree of 0 is none
         total += each
     return total

@@ -18,7 +18,7 @@ __all__ = ["KNOWN", "rows"]
 KNOWN = (
     Known("here", "faster than the chip can be: 700 to 1,860 TFLOPS on an MI308X",
           lambda row: "mi308x" in row["chip"] and '"tflops":"0.0"' not in row["extra"]),
-    Known("here", "a quarter of the lines of InferenceX, which the prepared table leaves out",
+    Known("here", "lines of InferenceX that the prepared table keeps back",
           lambda row: row["ref"].startswith("SemiAnalysisAI/")),
     Known("here", "a placeholder of 1.0 us with 0 TFLOPS", lambda row: row["latency_ms"] == 1e-3),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from data_collection.upstream.files import Tree
 __all__ = ["KNOWN", "once", "rows"]
 
 KNOWN = (
-    Known("here", "a quarter of the deployments, which the prepared table leaves out", lambda row: True),
+    Known("here", "deployments that the prepared table keeps back", lambda row: True),
     Known("corpus", "made-up figures of the application's tests", lambda row: "overview" in row["ref"]),
 )
 

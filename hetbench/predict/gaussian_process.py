@@ -92,6 +92,8 @@ class Conditioned(NamedTuple):
     """The inverse times the residuals, [rows]."""
     spread: float
     """Factor on the variance: above 1 where rows surprise one another more than their covariance says."""
+    surprise: Floats
+    """Leave-one-out error of each row over its deviation before it was down-weighted, [rows]."""
 
 
 def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
@@ -106,7 +108,7 @@ def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
     """
     inflated = noise
     for _ in range(_ROUNDS):
-        inverse = np.linalg.inv(shared + np.diag(inflated))
+        inverse, extra = np.linalg.inv(shared + np.diag(inflated)), inflated - noise
         weights = inverse @ residual
         left_out, variance = weights / np.diag(inverse), 1 / np.diag(inverse)
         if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():
@@ -115,7 +117,7 @@ def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
     surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
     usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
     spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
-    return Conditioned(inverse, weights, spread)
+    return Conditioned(inverse, weights, spread, left_out / np.sqrt(np.maximum(variance - extra, JITTER)))
 
 
 class Posterior:
@@ -135,7 +137,7 @@ class Posterior:
         self.scale, self.seen = scale, seen
         shared = covariance(scale, seen, seen)
         noise = (seen.noise**2 + JITTER) * seen.amplitude**2
-        self._inverse, self._weights, self._spread = condition(
+        self._inverse, self._weights, self._spread, _ = condition(
             shared, noise, np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
         )
         explained = shared @ self._weights

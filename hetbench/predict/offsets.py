@@ -98,7 +98,7 @@ class Offsets:
         solved: Conditioned = condition(shared, seen.own + JITTER, residual - centre)
         self._inverse, self._spread = solved.inverse, solved.spread
         self._weights = solved.inverse @ np.column_stack((residual, residual - centre))
-        self.surprise = solved.weights / np.sqrt(np.diag(solved.inverse))
+        self.surprise = solved.surprise
         """Leave-one-out error of each observed row in standard deviations, [rows]."""
         explained = shared @ self._weights
         self._least, self._most = np.minimum(explained.min(0), 0.0), np.maximum(explained.max(0), 0.0)

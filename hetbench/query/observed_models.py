@@ -25,7 +25,7 @@ from hetbench.query.latency import estimator, with_usable_stack
 from hetbench.query.model_offsets import deviation, pass_rows
 from hetbench.query.observed_serving import RATES, deployment_row
 from hetbench.query.published import unsupported_stack
-from hetbench.query.question import DEFAULT_STACK, Question, size
+from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.tables import MODEL_COLUMNS, question_rows
 from hetbench.query.wording import plain_cells
 from hetbench.serving.engines import is_serving

@@ -97,7 +97,7 @@ def deployment_row(
 ) -> tuple[float, OffsetRows, float, float, float]:
     """Predicted figure, row, middle, deviation and the least figure at the datasheet's peaks, of one deployment."""
     if options.get("request_rate") is not None:
-        raise InvalidInputError("a deployment is observed at a concurrency=, requests in flight, not at a request_rate=.")
+        raise InvalidInputError("a deployment is observed at a concurrency= (requests in flight), not at a rate.")
     deployment = serving.build(serving.language_of(graph), chip, options)
     known = ObservedEffects(serving.load(artifacts).table, shares=load_shares(artifacts))
     found = serving.answer(deployment, metric, known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.artifacts.atomic import write_whole
+from hetbench.artifacts.integrity import home
 from hetbench.errors import InvalidInputError, shown
 from hetbench.query import observe, observed_models
-from hetbench.query.columns import read_columns
+from hetbench.query.columns import Table, plain_columns, read_columns
 
-__all__ = ["joined", "save_table", "saved_observations", "split_table"]
+__all__ = ["csv_table", "joined", "kept_file", "save_table", "saved_observations", "split_table"]
 
 _LONGEST_PATH = 4096
 _COLUMNS = {"operators": observe.COLUMNS, "models": observed_models.COLUMNS}
@@ -23,7 +25,7 @@ _COLUMNS = {"operators": observe.COLUMNS, "models": observed_models.COLUMNS}
 Part = tuple[str, NDArray[np.int64], Mapping[str, Sequence[Any]]]
 
 
-def split_table(table: Mapping[str, Sequence[Any]]) -> list[Part]:
+def split_table(table: Table) -> list[Part]:
     """The rows of operators and those of models of a table: kind, row numbers, and the columns of each kind.
 
     A row that names an operator is of an operator. A table without a column `model` is of operators alone, one without
@@ -33,10 +35,11 @@ def split_table(table: Mapping[str, Sequence[Any]]) -> list[Part]:
     >>> [(kind, at.tolist(), list(part)) for kind, at, part in split_table(table)]
     [('operators', [0], ['op', 'chip']), ('models', [1], ['model', 'chip', 'value'])]
     """
-    if not isinstance(table, Mapping) or not {"op", "model"} <= set(table):
-        kind = "models" if isinstance(table, Mapping) and "model" in table else "operators"
-        return [(kind, np.empty(0, dtype=np.int64), table)]
-    given = read_columns(table, (), tuple(dict.fromkeys((*_COLUMNS["operators"], *_COLUMNS["models"]))))
+    table = table if isinstance(table, Mapping) else plain_columns(table)
+    if not {"op", "model"} <= set(table):
+        return [("models" if "model" in table else "operators", np.empty(0, dtype=np.int64), table)]
+    known = dict.fromkeys((*_COLUMNS["operators"], *_COLUMNS["models"]))
+    given = read_columns(table, ("op", "model"), tuple(name for name in known if name not in ("op", "model")))
     of_operators = np.array([cell is not None for cell in given["op"]], dtype=bool)
     parts = []
     for kind, here in (("operators", of_operators), ("models", ~of_operators)):
@@ -82,3 +85,37 @@ def saved_observations(path: str | Path) -> dict[str, list[Any]]:
     if not isinstance(table, dict) or not table:
         raise InvalidInputError(f"{path} holds no observations: write them with `save_observations`.")
     return table
+
+
+def kept_file() -> Path:
+    """The file of rows that the commands keep between runs; raises `HomelessError` for a user without a home."""
+    return home().parent / "observations.json"
+
+
+def csv_table(path: str | Path) -> dict[str, list[Any]]:
+    """The columns of a CSV file with a header; cells that are numbers become numbers.
+
+    Raises `InvalidInputError` for a file that is none.
+    """
+    path = _path(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+    except (OSError, ValueError, csv.Error) as error:
+        raise InvalidInputError(f"{path} is no CSV file that can be read: {error}") from None
+    names = [name for name in reader.fieldnames or () if name]
+    if not names or not rows:
+        raise InvalidInputError(f"{path} holds no rows: a header, and one line for each timing.")
+    return {name.strip(): [_number(row.get(name)) for row in rows] for name in names}
+
+
+def _number(text: str | None) -> Any:
+    """A cell as a whole number, a number, or the text that it is; None where it is empty."""
+    text = (text or "").strip()
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None

@@ -26,6 +26,7 @@ from hetbench.loading import LOCK
 from hetbench.predict import operators
 from hetbench.predict.offsets import Offsets, load_shares
 from hetbench.predict.operators import OperatorSurrogate
+from hetbench.query.columns import Table
 from hetbench.query.observe import Observations
 from hetbench.query.observed_models import ObservedModels
 from hetbench.query.observed_serving import ObservedEffects
@@ -86,7 +87,7 @@ class Session:
             if before is not None and before != chip and self._drop(before.name):
                 self._condition()
 
-    def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    def observe(self, table: Table) -> dict[str, Any]:
         """Condition the surrogates on the rows of a table: see `hetbench.query.observe` and `observed_models`."""
         parts = split_table(table)
         with LOCK:
