@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.predict.models import group_of
 from hetbench.predict.offsets import OffsetRows, load_shares
 from hetbench.query.estimate import Estimate
 from hetbench.query.question import Question
@@ -33,8 +34,9 @@ def deviation(lower: Array, upper: Array, confidence: float) -> tuple[Array, Arr
 def pass_rows(question: Question, made: Estimate) -> OffsetRows:
     """The calls of an estimate, which is not yet corrected, as rows, [calls]."""
     shares, calls = load_shares(question.artifacts), len(made.value)
+    group = group_of(question.chip.family, question.phase) if question.chip else ""
     sd = deviation(made.lower, made.upper, question.confidence)[1]
-    share = np.array([shares[level] for level in made.level.tolist()])
+    share = np.array([shares.get(f"{level} {group}", shares[level]) for level in made.level.tolist()])
     variance = share * sd[:, None] ** 2
     setting = f"{question.stack} {question.precision} {question.phase}"
     labels = ("", question.stack, setting, f"{setting} {question.model}")

@@ -25,15 +25,16 @@ from hetbench.predict.offsets import FORMAT, PARTS
 OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates" / "offsets.json"
 CLIP = 1.5  # log residuals beyond are outliers, and would decide the products alone
 _LEAST_PAIRS = 2
+_SHRINK = 2.0
 _MOST = 0.95  # of the variance that all parts together may have: a row always has some of its own
 
 
-def labelled(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Rows of whole passes with chip, residual, kind, and the label of each part."""
+def labelled(frame: pd.DataFrame, level: str, group: str) -> pd.DataFrame:
+    """Rows of whole passes with chip, residual, level, group, and the label of each part."""
     setting = frame["stack"] + " " + frame.precision + " " + frame.phase
     middle = np.sqrt(frame.network * frame.trees)
     return pd.DataFrame({
-        "where": frame.chip, "kind": kind, "residual": np.log(frame.ms / middle), "chip": "",
+        "where": frame.chip, "level": level, "group": group, "residual": np.log(frame.ms / middle), "chip": "",
         "stack": frame["stack"], "setting": setting, "model": setting + " " + frame.graph,
     })  # fmt: skip
 
@@ -43,7 +44,7 @@ def labelled_serving(frame: pd.DataFrame) -> pd.DataFrame:
     part = np.where(frame.metric == "ttft", " prompt", " step")
     setting = frame.engine + part
     return pd.DataFrame({
-        "where": frame.chip, "kind": "serving " + frame.evidence, "residual": -np.log(frame.ratio)
+        "where": frame.chip, "level": "serving " + frame.evidence, "group": "", "residual": -np.log(frame.ratio)
         * np.where(frame.metric == "throughput", -1, 1), "chip": "", "stack": frame.engine, "setting": setting,
         "model": setting + " " + frame.model + " " + frame.weights,
     })  # fmt: skip
@@ -81,10 +82,25 @@ def shares(rows: pd.DataFrame) -> dict[str, Any]:
     return {"shares": out, "chips": len(found), "pairs": pairs}
 
 
+def shares_of(rows: pd.DataFrame, group: str) -> list[float]:
+    """The shares in a group of one level, shrunk to those of all its groups: `_SHRINK` chips count half."""
+    own, every = rows[rows.group == group].reset_index(drop=True), shares(rows.reset_index(drop=True))["shares"]
+    if own.empty:
+        return list(every)
+    known = shares(own)
+    weight = known["chips"] / (known["chips"] + _SHRINK)
+    return [round(weight * a + (1 - weight) * b, 3) for a, b in zip(known["shares"], every, strict=True)]
+
+
 def fitted(frames: Iterable[pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Shares by kind of prediction."""
-    every = pd.concat(frames, ignore_index=True)
-    return {str(kind): shares(rows.reset_index(drop=True)) for kind, rows in every.groupby("kind")}
+    """Shares by level, and by level and group."""
+    every, found = pd.concat(frames, ignore_index=True), {}
+    for level, rows in every.groupby("level"):
+        found[str(level)] = shares(rows.reset_index(drop=True))
+        for group in sorted(set(rows.group) - {""}):
+            own = shares(rows[rows.group == group].reset_index(drop=True))
+            found[f"{level} {group}"] = own | {"shares": shares_of(rows, group)}
+    return found
 
 
 @command("stopped")
@@ -95,7 +111,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     frames = [
-        labelled(pd.read_parquet(path), level)
+        labelled(pd.read_parquet(path), level, path.name.split(".")[0])
         for kind, level in (("chips", "D"), ("models", "C")) for path in sorted(options.work.glob(f"*.{kind}.parquet"))
     ]  # fmt: skip
     found = fitted([*frames, labelled_serving(pd.read_parquet(options.serving))])

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.observing --work runs/models --serving runs/serving/held.parquet
 
 Every row is of a chip that the surrogates of its prediction never saw (hold-outs of `surrogates.whole` and
-`surrogates.serving`). Of each stack on each such chip n rows are drawn and observed, the other rows are asked; rows of
-the observed models are left out of the score. Shares of variance and interval are those that the other chips tell.
+`surrogates.serving`). Of each stack on each such chip n rows are drawn and observed, the other rows are asked; other
+models and other settings of the observed models are scored apart. Shares of variance and interval are those that the other chips tell.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.predict.offsets import PARTS, OffsetRows, Offsets
-from surrogates.whole.offsets import CLIP, labelled, labelled_serving, shares
+from surrogates.whole.offsets import CLIP, labelled, labelled_serving, shares_of
 
 OBSERVED = (0, 1, 2, 5)
 DRAWS = 8
@@ -40,7 +40,7 @@ def score(rows: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
     random, lines = np.random.default_rng(0), []
     for chip in rows["where"].unique():
         others = pool[pool["where"] != chip]
-        told = shares(others)["shares"]
+        told = shares_of(others, rows.group.iloc[0])
         low, high = np.quantile(others.residual.clip(-CLIP, CLIP), (0.05, 0.95))
         middle, sd = (low + high) / 2, (high - low) / 3.29
         for stack, part in rows[rows["where"] == chip].groupby("stack"):
@@ -49,8 +49,10 @@ def score(rows: pd.DataFrame, pool: pd.DataFrame) -> pd.DataFrame:
             for n in OBSERVED:
                 for _ in range(DRAWS if n else 1):
                     seen = part.iloc[random.choice(len(part), n, replace=False)]
-                    asked = part[~part.model.isin(seen.model)] if n else part
-                    lines.append(_asked(seen, asked, told, middle, sd).assign(n=n, chip=chip, stack=stack))
+                    same = part.model.isin(seen.model) & ~part.index.isin(seen.index)
+                    for whose, asked in (("other models", part[~part.model.isin(seen.model)]), ("same", part[same])):
+                        found = _asked(seen, asked, told, middle, sd)
+                        lines.append(found.assign(n=n, chip=chip, stack=stack, whose=whose))
     return pd.concat(lines, ignore_index=True)
 
 
@@ -68,10 +70,10 @@ def _asked(seen: pd.DataFrame, asked: pd.DataFrame, told: list[float], middle: f
 
 def table(found: pd.DataFrame) -> pd.DataFrame:
     """Median error in %, share inside in %, and upper over lower, by number of observed rows; stacks weigh alike."""
-    each = found.assign(ape=100 * np.abs(np.expm1(-found.left))).groupby(["n", "chip", "stack"]).agg(
+    each = found.assign(ape=100 * np.abs(np.expm1(-found.left))).groupby(["whose", "n", "chip", "stack"]).agg(
         ape=("ape", "median"), inside=("inside", "mean"), wide=("wide", "median")
     )  # fmt: skip
-    return each.groupby("n").agg(
+    return each.groupby(["whose", "n"]).agg(
         stacks=("ape", "size"), median_ape=("ape", "mean"), inside=("inside", "mean"), width=("wide", "median")
     ).assign(inside=lambda made: 100 * made.inside).round(1)  # fmt: skip
 
@@ -82,7 +84,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/models"))
     parser.add_argument("--serving", type=Path, default=Path("runs/serving/held.parquet"))
     options = parser.parse_args()
-    passes = {path.name.split(".")[0]: labelled(pd.read_parquet(path), "D")
+    passes = {path.name.split(".")[0]: labelled(pd.read_parquet(path), "D", path.name.split(".")[0])
               for path in sorted(options.work.glob("*.chips.parquet"))}  # fmt: skip
     pool = pd.concat(passes.values(), ignore_index=True) if passes else pd.DataFrame()
     groups = {name: (rows, pool) for name, rows in passes.items()}
