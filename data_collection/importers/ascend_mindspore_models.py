@@ -79,9 +79,11 @@ def _rows(tree: Tree, path: str, table: Table, told: dict[str, tuple[int, list[s
         if len(set(_GPUS.findall(resource))) > 1:
             tree.leave_out("a cell of several GPUs: which of the figures is of which is not said")
             continue
-        if chip is None and _FIGURE.search(cell):
-            tree.leave_out("a speed on hardware that is not listed, or of which none is stated")
-        for found in _FIGURE.finditer(cell) if chip else ():
+        if chip is None:
+            if _FIGURE.search(cell):
+                tree.leave_out("a speed on hardware that is not listed, or of which none is stated")
+            continue
+        for found in _FIGURE.finditer(cell):
             figure = _figure(found)
             if figure is None or _OTHER.search(cell[: found.start()]):
                 tree.leave_out("a figure of another kind than a time of a step or a rate")

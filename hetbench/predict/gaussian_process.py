@@ -108,7 +108,8 @@ def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
     """
     inflated = noise
     for _ in range(_ROUNDS):
-        inverse, extra = np.linalg.inv(shared + np.diag(inflated)), inflated - noise
+        inverse: Floats = np.linalg.inv(shared + np.diag(inflated))
+        extra = inflated - noise
         weights = inverse @ residual
         left_out, variance = weights / np.diag(inverse), 1 / np.diag(inverse)
         if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():

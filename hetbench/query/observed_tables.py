@@ -101,10 +101,10 @@ def csv_table(path: str | Path) -> dict[str, list[Any]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)
-            rows = list(reader)
+            rows, heads = list(reader), list(reader.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise InvalidInputError(f"{path} is no CSV file that can be read: {error}") from None
-    names = [name for name in reader.fieldnames or () if name]
+    names = [name for name in heads if name]
     if not names or not rows:
         raise InvalidInputError(f"{path} holds no rows: a header, and one line for each timing.")
     return {name.strip(): [_number(row.get(name)) for row in rows] for name in names}

@@ -242,3 +242,14 @@ def test_the_runs_that_give_no_row_are_counted():
     kept = list(tables.imported(source, trees))
     runs = sum(len(json.loads(tree.text(path))) for tree in trees for path in tree.paths())
     assert sum(tables.left_out(trees).values()) == runs - len({json.loads(row["extra"])["uid"] for row in kept})
+
+
+def test_what_an_importer_does_not_read_is_counted_by_kind(tmp_path: Path):
+    for commit in pin("milabench").commits:
+        path = tmp_path / commit.sha[:8] / "config/scaling/MI325.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text("bert-fp16:\n  - {batch_size: 8, cpu: 8, memory: 10 MiB, perf: 0, time: 1}\n"
+                        "  - {batch_size: 8, cpu: 8, memory: 10 MiB, perf: 2.0, time: 1}\n")  # fmt: skip
+    trees = open_trees(pin("milabench"), tmp_path)
+    assert len(list(tables.imported(pin("milabench"), trees))) == 2
+    assert tables.left_out(trees) == {"a failed run": 2, "the same row again": 2}
