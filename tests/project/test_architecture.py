@@ -32,7 +32,7 @@ FLOORS = (
 STEPS = {
     "data_collection": (
         "shared", "upstream", "importers", "sources", "tables", "extract", "networks", "checkpoints", "backends",
-        "chip", "store", "profile", "suite", "tasks", "tune", "report", "validate", "commands",
+        "chip", "store", "profile", "suite", "tasks", "tune", "calibrate", "report", "validate", "commands",
     ),
     "surrogates": (
         "shared", "operators", "whole", "rgat", "power", "serving", "knowledge", "peers", "publish", "commands",
