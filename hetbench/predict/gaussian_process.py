@@ -108,7 +108,7 @@ def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
     """
     inflated = noise
     for _ in range(_ROUNDS):
-        inverse: Floats = np.linalg.inv(shared + np.diag(inflated))
+        inverse = np.asarray(np.linalg.inv(shared + np.diag(inflated)), dtype=np.float64)
         extra = inflated - noise
         weights = inverse @ residual
         left_out, variance = weights / np.diag(inverse), 1 / np.diag(inverse)

@@ -118,6 +118,8 @@ class SingleEstimator(Estimator):
     def latency(self) -> Estimate:
         """The estimate, corrected by passes that were observed on the chip."""
         before = super().latency()
+        if not self.question.observed:
+            return before
         found = corrected(before, self.question, self.chip, self.floor())
         self.factor = float(found.value[0] / before.value[0])
         return found
