@@ -41,9 +41,9 @@ def split_table(table: Table) -> list[Part]:
     known = dict.fromkeys((*_COLUMNS["operators"], *_COLUMNS["models"]))
     given = read_columns(table, ("op", "model"), tuple(name for name in known if name not in ("op", "model")))
     of_operators = np.array([cell is not None for cell in given["op"]], dtype=bool)
-    parts = []
+    parts: list[Part] = []
     for kind, here in (("operators", of_operators), ("models", ~of_operators)):
-        at = np.flatnonzero(here)
+        at = np.flatnonzero(here).astype(np.int64)
         columns = {name: [given[name][row] for row in at.tolist()] for name in _COLUMNS[kind] if name in given}
         if len(at):
             parts.append((kind, at, columns))
