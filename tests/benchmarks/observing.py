@@ -4,7 +4,8 @@
 
 Every row is of a chip that the surrogates of its prediction never saw (hold-outs of `surrogates.whole` and
 `surrogates.serving`). Of each stack on each such chip n rows are drawn and observed, the other rows are asked; other
-models and other settings of the observed models are scored apart. Shares of variance and interval are those that the other chips tell.
+models and other settings of the observed models are scored apart. Shares of variance and interval are those that the
+other chips tell.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ EXPECTED = {
             ("throughput", 198.9447984579421), ("throughput", 98.9883650269406), ("ttft_ms", 102.17383736744523),
             ("tpot_ms", 9.648023886344358), ("latency_ms", 9040.930901188403), ("power_w", 628.907),
             ("energy_j", 6.353339))),
-        *(("deepseek-ai/DeepSeek-R1-0528", "nvidia-gb200", "fp4", "serving", 4, 72, metric, value) for metric, value in (
+        *(("deepseek-ai/DeepSeek-R1-0528", "nvidia-gb200", "fp4", "serving", 4, 72, name, value) for name, value in (
             ("throughput", 32.66740863189287), ("throughput", 18.44701834407234), ("ttft_ms", 126.34469696786255),
             ("tpot_ms", 6.269479759073311), ("latency_ms", 6090.887790021952))),
         *(("deepseek-ai/DeepSeek-R1-0528", "amd-mi355x", "fp4", "serving", 4, 4, metric, value) for metric, value in (
