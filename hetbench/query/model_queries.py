@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os.path import exists
+from pathlib import Path
 from typing import Any, Unpack
 
 from hetbench.query import tables
@@ -83,7 +85,8 @@ class ModelQueries:
             kept = self._ask(Request(model, source, target, metric, device, source_value, options))
             if len(answers) >= _MOST_KEPT:
                 answers.clear()
-            answers[key] = kept
+            if not (isinstance(model, str | Path) and exists(model)):  # a file may change
+                answers[key] = kept
         return kept
 
     def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
