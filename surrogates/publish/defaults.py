@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hetbench import HetBench
 from hetbench.answers import Answer, digits
+from hetbench.artifacts import write_whole
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chips, default_chip
 from hetbench.catalog.models import models
@@ -38,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("surrogates/defaults.md"))
     options = parser.parse_args()
-    options.out.write_text("\n".join(page(HetBench())) + "\n", encoding="utf-8")
+    write_whole(options.out, "\n".join(page(HetBench())) + "\n", "--out FILE")
 
 
 def page(api: HetBench) -> Iterator[str]:

@@ -25,6 +25,7 @@ from hetbench.predict.intervals import pass_interval
 from hetbench.predict.operators import SumPrediction
 from hetbench.predict.operators import load as surrogates
 from hetbench.query.latency import PROTOCOL
+from surrogates.writing import write_json
 
 Key = tuple[str, str, str]
 
@@ -39,7 +40,7 @@ def main() -> None:
     path = options.out / f"chip-{table.chip[0]}.json"
     spec = json.loads(path.read_text())
     spec["end_to_end"] = json.loads(table.drop(columns="chip").to_json(orient="records", double_precision=4))
-    path.write_text(json.dumps(spec, indent=1))
+    write_json(path, spec, indent=1)
     print(table.drop(columns="chip").to_string(index=False, float_format="{:.3g}".format))
     for name in ("predicted", "summed", "roofline"):
         error = (table[name] / table.measured - 1).abs()

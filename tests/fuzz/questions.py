@@ -57,7 +57,7 @@ def check_answer(answer: Any) -> None:
 
 
 _NAMES = [*models(), "resnet101", "llama-2-7b", "Qwen/Qwen3-8B", "convnext_tiny"]
-_PLACES = [*FAMILIES, *list(chips())[::7], "my-npu", "h200", "MI300X", "A100"]
+_PLACES = [*FAMILIES, *list(chips())[::7], "my-npu", "nvidia-h200-sxm-141gb", "MI300X", "A100"]
 _GOOD: dict[str, Any] = {
     "target": lambda d: d.choice(_PLACES), "source": lambda d: d.choice((None, None, *_PLACES)),
     "metric": lambda d: d.choice((None, *metrics(), ("latency", "energy"))), "batch": lambda d: d.choice((None, 1, 3, 8, 64)),

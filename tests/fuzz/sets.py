@@ -25,7 +25,7 @@ _ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("query", {"model": "gpt2", "target": "oneapi", "source": "cuda", "source_value": 2.0, "metric": "latency"}),
     ("query", {"model": "resnet-50", "target": "amd-epyc-zen4-2vcpu-kvm", "metric": ("latency", "memory"), "phase": "inference"}),
     ("query", {"model": "gpt2", "target": "cuda", "phase": "decode", "stack": "eager", "metric": "latency"}),
-    ("query", {"model": "Qwen/Qwen3-32B", "target": "h200", "phase": "serving", "chips": 2}),
+    ("query", {"model": "Qwen/Qwen3-32B", "target": "nvidia-h200-sxm-141gb", "phase": "serving", "chips": 2}),
     ("query_operator", {"op": "Linear", "dims": {"m": 64, "n": 64, "k": 64}, "device": "cuda", "predictor": "rgat"}),
     ("query_operator", {"op": "Softmax", "dims": {"rows": 64, "cols": 64}, "device": "cann", "precision": "fp16"}),
     ("query_operator", {"op": "Add", "dims": {"numel": 4096}, "device": "amd-epyc-zen4-2vcpu-kvm", "precision": "fp32",

@@ -21,8 +21,8 @@ _LINES = (
     "migrate bert-tiny --targets mlu,cann --slo 5ms", "advise bert-tiny --target cuda", "models", "chips", "metrics", "operators",
     "spaces", "sources", "networks resnet", "stacks", "artifacts list", "artifacts use embedded", "artifacts verify",
     "artifacts remove x", "download --from x", "graph neighbours model:gpt2", "graph node chip:nvidia-l4", "graph why gpt2 cann",
-    "graph nearest Linear m=8 n=8 k=8", "serve-plan Qwen/Qwen3-8B --target h200 --precision fp8 --slo ttft=500ms,tpot=30ms",
-    "query Qwen/Qwen3-8B --target h200 --phase serving --chips 2 --parallel tp2", "report gpt2 --target cuda -o {scratch}/x.html",
+    "graph nearest Linear m=8 n=8 k=8", "serve-plan Qwen/Qwen3-8B --target amd-mi300x --precision fp8 --slo ttft=500ms,tpot=30ms",
+    "query Qwen/Qwen3-8B --target amd-mi300x --phase serving --chips 2 --parallel tp2", "report gpt2 --target cuda -o {scratch}/x.html",
     "query gpt2 --target cuda --chip-file {scratch}/none.toml", "query {scratch}/none.json --target cuda", "--version", "--help", "",
 )  # fmt: skip
 _EXTRA = (
