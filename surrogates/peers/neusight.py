@@ -27,6 +27,7 @@ from surrogates.operators import holdout
 from surrogates.operators.dataset import Effects, complete, floors, matrix, with_roofline
 from surrogates.operators.tabular import Budget, RatioHead, fit_ratio, ratio_columns
 from surrogates.peers import neusight_models
+from surrogates.reading import read_table
 from surrogates.writing import write_json
 
 CLASS_OF = {"Linear": "gemm", "BMM": "gemm"}
@@ -41,7 +42,7 @@ UNSEEN_BUDGETS = (Budget(200_000, 600, 8, 0.08), Budget(200_000, 300, 8, 0.05, c
 
 def trace(corpus: Path) -> pd.DataFrame:
     """The peer's forward rows, one per node, with a column of predictions in ms per method."""
-    rows = pd.read_parquet(corpus / "peers" / "peer_op_predictions_neusight.parquet")
+    rows = read_table(corpus / "peers" / "peer_op_predictions_neusight.parquet", neusight_models.NODE_COLUMNS)
     rows = rows[(rows.phase == "fwd") & rows.op.isin(SCORED) & (rows.measured_ms >= _LEAST_MS)]
     keys = ["chip", "model", "mode", "batch", "seq_len", "node", "op", "dims", "measured_ms"]
     wide = rows.pivot_table(index=keys, columns="method", values="predicted_ms", aggfunc="first").reset_index()
