@@ -29,7 +29,8 @@ class Config:
 
     def __init__(self, values: Mapping[str, Any], like: str = "") -> None:
         """`like` is the type whose defaults hold; left out, that of the configuration."""
-        self.model_type = str(values.get("model_type") or like)
+        named = values.get("model_type") or like
+        self.model_type = named if isinstance(named, str) else shown(named)
         facts = type_facts(like or self.model_type)
         self._other: Mapping[str, str] = facts["aliases"]
         self._values = dict(values)
@@ -53,8 +54,8 @@ class Config:
     def size(self, name: str, default: int | None = None) -> int:
         """A positive whole number; `InvalidInputError` where it is missing or none."""
         found = self.value(name, default)
-        if isinstance(found, list) and found and len(set(found)) == 1:  # [16, 16]: both sides of a patch
-            found = found[0]
+        if isinstance(found, list) and 1 <= len(found) <= 3 and all(type(each) is int for each in found):
+            found = found[0] if len(set(found)) == 1 else found  # [16, 16]: both sides of a patch
         whole = isinstance(found, int) or (isinstance(found, float) and found.is_integer())
         if not whole or isinstance(found, bool) or not 1 <= found <= _MOST:
             raise InvalidInputError(
@@ -162,7 +163,7 @@ def read(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
             raise InvalidInputError(f"{path} is nested too deeply to be read.") from None
         except ValueError as error:
             raise InvalidInputError(f"{path} is no JSON: {error}.") from None
-    if not isinstance(values, dict) or not values.get("model_type"):
+    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str) or not values["model_type"]:
         raise InvalidInputError(
             'a model configuration is a JSON object with "model_type", as Hugging Face repositories hold it in '
             "config.json."
