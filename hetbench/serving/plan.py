@@ -44,15 +44,17 @@ class Plan:
             )
         sizes = {name: int(size) for name, size in parts}
         if len(sizes) != len(parts) or not all(1 <= size <= _MOST for size in sizes.values()):
-            raise InvalidInputError(f"{text!r} states a part twice, or a size outside 1 to {_MOST}.")
+            raise InvalidInputError(f"{shown(text)} states a part twice, or a size outside 1 to {_MOST}.")
         if "ep" in sizes and not {"tp", "dp"} & set(sizes):
             sizes["tp"] = sizes["ep"]
         plan = cls(**sizes)
         if plan.ep not in (1, plan.tp * plan.dp):
-            raise InvalidInputError(f"{text!r}: experts are spread over all tp x dp = {plan.tp * plan.dp} chips of a "
-                                    f"stage, or not at all; given ep{plan.ep}.")  # fmt: skip
+            raise InvalidInputError(
+                f"{shown(text)}: experts are spread over all tp x dp = {plan.tp * plan.dp} chips of a stage, or not at "
+                f"all; given ep{plan.ep}."
+            )
         if chips is not None and chips != plan.chips:
-            raise InvalidInputError(f"{text!r} takes {plan.chips} chips, and chips={chips} was given.")
+            raise InvalidInputError(f"{shown(text)} takes {plan.chips} chips, and chips={chips} was given.")
         return plan
 
     @property

@@ -59,7 +59,7 @@ class Config:
         whole = isinstance(found, int) or (isinstance(found, float) and found.is_integer())
         if not whole or isinstance(found, bool) or not 1 <= found <= _MOST:
             raise InvalidInputError(
-                f"a configuration of type {self.model_type!r} needs {name}, a positive whole number; "
+                f"a configuration of type {shown(self.model_type)} needs {name}, a positive whole number; "
                 + ("it is missing." if found is None else f"given: {shown(found)}.")
             )
         return int(found)
@@ -96,14 +96,14 @@ class Config:
 
     def _wrong(self, name: str, wanted: str, found: object) -> InvalidInputError:
         return InvalidInputError(
-            f"a configuration of type {self.model_type!r} has {name}={shown(found)}, which must be {wanted}."
+            f"a configuration of type {shown(self.model_type)} has {name}={shown(found)}, which must be {wanted}."
         )
 
     def child(self, name: str, like: str = "") -> Config:
         """A nested configuration, such as `text_config`."""
         values = self.value(name)
         if not isinstance(values, Mapping):
-            raise InvalidInputError(f"a configuration of type {self.model_type!r} needs {name}, a mapping.")
+            raise InvalidInputError(f"a configuration of type {shown(self.model_type)} needs {name}, a mapping.")
         return Config(values, like or str(values.get("model_type") or ""))
 
     @property
