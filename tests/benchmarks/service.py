@@ -69,7 +69,8 @@ def _operators(draw: random.Random) -> Ask:
 
 
 def _serving(draw: random.Random) -> Ask:
-    name, place, chips = draw.choice(LANGUAGE), draw.choice(("amd-mi300x", "cuda", "nvidia-h200-sxm-141gb")), draw.choice((1, 2, 8))
+    name, chips = draw.choice(LANGUAGE), draw.choice((1, 2, 8))
+    place = draw.choice(("amd-mi300x", "cuda", "nvidia-h200-sxm-141gb"))
     load = {"input_len": draw.choice((128, 1024)), "output_len": 256, "concurrency": draw.choice((1, 8, 64))}
     metric = draw.choice(("ttft", "tpot", "latency", "throughput", "memory"))
     return lambda api: api.query(name, target=place, metric=metric, phase="serving", chips=chips, **load).to_dict()
