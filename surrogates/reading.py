@@ -24,7 +24,8 @@ def read_table(path: Path, columns: Iterable[str], made_by: str = "") -> pd.Data
     except OSError as error:
         raise InvalidInputError(f"cannot read {path}: {error.strerror or error}.{how}") from None
     except (ValueError, pyarrow.ArrowException) as error:
-        raise InvalidInputError(f"{path} is no Parquet table: {error}.{how}") from None
+        why = str(error).rstrip(".")
+        raise InvalidInputError(f"{path} is no Parquet table: {why}.{how}") from None
     missing = [name for name in columns if name not in table]
     if missing:
         known = ", ".join(map(str, table)) or "none"

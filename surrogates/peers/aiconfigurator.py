@@ -30,6 +30,7 @@ def compare(peer: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
     ).round(1)  # fmt: skip
 
 
+@command("stopped")
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--predictions", type=Path, required=True)

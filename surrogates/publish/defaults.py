@@ -35,6 +35,7 @@ its answer over this one, in brackets this chip's bandwidth over its. The neares
 the same model and chip whose setting differs least: measured ms, and what is predicted at its own setting over it."""
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("surrogates/defaults.md"))

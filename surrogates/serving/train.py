@@ -46,6 +46,7 @@ def exported(
     }  # fmt: skip
 
 
+@command("stopped")
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=Path, default=Path("runs/serving/rows.parquet"))

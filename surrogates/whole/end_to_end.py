@@ -26,7 +26,7 @@ from hetbench.predict.operators import SumPrediction
 from hetbench.predict.operators import load as surrogates
 from hetbench.query.latency import PROTOCOL
 from surrogates.reading import read_table
-from surrogates.whole.rows import OWN
+from surrogates.whole.rows import OWN_COLUMNS
 from surrogates.writing import write_json
 
 Key = tuple[str, str, str]
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("rows", type=Path)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     options = parser.parse_args()
-    table = compare(read_table(options.rows, (*OWN, "dims"), "python -m data_collection.store publish FILE"))
+    table = compare(read_table(options.rows, (*OWN_COLUMNS, "dims"), "python -m data_collection.store publish FILE"))
     path = options.out / f"chip-{table.chip[0]}.json"
     spec = json.loads(path.read_text())
     spec["end_to_end"] = json.loads(table.drop(columns="chip").to_json(orient="records", double_precision=4))

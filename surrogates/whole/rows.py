@@ -73,8 +73,8 @@ _PUBLISHED = (
     "metric", "family", "file", "batch", "new_tokens", "seq_len", "n_chips", "upstream", "software", "value", "stack",
     "cores", "phase", "chip", "precision", "image_size",
 )  # fmt: skip
-OWN = ("kind", "layout", "cache", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack",
-       "name", "latency_ms")  # fmt: skip
+OWN_COLUMNS = ("kind", "layout", "cache", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack",
+               "name", "latency_ms")  # fmt: skip
 """Columns of a file of `python -m data_collection.store publish` that are read."""
 
 
@@ -149,7 +149,7 @@ def _joined(frame: pd.DataFrame, say: Callable[[str], None]) -> pd.DataFrame:
 
 def _measured(path: Path, say: Callable[[str], None]) -> pd.DataFrame:
     """Passes of the catalogue's models as the project measured them, tensors contiguous and caches hot."""
-    frame = read_table(path, OWN, "python -m data_collection.store publish FILE")
+    frame = read_table(path, OWN_COLUMNS, "python -m data_collection.store publish FILE")
     frame = frame[(frame.kind == "model") & (frame.layout == "contiguous") & (frame.cache == "hot")]
     say(f"  + {len(frame):>6}  passes of {path.name}")
     return _grouped(frame[["family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack"]].assign(

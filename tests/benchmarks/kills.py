@@ -144,7 +144,7 @@ def measuring(work: Callable[[Path], Any], *, tells: bool) -> Callable[[Path, in
             tally.said += wrong
             before = rows
             if not inside:  # done: from the start again
-                shutil.rmtree(store)
+                shutil.rmtree(store, ignore_errors=True)
                 before = 0
         return tally
 
