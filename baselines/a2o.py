@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,6 @@ from typing import Any
 import numpy as np
 
 from baselines.migration_env import MigrationEnv, scene
-from functools import partial
 from hetbench.artifacts import write_whole
 from hetbench.catalog.models import models
 from hetbench.errors import RefusedError, exit_code

@@ -147,7 +147,8 @@ def _check_storable(name: str, value: Any, *, exact: bool) -> None:
         whole = isinstance(each, int) and not exact
         least, most = (-_INT53, _INT53) if whole else (-_INT64, _INT64)
         if not isinstance(each, int | float) or not least <= each < most:  # NaN is in no range
-            raise InvalidInputError(f"{name}={each!r:.60} of a row must be a finite number within {64 if exact else 53} bits.")
+            bits = 64 if exact else 53
+            raise InvalidInputError(f"{name}={each!r:.60} of a row must be a finite number within {bits} bits.")
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

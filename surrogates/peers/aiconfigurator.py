@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from hetbench.errors import command
+
 KEYS = ["model", "chip", "engine", "tp", "dp", "ep", "input_len", "output_len", "concurrency"]
 
 

@@ -20,7 +20,7 @@ from hetbench.artifacts import write_whole
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chips, default_chip
 from hetbench.catalog.models import models
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, command
 from hetbench.schema import FAMILIES
 
 _COLUMNS = ("model", "stack", "ms [90 %]", "level", "roofline", "x", "time", "twin", "nearest published row")

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import command
 from hetbench.serving.effects import COLUMNS, FORMAT, NEAR
 from surrogates.serving import power, rows, score
 from surrogates.serving.fit import Effects, settled
