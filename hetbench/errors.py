@@ -157,6 +157,8 @@ def exit_code(work: Callable[[], int], stopped: str) -> int:
     """
     open_streams()
     try:
+        if any(not word.strip() for word in sys.argv[1:]):  # "$NAME" of a variable that is not set
+            raise InvalidInputError("an argument of the command is empty: leave it out, or name what is meant.")
         code = work()
         sys.stdout.flush()
         return code

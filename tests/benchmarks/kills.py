@@ -27,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-MEASURED = ROOT / "data_collection" / "measurements" / "amd-epyc-zen4-2vcpu-kvm.parquet"
+CHIP = "amd-epyc-zen4-2vcpu-kvm"
+MEASURED = ROOT / "data_collection" / "measurements" / f"{CHIP}.parquet"
 SUITE = """
 [budget]
 seconds = 0.02
@@ -102,7 +103,7 @@ def append(store: Path) -> None:
 
     good = Row(
         kind="operator", name="Linear", dims="", precision="fp32", phase="fwd", stack="eager", protocol="wall",
-        threads=1, family="oneapi", chip="amd-epyc-zen4-2vcpu-kvm", software="torch 2.13.0", status="ok",
+        threads=1, family="oneapi", chip=CHIP, software="torch 2.13.0", status="ok",
         latency_ms=0.5, environment="0123456789ab", run="", started="2026-11-25T00:00:00+00:00",
     )  # fmt: skip
     with open_run(store, {"id": "0123456789ab"}, ["kills"]) as opened:
@@ -180,7 +181,7 @@ def replacing(
 def profile(store: Path) -> None:
     from data_collection.profile.__main__ import main
 
-    words = "--models bert-tiny --seconds 0.02 --min-seconds 0 --repeats 3 --patience 0 --retries 0 --threads 1"
+    words = f"--chip {CHIP} --models bert-tiny --seconds 0.02 --min-seconds 0 --repeats 3 --patience 0 --retries 0 --threads 1"
     raise SystemExit(main(["operators", *words.split(), "--batch", *map(str, range(1, 9)), "--store", str(store)]))
 
 
@@ -189,7 +190,7 @@ def suite(store: Path) -> None:
 
     path = store.with_suffix(".toml")
     path.write_text(SUITE)
-    raise SystemExit(main(["run", str(path), "--store", str(store)]))
+    raise SystemExit(main(["run", str(path), "--chip", CHIP, "--store", str(store)]))
 
 
 def publish_rows(scratch: Path) -> None:
@@ -275,7 +276,7 @@ def add_fault(scratch: Path) -> str:
     """The chip's two files are there together, or set aside for the next run."""
     from hetbench.artifacts import check_complete
 
-    out, name = scratch / "taught", "chip-amd-epyc-zen4-2vcpu-kvm.json"
+    out, name = scratch / "taught", f"chip-{CHIP}.json"
     if not (out / name).exists():
         return "" if (out / f".{name}.old").exists() else "gone"
     check_complete(out)
