@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.artifacts import replacing, write_whole
+from hetbench.artifacts.file_types import BROKEN
 from hetbench.artifacts.manifest import read_json
 from hetbench.errors import ArtifactError
 
@@ -66,9 +67,12 @@ def _check(path: Path) -> None:
     if path.suffix == ".json" and "card" not in path.stem:
         read_json(path)
     elif path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as stored:
-            for name in stored.files:
-                stored[name]
+        try:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+                for name in stored.files:
+                    stored[name]
+        except BROKEN as error:
+            raise ArtifactError(f"{path.name} cannot be read back: {error}. Nothing was changed.") from None
 
 
 def swap(folder: Path, out: Path, names: Sequence[str]) -> None:

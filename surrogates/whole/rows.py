@@ -74,8 +74,8 @@ _PUBLISHED = (
     "cores", "phase", "chip", "precision", "image_size",
 )  # fmt: skip
 OWN_COLUMNS = (
-    "kind", "layout", "cache", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "name",
-    "latency_ms",
+    "kind", "layout", "cache", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack",
+    "name", "latency_ms",
 )  # fmt: skip
 """Columns of a file of `python -m data_collection.store publish` that are read."""
 

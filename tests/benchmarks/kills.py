@@ -181,8 +181,8 @@ def replacing(
 def profile(store: Path) -> None:
     from data_collection.profile.__main__ import main
 
-    words = f"--chip {CHIP} --models bert-tiny --seconds 0.02 --min-seconds 0 --repeats 3 --patience 0 --retries 0 --threads 1"
-    raise SystemExit(main(["operators", *words.split(), "--batch", *map(str, range(1, 9)), "--store", str(store)]))
+    words = "--models bert-tiny --seconds 0.02 --min-seconds 0 --repeats 3 --patience 0 --retries 0 --threads 1"
+    raise SystemExit(main(["operators", *words.split(), "--batch", *"12345678", "--chip", CHIP, "--store", str(store)]))
 
 
 def suite(store: Path) -> None:
