@@ -119,7 +119,7 @@ def _plain(cell: Any) -> Any:
         return None
     try:
         return None if cell != cell else cell
-    except (TypeError, ValueError):  # an array, or an object that cannot be compared
+    except (TypeError, ValueError, ArithmeticError):  # an array, or an object that cannot be compared
         return cell
 
 

@@ -211,3 +211,25 @@ def _any_library() -> str:
 def test_a_column_without_an_order_of_cells_is_refused(api: HetBench, column: Any):
     with pytest.raises(InvalidInputError, match="column 'op' must be a sequence"):
         api.query_operators({**_table(GOOD), "op": column})
+
+
+@pytest.mark.parametrize(("op", "dims", "said"), [
+    ("MaxPool3d", {"n": 1, "c": 8, "d": 1, "h": 50, "w": 64, "kd": 50, "kh": 8, "kw": 8}, "kd is larger than the padded"),
+    ("ConvTranspose2d", {"n": 1, "c": 8, "h": 4, "w": 4, "oc": 8, "kh": 4, "kw": 4, "pad": 9}, "leaves nothing of h"),
+    ("ConvTranspose2d", {"n": 1, "c": 100, "h": 1, "w": 1, "oc": 512, "kh": 4, "kw": 4}, ""),  # larger than its input
+    ("Dropout", {"numel": 8}, ""),
+])  # fmt: skip
+def test_an_operator_without_a_result_is_refused_and_one_with_a_larger_result_is_not(op: str, dims: Any, said: str):
+    table = {"op": [op], "dims": [dims], "dtype": ["fp32"], "phase": ["fwd"], "chip": ["cuda"]}
+    found = HetBench().query_operators(table)
+    assert said in found["reason"][0]
+    assert (found["value"][0] >= 0) == (not said)
+
+
+def test_a_number_that_signals_when_it_is_compared_is_a_cell_like_others():
+    import decimal
+
+    table = {"model": ["gpt2", "gpt2"], "chip": ["cuda"] * 2, "batch": [1, decimal.Decimal("sNaN")]}
+    found = HetBench().query_models(table)
+    assert found["reason"][0] == ""
+    assert "batch must be a whole number" in found["reason"][1]
