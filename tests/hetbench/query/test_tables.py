@@ -214,8 +214,8 @@ def test_a_column_without_an_order_of_cells_is_refused(api: HetBench, column: An
 
 
 @pytest.mark.parametrize(("op", "dims", "said"), [
-    ("MaxPool3d", {"n": 1, "c": 8, "d": 1, "h": 50, "w": 64, "kd": 50, "kh": 8, "kw": 8}, "kd is larger than the padded"),
-    ("ConvTranspose2d", {"n": 1, "c": 8, "h": 4, "w": 4, "oc": 8, "kh": 4, "kw": 4, "pad": 9}, "leaves nothing of h"),
+    ("MaxPool3d", {"n": 1, "c": 8, "d": 1, "h": 50, "w": 64, "kd": 50, "kh": 8, "kw": 8}, "kd is larger than"),
+    ("ConvTranspose1d", {"n": 1, "c": 8, "l": 4, "oc": 8, "k": 4, "pad": 9}, "pad leaves nothing of l"),
     ("ConvTranspose2d", {"n": 1, "c": 100, "h": 1, "w": 1, "oc": 512, "kh": 4, "kw": 4}, ""),  # larger than its input
     ("Dropout", {"numel": 8}, ""),
 ])  # fmt: skip
