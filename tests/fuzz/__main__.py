@@ -1,6 +1,6 @@
 """Hostile and clumsy cases of every kind for as long as they are given, with one line of counts at the end.
 
-    python -m tests.fuzz --minutes 60                    # draws other cases each time and prints the seed
+    python -m tests.fuzz --minutes 60                    # other cases each time; Ctrl-C ends it with the counts
     python -m tests.fuzz --kind changed_set --seed 7 --first 1234 --cases 1      # one case again
 
 A case is *answered* or *refused* with a message; *silent* if something wrong was answered or left unsaid, *raw* if an
@@ -23,11 +23,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from tests.fuzz import questions, records, sets, tables, words
 
 _HANG_S = 120
+STOP = Event()
 Case = Callable[[random.Random, Any], str]
 ASKING: dict[str, Case] = {
     each.__name__: each for each in (
@@ -84,7 +86,7 @@ def run(seed: int, first: int, cases: int, minutes: float, kinds: list[str]) -> 
     drawn = [kind for kind in kinds for _ in range(_SHARE.get(kind, 4))]
     with tempfile.TemporaryDirectory() as made, contextlib.chdir(made):
         os.environ["HETBENCH_HOME"] = f"{made}/home"
-        while number < first + cases and time.monotonic() < until:
+        while number < first + cases and time.monotonic() < until and not STOP.is_set():
             kind = random.Random(f"{seed} {number}").choice(drawn)
             ended, said = outcome(kind, random.Random(f"{seed} {number} {kind}"), api, Path(made))
             counts[kind, ended] += 1
@@ -103,6 +105,7 @@ def main() -> int:
     parser.add_argument("--kind", nargs="+", choices=[*ASKING, *READING], default=[*ASKING, *READING])
     asked = parser.parse_args()
     signal.signal(signal.SIGALRM, _alarm)
+    signal.signal(signal.SIGINT, lambda *_: STOP.set())  # after the case in hand, with the counts
     counts = run(asked.seed, asked.first, asked.cases, asked.minutes, asked.kind)
     ends = ("answered", "refused", "silent", "raw", "hang", "lost")
     for kind in asked.kind:
