@@ -1,6 +1,6 @@
 """Hostile and clumsy cases of every kind for as long as they are given, with one line of counts at the end.
 
-    python -m tests.fuzz --minutes 60                    # other cases each time; Ctrl-C ends it with the counts
+    python -m tests.fuzz --minutes 60                    # other cases each time; Ctrl-C ends it, with counts
     python -m tests.fuzz --kind changed_set --seed 7 --first 1234 --cases 1      # one case again
 
 A case is *answered* or *refused* with a message; *silent* if something wrong was answered or left unsaid, *raw* if an
