@@ -125,7 +125,31 @@ def contents(store: Path) -> list[Any]:
     return [*connect(found).execute(query).fetchone(), found.skipped]
 
 
-def measuring(work: Callable[[Path], Any], *, tells: bool) -> Callable[[Path, int, random.Random], Tally]:
+def time_operators(folder: Path) -> None:
+    """Append rows to the journal of a calibration, and say each that is safe; it goes on where it was killed."""
+    from data_collection.calibrate.measure import Timed, _append, read_timed
+    from data_collection.profile.tasks import Task
+
+    journal = folder / "runs" / "x.journal.jsonl"
+    for m in range(len(read_timed(journal)) + 1, ROWS):
+        task = Task(kind="operator", name="Linear", dims=json.dumps({"k": 8, "m": m, "n": 4}), precision="fp32",
+                    phase="fwd", stack="eager", layout="contiguous", cache="hot", protocol="wall", threads=1)  # fmt: skip
+        _append(journal, Timed(task, 0.5, False))
+        os.write(1, b"row\n")
+
+
+def timed(folder: Path) -> list[Any]:
+    """Rows of a calibration's journal, rows but for repetitions, and lines that were set aside."""
+    from data_collection.calibrate.measure import read_timed
+
+    rows = read_timed(folder / "runs" / "x.journal.jsonl")
+    aside = [path.read_text() for path in (folder / "runs").glob("*.quarantine.jsonl")]
+    return [len(rows), len(set(rows)), aside]
+
+
+def measuring(
+    work: Callable[[Path], Any], *, tells: bool, look: Callable[[Path], list[Any]] = contents
+) -> Callable[[Path, int, random.Random], Tally]:
     """Kills of what appends rows to a store; with `tells` it prints a line for each row that is safe."""
 
     def kill(scratch: Path, count: int, draw: random.Random) -> Tally:
@@ -136,7 +160,7 @@ def measuring(work: Callable[[Path], Any], *, tells: bool) -> Callable[[Path, in
         while tally.kills < count:
             inside = run(lambda: work(store), told, whole * draw.uniform(0.05, 1.0))
             safe = told.read_text(errors="replace").count("row\n") if tells else 0
-            rows, distinct, wrong = asked(lambda: contents(store), scratch / "asked") or [0, 0, ["cannot be read"]]
+            rows, distinct, wrong = asked(lambda: look(store), scratch / "asked") or [0, 0, ["cannot be read"]]
             tally.kills += 1
             tally.inside += inside
             tally.lost += max(0, before + safe - rows)
@@ -285,12 +309,12 @@ def add_fault(scratch: Path) -> str:
 
 IMPORTED = {
     "profile": ("data_collection.profile.__main__",), "suite": ("data_collection.suite.__main__",),
-    "add": ("surrogates.add", "catboost"),
+    "add": ("surrogates.add", "catboost"), "calibrate": ("data_collection.calibrate.measure",),
 }  # fmt: skip
 """What the first kind needs is imported once, before the forks."""
 KINDS: dict[str, Callable[[Path, int, random.Random], Tally]] = {
     "store": measuring(append, tells=True), "profile": measuring(profile, tells=False),
-    "suite": measuring(suite, tells=False),
+    "suite": measuring(suite, tells=False), "calibrate": measuring(time_operators, tells=True, look=timed),
     "publish rows": replacing(publish_rows, rows_fault, lambda scratch: append(scratch / "rows")),
     "publish set": replacing(publish_set, set_fault), "download": replacing(download, download_fault, prepare_download),
     "add": replacing(add, add_fault, prepare_add),
