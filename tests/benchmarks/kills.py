@@ -160,7 +160,8 @@ def measuring(
         while tally.kills < count:
             inside = run(lambda: work(store), told, whole * draw.uniform(0.05, 1.0))
             safe = told.read_text(errors="replace").count("row\n") if tells else 0
-            rows, distinct, wrong = asked(lambda: look(store), scratch / "asked") or [0, 0, ["cannot be read"]]
+            seen = asked(lambda: look(store), scratch / "asked")
+            rows, distinct, wrong = seen or [0, 0, ["cannot be read"]]
             tally.kills += 1
             tally.inside += inside
             tally.lost += max(0, before + safe - rows)
