@@ -133,7 +133,8 @@ def time_operators(folder: Path) -> None:
     journal = folder / "runs" / "x.journal.jsonl"
     for m in range(len(read_timed(journal)) + 1, ROWS):
         task = Task(kind="operator", name="Linear", dims=json.dumps({"k": 8, "m": m, "n": 4}), precision="fp32",
-                    phase="fwd", stack="eager", layout="contiguous", cache="hot", protocol="wall", threads=1)  # fmt: skip
+                    phase="fwd", stack="eager", layout="contiguous", cache="hot", protocol="wall",
+                    threads=1)  # fmt: skip
         _append(journal, Timed(task, 0.5, False))
         os.write(1, b"row\n")
 

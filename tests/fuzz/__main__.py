@@ -32,20 +32,40 @@ _HANG_S = 120
 STOP = Event()
 Case = Callable[[random.Random, Any], str]
 ASKING: dict[str, Case] = {
-    each.__name__: each for each in (
-        questions.question, questions.serving_question, questions.operator_question, questions.other_method,
-        tables.operator_table, tables.model_table, tables.observed_table,
+    each.__name__: each
+    for each in (
+        questions.question,
+        questions.serving_question,
+        questions.operator_question,
+        questions.other_method,
+        tables.operator_table,
+        tables.model_table,
+        tables.observed_table,
     )
-}  # fmt: skip
+}
 """Kinds of cases that are given an API object, by name."""
 READING: dict[str, Case] = {
-    each.__name__: each for each in (
-        sets.changed_set, sets.sheet, records.store, records.contribution, records.configuration, words.command_line,
+    each.__name__: each
+    for each in (
+        sets.changed_set,
+        sets.sheet,
+        records.store,
+        records.contribution,
+        records.configuration,
+        words.command_line,
     )
-}  # fmt: skip
+}
 """Kinds of cases that are given a folder, by name."""
-_SHARE = {"question": 12, "serving_question": 6, "operator_question": 5, "changed_set": 1, "store": 2, "contribution": 2,
-          "command_line": 3, "sheet": 3}  # fmt: skip
+_SHARE = {
+    "question": 12,
+    "serving_question": 6,
+    "operator_question": 5,
+    "changed_set": 1,
+    "store": 2,
+    "contribution": 2,
+    "command_line": 3,
+    "sheet": 3,
+}
 """How often a kind is drawn; others 4 times."""
 
 

@@ -59,14 +59,19 @@ def check_answer(answer: Any) -> None:
 _NAMES = [*models(), "resnet101", "llama-2-7b", "Qwen/Qwen3-8B", "convnext_tiny"]
 _PLACES = [*FAMILIES, *list(chips())[::7], "my-npu", "nvidia-h200-sxm-141gb", "MI300X", "A100"]
 _GOOD: dict[str, Any] = {
-    "target": lambda d: d.choice(_PLACES), "source": lambda d: d.choice((None, None, *_PLACES)),
-    "metric": lambda d: d.choice((None, *metrics(), ("latency", "energy"))), "batch": lambda d: d.choice((None, 1, 3, 8, 64)),
-    "seq_len": lambda d: d.choice((None, 1, 16, 128, 1000)), "image_size": lambda d: d.choice((None, 64, 224, 230)),
-    "precision": lambda d: d.choice((None, *PRECISIONS)), "phase": lambda d: d.choice((None, *PHASES)),
+    "target": lambda d: d.choice(_PLACES),
+    "source": lambda d: d.choice((None, None, *_PLACES)),
+    "metric": lambda d: d.choice((None, *metrics(), ("latency", "energy"))),
+    "batch": lambda d: d.choice((None, 1, 3, 8, 64)),
+    "seq_len": lambda d: d.choice((None, 1, 16, 128, 1000)),
+    "image_size": lambda d: d.choice((None, 64, 224, 230)),
+    "precision": lambda d: d.choice((None, *PRECISIONS)),
+    "phase": lambda d: d.choice((None, *PHASES)),
     "stack": lambda d: d.choice((None, "eager", "compiled", "tensorrt", "vllm", "acl", "magicmind", "eager-amp")),
     "predictor": lambda d: d.choice((None, "auto", "roofline", "rgat", "autogluon")),
-    "confidence": lambda d: d.choice((None, 0.5, 0.8, 0.9, 0.98)), "source_value": lambda d: d.choice((None, None, 1.9)),
-}  # fmt: skip
+    "confidence": lambda d: d.choice((None, 0.5, 0.8, 0.9, 0.98)),
+    "source_value": lambda d: d.choice((None, None, 1.9)),
+}
 _SIZES = ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips")
 
 
@@ -117,13 +122,17 @@ def question(draw: random.Random, api: HetBench) -> str:
 
 
 _LOAD: dict[str, Any] = {
-    "input_len": lambda d: d.choice((1, 128, 1024)), "output_len": lambda d: d.choice((1, 64, 1024)),
-    "concurrency": lambda d: d.choice((1, 8, 64)), "chips": lambda d: d.choice((1, 2, 8)),
-    "parallel": lambda d: d.choice((None, "tp1", "tp2", "tp4dp2", "pp2", "ep8")), "kv": lambda d: d.choice((None, "fp8", "bf16")),
-    "precision": lambda d: d.choice((None, "fp8", "bf16", "w4a16", "mxfp4")), "request_rate": lambda d: d.choice((None, 1.5)),
+    "input_len": lambda d: d.choice((1, 128, 1024)),
+    "output_len": lambda d: d.choice((1, 64, 1024)),
+    "concurrency": lambda d: d.choice((1, 8, 64)),
+    "chips": lambda d: d.choice((1, 2, 8)),
+    "parallel": lambda d: d.choice((None, "tp1", "tp2", "tp4dp2", "pp2", "ep8")),
+    "kv": lambda d: d.choice((None, "fp8", "bf16")),
+    "precision": lambda d: d.choice((None, "fp8", "bf16", "w4a16", "mxfp4")),
+    "request_rate": lambda d: d.choice((None, 1.5)),
     "stack": lambda d: d.choice((None, "vllm", "sglang", "tensorrt-llm")),
     "metric": lambda d: d.choice((None, "ttft", "tpot", "latency", "throughput", "memory", "power", "energy")),
-}  # fmt: skip
+}
 
 
 def serving_question(draw: random.Random, api: HetBench) -> str:
@@ -145,9 +154,16 @@ def operator_question(draw: random.Random, api: HetBench) -> str:
     """`query_operator`, alone and in a table: both say the same."""
     kind = draw.choice(list(operator_types().values()))
     dims: Any = {name: draw.choice((1, 2, 8, 64, 1000)) for name in kind.dims}
-    asked: dict[str, Any] = {"op": kind.name, "dims": dims, "device": draw.choice(_PLACES),
-                             "precision": draw.choice(PRECISIONS), "protocol": draw.choice(PROTOCOLS)}  # fmt: skip
-    spoilt = draw.choice(("dims", "dims", "op", "device", "precision", "protocol", "predictor", "library", "layout", ""))
+    asked: dict[str, Any] = {
+        "op": kind.name,
+        "dims": dims,
+        "device": draw.choice(_PLACES),
+        "precision": draw.choice(PRECISIONS),
+        "protocol": draw.choice(PROTOCOLS),
+    }
+    spoilt = draw.choice(
+        ("dims", "dims", "op", "device", "precision", "protocol", "predictor", "library", "layout", "")
+    )
     if spoilt == "dims" and draw.random() < 0.8:
         dims[draw.choice((*dims, *kind.optional, text(draw)))] = (number if draw.random() < 0.7 else hostile)(draw)
     elif spoilt:
@@ -168,15 +184,31 @@ _METHODS = {
     "coverage": ("model", "target", "precision", "phase", "batch"),
     "advise": ("model", "target", "accuracy_safe", "method", "precision", "batch"),
     "migrate": ("model", "source", "targets", "source_value", "slo_ms", "objective", "batch", "stack"),
-    "sample_arch": ("seed",), "set_arch": ("arch",), "query_batch": ("archs", "device", "metric", "sample", "seed", "intervals"),
-    "chip": ("name",), "add_chip": ("datasheet",), "set_model": ("model",), "forget": ("chip",),
-}  # fmt: skip
+    "sample_arch": ("seed",),
+    "set_arch": ("arch",),
+    "query_batch": ("archs", "device", "metric", "sample", "seed", "intervals"),
+    "chip": ("name",),
+    "add_chip": ("datasheet",),
+    "set_model": ("model",),
+    "forget": ("chip",),
+}
 _OPEN = ("explain", "coverage", "advise", "migrate", "query_batch")
 """Methods that take any option of `query`."""
 _START: dict[str, Any] = {
-    "model": "bert-tiny", "target": "cuda", "targets": "mlu,cann", "by": "type", "method": "greedy", "seed": 1, "name": "cuda",
-    "objective": "latency", "device": "cann", "metric": "latency", "sample": 3, "archs": None, "datasheet": NPU,
-}  # fmt: skip
+    "model": "bert-tiny",
+    "target": "cuda",
+    "targets": "mlu,cann",
+    "by": "type",
+    "method": "greedy",
+    "seed": 1,
+    "name": "cuda",
+    "objective": "latency",
+    "device": "cann",
+    "metric": "latency",
+    "sample": 3,
+    "archs": None,
+    "datasheet": NPU,
+}
 
 
 def other_method(draw: random.Random, api: HetBench) -> str:

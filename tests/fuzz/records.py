@@ -17,15 +17,28 @@ from tests.fuzz.values import hostile, number, slip, text
 __all__ = ["configuration", "contribution", "store"]
 
 _ROW: dict[str, Any] = {
-    "kind": "operator", "name": "Linear", "dims": '{"k": 8, "m": 2, "n": 4}', "precision": "fp32", "phase": "fwd",
-    "stack": "eager", "protocol": "wall", "threads": 2, "family": "oneapi", "chip": "amd-epyc-zen4-2vcpu-kvm",
-    "software": "torch 2.13.0", "status": "ok", "latency_ms": 0.5, "raw_ms": (0.4, 0.5), "environment": "0123456789ab",
-    "run": "", "started": "2026-11-25T00:00:00+00:00",
-}  # fmt: skip
+    "kind": "operator",
+    "name": "Linear",
+    "dims": '{"k": 8, "m": 2, "n": 4}',
+    "precision": "fp32",
+    "phase": "fwd",
+    "stack": "eager",
+    "protocol": "wall",
+    "threads": 2,
+    "family": "oneapi",
+    "chip": "amd-epyc-zen4-2vcpu-kvm",
+    "software": "torch 2.13.0",
+    "status": "ok",
+    "latency_ms": 0.5,
+    "raw_ms": (0.4, 0.5),
+    "environment": "0123456789ab",
+    "run": "",
+    "started": "2026-11-25T00:00:00+00:00",
+}
 
 
 def store(draw: random.Random, scratch: Path) -> str:
-    """A store with the journal of a killed run, edited by hand: rows read + lines in quarantine = lines that were there."""
+    """A store with the journal of a killed run, edited by hand: rows read and lines in quarantine are all that there were."""
     from data_collection.store import Row, connect, open_run, read, recover
 
     folder = scratch / f"store-{draw.randrange(10**9)}"
@@ -46,9 +59,10 @@ def store(draw: random.Random, scratch: Path) -> str:
             assert journal.exists(), "a journal went without a word"
             assert read(folder).skipped, "nothing said of a manifest that cannot be read"
             return REFUSED
-        kept = sum(len(path.read_bytes().splitlines()) for path in (folder / "quarantine").glob("*.jsonl"))
-        kept = sum(sum(1 for each in path.read_bytes().split(b"\n") if each)
-                   for path in (folder / "quarantine").glob("*.jsonl"))  # fmt: skip
+        kept = sum(
+            sum(1 for each in path.read_bytes().split(b"\n") if each)
+            for path in (folder / "quarantine").glob("*.jsonl")
+        )
         assert done[run.name] + kept == wanted, f"{done[run.name]} rows + {kept} kept of {wanted} lines"
         contents = read(folder)
         (count,) = connect(contents).execute("SELECT count(*) FROM every_row").fetchone()
@@ -83,13 +97,29 @@ def _line(draw: random.Random, values: dict[str, Any], *, spoil: bool) -> bytes:
 
 def _broken(draw: random.Random, data: bytes) -> bytes:
     at = draw.randrange(len(data) + 1)
-    return draw.choice((data[:at], data[:at] + b"\xff\xfe" + data[at:], b"", b"null", b"[]", b"{" * 5000, data + data, b"\0" * 9,
-                        data.replace(b":", b":-"), data.replace(b'"', b"'"), data.upper()))  # fmt: skip
+    return draw.choice(
+        (
+            data[:at],
+            data[:at] + b"\xff\xfe" + data[at:],
+            b"",
+            b"null",
+            b"[]",
+            b"{" * 5000,
+            data + data,
+            b"\0" * 9,
+            data.replace(b":", b":-"),
+            data.replace(b'"', b"'"),
+            data.upper(),
+        )
+    )
 
 
 def _rows(draw: random.Random) -> list[dict[str, Any]]:
     base = {"chip": "nvidia-t4", "op": "Linear", "dtype": "fp16", "protocol": "event"}
-    return [{**base, "dims": json.dumps({"m": 8 * (at + 1), "n": 64, "k": 64}), "latency_ms": 0.02 + 0.001 * at} for at in range(6)]
+    return [
+        {**base, "dims": json.dumps({"m": 8 * (at + 1), "n": 64, "k": 64}), "latency_ms": 0.02 + 0.001 * at}
+        for at in range(6)
+    ]
 
 
 def contribution(draw: random.Random, scratch: Path) -> str:
@@ -141,16 +171,44 @@ def _parquet(rows: list[dict[str, Any]], columns: list[str], path: Path) -> bool
 
 
 _CONFIGURATIONS = (
-    {"model_type": "llama", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512,
-     "vocab_size": 1000, "num_key_value_heads": 2},
-    {"model_type": "bert", "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 256},
-    {"model_type": "mixtral", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 512,
-     "num_local_experts": 4, "num_experts_per_tok": 2, "vocab_size": 1000},
-    {"model_type": "vit", "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64, "patch_size": 16},
+    {
+        "model_type": "llama",
+        "hidden_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 512,
+        "vocab_size": 1000,
+        "num_key_value_heads": 2,
+    },
+    {
+        "model_type": "bert",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 256,
+    },
+    {
+        "model_type": "mixtral",
+        "hidden_size": 256,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 512,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "vocab_size": 1000,
+    },
+    {
+        "model_type": "vit",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 64,
+        "patch_size": 16,
+    },
     {"model_type": "t5", "d_model": 128, "num_layers": 2, "num_heads": 2, "d_ff": 256, "d_kv": 64, "vocab_size": 500},
     {"model_type": "whisper", "d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2},
     {"model_type": "qwen2_moe", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "num_experts": 4},
-)  # fmt: skip
+)
 
 
 def configuration(draw: random.Random, scratch: Path) -> str:
@@ -158,7 +216,17 @@ def configuration(draw: random.Random, scratch: Path) -> str:
 
     made: dict[Any, Any] = dict(draw.choice(_CONFIGURATIONS))
     for _ in range(draw.choice((1, 1, 2))):
-        name = draw.choice((*made, "head_dim", "rope_scaling", "quantization_config", "text_config", "hidden_act", "tie_word_embeddings"))
+        name = draw.choice(
+            (
+                *made,
+                "head_dim",
+                "rope_scaling",
+                "quantization_config",
+                "text_config",
+                "hidden_act",
+                "tie_word_embeddings",
+            )
+        )
         made[name] = draw.choice((number, number, text, hostile))(draw)
     given: Any = made
     if draw.random() < 0.4:
@@ -169,7 +237,9 @@ def configuration(draw: random.Random, scratch: Path) -> str:
             packed = b"{" * 3000
         given.write_bytes(_broken(draw, packed) if draw.random() < 0.3 else packed)
     try:
-        found = HetBench().query(given, target=draw.choice(("cuda", "cann")), metric=draw.choice(("latency", "flops", "params", "memory")))
+        found = HetBench().query(
+            given, target=draw.choice(("cuda", "cann")), metric=draw.choice(("latency", "flops", "params", "memory"))
+        )
     except HetBenchError as why:
         return refusal(why)
     check_answer(found)

@@ -20,17 +20,35 @@ from tests.fuzz.values import number, text
 __all__ = ["changed_set", "sheet"]
 
 _ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("query", {"model": "bert-tiny", "target": "cuda", "precision": "fp16"}), ("query", {"model": "gpt2", "target": "cann"}),
-    ("query", {"model": "resnet-50", "target": "mlu"}), ("query", {"model": "llama-2-7b", "target": "rocm", "metric": "latency"}),
+    ("query", {"model": "bert-tiny", "target": "cuda", "precision": "fp16"}),
+    ("query", {"model": "gpt2", "target": "cann"}),
+    ("query", {"model": "resnet-50", "target": "mlu"}),
+    ("query", {"model": "llama-2-7b", "target": "rocm", "metric": "latency"}),
     ("query", {"model": "gpt2", "target": "oneapi", "source": "cuda", "source_value": 2.0, "metric": "latency"}),
-    ("query", {"model": "resnet-50", "target": "amd-epyc-zen4-2vcpu-kvm", "metric": ("latency", "memory"), "phase": "inference"}),
+    (
+        "query",
+        {
+            "model": "resnet-50",
+            "target": "amd-epyc-zen4-2vcpu-kvm",
+            "metric": ("latency", "memory"),
+            "phase": "inference",
+        },
+    ),
     ("query", {"model": "gpt2", "target": "cuda", "phase": "decode", "stack": "eager", "metric": "latency"}),
     ("query", {"model": "Qwen/Qwen3-32B", "target": "nvidia-h200-sxm-141gb", "phase": "serving", "chips": 2}),
     ("query_operator", {"op": "Linear", "dims": {"m": 64, "n": 64, "k": 64}, "device": "cuda", "predictor": "rgat"}),
     ("query_operator", {"op": "Softmax", "dims": {"rows": 64, "cols": 64}, "device": "cann", "precision": "fp16"}),
-    ("query_operator", {"op": "Add", "dims": {"numel": 4096}, "device": "amd-epyc-zen4-2vcpu-kvm", "precision": "fp32",
-                        "protocol": "wall"}),
-)  # fmt: skip
+    (
+        "query_operator",
+        {
+            "op": "Add",
+            "dims": {"numel": 4096},
+            "device": "amd-epyc-zen4-2vcpu-kvm",
+            "precision": "fp32",
+            "protocol": "wall",
+        },
+    ),
+)
 
 
 def _json_places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -45,7 +63,9 @@ def _json_places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def _bad_json(draw: random.Random) -> Any:
-    found = draw.choice((None, True, "", text(draw), [], {}, [[]], -1, 0, 1e301, -1e9, 2**70, 0.5, "0.5", [1, 2], number(draw)))
+    found = draw.choice(
+        (None, True, "", text(draw), [], {}, [[]], -1, 0, 1e301, -1e9, 2**70, 0.5, "0.5", [1, 2], number(draw))
+    )
     try:
         json.dumps(found)
     except (TypeError, ValueError):
@@ -76,12 +96,18 @@ def _change_array(draw: random.Random, array: Any) -> Any:
     way = draw.randrange(9)
     if way < 3 and flat.size:
         with np.errstate(all="ignore"):
-            flat[draw.randrange(flat.size)] = np.array(draw.choice((-1, 0, 1e30, np.nan, np.inf, 2**31 - 1))).astype(flat.dtype)
+            flat[draw.randrange(flat.size)] = np.array(draw.choice((-1, 0, 1e30, np.nan, np.inf, 2**31 - 1))).astype(
+                flat.dtype
+            )
         return flat.reshape(array.shape)
     return (
-        array[..., None], array[:0] if array.ndim else array, array.astype(np.float64), array.astype("U8"),
-        array[:-1] if array.ndim and len(array) > 1 else array, array * 0,
-    )[way - 3]  # fmt: skip
+        array[..., None],
+        array[:0] if array.ndim else array,
+        array.astype(np.float64),
+        array.astype("U8"),
+        array[:-1] if array.ndim and len(array) > 1 else array,
+        array * 0,
+    )[way - 3]
 
 
 def _change_npz(draw: random.Random, path: Path) -> None:
@@ -148,9 +174,19 @@ def _asked(folder: Path, path: Path, *, unseen: bool) -> str:
 
 
 _SHEET: dict[str, Any] = {
-    "name": "x-npu", "family": "cann", "kind": "npu", "mem_gb": 64, "mem_bw_gbs": 1600, "fp16_tflops": 320, "fp32_tflops": 80,
-    "int8_tops": 640, "tdp_w": 310, "boost_mhz": 1800, "compute_units": 24, "l2_mb": 192,
-}  # fmt: skip
+    "name": "x-npu",
+    "family": "cann",
+    "kind": "npu",
+    "mem_gb": 64,
+    "mem_bw_gbs": 1600,
+    "fp16_tflops": 320,
+    "fp32_tflops": 80,
+    "int8_tops": 640,
+    "tdp_w": 310,
+    "boost_mhz": 1800,
+    "compute_units": 24,
+    "l2_mb": 192,
+}
 
 
 def sheet(draw: random.Random, scratch: Path) -> str:
@@ -171,8 +207,20 @@ def sheet(draw: random.Random, scratch: Path) -> str:
         data = json.dumps(made).encode()
         if draw.random() < 0.5:
             at = draw.randrange(len(data))
-            data = draw.choice((data[:at], data[:at] + b"\xff" + data[at:], b"\xef\xbb\xbf" + data, data.decode().encode("utf-16"),
-                                b"[" * 50_000, b"{\"a\":" * 50_000, b"", b"\0" * 100, b"name = 'x'\nname = 'y'", b"a" * 10**6))
+            data = draw.choice(
+                (
+                    data[:at],
+                    data[:at] + b"\xff" + data[at:],
+                    b"\xef\xbb\xbf" + data,
+                    data.decode().encode("utf-16"),
+                    b"[" * 50_000,
+                    b'{"a":' * 50_000,
+                    b"",
+                    b"\0" * 100,
+                    b"name = 'x'\nname = 'y'",
+                    b"a" * 10**6,
+                )
+            )
         given.write_bytes(data)
     try:
         chip = api.add_chip(given)
@@ -180,7 +228,8 @@ def sheet(draw: random.Random, scratch: Path) -> str:
     except HetBenchError as why:
         return refusal(why)
     check_answer(found)
-    assert isinstance(chip.name, str) and chip.name.strip()
+    assert isinstance(chip.name, str)
+    assert chip.name.strip()
     for fact in ("mem_bw_gbs", "fp16_tflops", "mem_gb"):
         stated, usual = getattr(chip, fact), _SHEET[fact]
         assert stated is None or usual / 300 < stated < usual * 300, f"taken with {fact}={stated!r:.40}"

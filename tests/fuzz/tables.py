@@ -23,15 +23,28 @@ _LONGEST = 4000
 def _operator_row(draw: random.Random) -> dict[str, Any]:
     kind = draw.choice(list(operator_types().values()))
     dims = {name: draw.choice((1, 8, 64, 500)) for name in kind.dims}
-    return {"op": kind.name, "dims": json.dumps(dims) if draw.random() < 0.5 else dims, "dtype": draw.choice(PRECISIONS),
-            "phase": "fwd", "chip": draw.choice([*FAMILIES, *list(chips())[::9]]), "protocol": draw.choice(PROTOCOLS),
-            "library": None, "layout": draw.choice((None, "NCHW", "NHWC"))}  # fmt: skip
+    return {
+        "op": kind.name,
+        "dims": json.dumps(dims) if draw.random() < 0.5 else dims,
+        "dtype": draw.choice(PRECISIONS),
+        "phase": "fwd",
+        "chip": draw.choice([*FAMILIES, *list(chips())[::9]]),
+        "protocol": draw.choice(PROTOCOLS),
+        "library": None,
+        "layout": draw.choice((None, "NCHW", "NHWC")),
+    }
 
 
 def _model_row(draw: random.Random) -> dict[str, Any]:
-    return {"model": draw.choice(list(models())[::3]), "chip": draw.choice([*FAMILIES, *list(chips())[::9]]),
-            "metric": draw.choice(list(metrics())), "batch": draw.choice((None, 1, 8)), "seq_len": draw.choice((None, 64)),
-            "precision": draw.choice((None, *PRECISIONS)), "stack": draw.choice((None, "eager", "compiled"))}  # fmt: skip
+    return {
+        "model": draw.choice(list(models())[::3]),
+        "chip": draw.choice([*FAMILIES, *list(chips())[::9]]),
+        "metric": draw.choice(list(metrics())),
+        "batch": draw.choice((None, 1, 8)),
+        "seq_len": draw.choice((None, 64)),
+        "precision": draw.choice((None, *PRECISIONS)),
+        "stack": draw.choice((None, "eager", "compiled")),
+    }
 
 
 def _bad_dims(draw: random.Random, dims: Any) -> Any:
@@ -42,11 +55,20 @@ def _bad_dims(draw: random.Random, dims: Any) -> Any:
         return whole
     packed = json.dumps(whole)
     at = draw.randrange(len(packed) + 1)
-    return draw.choice((
-        packed[:at], packed[:at] + draw.choice('{}[]",:0e.-\\ \0n') + packed[at:], packed.replace(": ", ": -"),
-        packed.replace(": ", ": 1e"), "[" * draw.choice((10, 3000)), packed.replace("{", '{"m": 1, "m": 2, '), f" {packed} ",
-        packed.replace(": ", ": " + "9" * draw.choice((18, 19, 400))), packed.encode(), hostile(draw),
-    ))  # fmt: skip
+    return draw.choice(
+        (
+            packed[:at],
+            packed[:at] + draw.choice('{}[]",:0e.-\\ \0n') + packed[at:],
+            packed.replace(": ", ": -"),
+            packed.replace(": ", ": 1e"),
+            "[" * draw.choice((10, 3000)),
+            packed.replace("{", '{"m": 1, "m": 2, '),
+            f" {packed} ",
+            packed.replace(": ", ": " + "9" * draw.choice((18, 19, 400))),
+            packed.encode(),
+            hostile(draw),
+        )
+    )
 
 
 def _cells(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -105,7 +127,9 @@ def _misshapen(draw: random.Random, ask: Any, table: dict[str, Any]) -> str:
     if way == "misspelt":
         changed[slip(draw, name)] = cells
     elif way != "missing":
-        changed[hostile(draw) if way == "key" and draw.random() < 0.5 else name] = cells[:-1] if way == "short" else hostile(draw)
+        changed[hostile(draw) if way == "key" and draw.random() < 0.5 else name] = (
+            cells[:-1] if way == "short" else hostile(draw)
+        )
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
