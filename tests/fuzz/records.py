@@ -38,7 +38,7 @@ _ROW: dict[str, Any] = {
 
 
 def store(draw: random.Random, scratch: Path) -> str:
-    """A store with the journal of a killed run, edited by hand: rows read and lines in quarantine are all that there were."""
+    """A store with the journal of a killed run, edited by hand: rows and quarantine are all lines that there were."""
     from data_collection.store import Row, connect, open_run, read, recover
 
     folder = scratch / f"store-{draw.randrange(10**9)}"
@@ -131,9 +131,9 @@ def contribution(draw: random.Random, scratch: Path) -> str:
     if spoilt:
         row = draw.choice(rows)
         name = draw.choice(list(row))
-        row[name] = draw.choice((number, text, hostile))(draw)
-        if isinstance(rows[0][name], str) and draw.random() < 0.2:
-            row[name] = slip(draw, rows[-1][name])
+        before, row[name] = row[name], draw.choice((number, text, hostile))(draw)
+        if isinstance(before, str) and draw.random() < 0.2:
+            row[name] = slip(draw, before)
     path = scratch / draw.choice(("rows.csv", "rows.parquet"))
     columns = [each for each in rows[0] if not spoilt or draw.random() < 0.97]
     if path.suffix == ".csv" or not _parquet(rows, columns, path):
