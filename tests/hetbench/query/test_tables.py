@@ -235,3 +235,12 @@ def test_a_number_that_signals_when_it_is_compared_is_a_cell_like_others():
     found = HetBench().query_models(table)
     assert found["reason"][0] == ""
     assert "batch must be a whole number" in found["reason"][1]
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused():
+    pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    cells = [["gpt2"], ["gpt2"], ["cuda"]]
+    names = ["model", "model", "chip"]
+    for table in (pd.DataFrame(list(zip(*cells, strict=True)), columns=names), pa.table(cells, names=names)):
+        with pytest.raises(InvalidInputError, match="two columns of the table are named 'model'"):
+            HetBench().query_models(table)
