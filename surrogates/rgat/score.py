@@ -272,11 +272,10 @@ def publish(work: Path, out: Path) -> None:
         "offsets only, no coordinates of the RGAT": curve(dies, share, by_fold, smooth=False)[0],
     }
     of_families, _ = curve(families, zero, {0: final, 1: final})
-    width = widths(residuals)
     spec = {
         "format": FORMAT, "id": f"rgat-{json.loads((work / 'artefact' / 'operators.json').read_text())['id'][-12:]}",
         "types": list(operator_types()), "layers": 3, "interval_level": INTERVAL_LEVEL,
-        "share": dict(zip(CLASSES, share.tolist(), strict=True)), "width": width,
+        "share": dict(zip(CLASSES, share.tolist(), strict=True)), "width": widths(residuals),
         "seen_amplitude": seen_amplitude(work, dies, share),
     }  # fmt: skip
     skip = ("scale", "mean_", "noise_", "coordinates_")
