@@ -20,13 +20,13 @@ def _run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_hostile_cases_are_answered_or_refused():
-    done = _run("tests.fuzz", "--seed", "0", "--cases", "80", "--minutes", "4")
+    done = _run("tests.fuzz", "--seed", "0", "--cases", "60", "--minutes", "4")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
-    assert re.search(r"80 cases: .* 0 silent, 0 raw, 0 hang, 0 lost", done.stdout)
+    assert re.search(r"60 cases: .* 0 silent, 0 raw, 0 hang, 0 lost", done.stdout)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 of a group is POSIX")
 def test_kills_lose_no_row_and_leave_no_torn_file():
-    done = _run("tests.benchmarks.kills", "--count", "3", "--kind", "store", "publish rows")
+    done = _run("tests.benchmarks.kills", "--count", "2", "--kind", "store", "publish rows")
     assert done.returncode == 0, done.stdout + done.stderr[-1000:]
     assert [line.split()[-3:] for line in done.stdout.splitlines()[-2:]] == [["0", "0", "0"]] * 2
