@@ -17,7 +17,7 @@ from typing import Any
 from hetbench.errors import RefusedError
 from hetbench.mappings import ReadOnly
 
-__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers"]
+__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers", "digits", "number", "percent"]
 
 KINDS = ("measured", "predicted", "derived")
 LEVEL_TEXTS = MappingProxyType({
@@ -187,6 +187,26 @@ def digits(value: float) -> str:
     if abs(value) >= 999.5:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    """A share of a whole as text: 0 and 100 only where nothing is in it, or nothing is left over.
+
+    What is smaller than rounding errors of sums, 1e-9, counts as nothing.
+
+    >>> percent(1.4e-14), percent(0.004), percent(42.123), percent(99.97), percent(100.0)
+    ('0 %', 'below 0.01 %', '42.1 %', 'above 99.9 %', '100 %')
+    """
+    if abs(share) < _ROUNDING:
+        return "0 %"
+    if 0 < share < _LEAST_SHOWN:
+        return f"below {_LEAST_SHOWN:g} %"
+    if _MOST_SHOWN < share < 100 - _ROUNDING:
+        return f"above {_MOST_SHOWN:g} %"
+    return f"{digits(share)} %"
+
+
+_ROUNDING, _LEAST_SHOWN, _MOST_SHOWN = 1e-9, 0.01, 99.9
 
 
 def number(value: float, unit: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hetbench.cli import analysis, artifacts, graph, listings, pages, queries, serving
+from hetbench.cli.pipes import quiet_where_closed
 from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
 from hetbench.version import __version__
 
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for word in words:
             if escaped(word) != word:
                 raise InvalidInputError(f"an argument holds control characters: {shown(word)}.")
-        app(args=words, prog_name="hetbench")
+        with quiet_where_closed():
+            app(args=words, prog_name="hetbench")
     except HetBenchError as error:
         print(f"hetbench: {escaped(str(error), keep=_LINE_END)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
