@@ -19,6 +19,7 @@ from typing import Any
 from hetbench.catalog.plausible import check_plausible
 from hetbench.catalog.short_names import advice, expand
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
+from hetbench.formats import FORMATS, STORED
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
@@ -30,7 +31,7 @@ CATALOGUE = Path(str(files("hetbench") / "catalog" / "chips.toml"))
 _PEAKS = {
     "fp64": ("fp64_matrix_tflops", "fp64_tflops"), "fp32": ("fp32_tflops", "fp32_vector_tflops"),
     "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
-    "int8": ("int8_tops",),
+    "int8": ("int8_tops",), "fp4": ("fp4_tflops",),
 }  # fmt: skip
 _ALWAYS_STATED = ("bf16", "fp8")  # stated by every datasheet of a chip with such units
 
@@ -86,11 +87,16 @@ class Chip:
         >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
         312000000000000.0
         """
-        for column in _PEAKS.get(precision, ()):
+        for column in _PEAKS.get(self.computed_in(precision), ()):
             value = getattr(self, column)
             if value is not None:
                 return float(value) * 1e12
         return None
+
+    def computed_in(self, precision: str) -> str:
+        """The precision itself; of a format of stored weights the best whose peak the datasheet states."""
+        tries = FORMATS[precision].compute if precision in STORED else (precision,)
+        return next((name for name in tries if any(getattr(self, each) for each in _PEAKS.get(name, ()))), tries[-1])
 
     @property
     def die(self) -> str:
@@ -237,7 +243,7 @@ def chips() -> Mapping[str, Chip]:
 
 
 def families() -> tuple[str, ...]:
-    """The five chip families.
+    """The chip families.
 
     >>> families()
     ('cuda', 'rocm', 'oneapi', 'cann', 'mlu')
@@ -279,7 +285,7 @@ def chip(name: str) -> Chip:
 
 
 def normalised_name(name: str) -> str:
-    """A name in lower case with hyphens for spaces and underscores."""
+    """Lower case, with hyphens for spaces and underscores."""
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 

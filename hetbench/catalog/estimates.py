@@ -27,7 +27,8 @@ _SCALED_FROM = ("fp32", "bf16", "fp16", "int8")
 def peak_flops(chip: Chip, precision: str) -> float | None:
     """Dense peak in FLOP/s at a precision: as stated, else estimated; None where nothing tells.
 
-    A dtype without arithmetic units of its own, such as int64, counts as fp32.
+    A dtype without arithmetic units of its own, such as int64, counts as fp32; weights of a stored format count as
+    what they are computed in.
 
     >>> from hetbench.catalog.chips import chip
     >>> peak_flops(chip("nvidia-v100-sxm2-16gb"), "fp16") == chip("nvidia-v100-sxm2-16gb").peak_flops("fp16")
@@ -35,7 +36,8 @@ def peak_flops(chip: Chip, precision: str) -> float | None:
     >>> peak_flops(chip("huawei-ascend-910"), "fp64") is None
     True
     """
-    wanted = precision if precision in ("fp64", "fp32", *_INSTEAD) else "fp32"
+    units = chip.computed_in(precision)
+    wanted = units if units in ("fp64", "fp32", "fp4", *_INSTEAD) else "fp32"
     stated = (chip.peak_flops(name) for name in (wanted, *_INSTEAD.get(wanted, ())))
     return next((value for value in stated if value), None) or _scaled(chip, wanted)
 

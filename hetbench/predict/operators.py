@@ -22,16 +22,15 @@ from numpy.typing import NDArray
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
+from hetbench.formats import STORED
 from hetbench.loading import LOCK, load_once
-from hetbench.predict import rgat
-from hetbench.predict.canonical import canonical_dims
+from hetbench.predict import rgat, stored
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
-from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorGroup, OperatorTable
@@ -145,8 +144,9 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
-        shared = canonical_dims(op, dims, STORAGE_BYTES[dtype])
+        known = stored.computed_as(dtype, chip)
+        choice = self.choose(cls, op, known, chip, protocol, library, layout, predictor)
+        choice, shared = stored.as_stored(choice, dtype), stored.dims_of(op, dims, dtype, chip)
         which = np.zeros(len(shared["flops"]), dtype=np.int64)
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which)
         source = choice.source
@@ -191,8 +191,12 @@ class OperatorSurrogate:
         """The latency of every row of a table, class by class; the arguments are those of `predict_model`."""
         parts = []
         for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
-            blocks = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+            known = [stored.computed_as(g.dtype, chip) for g in groups]
+            chosen = [self.choose(cls, g.op, dtype, chip, protocol, None, None, predictor)
+                      for g, dtype in zip(groups, known, strict=True)]  # fmt: skip
+            choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
+            beside = any(g.dtype in STORED for g in groups)
+            blocks = [stored.dims_of(g.op, g.dims, g.dtype, chip, beside) for g in groups]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
             shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
             which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
@@ -212,14 +216,15 @@ class OperatorSurrogate:
             everything = bool(rows.all())
             part = shared if everything else {key: array[rows] for key, array in shared.items()}
             picked = which if everything else which[rows]
-            made = features(cls, part, self._facts(cls, chip, choices, picked))
+            made, real = stored.features_of(cls, part, self._facts(cls, chip, choices, picked))
             learned = self._log_ratio(cls, head, name, made, choices, picked)
-            native = made.base_ms * np.exp(head.blended(learned, choices, picked, made, chip))
+            native = stored.base_of(made, real, part) * np.exp(head.blended(learned, choices, picked, made, chip))
             value = self._converted(native, chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, made, chip)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
+            bounds = stored.widened(bounds, real, made, part)
             # a CPU's peak is often stated at its base clock, which turbo exceeds
-            out[:, rows] = bounds if chip.kind == "cpu" else np.maximum(bounds, made.least_ms)
+            out[:, rows] = bounds if chip.kind == "cpu" else np.maximum(bounds, real.least_ms)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
             known = self.observed[chip.name]
@@ -285,7 +290,7 @@ class OperatorSurrogate:
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
         predictor: str = "auto",
     ) -> Choice:  # fmt: skip
-        """The head and the measurement cell that answer for an operator; see `hetbench.predict.selection`."""
+        """The head and cell that answer for an operator; see `hetbench.predict.selection`."""
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
 
 

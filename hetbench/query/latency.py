@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
+from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of
@@ -19,6 +20,7 @@ from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
+from hetbench.schema import itemsize
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
            "with_usable_stack"]
@@ -127,7 +129,8 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
     table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
-    return terms_of(part, table, graph.params, question, chip, predictor)
+    full = graph.params if part.precision not in STORED else graph.weights_bytes(part.precision) / itemsize(part.precision)
+    return terms_of(part, table, full, question, chip, predictor)
 
 
 _cached_terms = lru_cache(maxsize=4096)(_terms)

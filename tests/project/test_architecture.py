@@ -24,7 +24,7 @@ HEAVY = (
     "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (
-    "version", "mappings", "loading", "errors", "checks", "schema", "metrics", "answers", "plugins", "artifacts",
+    "version", "mappings", "loading", "errors", "checks", "formats", "schema", "metrics", "answers", "plugins", "artifacts",
     "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query", "knowledge", "attribution",
     "migration", "plans", "api", "pages", "cli", "__main__",
 )  # fmt: skip
