@@ -22,6 +22,7 @@ from hetbench.predict import operators
 from hetbench.predict.intervals import pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
 from hetbench.predict.pooling import label_of
+from hetbench.predict.stored import REALISED
 from hetbench.query.estimates import Estimate, at_least, at_most, blend, either
 from hetbench.query.question import Question
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
@@ -112,16 +113,21 @@ class Estimator:
         return at_most(found, self._precise(stack, wider))
 
     def _stored(self, stack: str, precision: str) -> Estimate:
-        """Weights in a stored format: the estimate for the activations' precision, as much faster as the operators."""
-        found = self._precise(stack, element(precision))
-        plain, narrow = self._summed(element(precision)), self._summed(precision)
-        made = found.moved(found.value * np.minimum(narrow.value / plain.value, 1.0))
+        """Weights in a stored format: the estimate for the activations' precision, as much faster as the operators.
+
+        How much of what the bytes spare a kernel reaches is uncertain, from nothing to all of it; that counts beside
+        the interval of the estimate, in quadrature.
+        """
+        narrow = self._summed(precision)
         if self.predictor not in WHOLE:
             return narrow
-        wider = [np.minimum(1.0, (narrow.lower / narrow.value) / (plain.lower / plain.value)),
-                 np.maximum(1.0, (narrow.upper / narrow.value) / (plain.upper / plain.value))]  # fmt: skip
-        return replace(made, lower=made.lower * wider[0], upper=made.upper * wider[1],
-                       level=np.where(made.level < "C", "C", made.level))  # fmt: skip
+        found = self._precise(stack, element(precision))
+        gain = np.log(np.maximum(self._summed(element(precision)).value / narrow.value, 1.0))
+        below, above = np.log(found.value / found.lower), np.log(found.upper / found.value)
+        value = found.value * np.exp(-gain)
+        lower = value * np.exp(-np.hypot(below, gain * (1 / REALISED - 1)))
+        level = np.where(found.level < "C", "C", found.level)
+        return Estimate(value, lower, value * np.exp(np.hypot(above, gain)), level)
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
         """A compiling stack not slower than eager launches.
