@@ -84,6 +84,13 @@ class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
         row = table[self._repeat(fidelity) - 1]
         return dict(zip(self.objectives_names, map(float, row), strict=True))
 
+    def _check_keys(self, config: Any, fidelity: Any) -> None:
+        """Syne Tune's own check of the names of parameters and fidelities, as an error that says what is known."""
+        try:
+            super()._check_keys(config, fidelity)
+        except AssertionError as why:
+            raise InvalidInputError(str(why)) from None
+
     def _repeat(self, fidelity: Mapping[str, Any]) -> int:
         """The number of repeats that a fidelity asks for; `InvalidInputError` for none of 1 .. R."""
         if not isinstance(fidelity, Mapping) or set(fidelity) != {"repeats"}:

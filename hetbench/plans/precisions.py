@@ -34,6 +34,7 @@ from hetbench.query import (
     trained_stack,
     with_usable_stack,
 )
+from hetbench.schema import element
 
 __all__ = ["Baseline", "Floats", "PrecisionTimes", "baseline", "times_in"]
 
