@@ -8,13 +8,16 @@ time of the kernels alone. `graph`: replay of a recorded device graph. `event`: 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Literal
 
 from hetbench.errors import UnknownNameError
 from hetbench.formats import FORMATS, STORED, named_format
 
-__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "QUERY_PRECISIONS", "STORAGE_BYTES", "element",
-           "family", "itemsize", "precision", "weight_bytes"]
+__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "QUERY_PRECISIONS", "STORAGE_BYTES",
+           "FamilyName", "PhaseName", "element", "family", "itemsize", "precision", "weight_bytes"]
 
+FamilyName = Literal["cuda", "rocm", "oneapi", "cann", "mlu"]
+PhaseName = Literal["inference", "prefill", "decode", "serving"]
 FAMILIES = ("cuda", "rocm", "oneapi", "cann", "mlu")
 PHASES = ("inference", "prefill", "decode")
 PROTOCOLS = ("kernel", "graph", "event", "wall")

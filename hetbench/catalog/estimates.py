@@ -2,7 +2,8 @@
 
 A peak that is not stated is that of the units which run the precision instead, where those are no faster; else the
 chip's stated peak times the usual ratio of both precisions on related chips. A clock that is not stated is the median
-of related chips. Related are the chips of the same architecture, and where none states the fact those of the family.
+of related chips. Related are the chips of the same architecture, and where none states the fact those of the family, then of
+the kind.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ def peak_flops(chip: Chip, precision: str) -> float | None:
 
 
 def _scaled(chip: Chip, precision: str) -> float | None:
-    """A stated peak times the median ratio on chips of the architecture, or the least ratio on those of the family."""
-    for related, usual in ((_architecture(chip), median), (_family(chip), min)):
+    """A stated peak times the median ratio on chips of the architecture, else the least ratio on those of the family,
+    else on those of the kind."""
+    for related, usual in ((_architecture(chip), median), (_family(chip), min), (_kind(chip), min)):
         for known in _SCALED_FROM:
             own = chip.peak_flops(known)
             ratios = list(_ratios(related, precision, known)) if own else []
@@ -79,6 +81,11 @@ def _architecture(chip: Chip) -> list[Chip]:
     """Other chips of the same family and architecture: the first word of `arch`."""
     word = (chip.arch or "").split(" ")[0]
     return [c for c in _family(chip) if word and (c.arch or "").split(" ")[0] == word]
+
+
+def _kind(chip: Chip) -> list[Chip]:
+    """Other chips of the same kind, whoever makes them."""
+    return [c for c in chips().values() if chip.kind and c.kind == chip.kind and c.name != chip.name]
 
 
 def _family(chip: Chip) -> list[Chip]:

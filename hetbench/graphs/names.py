@@ -215,9 +215,14 @@ def _published(name: str) -> ModelGraph | None:
     if kind not in networks.SURE:
         return None
     if kind == "exact" and not _differs(name):
-        return networks.load(graph)
+        return _own(graph)
     note = f"{name} has the layers of {graph}: its vocabulary or output layer may differ"
-    return networks.load(graph).read_as(None, False, (note,))
+    return _own(graph).read_as(None, False, (note,))
+
+
+def _own(name: str) -> ModelGraph:
+    """The graph of a catalogue model or of an auxiliary network."""
+    return model_graph.load(name) if name in models() else _network(name)
 
 
 _OTHER_TABLES = re.compile(

@@ -21,7 +21,7 @@ __all__ = ["answer_as_written", "plain_cells", "precision_of", "side_of", "stack
 _PRECISIONS = {
     "amp_fp16": "fp16", "fp16-amp": "fp16", "amp-fp16": "fp16", "amp": "fp16", "w:fp16": "fp16", "uint8": "int8",
     "amp_bf16": "bf16", "bf16-amp": "bf16", "w:fp8": "fp8", "w8a8": "int8", "w:f16": "fp16", "w:int8": "int8",
-    "int8_fp16": "int8", "int8_fp32": "int8",
+    "int8_fp16": "int8", "int8_fp32": "int8", "bnb+fp16": "nf4",
 }  # fmt: skip
 _UNSTATED = ("unstated", "unspecified", "unknown", "bf16/fp16 (upstream default)", "n/a", "")
 
