@@ -21,7 +21,7 @@ from baselines.methods import METHODS
 from baselines.problems import Problem, problem
 from baselines.report import report
 from baselines.search import progressing
-from hetbench.errors import exit_code
+from hetbench.errors import InvalidInputError, exit_code
 from hetbench.schema import FAMILIES
 
 __all__ = ["CHIPS", "SPACES", "main", "problems"]

@@ -1,9 +1,9 @@
 """Formats of stored weights: bytes of a weight with its scales, what the products are computed in, what stays as it is.
 
-Bits of a weight: fp8 8 (128 x 128 blocks, scales below 0.1 %); w4a16 4.16 (groups of 128 with a 16-bit scale and a 4-bit
-zero, as AWQ and GPTQ write them); nf4 4.5 (bitsandbytes, blocks of 64 with a 32-bit scale); mxfp4 4.25 (32 elements with
-an 8-bit scale, OCP Microscaling Formats 1.0); nvfp4 4.5 (16 elements with an 8-bit scale, NVIDIA, "Introducing NVFP4",
-2025). Those of llama.cpp are means over Llama-3.1-8B, whose output layer and embedding they include
+Bits of a weight: fp8 8 (128 x 128 blocks, scales below 0.1 %); w4a16 4.16 (groups of 128 with a 16-bit scale and a
+4-bit zero, as AWQ and GPTQ write them); nf4 4.5 (bitsandbytes, blocks of 64 with a 32-bit scale); mxfp4 4.25 (32
+elements with an 8-bit scale, OCP Microscaling Formats 1.0); nvfp4 4.5 (16 elements with an 8-bit scale, NVIDIA,
+"Introducing NVFP4", 2025). Those of llama.cpp are means over Llama-3.1-8B, output layer and embedding included
 (ggml-org/llama.cpp@311c2c9f:tools/quantize/README.md); q4_0, q4_1, q5_0, q5_1 are the blocks of 32 of
 ggml-common.h.
 """

@@ -2,8 +2,8 @@
 
 A peak that is not stated is that of the units which run the precision instead, where those are no faster; else the
 chip's stated peak times the usual ratio of both precisions on related chips. A clock that is not stated is the median
-of related chips. Related are the chips of the same architecture, and where none states the fact those of the family, then of
-the kind.
+of related chips. Related are the chips of the same architecture, where none states the fact those of the family, and
+for peaks then those of the kind.
 """
 
 from __future__ import annotations

@@ -141,7 +141,8 @@ class ModelGraph:
             sizes = {name: int(values[size]) for name, size in dims.items()}
             made.append((op, sizes, resolve_dtype(op, dtype, setting.precision)))
         if setting.precision in STORED:
-            made = [(op, sizes, dtype) for (op, sizes, _), dtype in zip(made, settled_dtypes(made, setting.precision))]
+            dtypes = settled_dtypes(made, setting.precision)
+            made = [(op, sizes, dtype) for (op, sizes, _), dtype in zip(made, dtypes, strict=True)]
         nodes, paths = table["nodes"], table["paths"]
         return [
             GraphNode(*made[template], paths[path], tuple(index - back for back in reversed(sources)))

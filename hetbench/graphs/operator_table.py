@@ -14,7 +14,8 @@ from hetbench.formats import FORMATS, STORED
 from hetbench.operators import operator_type
 from hetbench.schema import itemsize, weight_bytes
 
-__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "plain_products", "resolve_dtype", "settled", "settled_dtypes",
+__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "plain_products", "resolve_dtype", "settled",
+           "settled_dtypes",
            "stored_elements"]
 
 Ints = NDArray[np.int64]

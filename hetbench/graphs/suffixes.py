@@ -21,6 +21,7 @@ _QUANTISED = re.compile(
 )
 _FILE = re.compile(r"(?:\.gguf|-\d{5}-of-\d{5}|\.safetensors|[-_.]gguf|[-_]mlx|[-_]onnx)$")
 _TUNED = re.compile(r"[-_](instruct|chat|hf|it|base|sft|dpo|inst|latest|thinking|reasoning|unsloth|qat|\d{4})$|\.inst$")
+_MEANINGS = {_FILE: "", _QUANTISED: "names the format of the weights", _TUNED: "changes no operator"}
 _METHODS = {"awq": "w4a16", "gptq": "w4a16", "autoround": "w4a16", "bnb": "nf4"}
 _WIDTHS = {"4": "w4a16", "8": "w8a16"}
 
@@ -56,16 +57,12 @@ def readings(name: str) -> Iterator[Reading]:
         yield found
         lower = found.name.lower()
         words, notes = found.words, found.notes
-        for pattern, meaning in ((_FILE, ""), (_QUANTISED, "names the format of the weights"),
-                                 (_TUNED, "changes no operator")):  # fmt: skip
-            match = pattern.search(lower)
-            if match:
-                break
+        match = next((match for pattern in _MEANINGS if (match := pattern.search(lower))), None)
         if match is None:
             return
-        if meaning:
-            notes = (*notes, f"{found.name[match.start() :]} {meaning}")
-        if pattern is _QUANTISED:
+        if _MEANINGS[match.re]:
+            notes = (*notes, f"{found.name[match.start() :]} {_MEANINGS[match.re]}")
+        if match.re is _QUANTISED:
             words = (*words, match[1])
         found = Reading(found.name[: match.start()], words, notes)
 
@@ -80,7 +77,8 @@ def _stated(words: Sequence[str]) -> str | None:
             if word == "int8" and not methods:
                 return "int8"
             return _WIDTHS.get(width[1])
-        short = re.split(r"[-_](?:dynamic|kv|block|static|e4m3)", word)[0].removesuffix("a16" if "nvfp4" in word else "")
+        short = re.split(r"[-_](?:dynamic|kv|block|static|e4m3)", word)[0]
+        short = "nvfp4" if short == "nvfp4a16" else short
         plain = {"w8a8": "int8", "f16": "fp16", "f32": "fp32"}.get(short, short)
         if plain in ("fp8", "int8", "fp16", "bf16", "fp32"):
             return plain

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
-from hetbench.formats import STORED
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat, stored
 from hetbench.predict.cells import Choice
@@ -195,10 +194,7 @@ class OperatorSurrogate:
             chosen = [self.choose(cls, g.op, dtype, chip, protocol, None, None, predictor)
                       for g, dtype in zip(groups, known, strict=True)]  # fmt: skip
             choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
-            beside = any(g.dtype in STORED for g in groups)
-            blocks = [stored.dims_of(g.op, g.dims, g.dtype, chip, beside) for g in groups]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            shared = stored.dims_of_all(groups, chip)
             which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
             count = np.concatenate([g.count for g in groups])
             bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]

@@ -8,7 +8,7 @@ they are multiplied gain less than they spare bytes: `REALISED` of it on a log s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.formats import STORED
-from hetbench.graphs.operator_table import stored_elements
+from hetbench.graphs.operator_table import OperatorGroup, stored_elements
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.features import Facts, Features, features
 from hetbench.schema import itemsize, weight_bytes
 
-__all__ = ["REALISED", "SIZES", "as_stored", "base_of", "computed_as", "dims_of", "features_of", "widened"]
-
+"""Share of the gain, on a log scale, that kernels which widen weights reach: 8-bit weights on an A100, products of
+few rows with at least 32 million weights (`python -m tests.benchmarks.stored_formats`)."""
 Array = NDArray[Any]
 REALISED = 0.70
 """Share of the gain, on a log scale, that kernels which widen weights reach: 8-bit weights on an A100, products of few
@@ -59,6 +59,14 @@ def dims_of(op: str, dims: Mapping[str, Any], dtype: str, chip: Chip, beside: bo
     faster = peaks[0] / peaks[1] if peaks[0] and peaks[1] else 1.0
     saved = np.broadcast_to(stored_elements(op, dims) * less, rows)
     return {**shared, "saved": saved, "faster": np.full(rows, max(faster, 1.0))}
+
+
+def dims_of_all(groups: Sequence[OperatorGroup], chip: Chip) -> dict[str, Array]:
+    """The dims that all groups of a class have, one after another."""
+    beside = any(group.dtype in STORED for group in groups)
+    blocks = [dims_of(group.op, group.dims, group.dtype, chip, beside) for group in groups]
+    names = [name for name in blocks[0] if all(name in block for block in blocks)]
+    return {name: np.concatenate([block[name] for block in blocks]) for name in names}
 
 
 def features_of(cls: str, shared: Mapping[str, Array], facts: Facts) -> tuple[Features, Features]:

@@ -29,20 +29,24 @@ class Estimate:
 
 
 def at_least(found: Estimate, other: Estimate) -> Estimate:
+    """The estimate, moved up to another where that is slower."""
     return found.moved(np.maximum(found.value, other.value))
 
 
 def at_most(found: Estimate, other: Estimate) -> Estimate:
+    """The estimate, moved down to another where that is faster."""
     return found.moved(np.minimum(found.value, other.value))
 
 
 def either(chosen: Array, one: Estimate, other: Estimate) -> Estimate:
+    """The first estimate for the calls that are chosen, [calls], the other for the rest."""
     names = ("value", "lower", "upper", "level")
     return Estimate(*(np.where(chosen, getattr(one, name), getattr(other, name)) for name in names))
 
 
 def blend(whole: Estimate, summed: Estimate, share: float) -> Estimate:
     """Geometric mean of both by the share of whole models; the level is the better one, since both are evidence."""
+
     def mean(name: str) -> Array:
         found: Array = np.exp(share * np.log(getattr(whole, name)) + (1 - share) * np.log(getattr(summed, name)))
         return found

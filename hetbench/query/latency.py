@@ -129,8 +129,10 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
     table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
-    full = graph.params if part.precision not in STORED else graph.weights_bytes(part.precision) / itemsize(part.precision)
-    return terms_of(part, table, full, question, chip, predictor)
+    params: float = graph.params
+    if part.precision in STORED:
+        params = graph.weights_bytes(part.precision) / itemsize(part.precision)
+    return terms_of(part, table, params, question, chip, predictor)
 
 
 _cached_terms = lru_cache(maxsize=4096)(_terms)

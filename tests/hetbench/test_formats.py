@@ -26,7 +26,8 @@ def test_bits_of_a_weight_count_its_scales():
 @pytest.mark.parametrize(
     ("word", "meant"),
     [("AWQ", "w4a16"), ("int4", "w4a16"), ("gptq+fp16", "w4a16"), ("int8-weight", "w8a16"), ("w:q4_k_m", "q4_k_m"),
-     ("Q4_K_M", "q4_k_m"), ("UD-Q4_K_XL", "q4_k_m"), ("MXFP4", "mxfp4"), ("fp16", None), ("int8", None), ("q9_9", None)],
+     ("Q4_K_M", "q4_k_m"), ("UD-Q4_K_XL", "q4_k_m"), ("MXFP4", "mxfp4"), ("fp16", None), ("int8", None),
+     ("q9_9", None)],
 )  # fmt: skip
 def test_a_format_is_known_by_every_word_for_it(word: str, meant: str | None):
     assert named_format(word) == meant
@@ -128,7 +129,7 @@ def test_what_starts_from_elements_refuses_stored_weights_in_words():
     api = HetBench(search_space="gpt-s")
     with pytest.raises(RefusedError, match="answered in a precision of elements"):
         api.query_batch([api.sample_arch(0)], device="cuda", precision="w4a16")
-    with pytest.raises(RefusedError, match="plans start from a precision of elements.*'bf16'"):
+    with pytest.raises(RefusedError, match=r"plans start from a precision of elements.*'bf16'"):
         api.advise("bert-tiny", target="cuda", precision="w4a16")
     with pytest.raises(RefusedError, match="states no peak in int8"):
         api.query("gpt2", target="nvidia-v100-sxm2-16gb", metric="latency", precision="w4a8")

@@ -11,8 +11,8 @@ import pytest
 from hetbench.cli.pipes import PIPE_CLOSED, quiet_where_closed
 
 READ_NOTHING = "; ".join((
-    "import os, sys", "from hetbench.cli.pipes import quiet_where_closed", "left, right = os.pipe()", "os.dup2(right, 1)",
-    "os.close(left)", "os.close(right)",
+    "import os, sys", "from hetbench.cli.pipes import quiet_where_closed", "left, right = os.pipe()",
+    "os.dup2(right, 1)", "os.close(left)", "os.close(right)",
 ))  # fmt: skip
 
 
