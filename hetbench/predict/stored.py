@@ -23,8 +23,9 @@ from hetbench.predict.cells import Choice
 from hetbench.predict.features import Facts, Features, features
 from hetbench.schema import itemsize, weight_bytes
 
-"""Share of the gain, on a log scale, that kernels which widen weights reach: 8-bit weights on an A100, products of
-few rows with at least 32 million weights (`python -m tests.benchmarks.stored_formats`)."""
+__all__ = ["REALISED", "SIZES", "as_stored", "base_of", "computed_as", "dims_of", "dims_of_all", "features_of",
+           "widened"]
+
 Array = NDArray[Any]
 REALISED = 0.70
 """Share of the gain, on a log scale, that kernels which widen weights reach: 8-bit weights on an A100, products of few

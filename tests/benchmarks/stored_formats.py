@@ -20,7 +20,11 @@ import numpy as np
 
 from hetbench import HetBench
 from hetbench.predict.stored import REALISED, SIZES
+from tests.benchmarks.askable import _aliases, _number
 
+MODELS = {"openvino": (("ttft_ms", "tpot_ms"), "ms"), "optimum_benchmark": (("latency_ms",), "ms"),
+          "strix_halo_lhl": (("throughput",), "tokens/s")}  # fmt: skip
+CELLS = ("model", "chip", "precision", "batch", "seq_len", "software", "phase")
 CHIP, SOFTWARE = "nvidia-a100-sxm4-80gb", "trtllm 1.0.0"
 
 
@@ -57,6 +61,42 @@ def operators(corpus: Path, every: int) -> None:
                   f"{ends[0]:+.2f} {ends[1]:+.2f} {ends[2]:+.2f}, inside {inside[rows_of].mean():.0%}")  # fmt: skip
 
 
+def models(corpus: Path, every: int) -> None:
+    """Print error, coverage and width for whole models, by data set, phase and precision as upstream writes it."""
+    measured = model_rows(corpus)
+    keys = sorted(measured, key=str)[::every]
+    found = HetBench().query_models({name: [key[at] for key in keys] for at, name in enumerate(CELLS, start=1)})
+    groups: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for at, key in enumerate(keys):
+        if found["lower"][at] > 0:
+            groups[key[0], key[7], str(key[3])].append(at)
+    for group, members in sorted(groups.items()):
+        ms = np.array([np.median(measured[keys[at]]) for at in members])
+        value, low, high = (found[name][members] for name in ("value", "lower", "upper"))
+        inside, width = ((low <= ms) & (ms <= high)).mean(), np.median(high / low)
+        print(f"{' '.join(group):44s} {len(ms):4d} settings: median error {np.median(abs(value / ms - 1)):.0%}, "
+              f"{inside:.0%} inside, upper / lower {width:.1f}")  # fmt: skip
+
+
+def model_rows(corpus: Path) -> dict[tuple[Any, ...], list[float]]:
+    """Setting as upstream writes it -> measured ms of one pass, of every publication of it."""
+    import pyarrow.parquet as pq
+
+    aliases, found = _aliases(corpus), defaultdict(list)
+    for name, (metric, unit_of) in MODELS.items():
+        for row in pq.read_table(corpus / "model" / f"{name}.parquet").to_pylist():
+            if row["phase"] in ("prefill", "decode") and row["metric"] in metric and row["value"] > 0:
+                tokens = row["seq_len"] if row["phase"] == "prefill" else 1
+                ms = 1e3 * tokens / row["value"] if unit_of == "tokens/s" else row["value"]
+                chip = aliases.get((row["platform"], row["chip"]), row["chip"])
+                sizes = _number(row["batch"]), _number(row["seq_len"])
+                software = "llama.cpp" if "llama.cpp" in row["software"] else row["software"]
+                if row["metric"] == "latency_ms" and row["phase"] == "decode":  # of all tokens that were generated
+                    continue
+                found[(name, row["model"], chip, row["precision"], *sizes, software, row["phase"])].append(ms)
+    return found
+
+
 def _ask(shapes: Any, dtype: str) -> dict[str, Any]:
     many = len(shapes)
     return HetBench().query_operators({
@@ -72,6 +112,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="ask every n-th row only")
     chosen = parser.parse_args()
     operators(chosen.corpus, chosen.every)
+    models(chosen.corpus, chosen.every)
 
 
 if __name__ == "__main__":
