@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
-from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
+from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, UnknownNameError
 from hetbench.loading import load_once
 from hetbench.predict.features import chip_facts
 from hetbench.schema import itemsize
@@ -221,7 +221,10 @@ def _estimate(
 
 def _tdp(work: Pass, chip: Chip, precision: str) -> float:
     """The TDP of the chip in watts, after checking all inputs of the estimate."""
-    itemsize(precision)  # refuses an unknown precision
+    try:
+        itemsize(precision)
+    except UnknownNameError as why:
+        raise InvalidInputError(f"precision {precision!r} is unknown. {why}") from None
     if not work.latency_ms > 0 or work.flops < 0 or work.moved_bytes < 0:
         raise InvalidInputError(
             f"a pass needs a positive latency and no negative work; given: {work.latency_ms!r} ms, {work.flops!r} "
