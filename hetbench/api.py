@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
+from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
 from hetbench.migration import (
@@ -42,6 +43,7 @@ from hetbench.query import (
     check_predictor,
     spelled_out,
 )
+from hetbench.remote import RemoteHetBench
 
 __all__ = ["HetBench"]
 
@@ -74,6 +76,20 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def __init__(self, search_space: str | None = None, artifacts: str | Path | None = None) -> None:
         ModelQueries.__init__(self, Session(artifacts))
         ArchitectureQueries.__init__(self, search_space)
+
+    @staticmethod
+    def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
+        """Ask a `hetbench serve` elsewhere, by the same methods.
+
+        Args:
+            address: such as `http://127.0.0.1:8000`.
+            timeout_s: most seconds without a byte of an answer.
+
+        Raises:
+            InvalidInputError: malformed address.
+            RefusedError: no hetbench server answers there.
+        """
+        return RemoteHetBench(address, timeout_s)
 
     @property
     def artifacts(self) -> Path | None:
@@ -121,7 +137,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> found.groups[0].name, found.exact
         ('Conv2d', True)
         """
-        graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
+        graph, predictor = self._session.graph(model, options), check_predictor(options.get("predictor"))
         on_target, on_source = self._session.question_pair(graph, source, target, "latency", options)
         answer = answer_with_source(on_target, on_source, graph, "latency", predictor, source_value)
         origin = None if on_source is None or answer.source is None else (on_source, answer.source)
@@ -146,7 +162,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> HetBench().coverage("gpt2", "mlu").share
         100.0
         """
-        graph = self._session.graph(model)
+        graph = self._session.graph(model, options)
         return coverage_report(graph, self._session.question(graph, target, "coverage", options))
 
     @spelled_out(Options)
@@ -173,7 +189,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> api.advise("bert-tiny", "cuda").ms <= baseline.value
         True
         """
-        graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
+        graph, predictor = self._session.graph(model, options), check_predictor(options.get("predictor"))
         given = options.get("precision")
         asked = {**options, "precision": "fp32" if given is None else given}
         question = self._session.question(graph, target, "advice", asked)
@@ -217,7 +233,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
                 raise InvalidInputError(f"a list of models holds models; given: {shown(model)}.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
-        session, graph, predictor = self._session, self._session.graph(model), check_predictor(options.get("predictor"))
+        session, predictor = self._session, check_predictor(options.get("predictor"))
+        graph = session.graph(model, options)
         kind, placed = stack_options(graph, options)
         origin = None if source is None else session.question(graph, source, "latency", placed(self.chip(source)[0]))
 
@@ -225,7 +242,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
-        known = [*chips().values(), *session.added_chips.values()]
+        known = [*chips().values(), *own_chips().values(), *session.added_chips.values()]
         meant = select_chips(targets, known, lambda name: self.chip(name)[0])
         return rank_chips(
             graph, meant, answer_on, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,

@@ -25,10 +25,10 @@ from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
 from hetbench.schema import family as family_named
 
-__all__ = ["CATALOGUE", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
+__all__ = ["CATALOGUE", "PEAK_COLUMNS", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
 
 CATALOGUE = Path(str(files("hetbench") / "catalog" / "chips.toml"))
-_PEAKS = {
+PEAK_COLUMNS = {  # precision -> facts that state its peak; the first given counts
     "fp64": ("fp64_matrix_tflops", "fp64_tflops"), "fp32": ("fp32_tflops", "fp32_vector_tflops"),
     "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
     "int8": ("int8_tops",), "fp4": ("fp4_tflops",),
@@ -82,12 +82,12 @@ class Chip:
     """Name in published data -> certainty that it means this chip."""
 
     def peak_flops(self, precision: str) -> float | None:
-        """Dense peak in FLOP/s of the fastest units at a precision; None where the datasheet states none.
+        """Dense peak in FLOP/s of the fastest units at a precision; None where none is stated.
 
         >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
         312000000000000.0
         """
-        for column in _PEAKS.get(self.computed_in(precision), ()):
+        for column in PEAK_COLUMNS.get(self.computed_in(precision), ()):
             value = getattr(self, column)
             if value is not None:
                 return float(value) * 1e12
@@ -96,7 +96,8 @@ class Chip:
     def computed_in(self, precision: str) -> str:
         """The precision itself; of a format of stored weights the best whose peak the datasheet states."""
         tries = FORMATS[precision].compute if precision in STORED else (precision,)
-        return next((name for name in tries if any(getattr(self, each) for each in _PEAKS.get(name, ()))), tries[-1])
+        stated = (name for name in tries if any(getattr(self, each) for each in PEAK_COLUMNS.get(name, ())))
+        return next(stated, tries[-1])
 
     @property
     def die(self) -> str:
@@ -157,7 +158,7 @@ class Chip:
                 raise InvalidInputError(f"a chip has no fact {shown(key)}.{hint} Known: {', '.join(known)}.")
         values = {key: _checked(key, value) for key, value in facts.items() if value is not None}
         missing = [key for key in ("name", "family", "mem_bw_gbs") if values.get(key) is None]
-        if not any(values.get(column) for columns in _PEAKS.values() for column in columns):
+        if not any(values.get(column) for columns in PEAK_COLUMNS.values() for column in columns):
             missing.append("a peak such as fp16_tflops or fp32_tflops")
         if missing:
             raise InvalidInputError(
@@ -172,8 +173,7 @@ class Chip:
 
 _CHOICES = {"kind": ("gpu", "cpu", "npu"), "confidence": ("high", "medium", "low")}
 _WHOLE = {"launch_year": (1980, 2100), "compute_units": (1, 10**6)}
-_LONGEST = 1 << 20  # bytes of a datasheet
-_LONGEST_NAME = 100
+_LONGEST, _LONGEST_NAME = 1 << 20, 100  # bytes of a datasheet, letters of a name
 TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes",
          "estimated")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))

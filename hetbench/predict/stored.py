@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.formats import STORED
-from hetbench.graphs.operator_table import OperatorGroup, stored_elements
+from hetbench.graphs.operator_table import stored_elements
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.features import Facts, Features, features
@@ -62,10 +62,10 @@ def dims_of(op: str, dims: Mapping[str, Any], dtype: str, chip: Chip, beside: bo
     return {**shared, "saved": saved, "faster": np.full(rows, max(faster, 1.0))}
 
 
-def dims_of_all(groups: Sequence[OperatorGroup], chip: Chip) -> dict[str, Array]:
-    """The dims that all groups of a class have, one after another."""
-    beside = any(group.dtype in STORED for group in groups)
-    blocks = [dims_of(group.op, group.dims, group.dtype, chip, beside) for group in groups]
+def dims_of_all(operators: Sequence[tuple[str, Mapping[str, Any], str]], chip: Chip) -> dict[str, Array]:
+    """The dims that all operators of a class, each (op, dims [rows], dtype), have; one after another."""
+    beside = any(dtype in STORED for *_, dtype in operators)
+    blocks = [dims_of(op, dims, dtype, chip, beside) for op, dims, dtype in operators]
     names = [name for name in blocks[0] if all(name in block for block in blocks)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in names}
 
@@ -85,16 +85,12 @@ def base_of(plain: Features, real: Features, shared: Mapping[str, Array]) -> Arr
 
     Products on units of the format reach all that the format gains, others `REALISED` of it.
     """
-    if real is plain:
-        return plain.base_ms
     share = np.where(shared["faster"] > 1, 1.0, REALISED)
     return np.asarray(plain.base_ms ** (1 - share) * real.base_ms**share)
 
 
-def widened(bounds: Array, real: Features, plain: Features, shared: Mapping[str, Array]) -> Array:
+def widened(bounds: Array, shared: Mapping[str, Array]) -> Array:
     """Value, lower and upper [3, rows], as wide as the residuals of weights that are widened require."""
-    if real is plain:
-        return bounds
     weights = shared["n"] * shared["k"]
     low, high = _RESIDUALS[np.searchsorted(SIZES, weights, side="right")].T
     own = (shared["saved"] > 0) & (shared["faster"] <= 1)
