@@ -102,7 +102,7 @@ class OperatorSurrogate:
         cls = class_of(op, dims)
         known = stored.computed_as(dtype, chip)
         choice = stored.as_stored(self.choose(cls, op, known, chip, protocol, library, layout, predictor), dtype)
-        sizes, halves = with_halves(op, dims, self.doublings)
+        sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
         shared = stored.dims_of(op, sizes, dtype, chip)
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
@@ -151,7 +151,8 @@ class OperatorSurrogate:
             chosen = (self.choose(cls, g.op, stored.computed_as(g.dtype, chip), chip, protocol, None, None, predictor)
                       for g in groups)  # fmt: skip
             choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
-            sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
+            expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
+            sizes, each = zip(*expanded, strict=True)
             shared = stored.dims_of_all([(g.op, d, g.dtype) for g, d in zip(groups, sizes, strict=True)], chip)
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
@@ -159,6 +160,10 @@ class OperatorSurrogate:
             bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves)) * count  # [3, rows]
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
+
+    def _halved(self, choice: Choice) -> int:
+        """How often the operators of a choice are halved; a roofline grows with the work by itself."""
+        return 0 if choice.head == "roofline" else self.doublings
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],

@@ -65,7 +65,7 @@ class Estimator:
     def latency(self) -> Estimate:
         """The estimate under the question's stack and precision."""
         found = self._precise(self.question.stack, self.question.precision)
-        floor = self._floor()
+        floor = self.floor()
         value, lower, upper = (np.maximum(each, floor) for each in (found.value, found.lower, found.upper))
         return Estimate(value, lower, upper, found.level)
 
@@ -243,7 +243,7 @@ class Estimator:
         made: Estimate = self._known[key]
         return made
 
-    def _floor(self) -> Array:
+    def floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
         flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch, self.question.seq_len)).T

@@ -16,7 +16,8 @@ from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of
-from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate import WHOLE, Estimate, Estimator, Part
+from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
@@ -94,6 +95,7 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
         support = support or terms.support
     if 0 < share < 1:
         notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
+    notes += note_of(question, chip, made.factor)
     return LatencyPrediction(
         float(ms.value[0]), float(ms.lower[0]), float(ms.upper[0]), str(ms.level[0]), support,
         f"{' + '.join(names)}/{'whole' if share else predictor}", question.stack, "wall" if share else PROTOCOL,
@@ -113,6 +115,17 @@ class SingleEstimator(Estimator):
             question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates,
             graph.resizable,
         )
+        self.factor = 1.0
+        """By which observed passes have corrected `latency`."""
+
+    def latency(self) -> Estimate:
+        """The estimate, corrected by passes that were observed on the chip."""
+        before = super().latency()
+        if not self.question.observed:
+            return before
+        found = corrected(before, self.question, self.chip, self.floor())
+        self.factor = float(found.value[0] / before.value[0])
+        return found
 
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:

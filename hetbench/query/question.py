@@ -25,6 +25,7 @@ from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
 from hetbench.predict.models import WholeModelSurrogate
+from hetbench.predict.offsets import Offsets
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.query.stacks import DEFAULT_STACK, default_stack
@@ -86,6 +87,8 @@ class Question:
     """Folder of the surrogates; None for those in the package."""
     operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
     """Operator surrogate conditioned on the caller's own timings; None for that in `artifacts`."""
+    observed: Mapping[str, Offsets] | None = field(default=None, compare=False, repr=False)
+    """Offsets of whole models by chip, from passes that the caller timed."""
 
     @classmethod
     def build(
