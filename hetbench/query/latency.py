@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
+from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of
@@ -20,6 +21,7 @@ from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
+from hetbench.schema import itemsize
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
            "with_usable_stack"]
@@ -141,7 +143,10 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
     table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
-    return terms_of(part, table, graph.params, question, chip, predictor)
+    params: float = graph.params
+    if part.precision in STORED:
+        params = graph.weights_bytes(part.precision) / itemsize(part.precision)
+    return terms_of(part, table, params, question, chip, predictor)
 
 
 _cached_terms = lru_cache(maxsize=4096)(_terms)
