@@ -27,6 +27,7 @@ from hetbench.loading import LOCK, load_once
 from hetbench.predict.model_features import Composition, composition, summaries
 from hetbench.predict.network import LAUNCH, Network
 from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, label_of, weights_of
+from hetbench.predict.speakers import equal_datasheets, speaker
 from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Group:
     def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
         """Predicted calls from their pieces, [calls, pieces]."""
         totals, sums = pieces[:, : len(self.networks)].T, pieces[:, len(self.networks) + 1 :]
-        base, index, believed = sums[:, 1], self._indices(labels), self.believed(labels)
+        base, own, index, believed = sums[:, 1], sums[:, -1], self._indices(labels), self.believed(labels)
         learned = np.mean(
             [net.log_ms(total, index, believed) for net, total in zip(self.networks, totals, strict=True)], axis=0
         )
@@ -149,8 +150,9 @@ class Group:
         share = thin + (rich - thin) * fades
         log_ms = share * learned + (1 - share) * trees
         least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
-        known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
-        value = np.exp(known + np.clip(log_ms - known, least, most))
+        launches = sums[:, 2] * np.exp(LAUNCH)
+        known = np.log(base + launches)
+        value = (own + launches) * np.exp(np.clip(log_ms - known, least, most))
         seen = pieces[:, len(self.networks)] / base
         return Calls(value, sums[:, 0], seen >= COVERED, outside > _MARGIN)
 
@@ -207,6 +209,8 @@ class WholeModelSurrogate:
         self.groups: dict[str, Any] = index["groups"]
         self._folder = folder
         self._loaded: dict[str, Group] = {}
+        self._speakers: dict[tuple[str, str, Chip], Chip] = {}
+        self._networks: dict[tuple[str, str], dict[str, int]] = {}
 
     def group(self, name: str) -> Group:
         """One group, its arrays read on first use."""
@@ -217,13 +221,36 @@ class WholeModelSurrogate:
             return self._loaded[name]
 
     def level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
-        """C where the cell was measured, D where only the stack was, None where neither."""
+        """C where the cell was measured, also on a chip of equal datasheet; D where only the stack was, None where
+        neither."""
         spec = self.groups.get(group_of(chip.family, phase))
-        if spec is None or not chip.bandwidth:
+        label = f"{stack}|{precision}"
+        if spec is None or not chip.bandwidth or label not in spec["stacks"]:
             return None
-        if f"{chip.name}|{stack}|{precision}" in spec["cells"]:
-            return "C"
-        return "D" if f"{stack}|{precision}" in spec["stacks"] else None
+        on = self.speaker(chip, phase, stack, precision)
+        measured = f"{on.name}|{label}" in spec["cells"]
+        return "C" if measured and (on.name == chip.name or equal_datasheets(on, chip)) else "D"
+
+    def on_die(self, chip: Chip, phase: str, stack: str, precision: str) -> bool:
+        """Whether the stack was measured on the die of the chip."""
+        spec = self.groups.get(group_of(chip.family, phase))
+        return spec is not None and bool(chip.bandwidth) and f"{chip.die}|{stack}|{precision}" in spec["dies"]
+
+    def speaker(self, chip: Chip, phase: str, stack: str, precision: str) -> Chip:
+        """The chip of the die whose measurements speak for a chip (`hetbench.predict.speakers`)."""
+        group, label = group_of(chip.family, phase), f"{stack}|{precision}"
+        key = group, label, chip
+        if key not in self._speakers:
+            if (group, label) not in self._networks:
+                cells = self.groups[group]["evidence"]["cells"]
+                each = ((*cell.split("|", 1), known[""]) for cell, known in cells.items())
+                self._networks[group, label] = {name: networks for name, of, networks in each if of == label}
+            self._speakers[key] = speaker(chip, self._networks[group, label])
+        return self._speakers[key]
+
+    def labels(self, chip: Chip, phase: str, stack: str, precision: str) -> Labels:
+        """The labels under which a chip is answered: those of the chip that speaks for it."""
+        return label_of(self.speaker(chip, phase, stack, precision).name, chip.die, stack, precision)
 
     def stacks(self, chip: Chip, phase: str) -> tuple[str, ...]:
         """Stacks that were measured on the chip in this phase, else on its family."""
@@ -239,8 +266,8 @@ class WholeModelSurrogate:
         name, level = group_of(chip.family, phase), self.level(chip, phase, stack, precision)
         if level is None:
             raise ArtifactError(f"no row of stack {stack!r} in {precision} teaches {name}")
-        group, labels = self.group(name), label_of(chip.name, chip.die, stack, precision)
-        made = composition(calls, chip)
+        group, labels = self.group(name), self.labels(chip, phase, stack, precision)
+        made = composition(calls, chip, self.speaker(chip, phase, stack, precision))
         found, each = group.predict(made, batch, labels)
         known = self.levels(level, found)[0]
         low, high = self.band(group.spec, known, chip.family, phase if name == "generation" else stack, confidence,

@@ -32,7 +32,8 @@ from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_f
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.operator_answers import ClassPart, Prediction, SumPrediction
 from hetbench.predict.protocols import convert_protocol, launch_floor
-from hetbench.predict.selection import Selector
+from hetbench.predict.selection import Selector, said_by
+from hetbench.predict.speakers import speaker
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class OperatorSurrogate:
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
         self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
+        self._speakers: dict[tuple[str, str, Chip], Chip] = {}
         self.doublings = DOUBLINGS
         """How many halves hold an answer up; 0 answers as the heads do."""
         self.observed: Mapping[str, Posterior] = {}
@@ -102,11 +104,12 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+        on = self.speaker(cls, chip, predictor)
+        choice = said_by(on, chip, self.choose(cls, op, dtype, on, protocol, library, layout, predictor))
         sizes, halves = with_halves(op, dims, self.doublings)
         which = np.zeros(len(halves), dtype=np.int64)
         shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
-        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
+        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
         source = choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
@@ -131,8 +134,10 @@ class OperatorSurrogate:
                 level = self._level(cls, choices[index], chip)
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
-        launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
-        launch_ms = sum(launch_floor(self.floors, chip, cls, protocol) * count for cls, count in launches)
+        launch_ms = 0.0
+        for cls, groups, *_ in parts:
+            floor = launch_floor(self.floors, self.speaker(cls, chip, predictor), cls, protocol)
+            launch_ms += floor * sum(int(group.count.sum()) for group in groups)
         covered, level = 0.0, "D"
         for name in sorted(by_level):
             covered += by_level[name]
@@ -149,7 +154,9 @@ class OperatorSurrogate:
         """The latency of every row of a table, class by class; the arguments are those of `predict_model`."""
         parts = []
         for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            on = self.speaker(cls, chip, predictor)
+            found = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
+            choices = [said_by(on, chip, choice) for choice in found]
             sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
             blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
@@ -157,29 +164,36 @@ class OperatorSurrogate:
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves)) * count  # [3, rows]
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves, on)) * count
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
-        which: NDArray[np.int64], halves: Halves | None = None,
+        which: NDArray[np.int64], halves: Halves | None = None, on: Chip | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
+
+        The choices are those of the chip `on` (see `speaker`), by default `chip` itself: its efficiencies answer, on
+        the roofline of `chip`.
 
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        head, made = self.class_surrogate(cls), features(cls, shared, self._facts(cls, chip, choices, which))
+        head, on = self.class_surrogate(cls), chip if on is None else on
+        made = shown = features(cls, shared, self._facts(cls, chip, choices, which, on))
+        if on is not chip:
+            shown = features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
-            part, picked = made if len(chosen) == len(which) else made.take(chosen), which[chosen]
-            learned = self._log_ratio(cls, head, name, part, choices, picked)
-            native = part.base_ms * np.exp(head.blended(learned, choices, picked, part, chip))
-            value = self._converted(native, chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, part, chip)
+            part, seen = (each if len(chosen) == len(which) else each.take(chosen) for each in (made, shown))
+            picked = which[chosen]
+            learned = self._log_ratio(cls, head, name, seen, choices, picked)
+            native = part.base_ms * np.exp(head.blended(learned, choices, picked, seen, on))
+            value = self._converted(native, on, cls, choices, picked, protocol)
+            low, high = head.interval(choices, picked, seen, chip)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
             # a CPU's peak is often stated at its base clock, which turbo exceeds
             out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)
@@ -213,7 +227,7 @@ class OperatorSurrogate:
     ) -> OperatorRows:  # fmt: skip
         """Operators of one class as inputs of the Gaussian process of `hetbench.predict.gaussian_process`."""
         network = self.network
-        made = features(cls, shared, self._facts(cls, chip, choices, which))
+        made = features(cls, shared, self._facts(cls, chip, choices, which, chip))
         decoded = network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
         cells = np.array([f"{c.op}|{c.dtype}|{protocol}" for c in choices])[which]
         seen = network.spec["seen_amplitude"][cls]
@@ -229,9 +243,11 @@ class OperatorSurrogate:
             return choice.level
         return "C"
 
-    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
-        """Chip facts per row; peak, item size and launch floor depend on the choice of the row."""
-        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, chip, cls, c.protocol)) for c in choices]
+    def _facts(
+        self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64], on: Chip
+    ) -> Facts:
+        """Chip facts per row; peak, item size and the launch floor of `on` depend on the choice of the row."""
+        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, on, cls, c.protocol)) for c in choices]
         if len(each) == 1:
             return each[0]
         columns = np.array([(f.peak, f.floor_ms, f.itemsize) for f in each])[which].T
@@ -247,6 +263,17 @@ class OperatorSurrogate:
         same = np.array([c.protocol == asked for c in choices])[which]
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
         return np.where(same, native, convert_protocol(native, floor, launch_floor(self.floors, chip, cls, asked)))
+
+    def speaker(self, cls: str, chip: Chip, predictor: str = "auto") -> Chip:
+        """The chip of the die whose rows of a class speak for a chip; the roofline speaks for each by itself."""
+        if predictor == "roofline" or not chip.bandwidth:
+            return chip
+        key = cls, chip.name, chip
+        if key not in self._speakers:
+            head = self.class_surrogate(cls)
+            own = chip.name in head.chip_heads
+            self._speakers[key] = chip if own else speaker(chip, head.cells.enough)
+        return self._speakers[key]
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,

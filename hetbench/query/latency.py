@@ -14,7 +14,6 @@ from functools import cache, lru_cache
 from hetbench.catalog.chips import Chip
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
-from hetbench.predict.pooling import label_of
 from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
@@ -79,13 +78,14 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     names: list[str] = []
     support = 0
     if found is not None and share:
-        terms = made.terms(Part("whole", *found, *made.upper_sizes))
+        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size))
         parts.append((share, terms.by_operator))
         notes += _whole_notes(question, chip, found)
         names.append(question.whole.id)
         support = terms.support
     if share < 1:
-        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, question.batch, question.seq_len))
+        sizes = question.batch, question.seq_len, question.image_size
+        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, *sizes))
         parts.append((1 - share, terms.by_operator))
         notes.append(_levels(terms.by_level))
         names.append(question.surrogate.id)
@@ -114,8 +114,8 @@ class SingleEstimator(Estimator):
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
     """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
-    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
-                    confidence=0.9)  # fmt: skip
+    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, image_size=None, precision="fp32",
+                    stack="", confidence=0.9, taught=question.taught_phase)  # fmt: skip
 
     def make(part: Part) -> Terms:
         if part.kind == "whole":
@@ -126,7 +126,7 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
+    table = graph.operators(part.batch, part.seq_len, part.image_size, part.precision, question.phase)
     return terms_of(part, table, graph.params, question, chip, predictor)
 
 
@@ -146,7 +146,7 @@ def trained_stack(question: Question, chip: Chip) -> str | None:
     """
     if not question.batch:
         return None
-    found = source(question.whole, chip, question.phase, question.stack, question.precision)
+    found = source(question.whole, chip, question.taught_phase, question.stack, question.precision)
     return found[0] if found is not None and found[1] == question.precision else None
 
 
@@ -157,8 +157,8 @@ def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list
         notes.append(f"predicted from rows of stack {stack}; {chip.name} has none of {question.stack}")
     if precision != question.precision:
         notes.append(f"scaled from {precision} to {question.precision} by the ratio of both operator sums")
-    group = question.whole.group(group_of(chip.family, question.phase))
-    where = group.rows_of(label_of(chip.name, chip.die, stack, precision))[0]
+    group = question.whole.group(group_of(chip.family, question.taught_phase))
+    where = group.rows_of(question.whole.labels(chip, question.taught_phase, stack, precision))[0]
     return [*notes, f"whole models under {stack} in {precision}, {where}"]
 
 
