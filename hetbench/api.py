@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
+from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
 from hetbench.migration import (
@@ -40,7 +41,9 @@ from hetbench.query import (
     answer_with_source,
     check_options,
     check_predictor,
+    spelled_out,
 )
+from hetbench.remote import RemoteHetBench
 
 __all__ = ["HetBench"]
 
@@ -74,6 +77,20 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         ModelQueries.__init__(self, Session(artifacts))
         ArchitectureQueries.__init__(self, search_space)
 
+    @staticmethod
+    def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
+        """Ask a `hetbench serve` elsewhere, by the same methods.
+
+        Args:
+            address: such as `http://127.0.0.1:8000`.
+            timeout_s: most seconds without a byte of an answer.
+
+        Raises:
+            InvalidInputError: malformed address.
+            RefusedError: no hetbench server answers there.
+        """
+        return RemoteHetBench(address, timeout_s)
+
     @property
     def artifacts(self) -> Path | None:
         """Folder of the surrogates; None for those in the package."""
@@ -93,6 +110,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def __hash__(self) -> int:
         return hash((HetBench, self.artifacts, self.search_space))
 
+    @spelled_out(Options)
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
         depth: int = DEPTH, link_gbs: float | None = None, source_value: float | None = None,
@@ -127,6 +145,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             graph, (on_target, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
         )  # fmt: skip
 
+    @spelled_out(Options)
     def coverage(self, model: Any = None, target: str | None = None, **options: Unpack[Options]) -> CoverageReport:
         """Which operators of a model the PyTorch back end of a chip runs, by calls and by predicted time.
 
@@ -146,6 +165,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         graph = self._session.graph(model)
         return coverage_report(graph, self._session.question(graph, target, "coverage", options))
 
+    @spelled_out(Options)
     def advise(
         self, model: Any = None, target: str | None = None, *, accuracy_safe: bool = False, method: str = "beam",
         **options: Unpack[Options],
@@ -178,6 +198,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor
         )  # fmt: skip
 
+    @spelled_out(Options)
     def migrate(
         self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
         source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
@@ -220,7 +241,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
-        known = [*chips().values(), *session.added_chips.values()]
+        known = [*chips().values(), *own_chips().values(), *session.added_chips.values()]
         meant = select_chips(targets, known, lambda name: self.chip(name)[0])
         return rank_chips(
             graph, meant, answer_on, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,

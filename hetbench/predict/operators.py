@@ -31,9 +31,9 @@ from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_ha
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.operator_answers import ClassPart, Prediction, SumPrediction
-from hetbench.predict.protocols import convert_protocol, launch_floor
+from hetbench.predict.protocols import asked_floor, convert_protocol, launch_floor
 from hetbench.predict.selection import Selector, said_by
-from hetbench.predict.speakers import speaker
+from hetbench.predict.speakers import chips_of_die, speaker
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ class OperatorSurrogate:
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
         self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
-        self._speakers: dict[tuple[str, str, Chip], Chip] = {}
+        self._speakers: dict[tuple[str, Chip], Chip] = {}
+        self._floors: dict[tuple[str, str, Chip], float] = {}
         self.doublings = DOUBLINGS
         """How many halves hold an answer up; 0 answers as the heads do."""
         self.observed: Mapping[str, Posterior] = {}
@@ -136,7 +137,7 @@ class OperatorSurrogate:
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
         launch_ms = 0.0
         for cls, groups, *_ in parts:
-            floor = launch_floor(self.floors, self.speaker(cls, chip, predictor), cls, protocol)
+            floor = self._asked_floor(cls, chip, protocol)
             launch_ms += floor * sum(int(group.count.sum()) for group in groups)
         covered, level = 0.0, "D"
         for name in sorted(by_level):
@@ -191,9 +192,9 @@ class OperatorSurrogate:
             part, seen = (each if len(chosen) == len(which) else each.take(chosen) for each in (made, shown))
             picked = which[chosen]
             learned = self._log_ratio(cls, head, name, seen, choices, picked)
-            native = part.base_ms * np.exp(head.blended(learned, choices, picked, seen, on))
-            value = self._converted(native, on, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, seen, chip)
+            told = head.blended(learned, choices, picked, seen, on)
+            value = self._converted(part.base_ms * np.exp(told), on, cls, choices, picked, protocol)
+            low, high = head.interval(choices, picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
             # a CPU's peak is often stated at its base clock, which turbo exceeds
             out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)
@@ -262,13 +263,20 @@ class OperatorSurrogate:
             return native
         same = np.array([c.protocol == asked for c in choices])[which]
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
-        return np.where(same, native, convert_protocol(native, floor, launch_floor(self.floors, chip, cls, asked)))
+        return np.where(same, native, convert_protocol(native, floor, self._asked_floor(cls, chip, asked)))
+
+    def _asked_floor(self, cls: str, chip: Chip, protocol: str) -> float:
+        """The launch floor of answers under a protocol, see `hetbench.predict.protocols.asked_floor`."""
+        key = cls, protocol, chip
+        if key not in self._floors:
+            self._floors[key] = asked_floor(self.floors, chips_of_die(chip), chip, cls, protocol)
+        return self._floors[key]
 
     def speaker(self, cls: str, chip: Chip, predictor: str = "auto") -> Chip:
         """The chip of the die whose rows of a class speak for a chip; the roofline speaks for each by itself."""
         if predictor == "roofline" or not chip.bandwidth:
             return chip
-        key = cls, chip.name, chip
+        key = cls, chip
         if key not in self._speakers:
             head = self.class_surrogate(cls)
             own = chip.name in head.chip_heads

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from hetbench.catalog.chips import Chip, chips
 
-__all__ = ["equal_datasheets", "speaker"]
+__all__ = ["chips_of_die", "equal_datasheets", "speaker"]
 
 _RATES = ("fp32_tflops", "tf32_tflops", "fp16_tflops", "bf16_tflops", "int8_tops", "mem_bw_gbs")
 _SIZES = ("compute_units", "boost_mhz", "l2_mb")
@@ -53,6 +53,15 @@ def speaker(chip: Chip, evidence: Mapping[str, int]) -> Chip:
         if evidence.get(most.name):
             return most
     return near[0]
+
+
+def chips_of_die(chip: Chip) -> tuple[Chip, ...]:
+    """All chips of the die with a stated bandwidth, the chip itself among them; the fastest first.
+
+    >>> "nvidia-h200-sxm-141gb" in [each.name for each in chips_of_die(chips()["nvidia-h100-sxm5-80gb"])]
+    True
+    """
+    return _relatives(chip)[1]
 
 
 @lru_cache(maxsize=1024)

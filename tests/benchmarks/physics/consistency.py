@@ -155,7 +155,12 @@ def _sum(record: Record, answer: Answer, chip: str, where: tuple[Any, ...]) -> N
     total *= pass_factor(load(), CHIPS[chip])
     off = abs(total / answer.value - 1)
     record.check(
-        "consistency: an eager sum is the sum of query_operators times what a pass takes over it", off < 1e-6, 1 + off, *where, total, answer.value
+        "consistency: an eager sum is the sum of query_operators times what a pass takes over it",
+        off < 1e-6,
+        1 + off,
+        *where,
+        total,
+        answer.value,
     )
 
 
