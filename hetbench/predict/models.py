@@ -174,7 +174,8 @@ class WholeModelSurrogate:
         """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
 
         Where the family has too few of them, the wider of those of other families and all of the family. A thin cell's
-        band is never narrower than a rich one's, that of level D never narrower than that of C.
+        band is never narrower than a rich one's nor than that of the family's thin cells, that of level D never
+        narrower than that of C.
         """
         table, tail = spec["residuals"], (1 - confidence) / 2
         ends = [0.0, 0.0]
@@ -182,7 +183,10 @@ class WholeModelSurrogate:
         for each in names:
             tries = ((f"{each}/{family}/{kind}",), (f"{each}//{kind}", f"{each}/{family}"), (each,))
             known = ([table[name] for name in names if name in table] for names in tries)
-            for quantiles in next((found for found in known if found), ()):  # at 0, 1/(n-1) ... 1
+            found = next((found for found in known if found), [])
+            if each == "T" and f"T/{family}" in table:  # few networks of a stack tell little of how far the next is off
+                found = [*found, table[f"T/{family}"]]
+            for quantiles in found:  # at 0, 1/(n-1) ... 1
                 low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)
                 ends = [min(ends[0], float(low)), max(ends[1], float(high))]
         return ends[0], ends[1]

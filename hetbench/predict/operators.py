@@ -44,6 +44,7 @@ __all__ = ["COVERED", "FORMAT", "ClassPart", "OperatorSurrogate", "Prediction", 
 FORMAT = FORMATS["operators.json"]
 COVERED = 0.9
 """Share of the predicted time that the evidence level of a model must cover."""
+_OWN_ROWS = 300  # of a class: with fewer a chip is answered by the chip of its die that has most
 
 
 class OperatorSurrogate:
@@ -106,11 +107,12 @@ class OperatorSurrogate:
         """
         cls = class_of(op, dims)
         on = self.speaker(cls, chip, predictor)
-        choice = said_by(on, chip, self.choose(cls, op, dtype, on, protocol, library, layout, predictor))
+        choice = self.choose(cls, op, dtype, on, protocol, library, layout, predictor)
         sizes, halves = with_halves(op, dims, self.doublings)
         which = np.zeros(len(halves), dtype=np.int64)
         shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
+        choice = said_by(on, chip, choice)
         source = choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
@@ -156,8 +158,7 @@ class OperatorSurrogate:
         parts = []
         for cls, groups in by_class(table).items():
             on = self.speaker(cls, chip, predictor)
-            found = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
-            choices = [said_by(on, chip, choice) for choice in found]
+            choices = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
             sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
             blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
@@ -166,6 +167,7 @@ class OperatorSurrogate:
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
             bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves, on)) * count
+            choices = [said_by(on, chip, choice) for choice in choices]
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
@@ -190,20 +192,20 @@ class OperatorSurrogate:
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
             part, seen = (each if len(chosen) == len(which) else each.take(chosen) for each in (made, shown))
-            picked = which[chosen]
+            picked, alike = which[chosen], [said_by(on, chip, choice) for choice in choices]
             learned = self._log_ratio(cls, head, name, seen, choices, picked)
             told = head.blended(learned, choices, picked, seen, on)
             value = self._converted(part.base_ms * np.exp(told), on, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, seen, chip, told)
+            low, high = head.interval(alike, picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
             # a CPU's peak is often stated at its base clock, which turbo exceeds
             out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)
-        if halves is not None:
-            out = held_by_halves(out, halves, kept)
+        out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
                 shared, which = {key: array[halves.whole] for key, array in shared.items()}, which[halves.whole]
-            asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
+            said = [said_by(on, chip, choice) for choice in choices]
+            asked = self.operator_rows(cls, shared, chip, protocol, said, which)
             known = self.observed[chip.name]
             moved, width = np.exp(known.mean(asked)), known.width(asked)
             out = out[0] * moved * (out / out[0]) ** width
@@ -244,9 +246,7 @@ class OperatorSurrogate:
             return choice.level
         return "C"
 
-    def _facts(
-        self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64], on: Chip
-    ) -> Facts:
+    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64], on: Chip) -> Facts:
         """Chip facts per row; peak, item size and the launch floor of `on` depend on the choice of the row."""
         each = [chip_facts(chip, c.dtype, launch_floor(self.floors, on, cls, c.protocol)) for c in choices]
         if len(each) == 1:
@@ -279,8 +279,8 @@ class OperatorSurrogate:
         key = cls, chip
         if key not in self._speakers:
             head = self.class_surrogate(cls)
-            own = chip.name in head.chip_heads
-            self._speakers[key] = chip if own else speaker(chip, head.cells.enough)
+            known = speaker(chip, head.cells.enough, _OWN_ROWS)
+            self._speakers[key] = chip if chip.name in head.chip_heads else known
         return self._speakers[key]
 
     def choose(

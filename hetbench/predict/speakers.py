@@ -35,11 +35,11 @@ def equal_datasheets(one: Chip, other: Chip) -> bool:
     return all(None in pair or pair[0] == pair[1] for pair in sizes)
 
 
-def speaker(chip: Chip, evidence: Mapping[str, int]) -> Chip:
+def speaker(chip: Chip, evidence: Mapping[str, int], enough: int = 1) -> Chip:
     """The chip that speaks for `chip`: itself or one of its die; `evidence` is how much each chip has, by name.
 
-    That of equal datasheets with most evidence, where any has some; else the chip of the die with most; else, so that
-    all chips of the die are answered alike, the fastest of them.
+    That of equal datasheets with most evidence, where it has `enough`; else the chip of the die with most; else, so
+    that all chips of the die are answered alike, the fastest of them.
 
     >>> known = chips()
     >>> speaker(known["nvidia-h200-sxm-141gb"], {"nvidia-h100-sxm5-80gb": 9}).name
@@ -48,9 +48,9 @@ def speaker(chip: Chip, evidence: Mapping[str, int]) -> Chip:
     'nvidia-h200-sxm-141gb'
     """
     alike, near = _relatives(chip)
-    for group in (alike, near):
+    for group, least in ((alike, enough), (near, 1)):
         most = max(group, key=lambda each: evidence.get(each.name, 0))
-        if evidence.get(most.name):
+        if evidence.get(most.name, 0) >= least:
             return most
     return near[0]
 

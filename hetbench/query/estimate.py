@@ -23,14 +23,14 @@ from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_w
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
 from hetbench.query.estimate_values import Estimate, at_least, at_most, blend, where
 from hetbench.query.question import Question
-from hetbench.query.size_grid import lengths, padded
+from hetbench.query.size_grid import around, lengths, padded
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
 
-__all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimator", "Part"]
+__all__ = ["LEVELS", "WHOLE", "Estimator", "Part"]
 
-LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
 LEVELS = "BCD"
 WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
+_IMAGE_STEP = 32  # pixels
 _FASTER = 1.5  # peaks of two precisions that differ by so much make the faster one faster for any network
 
 Array = NDArray[Any]
@@ -193,7 +193,7 @@ class Estimator:
         labels = self.question.whole.labels(self.chip, self.phase, stack, precision)
         length = self.question.seq_len
         grid = lengths(length, self.longest)
-        found = [group.calls(self._shortest("whole", stack, precision, batch, each), batch, labels) for each in grid]
+        found = [group.calls(self._between("whole", stack, precision, batch, each), batch, labels) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
         risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
@@ -203,18 +203,18 @@ class Estimator:
         return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
 
     def _summed(self, precision: str) -> Estimate:
-        """The sum over the operator graph, each operator launched eagerly; launch-bound batches as slow as batch 1."""
+        """The sum over the operator graph, each operator launched eagerly."""
         key = "sum", precision
         if key not in self._known:
             batch, length = self.question.batch, self.question.seq_len
             place = "sum", DEFAULT_STACK, precision
-            pieces = self._shortest(*place, batch, length)
-            if (batch or 1) > 1 and (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3]).any():
-                alone = self._shortest(*place, 1, length)
-                slower = (alone[:, 0] > pieces[:, 0]) & (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3])
-                pieces = np.where(slower[:, None], alone, pieces)
+            pieces = self._between(*place, batch, length)
+            if batch is not None and batch > 1:  # a batch takes no less than one sample, and no more than each in turn
+                alone = self._between(*place, 1, length)
+                held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
+                pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
             value, lower, upper, _, *by_level = pieces.T
-            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
+            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * np.sum(by_level, axis=0)
             level = np.array(list(LEVELS))[covered.argmax(axis=0)]
             if self.predictor in WHOLE:
                 value, lower, upper = pass_factor(self.question.surrogate, self.chip) * np.stack((value, lower, upper))
@@ -223,19 +223,25 @@ class Estimator:
         made: Estimate = self._known[key]
         return made
 
-    def _shortest(self, kind: str, stack: str, precision: str, batch: int | None, length: int | None) -> Array:
-        """Pieces at the sizes, or at those that they can be padded to, whichever takes less time, [calls, pieces]."""
+    def _between(self, kind: str, stack: str, precision: str, batch: int | None, length: int | None) -> Array:
+        """Pieces at the sizes, [calls, pieces]; where those take longer than what the sizes can be padded to, or less
+        than the next smaller sizes of a coarse grid, the pieces of these."""
         image = self.question.image_size
-        found = self._pieces(Part(kind, stack, precision, batch, length, image))
-        sizes = padded(batch), padded(length, self.longest), padded(image)
-        if sizes == (batch, length, image):
-            return found
-        try:
-            other = self._pieces(Part(kind, stack, precision, *sizes))
-        except InvalidInputError:  # the model does not take such an image
-            return found
-        shortest: Array = np.where(other[:, :1] < found[:, :1], other, found)
-        return shortest
+        place, sizes = (kind, stack, precision), (batch, length, image)
+        found = self._pieces(Part(*place, *sizes))
+        grid = around(batch), around(length), around(image, _IMAGE_STEP)
+        least, most = zip(*grid, strict=True)
+        fine = padded(batch), padded(length, self.longest), padded(image)
+        most = most[0], most[1] if self.longest is None else min(most[1] or 0, self.longest) or None, most[2]
+        for other, longer in ((fine, True), (most, True), (least, False)):
+            if other != sizes:
+                try:
+                    near = self._pieces(Part(*place, *other))
+                except InvalidInputError:  # the model does not take such an image
+                    continue
+                off = near[:, :1] < found[:, :1] if longer else near[:, :1] > found[:, :1]
+                found = np.where(off, near, found)
+        return found
 
     def _floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""

@@ -130,10 +130,11 @@ class Observations:
             for own, rows in split_decode(sizes, len(good)):
                 cls, shared = class_of(kind.name, own), canonical_dims(kind.name, own, STORAGE_BYTES[dtype])
                 on = surrogate.speaker(cls, chip)
-                choices = [said_by(on, chip, surrogate.choose(cls, kind.name, dtype, on, protocol, None, None))]
+                choices = [surrogate.choose(cls, kind.name, dtype, on, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)
                 value = surrogate.evaluate(cls, shared, chip, protocol, choices, which, on=on)[0]
-                seen = surrogate.operator_rows(cls, shared, chip, protocol, choices, which)
+                said = [said_by(on, chip, choice) for choice in choices]
+                seen = surrogate.operator_rows(cls, shared, chip, protocol, said, which)
                 at, off = good[rows], np.log(measured[good[rows]] / value)
                 out.value[at] = value
                 usual = np.abs(off) < np.log(_ABSURD)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["lengths", "padded"]
+__all__ = ["around", "lengths", "padded"]
 
 _USUAL = 128  # tokens: shorter sequences than any measured are no slower than this one
 _ALIGNED = 8  # sizes that kernels of half precision take without a remainder are multiples of this
@@ -26,6 +26,20 @@ def lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
     if longest is not None:
         grid = sorted({min(each, longest) for each in grid})
     return tuple(each for each in grid if each >= below) or (length,)
+
+
+def around(size: int | None, step: int | None = None) -> tuple[int | None, int | None]:
+    """The sizes of a coarse grid at or next below and at or next above a size: powers of two, or multiples of `step`.
+
+    >>> around(64), around(65), around(225, 32), around(20, 32), around(None)
+    ((64, 64), (64, 128), (224, 256), (20, 32), (None, None))
+    """
+    if size is None:
+        return None, None
+    above = 1 << (size - 1).bit_length() if step is None else -(-size // step) * step
+    if above == size:
+        return size, size
+    return (above // 2 if step is None else max(above - step, 0) or size), above
 
 
 def padded(size: int | None, longest: int | None = None) -> int | None:
