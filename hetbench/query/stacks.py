@@ -88,19 +88,13 @@ def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
 def evidence_phase(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> str:
     """The phase whose rows speak for a phase of a model that generates tokens.
 
-    A pass over a prompt is measured as inference and as prefill; both are answered by that of them which was measured
-    nearer: on the die in the precision, in the precision, at all.
+    A pass over a prompt is measured as inference and as prefill. Both are answered as prefill, whose rows are of models
+    that generate; as inference where only there are rows in the precision.
     """
     if phase not in _ONE_PASS:
         return phase
-
-    def near(each: str) -> tuple[bool, ...]:
-        found = source(whole, chip, each, stack, precision)
-        if found is None:
-            return (False,)
-        return True, found[1] == precision and whole.on_die(chip, each, *found), found[1] == precision
-
-    return max(_ONE_PASS, key=near)
+    found = {each: source(whole, chip, each, stack, precision) for each in _ONE_PASS}
+    return next((each for each, known in found.items() if known and known[1] == precision), _ONE_PASS[0])
 
 
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
