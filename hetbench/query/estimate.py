@@ -161,9 +161,9 @@ class Estimator:
         level = WholeModelSurrogate.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
         stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
         if taught != precision:
-            ratio = self._summed(precision).value / self._summed(taught).value
-            wider = _WIDTHS.get(precision, 2) > _WIDTHS.get(taught, 2)
-            value = value * (np.maximum(ratio, 1.0) if wider else np.minimum(ratio, 1.0))
+            value = value * self._ratio(precision, taught, "sum")
+            if (self.question.batch or 1) > 1:
+                value = np.maximum(value, self._calls(stack, taught, 1).value * self._ratio(precision, taught, "alone"))
         if taught != precision:
             level = np.full(len(value), "D")
         group = self.question.whole.group(group_of(chip.family, phase))
@@ -175,12 +175,22 @@ class Estimator:
             ends[:, level == each] = np.exp(np.array(band))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
 
+    def _ratio(self, precision: str, taught: str, kind: str) -> Array:
+        """What operators say of two precisions, in the batch (`sum`) or for one sample (`alone`), [calls]."""
+        asked, known = (self._summed(each).value for each in (precision, taught))
+        if kind == "alone":
+            asked, known = self._known[kind, precision], self._known[kind, taught]
+        wider = _WIDTHS.get(precision, 2) > _WIDTHS.get(taught, 2)
+        found: Array = np.maximum(asked / known, 1.0) if wider else np.minimum(asked / known, 1.0)
+        return found
+
     def _not_faster(self, stack: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
         grid = [2**k for k in range((batch - 1).bit_length() + 1)]
         found = [self._calls(stack, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
+        risen = np.minimum(risen, np.array(grid)[:, None] * risen[0])  # samples can be run in turn
         value = risen[-1]
         if grid[-1] != batch:
             at = np.log2(batch / grid[-2])
@@ -211,6 +221,7 @@ class Estimator:
             pieces = self._between(*place, batch, length)
             if batch is not None and batch > 1:  # a batch takes no less than one sample, and no more than each in turn
                 alone = self._between(*place, 1, length)
+                self._known["alone", precision] = alone[:, 0]
                 held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
                 pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
             value, lower, upper, _, *by_level = pieces.T

@@ -141,7 +141,7 @@ def trained_stack(question: Question, chip: Chip) -> str | None:
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> where = chip("cuda")
-    >>> trained_stack(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    >>> trained_stack(Question.build(load("bert-base"), where, {"stack": "eager"}), where)
     'eager-amp'
     """
     if not question.batch:
