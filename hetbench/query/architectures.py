@@ -166,7 +166,7 @@ class CompiledSpace:
         if part not in self._each:
             tables = _tables(self.space, replace(
                 self.tables.setting, batch=part.batch, seq_len=part.seq_len, image_size=part.image_size,
-                precision=part.precision,
+                precision=part.dtype or part.precision,
             ))  # fmt: skip
             self._each[part] = np.stack([
                 terms_of(part, table, params, self.question, self.chip, self.predictor).values

@@ -9,7 +9,7 @@ answers disagree with such a rule the one with less evidence moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -45,6 +45,8 @@ class Part(NamedTuple):
     batch: int | None
     seq_len: int | None
     image_size: int | None = None
+    dtype: str | None = None
+    """Precision of the operators where rows in another, `precision`, speak for it."""
 
 
 class Estimator:
@@ -154,16 +156,12 @@ class Estimator:
         return whole_model_weight(self.question.surrogate, evidence)
 
     def _whole(self, found: tuple[str, str], precision: str) -> Estimate:
-        """The whole-model surrogate of a stack; in another precision than its rows, by what operators say of both."""
+        """The whole-model surrogate of a stack; in another precision than its rows, their factors on its operators."""
         stack, taught = found
-        calls = self._not_faster(stack, taught)
+        calls = self._not_faster(stack, taught, precision)
         value, phase, chip = calls.value, self.phase, self.chip
         level = WholeModelSurrogate.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
         stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
-        if taught != precision:
-            value = value * self._ratio(precision, taught, "sum")
-            if (self.question.batch or 1) > 1:
-                value = np.maximum(value, self._calls(stack, taught, 1).value * self._ratio(precision, taught, "alone"))
         if taught != precision:
             level = np.full(len(value), "D")
         group = self.question.whole.group(group_of(chip.family, phase))
@@ -175,20 +173,11 @@ class Estimator:
             ends[:, level == each] = np.exp(np.array(band))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
 
-    def _ratio(self, precision: str, taught: str, kind: str) -> Array:
-        """What operators say of two precisions, in the batch (`sum`) or for one sample (`alone`), [calls]."""
-        asked, known = (self._summed(each).value for each in (precision, taught))
-        if kind == "alone":
-            asked, known = self._known[kind, precision], self._known[kind, taught]
-        wider = _WIDTHS.get(precision, 2) > _WIDTHS.get(taught, 2)
-        found: Array = np.maximum(asked / known, 1.0) if wider else np.minimum(asked / known, 1.0)
-        return found
-
-    def _not_faster(self, stack: str, precision: str) -> Calls:
+    def _not_faster(self, stack: str, taught: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
         grid = [2**k for k in range((batch - 1).bit_length() + 1)]
-        found = [self._calls(stack, precision, each) for each in grid]
+        found = [self._calls(stack, taught, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
         risen = np.minimum(risen, np.array(grid)[:, None] * risen[0])  # samples can be run in turn
         value = risen[-1]
@@ -197,13 +186,14 @@ class Estimator:
             value = np.exp((1 - at) * np.log(risen[-2]) + at * np.log(risen[-1]))
         return replace(found[-1], value=value)
 
-    def _calls(self, stack: str, precision: str, batch: int) -> Calls:
+    def _calls(self, stack: str, taught: str, precision: str, batch: int) -> Calls:
         """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
         group = self.question.whole.group(group_of(self.chip.family, self.phase))
-        labels = self.question.whole.labels(self.chip, self.phase, stack, precision)
+        labels = self.question.whole.labels(self.chip, self.phase, stack, taught)
         length = self.question.seq_len
         grid = lengths(length, self.longest)
-        found = [group.calls(self._between("whole", stack, precision, batch, each), batch, labels) for each in grid]
+        place = "whole", stack, taught
+        found = [group.calls(self._between(*place, batch, each, precision), batch, labels) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
         risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
@@ -221,7 +211,6 @@ class Estimator:
             pieces = self._between(*place, batch, length)
             if batch is not None and batch > 1:  # a batch takes no less than one sample, and no more than each in turn
                 alone = self._between(*place, 1, length)
-                self._known["alone", precision] = alone[:, 0]
                 held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
                 pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
             value, lower, upper, _, *by_level = pieces.T
@@ -234,12 +223,14 @@ class Estimator:
         made: Estimate = self._known[key]
         return made
 
-    def _between(self, kind: str, stack: str, precision: str, batch: int | None, length: int | None) -> Array:
+    def _between(
+        self, kind: str, stack: str, precision: str, batch: int | None, length: int | None, dtype: str | None = None
+    ) -> Array:
         """Pieces at the sizes, [calls, pieces]; where those take longer than what the sizes can be padded to, or less
         than the next smaller sizes of a coarse grid, the pieces of these."""
         image = self.question.image_size
         place, sizes = (kind, stack, precision), (batch, length, image)
-        found = self._pieces(Part(*place, *sizes))
+        found = self._pieces(Part(*place, *sizes, dtype))
         grid = around(batch), around(length), around(image, _IMAGE_STEP)
         least, most = zip(*grid, strict=True)
         fine = padded(batch), padded(length, self.longest), padded(image)
@@ -247,7 +238,7 @@ class Estimator:
         for other, longer in ((fine, True), (most, True), (least, False)):
             if other != sizes:
                 try:
-                    near = self._pieces(Part(*place, *other))
+                    near = self._pieces(Part(*place, *other, dtype))
                 except InvalidInputError:  # the model does not take such an image
                     continue
                 off = near[:, :1] < found[:, :1] if longer else near[:, :1] > found[:, :1]
@@ -273,6 +264,3 @@ class Estimator:
         """Whether the chip's peak is much higher in the narrower precision."""
         peaks = self.chip.peak_flops(narrow), self.chip.peak_flops(wide)
         return bool(peaks[0] and peaks[1] and peaks[0] >= _FASTER * peaks[1])
-
-
-_WIDTHS: Mapping[str, int] = {"fp64": 8, "fp32": 4, "tf32": 3, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}

@@ -78,7 +78,7 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     names: list[str] = []
     support = 0
     if found is not None and share:
-        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size))
+        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size, question.precision))
         parts.append((share, terms.by_operator))
         notes += _whole_notes(question, chip, found)
         names.append(question.whole.id)
@@ -126,7 +126,7 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    table = graph.operators(part.batch, part.seq_len, part.image_size, part.precision, question.phase)
+    table = graph.operators(part.batch, part.seq_len, part.image_size, part.dtype or part.precision, question.phase)
     return terms_of(part, table, graph.params, question, chip, predictor)
 
 
@@ -156,7 +156,7 @@ def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list
     if stack != question.stack:
         notes.append(f"predicted from rows of stack {stack}; {chip.name} has none of {question.stack}")
     if precision != question.precision:
-        notes.append(f"scaled from {precision} to {question.precision} by the ratio of both operator sums")
+        notes.append(f"scaled from {precision} to {question.precision}: the same efficiencies on its own roofline")
     group = question.whole.group(group_of(chip.family, question.taught_phase))
     where = group.rows_of(question.whole.labels(chip, question.taught_phase, stack, precision))[0]
     return [*notes, f"whole models under {stack} in {precision}, {where}"]
