@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat
@@ -137,10 +138,8 @@ class OperatorSurrogate:
                 level = self._level(cls, choices[index], chip)
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
-        launch_ms = 0.0
-        for cls, groups, *_ in parts:
-            floor = self._asked_floor(cls, chip, protocol)
-            launch_ms += floor * sum(int(group.count.sum()) for group in groups)
+        launches = ((self._asked_floor(cls, chip, protocol), groups) for cls, groups, *_ in parts)
+        launch_ms = sum(floor * int(group.count.sum()) for floor, groups in launches for group in groups)
         covered, level = 0.0, "D"
         for name in sorted(by_level):
             covered += by_level[name]
@@ -259,9 +258,9 @@ class OperatorSurrogate:
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
         """Convert latencies from the protocol of each row's cell to the one asked for."""
-        if all(c.protocol == asked for c in choices):
-            return native
         same = np.array([c.protocol == asked for c in choices])[which]
+        if same.all():
+            return native
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
         return np.where(same, native, convert_protocol(native, floor, self._asked_floor(cls, chip, asked)))
 
@@ -274,9 +273,9 @@ class OperatorSurrogate:
 
     def speaker(self, cls: str, chip: Chip, predictor: str = "auto") -> Chip:
         """The chip of the die whose rows of a class speak for a chip; the roofline speaks for each by itself."""
-        if predictor == "roofline" or not chip.bandwidth:
+        key, stated = (cls, chip), chip.bandwidth and (chip.vector_flops or peak_flops(chip, "fp16"))
+        if predictor == "roofline" or not stated:
             return chip
-        key = cls, chip
         if key not in self._speakers:
             head = self.class_surrogate(cls)
             known = speaker(chip, head.cells.enough, _OWN_ROWS)
