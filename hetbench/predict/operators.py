@@ -109,12 +109,11 @@ class OperatorSurrogate:
         cls = class_of(op, dims)
         on = self.speaker(cls, chip, predictor)
         choice = self.choose(cls, op, dtype, on, protocol, library, layout, predictor)
-        sizes, halves = with_halves(op, dims, self.doublings)
+        sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
         shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
-        choice = said_by(on, chip, choice)
-        source = choice.source
+        choice, source = said_by(on, chip, choice), choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
         plain = choice.head.partition("/")[0]
@@ -158,7 +157,8 @@ class OperatorSurrogate:
         for cls, groups in by_class(table).items():
             on = self.speaker(cls, chip, predictor)
             choices = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
-            sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
+            expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
+            sizes, each = zip(*expanded, strict=True)
             blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
             shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
@@ -170,14 +170,17 @@ class OperatorSurrogate:
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
+    def _halved(self, choice: Choice) -> int:
+        """How often the operators of a choice are halved; a roofline grows with the work by itself."""
+        return 0 if choice.head == "roofline" else self.doublings
+
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64], halves: Halves | None = None, on: Chip | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
 
-        The choices are those of the chip `on` (see `speaker`), by default `chip` itself: its efficiencies answer, on
-        the roofline of `chip`.
+        The choices are those of the chip `on` (see `speaker`), by default `chip`: its efficiencies, on chip's roofline.
 
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
@@ -197,8 +200,7 @@ class OperatorSurrogate:
             value = self._converted(part.base_ms * np.exp(told), on, cls, choices, picked, protocol)
             low, high = head.interval(alike, picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            # a CPU's peak is often stated at its base clock, which turbo exceeds
-            out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)
+            out[:, chosen] = np.maximum(bounds, part.least_ms)
         out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
@@ -265,7 +267,6 @@ class OperatorSurrogate:
         return np.where(same, native, convert_protocol(native, floor, self._asked_floor(cls, chip, asked)))
 
     def _asked_floor(self, cls: str, chip: Chip, protocol: str) -> float:
-        """The launch floor of answers under a protocol, see `hetbench.predict.protocols.asked_floor`."""
         key = cls, protocol, chip
         if key not in self._floors:
             self._floors[key] = asked_floor(self.floors, chips_of_die(chip), chip, cls, protocol)

@@ -25,6 +25,7 @@ from hetbench.graphs import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import power
 from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.latency import with_usable_stack
+from hetbench.query.model_offsets import corrected
 from hetbench.query.pieces import terms_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import DEFAULT_STACK, source
@@ -180,8 +181,9 @@ class CompiledSpace:
         made = Estimator(
             self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part), longest,
             "decode" in self.space.phases,
-        ).latency()  # fmt: skip
-        return Latencies(made.value, made.lower, made.upper, made.level)
+        )  # fmt: skip
+        found = corrected(made.latency(), self.question, self.chip, made.floor())
+        return Latencies(found.value, found.lower, found.upper, found.level)
 
 
 def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:

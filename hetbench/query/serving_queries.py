@@ -9,6 +9,7 @@ from typing import Any
 from hetbench import serving
 from hetbench.answers import Answer, Answers
 from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.query.observed_serving import observed_answer
 from hetbench.query.question import check_confidence
 from hetbench.query.session import Session
 from hetbench.serving.engines import is_serving
@@ -69,7 +70,7 @@ def _deployment(
 
 def _predicted(session: Session, deployment: serving.Deployment, metric: str, options: Mapping[str, Any]) -> Answer:
     confidence = check_confidence(options.get("confidence"))
-    return serving.answer(deployment, metric, serving.load(session.artifacts), confidence)
+    return observed_answer(deployment, metric, session.effects, confidence)
 
 
 class ServingQueries:
@@ -110,5 +111,4 @@ class ServingQueries:
         options = {"input_len": input_len, "output_len": output_len, "chips": chips, "precision": precision, "kv": kv,
                    "stack": stack}  # fmt: skip
         chip, _ = self._session.chip(target)
-        known = serving.load(self._session.artifacts)
-        return serving.serve_plan(facts, chip, options, known, serving.parse_slo(slo))
+        return serving.serve_plan(facts, chip, options, self._session.effects, serving.parse_slo(slo))
