@@ -20,6 +20,7 @@ from pathlib import Path
 
 from hetbench.errors import command
 from surrogates.whole.rows import OWN
+from surrogates.writing import write_json
 
 Step = tuple[str, list[str]]
 
@@ -92,7 +93,7 @@ def run(found: list[Step], work: Path) -> int:
             print(f"{last}\nstopped with exit code {code}; the whole log is {log}. The same command goes on from here.")
             return code
         done[command] = round(time.time() - began)
-        path.write_text(json.dumps(done, indent=1))
+        write_json(path, done, indent=1)
     print(f"{len(found)} steps in {sum(done.values()) / 60:.0f} minutes")
     return 0
 

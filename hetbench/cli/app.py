@@ -21,7 +21,7 @@ from hetbench.cli import (
     service,
     serving,
 )  # fmt: skip
-from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
+from hetbench.errors import HetBenchError, InvalidInputError, escaped, open_streams, shown
 from hetbench.version import __version__
 
 __all__ = ["app", "main"]
@@ -58,9 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises `SystemExit` with the exit code of the outcome: see `hetbench.cli`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters shows them escaped
+    open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         for word in words:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.predict.products import inverse, product
+
 __all__ = [
     "CLIP_RESIDUAL", "JITTER", "MOST_NOISE", "Conditioned", "OperatorRows", "Posterior", "condition", "covariance",
     "prior_variance",
@@ -68,7 +70,7 @@ def covariance(scale: Floats, a: OperatorRows, b: OperatorRows) -> Floats:
     for index in range(kernels):
         part, at = slice(index * width, (index + 1) * width), _FIXED + index
         x, y = a.coordinates[:, part], b.coordinates[:, part]
-        apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T
+        apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * product(x, y.T)
         inner += left[:, at, None] * right[None, :, at] * np.exp(-0.5 * np.maximum(apart, 0)) * unseen
     out: Floats = np.minimum(left[:, 0, None], right[None, :, 0]) ** 2 + (a.cls[:, None] == b.cls[None, :]) * inner
     out *= np.minimum(a.amplitude[:, None], b.amplitude[None, :]) ** 2
@@ -108,17 +110,17 @@ def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
     """
     inflated = noise
     for _ in range(_ROUNDS):
-        inverse = np.asarray(np.linalg.inv(shared + np.diag(inflated)), dtype=np.float64)
+        inverted = inverse(shared + np.diag(inflated))
         extra = inflated - noise
-        weights = inverse @ residual
-        left_out, variance = weights / np.diag(inverse), 1 / np.diag(inverse)
+        weights = product(inverted, residual)
+        left_out, variance = weights / np.diag(inverted), 1 / np.diag(inverted)
         if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():
             break
         inflated = np.where(excess, inflated + left_out**2 - _OUTLIER**2 * variance, inflated)
     surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
     usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
     spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
-    return Conditioned(inverse, weights, spread, left_out / np.sqrt(np.maximum(variance - extra, JITTER)))
+    return Conditioned(inverted, weights, spread, left_out / np.sqrt(np.maximum(variance - extra, JITTER)))
 
 
 class Posterior:
@@ -141,7 +143,7 @@ class Posterior:
         self._inverse, self._weights, self._spread, _ = condition(
             shared, noise, np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
         )
-        explained = shared @ self._weights
+        explained = product(shared, self._weights)
         self._least, self._most = min(0.0, float(explained.min())), max(0.0, float(explained.max()))
 
     def mean(self, asked: OperatorRows) -> Floats:
@@ -151,7 +153,7 @@ class Posterior:
     def mean_and_variance(self, asked: OperatorRows) -> tuple[Floats, Floats]:
         """Posterior mean and variance of the log residual, noise included, each [rows]."""
         shared = covariance(self.scale, asked, self.seen)
-        explained = np.einsum("as,st,at->a", shared, self._inverse, shared, optimize=True)
+        explained = (product(shared, self._inverse) * shared).sum(axis=1)
         noise = (asked.noise * asked.amplitude) ** 2
         variance = np.maximum(prior_variance(self.scale, asked) - explained, noise)
         return self._bounded(shared), variance * self._spread
@@ -164,5 +166,5 @@ class Posterior:
 
     def _bounded(self, shared: Floats) -> Floats:
         """The posterior mean, no further from 0 than that of the observed rows; `shared` is their covariance."""
-        out: Floats = np.clip(shared @ self._weights, self._least, self._most)
+        out: Floats = np.clip(product(shared, self._weights), self._least, self._most)
         return out
