@@ -24,8 +24,7 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
-from hetbench.predict import rgat
-from hetbench.predict.canonical import canonical_dims
+from hetbench.predict import rgat, stored
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_halves
@@ -35,7 +34,6 @@ from hetbench.predict.operator_answers import ClassPart, Prediction, SumPredicti
 from hetbench.predict.protocols import asked_floor, convert_protocol, launch_floor
 from hetbench.predict.selection import Selector, said_by
 from hetbench.predict.speakers import chips_of_die, speaker
-from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
@@ -107,11 +105,11 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        on = self.speaker(cls, chip, predictor)
-        choice = self.choose(cls, op, dtype, on, protocol, library, layout, predictor)
+        on, known = self.speaker(cls, chip, predictor), stored.computed_as(dtype, chip)
+        choice = stored.as_stored(self.choose(cls, op, known, on, protocol, library, layout, predictor), dtype)
         sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
-        shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
+        shared = stored.dims_of(op, sizes, dtype, chip)
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
         choice, source = said_by(on, chip, choice), choice.source
         if chip.name in self.observed:
@@ -156,12 +154,12 @@ class OperatorSurrogate:
         parts = []
         for cls, groups in by_class(table).items():
             on = self.speaker(cls, chip, predictor)
-            choices = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
+            chosen = (self.choose(cls, g.op, stored.computed_as(g.dtype, chip), on, protocol, None, None, predictor)
+                      for g in groups)  # fmt: skip
+            choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
             expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
             sizes, each = zip(*expanded, strict=True)
-            blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            shared = stored.dims_of_all([(g.op, d, g.dtype) for g, d in zip(groups, sizes, strict=True)], chip)
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
@@ -181,26 +179,28 @@ class OperatorSurrogate:
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
 
         The choices are those of the chip `on` (see `speaker`), by default `chip`: its efficiencies, on chip's roofline.
-
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        head, on = self.class_surrogate(cls), chip if on is None else on
-        made = shown = features(cls, shared, self._facts(cls, chip, choices, which, on))
-        if on is not chip:
-            shown = features(cls, shared, self._facts(cls, on, choices, which, on))
+        head, on = self.class_surrogate(cls), on or chip
+        made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which, on))
+        shown = made if on is chip else features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
-            part, seen = (each if len(chosen) == len(which) else each.take(chosen) for each in (made, shown))
-            picked, alike = which[chosen], [said_by(on, chip, choice) for choice in choices]
+            everything, picked = len(chosen) == len(which), which[chosen]
+            part, seen = (each if everything else each.take(chosen) for each in (made, shown))
+            its = part if real is made else real if everything else real.take(chosen)
+            own = shared if everything or real is made else {key: array[chosen] for key, array in shared.items()}
             learned = self._log_ratio(cls, head, name, seen, choices, picked)
             told = head.blended(learned, choices, picked, seen, on)
-            value = self._converted(part.base_ms * np.exp(told), on, cls, choices, picked, protocol)
-            low, high = head.interval(alike, picked, seen, chip, told)
+            native = (part.base_ms if real is made else stored.base_of(part, its, own)) * np.exp(told)
+            value = self._converted(native, on, cls, choices, picked, protocol)
+            low, high = head.interval([said_by(on, chip, each) for each in choices], picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            out[:, chosen] = np.maximum(bounds, part.least_ms)
+            bounds = bounds if real is made else stored.widened(bounds, own)
+            out[:, chosen] = np.maximum(bounds, its.least_ms)
         out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
@@ -287,7 +287,7 @@ class OperatorSurrogate:
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
         predictor: str = "auto",
     ) -> Choice:  # fmt: skip
-        """The head and the measurement cell that answer for an operator; see `hetbench.predict.selection`."""
+        """The head and cell that answer for an operator; see `hetbench.predict.selection`."""
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
 
 
