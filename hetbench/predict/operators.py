@@ -105,8 +105,7 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        on = self.speaker(cls, chip, predictor)
-        known = stored.computed_as(dtype, chip)
+        on, known = self.speaker(cls, chip, predictor), stored.computed_as(dtype, chip)
         choice = stored.as_stored(self.choose(cls, op, known, on, protocol, library, layout, predictor), dtype)
         sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
@@ -180,11 +179,10 @@ class OperatorSurrogate:
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
 
         The choices are those of the chip `on` (see `speaker`), by default `chip`: its efficiencies, on chip's roofline.
-
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        head, on = self.class_surrogate(cls), chip if on is None else on
+        head, on = self.class_surrogate(cls), on or chip
         made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which, on))
         shown = made if on is chip else features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
@@ -192,7 +190,8 @@ class OperatorSurrogate:
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
             everything, picked = len(chosen) == len(which), which[chosen]
-            part, seen, its = (each if everything else each.take(chosen) for each in (made, shown, real))
+            part, seen = (each if everything else each.take(chosen) for each in (made, shown))
+            its = part if real is made else real if everything else real.take(chosen)
             own = shared if everything or real is made else {key: array[chosen] for key, array in shared.items()}
             learned = self._log_ratio(cls, head, name, seen, choices, picked)
             told = head.blended(learned, choices, picked, seen, on)
@@ -200,7 +199,8 @@ class OperatorSurrogate:
             value = self._converted(native, on, cls, choices, picked, protocol)
             low, high = head.interval([said_by(on, chip, each) for each in choices], picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            out[:, chosen] = np.maximum(bounds if real is made else stored.widened(bounds, own), its.least_ms)
+            bounds = bounds if real is made else stored.widened(bounds, own)
+            out[:, chosen] = np.maximum(bounds, its.least_ms)
         out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
