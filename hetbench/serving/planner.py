@@ -61,6 +61,10 @@ class ServePlan:
     """Points that no other beats in both throughput per chip and TPOT; fastest tokens first."""
     cheapest: Point | None
     """Of the points within the objective the one of most throughput per chip; None where there is none."""
+    evidence: str
+    """What the intervals rest on: see `Effects.evidence`."""
+    bands: Mapping[str, tuple[float, float]]
+    """Ends of the 90 % interval as factors of the value, by metric."""
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -134,8 +138,10 @@ def serve_plan(
     s = Settings.of(chip, [plan for plan, _ in pairs], [deployment.input_len] * n, [deployment.output_len] * n,
                     [load for _, load in pairs])  # fmt: skip
     held = memory(deployment.stage, s)
-    factors = known.factors(deployment.engine, deployment.stage, deployment.software)
-    load = steady_state(deployment.stage, s, factors, held)
+    software = known.version(deployment.engine, deployment.stage, deployment.software)
+    factors = known.factors(deployment.engine, deployment.stage, software)
+    missed = known.missed(deployment.engine, deployment.stage, s, software)
+    load = steady_state(deployment.stage, s, factors, held, missed)
     fits = np.flatnonzero(held.fits)
     if not len(fits):
         raise RefusedError(
@@ -154,12 +160,14 @@ def serve_plan(
             round(float(held.total[at]) / 1e9, 2), bool(meets[at]),
         )  # fmt: skip
 
+    evidence, bands = _bands(known, deployment.engine, deployment.stage)
+    link_notes = () if chip.interconnect_gbs else (f"the catalogue states no link of {chip.name}: one chip alone",)
     inside = fits[meets[fits]]
     cheapest = point(int(inside[np.argmax(per_chip[inside])])) if len(inside) else None
     front = tuple(point(at) for at in _front(times["tpot"], per_chip, fits))
     return ServePlan(
         model.name, chip.name, deployment.engine, deployment.stage.form.name, dict(slo), len(fits), front, cheapest,
-        (*deployment.notes, _evidence_note(known, deployment.engine, deployment.stage)),
+        evidence, bands, (*deployment.notes, *link_notes, _evidence_note(known, deployment.engine, chip, bands["tpot"])),
     )  # fmt: skip
 
 
@@ -174,8 +182,14 @@ def _front(tpot: np.ndarray[Any, Any], rate: np.ndarray[Any, Any], among: np.nda
     return front
 
 
-def _evidence_note(known: Effects, engine: str, stage: Stage) -> str:
-    evidence, chip = known.evidence(engine, stage.chip, stage), stage.chip
-    low, high = known.band("tpot", evidence, 0.9)
-    return (f"point predictions; TPOT holds within x {low:.2f} to x {high:.2f} in 90 % of hold-outs like this one "
-            f"({known.rows(engine, chip.name)} rows of {engine} on {chip.name})")  # fmt: skip
+def _bands(known: Effects, engine: str, stage: Stage) -> tuple[str, dict[str, tuple[float, float]]]:
+    """What the intervals rest on, and their ends as factors by metric."""
+    evidence = known.evidence(engine, stage.chip, stage)
+    out = {metric: known.band(metric, evidence, 0.9, engine) for metric in ("ttft", "tpot")}
+    few, many = known.band("throughput", evidence, 0.9, engine)
+    return evidence, out | {"latency": (1 / many, 1 / few)}
+
+
+def _evidence_note(known: Effects, engine: str, chip: Chip, band: tuple[float, float]) -> str:
+    return (f"point predictions; TPOT holds within x {band[0]:.2f} to x {band[1]:.2f} in 90 % of hold-outs like this "
+            f"one ({known.rows(engine, chip.name)} rows of {engine} on {chip.name})")  # fmt: skip

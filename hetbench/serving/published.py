@@ -28,7 +28,7 @@ _UNITS = {"ttft": "ms", "tpot": "ms", "latency": "ms", "throughput": "1/s", "tot
 def published(deployment: Deployment, metric: str) -> Answer | None:
     """The published figure of exactly this deployment, or None."""
     if metric not in _UNITS or deployment.request_rate is not None or deployment.stage.kv != usual_kv(
-        deployment.stage.form.name
+        deployment.stage.form.name, deployment.engine
     ):
         return None
     stage, plan = deployment.stage, deployment.plan

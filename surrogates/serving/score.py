@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hetbench.serving.effects import band_keys
+from hetbench.serving.effects import BESIDE, band_keys
+from hetbench.serving.neighbours import Kernel
+from surrogates.serving import neighbours
 from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
 from surrogates.serving.rows import Terms
 from surrogates.serving.splits import SPLITS, Fold, evidence, folds
@@ -33,23 +35,43 @@ def roofline(frame: pd.DataFrame, made: Terms) -> np.ndarray:
     return np.select([frame.metric == name for name in METRICS], [step + steady, one, batch, rate])
 
 
-def held_out(frame: pd.DataFrame, made: Terms) -> pd.DataFrame:
+def residuals(effects: Effects, frame: pd.DataFrame, made: Terms) -> np.ndarray:
+    """Logarithm of measured over predicted by the effects alone, [rows]."""
+    return np.log(measured(frame) / chosen(answers(effects, frame, made), frame))
+
+
+def held_out(frame: pd.DataFrame, made: Terms, kernels: dict[str, Kernel]) -> pd.DataFrame:
     """Every fold of every split: predicted, roofline and constant over measured, [rows of all folds]."""
-    parts = [one_fold(fold, frame, made) for split in SPLITS for fold in folds(frame, split)]
+    parts = [one_fold(fold, frame, made, kernels) for split in SPLITS for fold in folds(frame, split)]
     return pd.concat(parts, ignore_index=True)
 
 
-def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms) -> pd.DataFrame:
+def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms, kernels: dict[str, Kernel]) -> pd.DataFrame:
     train, test = frame[fold.train].reset_index(drop=True), frame[fold.test].reset_index(drop=True)
     there = made.take(fold.test)
     effects: Effects = fit(train, made.take(fold.train))
-    truth = measured(test)
+    missed = residuals(effects, train, made.take(fold.train))
+    fixes = neighbours.corrected(kernels, train, missed, test)
+    truth, plain = measured(test), answers(effects, test, there)
+    known = evidence(frame, fold.train, fold.test)
+    left = np.where(neighbours.metric_of(test) == "ttft", fixes["ttft"][1], fixes["tpot"][1])
     roof = roofline(test, there)
     return test.assign(
-        split=fold.split, fold=fold.name, evidence=evidence(frame, fold.train, fold.test),
-        row=np.flatnonzero(fold.test), ratio=chosen(answers(effects, test, there), test) / truth,
+        split=fold.split, fold=fold.name, evidence=np.where((known == "model") & (left < BESIDE), "beside", known),
+        left=left, row=np.flatnonzero(fold.test), effects=chosen(plain, test) / truth,
+        ratio=chosen(applied(plain, fixes, test), test) / truth,
         roofline=roof / truth, constant=roof / truth * _constant(train, made.take(fold.train), test),
     )  # fmt: skip
+
+
+def applied(
+    found: dict[str, np.ndarray], fixes: dict[str, tuple[np.ndarray, np.ndarray]], frame: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """The predictions with the corrections of measured neighbours."""
+    step, first = np.exp(fixes["tpot"][0]), np.exp(fixes["ttft"][0])
+    ttft, tpot, length = found["ttft"] * first, found["tpot"] * step, frame.output_len.to_numpy()
+    rate = frame.concurrency.to_numpy() * length / (ttft + (length - 1) * tpot)
+    return {"tpot": tpot, "ttft": ttft, "latency": found["latency"] * step, "throughput": rate}
 
 
 def _constant(train: pd.DataFrame, made: Terms, test: pd.DataFrame) -> np.ndarray:
@@ -71,7 +93,7 @@ def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
     out = {}
     for level, least in ((2, 1), (1, ENOUGH_OF_A_KIND), (0, ENOUGH_OF_A_KIND)):
         for key, part in frame.groupby([each[level] for each in keys]):
-            if len(part) >= least and (level == 2 or part.evidence.iloc[0] == "model"):
+            if len(part) >= least and (level == 2 or part.evidence.iloc[0] in ("beside", "model")):
                 out[str(key)] = quantiles(part)
     return out
 
@@ -82,7 +104,7 @@ def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
     middle = QUANTILES.index(0.5)
     for metric in METRICS:
         before = [0.0] * len(QUANTILES)
-        for level in ("model", "known", "engine", "none"):
+        for level in ("beside", "model", "known", "engine", "none"):
             own = made.get(f"{metric} | {level}", before)
             low = [min(pair) for pair in zip(own[:middle], before[:middle], strict=True)]
             high = [max(pair) for pair in zip(own[middle + 1 :], before[middle + 1 :], strict=True)]
