@@ -21,7 +21,9 @@ from hetbench.migration import (
     CoverageReport,
     Fleet,
     Migration,
+    ServingMigration,
     coverage_report,
+    migrate_serving,
     rank_chips,
     rank_fleet,
     select_chips,
@@ -186,8 +188,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def migrate(
         self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
         source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
-        **options: Unpack[Options],
-    ) -> Migration | Fleet:  # fmt: skip
+        slo: str | Mapping[str, float] | None = None, **options: Unpack[Options],
+    ) -> Migration | Fleet | ServingMigration:  # fmt: skip
         """Rank chips for a model, or for a list of models, and name the chips that cannot run it.
 
         Args:
@@ -197,11 +199,13 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             source_value: latency in ms that you measured on the source (one model only).
             slo_ms: latency objective in ms; adds the probability of meeting it.
             objective: `latency`, `energy` or `throughput-per-watt`.
+            slo: objective of a deployment, such as `"ttft=500ms,tpot=30ms"`: chips are then ranked for serving the
+                model, by tokens per second and chip of the best deployment within it; `chips` bounds its size.
             **options: as in `query`, but without `precision` each chip takes its own default precision; `stack` also
                 takes a kind (`eager`, `compiled`, `serving`), by default eager for models that generate, else compiled.
 
         Returns:
-            A `Migration`; for a list of models a `Fleet`.
+            A `Migration`; for a list of models a `Fleet`; with `slo` a `ServingMigration`.
 
         Raises:
             As `query`; and UnknownNameError for another objective, RefusedError where no chip can run the model.
@@ -210,6 +214,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         {'cann'}
         """
         check_options(options)
+        if slo is not None:
+            return migrate_serving(self._session, model, targets, slo, options)
         if isinstance(model, list | tuple):
             if source_value is not None:
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")

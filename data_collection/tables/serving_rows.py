@@ -158,7 +158,8 @@ def _strix(raw: Raw, e: Raw) -> Row:
         row["precision"] = "mxfp4"
     if raw["metric"] == "power_w":
         return row | {"metric": "power", "drop": "watts of prompts alone" if prompt else ""}
-    return row | {"metric": "ttft" if prompt else "tpot", "value": 1e3 * (e["n_prompt"] if prompt else 1) / raw["value"]}
+    tokens, metric = (e["n_prompt"], "ttft") if prompt else (1, "tpot")
+    return row | {"metric": metric, "value": 1e3 * tokens / raw["value"]}
 
 
 READERS: dict[str, Callable[[Raw, Raw], Row]] = {

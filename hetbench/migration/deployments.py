@@ -12,14 +12,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hetbench.answers import Answer, digits
-from hetbench.catalog.chips import Chip
+from hetbench.catalog.chips import Chip, chips
 from hetbench.errors import HetBenchError, InvalidInputError, RefusedError
-from hetbench.migration.ranking import deadline_probability
+from hetbench.migration.ranking import deadline_probability, select_chips
 from hetbench.migration.results import Dropped, dropped_lines
-from hetbench.serving import Effects, LanguageModel, serve_plan
+from hetbench.query.serving_queries import check_phase
+from hetbench.query.session import Session
+from hetbench.serving import Effects, LanguageModel, language_of, load, parse_slo, serve_plan
 from hetbench.serving.planner import Point, ServePlan
 
-__all__ = ["Deployed", "ServingMigration", "rank_deployments"]
+__all__ = ["Deployed", "ServingMigration", "migrate_serving", "rank_deployments"]
 
 _LEVELS = {"beside": "C", "model": "C", "known": "C", "engine": "D", "none": "D"}
 
@@ -57,7 +59,7 @@ class ServingMigration:
         """The ranking as text, one line a chip, at most `limit` of them."""
         asked = ", ".join(f"{name} <= {digits(value)} ms" for name, value in self.slo.items())
         lines = [f"{self.model}, {self.input_len} tokens in, {self.output_len} out, within {asked}: "
-                 f"{len(self.candidates)} chips, {len(self.dropped)} left out, by tokens per second and chip"]  # fmt: skip
+                 f"{len(self.candidates)} chips, {len(self.dropped)} left out, by tokens/s and chip"]  # fmt: skip
         for place, each in enumerate(self.candidates[:limit], start=1):
             p = each.point
             lines.append(
@@ -74,14 +76,29 @@ class ServingMigration:
         return asdict(self) | {"slo": dict(self.slo)}
 
 
+def migrate_serving(
+    session: Session, model: Any, targets: str | Sequence[str], slo: str | Mapping[str, float],
+    options: Mapping[str, Any],
+) -> ServingMigration:  # fmt: skip
+    """What `HetBench.migrate` answers where an objective of deployments is given."""
+    if isinstance(model, list | tuple):
+        raise InvalidInputError("chips for serving are ranked for one model at a time; give a single model.")
+    check_phase({**options, "phase": "serving"}, None)
+    known = [*chips().values(), *session.added_chips.values()]
+    meant = select_chips(targets, known, lambda name: session.chip(name)[0])
+    asked = {name: value for name, value in options.items() if name not in ("phase", "confidence", "predictor")}
+    facts = language_of(session.graph(model))
+    return rank_deployments(facts, meant, asked, load(session.artifacts), parse_slo(slo))
+
+
 def rank_deployments(
-    model: LanguageModel, chips: Sequence[Chip], options: Mapping[str, Any], known: Effects, slo: Mapping[str, float]
+    model: LanguageModel, among: Sequence[Chip], options: Mapping[str, Any], known: Effects, slo: Mapping[str, float]
 ) -> ServingMigration:
     """Rank chips for serving a model.
 
     Args:
         model: what is served.
-        chips: to choose from.
+        among: chips to choose from.
         options: as of a query in the serving phase; `chips` bounds the chips of a deployment.
         known: the fitted effects.
         slo: objective in ms by metric.
@@ -92,7 +109,7 @@ def rank_deployments(
     if not slo:
         raise InvalidInputError("chips for serving are compared within an objective: give slo=, such as 'tpot=30ms'.")
     found, dropped = [], []
-    for chip in chips:
+    for chip in among:
         try:
             plan = serve_plan(model, chip, options, known, slo)
         except HetBenchError as why:
@@ -108,7 +125,7 @@ def rank_deployments(
     sizes = [int(options.get(name) or 1024) for name in ("input_len", "output_len")]
     if not found:
         reasons = "\n".join(dropped_lines(dropped))
-        raise RefusedError(f"none of the {len(chips)} chips serves {model.name} within the objective.\n{reasons}")
+        raise RefusedError(f"none of the {len(among)} chips serves {model.name} within the objective.\n{reasons}")
     found.sort(key=lambda each: (-each.point.throughput_per_chip, each.chip))
     return ServingMigration(model.name, dict(slo), *sizes, tuple(found), tuple(dropped))
 

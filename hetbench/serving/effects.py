@@ -26,8 +26,8 @@ from hetbench.serving.neighbours import CORRECTED, Neighbours, Points
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Floats, Settings, Stage
 
-__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "SCALES", "Effects", "Factors", "band_keys",
-           "load"]  # fmt: skip
+__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "SCALES", "Effects", "Factors",
+           "band_keys", "load"]  # fmt: skip
 
 FORMAT = 2
 SCALES = ("step", "prompt", "queue", "host")

@@ -2,7 +2,8 @@
 
 Bytes include the scales: fp8 128 x 128 blocks (below 0.1 %), w4a16 groups of 128 with a 16-bit scale and a 4-bit zero
 (4.16 bits), mxfp4 32 elements with an 8-bit scale (OCP Microscaling Formats 1.0), nvfp4 16 elements with an 8-bit
-scale (NVIDIA, "Introducing NVFP4", 2025), q4_k_m 4.85, q4_0 4.5 and q8_0 8.5 bits (llama.cpp, examples/quantize/README).
+scale (NVIDIA, "Introducing NVFP4", 2025), q4_k_m 4.85, q4_0 4.5 and q8_0 8.5 bits (llama.cpp,
+examples/quantize/README).
 """
 
 from __future__ import annotations

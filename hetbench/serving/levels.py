@@ -48,9 +48,9 @@ def level_keys(engine: str, chip: Chip, form: str, shape: str, version: str) -> 
     """
     old = generation(chip)
     return {
-        "engine": engine, "era": era(engine, version), "generation": old, "die": chip.die, "engine_generation": f"{engine} | {old}",
-        "engine_chip": f"{engine} | {chip.name}", "format": f"{form} | {chip.family}", "model": shape,
-        "version": f"{engine} | {chip.name} | {version}",
+        "engine": engine, "era": era(engine, version), "generation": old, "die": chip.die,
+        "engine_generation": f"{engine} | {old}", "engine_chip": f"{engine} | {chip.name}",
+        "format": f"{form} | {chip.family}", "model": shape, "version": f"{engine} | {chip.name} | {version}",
     }  # fmt: skip
 
 

@@ -18,8 +18,9 @@ __all__ = ["TERMS", "decode_terms", "prefill_terms"]
 
 TERMS = ("weights", "kv", "flops", "attention", "layers", "experts", "links", "exchange", "requests", "iteration",
          "prompt_flops", "prompt_attention", "expert_weights", "latent")  # fmt: skip
-"""Columns of the arrays [points, terms]. `layers`, `experts`, `latent` are counts x 1 us; `requests` x 1 us; `iteration`
-1 ms; `links` the latencies of collectives and `exchange` what they send, by the laws of `hetbench.serving.collectives`."""
+"""Columns of the arrays [points, terms]. `layers`, `experts`, `latent` are counts x 1 us; `requests` x 1 us;
+`iteration` 1 ms; `links` the latencies of collectives and `exchange` what they send, by the laws of
+`hetbench.serving.collectives`."""
 _US = 1e-6
 
 

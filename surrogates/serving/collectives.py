@@ -1,4 +1,4 @@
-"""Fit the collectives: latency and slope over each link, from measured rows, scored on sizes, chips and sources left out.
+"""Fit the collectives: latency and slope over each link, scored on sizes, chips and sources left out.
 
     python -m surrogates.serving.collectives --corpus CORPUS
 
