@@ -33,7 +33,7 @@ FORMAT = 2
 SCALES = ("step", "prompt", "queue", "host")
 """What a model and a version of an engine scale: a decode step, a prompt, the wait of prompts for each other, and of
 both the parts that launches and the host cost (`HOST`)."""
-SCALED = ("model", "version")
+SCALED = ("model", "release", "version")
 HOST = tuple(name in ("layers", "experts", "requests", "iteration", "latent") for name in TERMS)
 EXTRA = ("interleaved", "queued", "waited", "fixed", "crowd")
 """Share of the prompts of other requests that a step waits for; prompts that a prompt waits for beside one other
@@ -104,12 +104,11 @@ class Effects:
 
     def version(self, engine: str, stage: Stage, software: str) -> str:
         """The version of the engine that a deployment is taken to run: the one named; where none was, the newest that
-        was measured with this model on this chip, or on this chip."""
+        was measured with this model on this chip, else the newest of the engine on any chip."""
         if any(letter.isdigit() for letter in software) or self.knows_version(engine, stage, software):
             return software
         newest = self.table["newest"]
-        chip = f"{engine} | {stage.chip.name}"
-        return str(newest.get(f"{chip} | {stage.model.shape}") or newest.get(chip) or software)
+        return str(newest.get(f"{engine} | {stage.chip.name} | {stage.model.shape}") or newest.get(engine) or software)
 
     def missed(self, engine: str, stage: Stage, s: Settings, version: str = "") -> tuple[Floats, Floats]:
         """Factors on TPOT and TTFT of what the physics misses beside measured rows, each [points]."""

@@ -50,7 +50,8 @@ def level_keys(engine: str, chip: Chip, form: str, shape: str, version: str) -> 
     return {
         "engine": engine, "era": era(engine, version), "generation": old, "die": chip.die,
         "engine_generation": f"{engine} | {old}", "engine_chip": f"{engine} | {chip.name}",
-        "format": f"{form} | {chip.family}", "model": shape, "version": f"{engine} | {chip.name} | {version}",
+        "format": f"{form} | {chip.family}", "model": shape, "release": f"{engine} | {version}",
+        "version": f"{engine} | {chip.name} | {version}",
     }  # fmt: skip
 
 

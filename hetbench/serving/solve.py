@@ -82,7 +82,7 @@ def _versioned(deployment: Deployment, known: Effects) -> Deployment:
     if version == deployment.software:
         return deployment
     return replace(deployment, software=version, notes=(
-        *deployment.notes, f"no version of {deployment.engine} was named: {version}, the newest measured here"
+        *deployment.notes, f"no version of {deployment.engine} was named: taken as {version}, the newest measured"
     ))  # fmt: skip
 
 

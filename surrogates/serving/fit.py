@@ -24,7 +24,7 @@ _USUAL = (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 1.0, 1.0, 5.0, 0.5, 1.8, 2.0, 1.5, 5.0,
 START = {name: usual - floor for name, usual, floor in zip(COLUMNS, _USUAL, FLOORS, strict=True)}
 """Centre of the priors of the global factors above their floors, wide enough (`GLOBAL_SD`) that the rows decide."""
 LEVELS = {"engine": 0.5, "era": 0.5, "generation": 0.3, "die": 0.2, "engine_generation": 0.3, "engine_chip": 0.3,
-          "format": 0.3, "model": 0.2, "version": 0.15}  # fmt: skip
+          "format": 0.3, "model": 0.2, "release": 0.15, "version": 0.15}  # fmt: skip
 """Prior standard deviation of the deviations, in log units."""
 OF_SCALES = torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
 """The same of single scales, relative to their level: versions differ most in scheduling and in the host's work."""

@@ -48,10 +48,9 @@ def exported(
 
 
 def newest(frame: pd.DataFrame) -> dict[str, str]:
-    """The newest version of each engine on each chip, and with each network there."""
-    pair = frame.engine + " | " + frame.chip
+    """The newest version of each engine, and on each chip with each network."""
     out = {}
-    for keys in (pair, neighbours.group_of(frame)):
+    for keys in (frame.engine, neighbours.group_of(frame)):
         for key, part in frame.groupby(keys):
             engine = part.engine.iloc[0]
             out[str(key)] = max(part.version.unique(), key=lambda version, engine=engine: recency(engine, version))

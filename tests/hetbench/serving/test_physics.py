@@ -101,7 +101,7 @@ def test_a_link_is_half_of_what_the_datasheet_sums_over_both_directions():
 
 
 def test_a_deployment_over_several_nodes_is_refused():
-    with pytest.raises(RefusedError, match="spans nodes of 8"):
+    with pytest.raises(RefusedError, match="span nodes of 8"):
         link_of(chip(H100), 16)
 
 

@@ -85,7 +85,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_would(api: HetBench):
 @pytest.mark.parametrize(("options", "error", "match"), [
     ({"speculative": "mtp"}, RefusedError, "acceptance rate"),
     ({"parallel": "disagg"}, RefusedError, "disaggregated"),
-    ({"chips": 16}, RefusedError, "spans nodes"),
+    ({"chips": 16}, RefusedError, "span nodes"),
     ({"stack": "mindie"}, RefusedError, "runs on cann"),
     ({"stack": "vlllm"}, UnknownNameError, "vllm"),
     ({"precision": "fp7"}, UnknownNameError, "unknown precision"),
