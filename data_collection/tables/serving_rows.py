@@ -157,7 +157,7 @@ def _strix(raw: Raw, e: Raw) -> Row:
     if "gpt-oss" in raw["model"]:  # such files keep the experts as they were published
         row["precision"] = "mxfp4"
     if raw["metric"] == "power_w":
-        return row | {"metric": "power", "drop": "watts of prompts alone" if prompt else ""}
+        return row | {"metric": "power", "drop": "watts of a package with a CPU in it"}
     tokens, metric = (e["n_prompt"], "ttft") if prompt else (1, "tpot")
     return row | {"metric": metric, "value": 1e3 * tokens / raw["value"]}
 

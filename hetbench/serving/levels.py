@@ -46,10 +46,11 @@ def level_keys(engine: str, chip: Chip, form: str, shape: str, version: str) -> 
     >>> level_keys("vllm", chip("amd-mi300x"), "fp8", "", "")["engine_generation"]
     'vllm | CDNA'
     """
-    old = generation(chip)
+    made, old = generation(chip), era(engine, version)
     return {
-        "engine": engine, "era": era(engine, version), "generation": old, "die": chip.die,
-        "engine_generation": f"{engine} | {old}", "engine_chip": f"{engine} | {chip.name}",
+        "engine": engine, "era": old, "era_generation": old and f"{old} | {made}",
+        "era_chip": old and f"{old} | {chip.name}", "generation": made, "die": chip.die,
+        "engine_generation": f"{engine} | {made}", "engine_chip": f"{engine} | {chip.name}",
         "format": f"{form} | {chip.family}", "model": shape, "release": f"{engine} | {version}",
         "version": f"{engine} | {chip.name} | {version}",
     }  # fmt: skip

@@ -23,8 +23,10 @@ from surrogates.serving.rows import Terms, terms
 _USUAL = (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 1.0, 1.0, 5.0, 0.5, 1.8, 2.0, 1.5, 5.0, 1.0, 0.5, 1.0, 20.0, 1.5)
 START = {name: usual - floor for name, usual, floor in zip(COLUMNS, _USUAL, FLOORS, strict=True)}
 """Centre of the priors of the global factors above their floors, wide enough (`GLOBAL_SD`) that the rows decide."""
-LEVELS = {"engine": 0.5, "era": 0.5, "generation": 0.3, "die": 0.2, "engine_generation": 0.3, "engine_chip": 0.3,
-          "format": 0.3, "model": 0.2, "release": 0.15, "version": 0.15}  # fmt: skip
+LEVELS = {
+    "engine": 0.5, "era": 0.5, "era_generation": 0.4, "era_chip": 0.4, "generation": 0.3, "die": 0.2,
+    "engine_generation": 0.3, "engine_chip": 0.3, "format": 0.3, "model": 0.2, "release": 0.15, "version": 0.15,
+}  # fmt: skip
 """Prior standard deviation of the deviations, in log units."""
 OF_SCALES = torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=torch.float64)
 """The same of single scales, relative to their level: versions differ most in scheduling and in the host's work."""
@@ -104,7 +106,7 @@ def weights(frame: pd.DataFrame) -> np.ndarray:
     return group.to_numpy(float) ** -0.5 * taught.to_numpy()
 
 
-def fit(frame: pd.DataFrame, made: Terms, steps: int = 100) -> Effects:
+def fit(frame: pd.DataFrame, made: Terms, steps: int = 60) -> Effects:
     """The effects of largest posterior."""
     taught = weights(frame) > 0
     posterior = _Posterior(frame[taught].reset_index(drop=True), made.take(np.flatnonzero(taught)))
