@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import ArtifactError
-from hetbench.serving.levels import level_keys
+from hetbench.serving.levels import era, level_keys, series
 from hetbench.serving.neighbours import CORRECTED, Neighbours, Points
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Floats, Settings, Stage
@@ -78,23 +77,24 @@ class Effects:
         """Engines with rows."""
         return tuple(sorted(self.table["levels"]["engine"]))
 
-    def rows(self, engine: str, chip: str) -> int:
-        """Rows of an engine on a chip."""
-        return int(self.table["rows"].get(f"{engine} | {chip}", 0))
+    def rows(self, engine: str, chip: str, version: str = "") -> int:
+        """Rows of an engine on a chip, of versions as old or as new as this one."""
+        return int(self.table["rows"].get(f"{series(engine, version)} | {chip}", 0))
 
-    def near(self, engine: str, stage: Stage) -> int:
-        """Rows of this model under this engine on this chip in this weight format."""
-        key = f"{engine} | {stage.chip.name} | {stage.model.shape} | {stage.form.name}"
+    def near(self, engine: str, stage: Stage, version: str = "") -> int:
+        """Rows of this model under this engine on this chip in this weight format, of such versions."""
+        key = f"{series(engine, version)} | {stage.chip.name} | {stage.model.shape} | {stage.form.name}"
         return int(self.table["near"].get(key, 0))
 
-    def evidence(self, engine: str, chip: Chip, stage: Stage | None = None) -> str:
+    def evidence(self, engine: str, stage: Stage, version: str = "") -> str:
         """`model`: this model was measured under the engine on this chip; `known`: other models were; `engine`: the
         engine was on another chip of the family; `none`. (`beside` is decided by `unknown`.)"""
-        if stage is not None and self.near(engine, stage):
+        if self.near(engine, stage, version):
             return "model"
-        if self.rows(engine, chip.name) >= ENOUGH:
+        if self.rows(engine, stage.chip.name, version) >= ENOUGH:
             return "known"
-        if any(self._is_of(key, engine, chip.family) for key in self.table["rows"]):
+        own = series(engine, version)
+        if any(self._is_of(key, own, stage.chip.family) for key in self.table["rows"]):
             return "engine"
         return "none"
 
@@ -104,11 +104,13 @@ class Effects:
 
     def version(self, engine: str, stage: Stage, software: str) -> str:
         """The version of the engine that a deployment is taken to run: the one named; where none was, the newest that
-        was measured with this model on this chip, else the newest of the engine on any chip."""
+        was measured with this model on this chip, or, where that one is old, the newest of the engine on any chip."""
         if any(letter.isdigit() for letter in software) or self.knows_version(engine, stage, software):
             return software
         newest = self.table["newest"]
-        return str(newest.get(f"{engine} | {stage.chip.name} | {stage.model.shape}") or newest.get(engine) or software)
+        found = [newest.get(key) for key in (f"{engine} | {stage.chip.name} | {stage.model.shape}", engine)]
+        measured = [each for each in found if each]
+        return str(next((each for each in measured if not era(engine, each)), measured[0] if measured else software))
 
     def missed(self, engine: str, stage: Stage, s: Settings, version: str = "") -> tuple[Floats, Floats]:
         """Factors on TPOT and TTFT of what the physics misses beside measured rows, each [points]."""

@@ -6,7 +6,7 @@ import re
 
 from hetbench.catalog.chips import Chip
 
-__all__ = ["era", "generation", "level_keys", "recency"]
+__all__ = ["era", "generation", "level_keys", "recency", "series"]
 
 _DATED = re.compile(r"(?:(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* )?(20\d\d)(?:-(\d\d))?")
 _NUMBERED = re.compile(r"\b0\.(\d+)")
@@ -54,6 +54,15 @@ def level_keys(engine: str, chip: Chip, form: str, shape: str, version: str) -> 
         "format": f"{form} | {chip.family}", "model": shape, "release": f"{engine} | {version}",
         "version": f"{engine} | {chip.name} | {version}",
     }  # fmt: skip
+
+
+def series(engine: str, version: str) -> str:
+    """An engine, old versions apart from later ones: what counts as measured of one says little of the other.
+
+    >>> series("vllm", "vLLM 0.6.3 (Nov 2024)"), series("vllm", "vllm 0.19.0")
+    ('vllm before 2025-04', 'vllm')
+    """
+    return era(engine, version).replace(" | ", " ") or engine
 
 
 def recency(engine: str, version: str) -> tuple[bool, tuple[int, int], tuple[int, ...], str]:

@@ -10,19 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hetbench.serving.settings import Floats, Settings
 
-__all__ = ["AXES", "CORRECTED", "TRAITS", "Kernel", "Neighbours", "Points"]
+__all__ = ["AXES", "CORRECTED", "TRAITS", "Kernel", "Neighbours", "Points", "coded"]
 
 AXES = ("concurrency", "input_len", "output_len", "tp", "dp", "pp", "ep")
 TRAITS = ("form", "version", "batch")
 """Weight format, version of the engine, and whether a whole batch was timed in place of single requests."""
 CORRECTED = ("tpot", "ttft")
+_AT_ONCE = 1024  # points whose covariances with all rows are held at a time
 _NEAREST = 24
 """Rows whose covariances decide how much is known at one point."""
+
+
+def coded(texts: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each text, the same for the same text in every process: whole numbers compare fast."""
+    return np.array([crc32(text.encode()) for text in texts], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +39,14 @@ class Points:
 
     at: Floats
     """log2 of `AXES`, [points, axes]."""
-    traits: Any
-    """Texts of `TRAITS`, [points, traits]."""
+    traits: NDArray[np.int64]
+    """Codes of the texts of `TRAITS`, [points, traits]: see `coded`."""
 
     @classmethod
     def of(cls, s: Settings, form: str, version: str) -> Points:
         """The points of settings that are served."""
         at = np.log2(np.stack([getattr(s, name) for name in AXES], axis=1))
-        traits = np.empty((len(at), len(TRAITS)), object)
-        traits[:] = (form, version, "")
-        return cls(at, traits)
+        return cls(at, np.tile(coded([form, version, ""]), (len(at), 1)))
 
     def take(self, where: Any) -> Points:
         """The points at `where`."""
@@ -96,14 +102,15 @@ class Neighbours:
     @classmethod
     def read(cls, kernel: Mapping[str, Any], kept: Mapping[str, Any]) -> Neighbours:
         """Of the exported form: `at` whole numbers by axis, then indices of `traits`, and `weights`."""
-        rows, names = np.array(kept["at"], float), kept["traits"]
-        traits = np.array([[names[int(each)] for each in row] for row in rows[:, len(AXES):]], object)
-        points = Points(np.log2(rows[:, : len(AXES)]), traits)
+        rows, codes = np.array(kept["at"], float), coded(kept["traits"])
+        points = Points(np.log2(rows[:, : len(AXES)]), codes[rows[:, len(AXES) :].astype(int)])
         return cls(Kernel(**kernel), points, np.array(kept["weights"], float))
 
     def correction(self, there: Points) -> Floats:
         """Logarithm of measured over predicted, as expected at each point, [there]."""
-        return np.asarray(self.kernel.between(there, self.points) @ self.weights)
+        parts = range(0, len(there.at), _AT_ONCE)
+        found = [self.kernel.between(there.take(slice(n, n + _AT_ONCE)), self.points) @ self.weights for n in parts]
+        return np.concatenate(found)
 
     def unknown(self, there: Points) -> Floats:
         """Share of the variance of residuals that the rows leave open, [there]."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,11 @@ from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.serving.deployment import Deployment, build
 from hetbench.serving.effects import Effects
 from hetbench.serving.language import LanguageModel
+from hetbench.serving.levels import series
 from hetbench.serving.links import link_of
 from hetbench.serving.memory import Memory, memory
 from hetbench.serving.plan import Plan, plans_for
-from hetbench.serving.settings import Floats, Settings, Stage
+from hetbench.serving.settings import Floats, Settings
 from hetbench.serving.steady import Load, steady_state
 
 __all__ = ["Explored", "Point", "ServePlan", "explore", "parse_slo", "serve_plan"]
@@ -177,7 +178,7 @@ def serve_plan(
             "smaller weight format (precision=)."
         )
     meets = np.all([found.times[name] <= value for name, value in slo.items()], axis=0) if slo else found.always
-    evidence, bands = _bands(known, deployment.engine, deployment.stage)
+    evidence, bands = _bands(known, deployment)
     link_notes = () if chip.interconnect_gbs else (f"the catalogue states no link of {chip.name}: one chip alone",)
     inside = found.fits[meets[found.fits]]
     cheapest = found.point(int(inside[np.argmax(found.per_chip[inside])]), True) if len(inside) else None
@@ -185,7 +186,7 @@ def serve_plan(
     return ServePlan(
         model.name, chip.name, deployment.engine, deployment.stage.form.name, dict(slo), len(found.fits), front,
         cheapest, evidence, bands,
-        (*deployment.notes, *link_notes, _evidence_note(known, deployment.engine, chip, bands["tpot"])),
+        (*deployment.notes, *link_notes, _evidence_note(known, deployment, bands["tpot"])),
     )  # fmt: skip
 
 
@@ -206,6 +207,7 @@ def explore(
                     [load for _, load in pairs])  # fmt: skip
     held = memory(deployment.stage, s)
     software = known.version(deployment.engine, deployment.stage, deployment.software)
+    deployment = replace(deployment, software=software)
     factors = known.factors(deployment.engine, deployment.stage, software)
     missed = known.missed(deployment.engine, deployment.stage, s, software)
     return Explored(deployment, pairs, held, steady_state(deployment.stage, s, factors, held, missed), s.chips)
@@ -222,14 +224,17 @@ def _front(tpot: np.ndarray[Any, Any], rate: np.ndarray[Any, Any], among: np.nda
     return front
 
 
-def _bands(known: Effects, engine: str, stage: Stage) -> tuple[str, dict[str, tuple[float, float]]]:
+def _bands(known: Effects, deployment: Deployment) -> tuple[str, dict[str, tuple[float, float]]]:
     """What the intervals rest on, and their ends as factors by metric."""
-    evidence = known.evidence(engine, stage.chip, stage)
+    engine = deployment.engine
+    evidence = known.evidence(engine, deployment.stage, deployment.software)
     out = {metric: known.band(metric, evidence, 0.9, engine) for metric in ("ttft", "tpot")}
     few, many = known.band("throughput", evidence, 0.9, engine)
     return evidence, out | {"latency": (1 / many, 1 / few)}
 
 
-def _evidence_note(known: Effects, engine: str, chip: Chip, band: tuple[float, float]) -> str:
-    return (f"point predictions; TPOT holds within x {band[0]:.2f} to x {band[1]:.2f} in 90 % of hold-outs like this "
-            f"one ({known.rows(engine, chip.name)} rows of {engine} on {chip.name})")  # fmt: skip
+def _evidence_note(known: Effects, deployment: Deployment, band: tuple[float, float]) -> str:
+    engine, chip, version = deployment.engine, deployment.stage.chip.name, deployment.software
+    return (f"point predictions under {version or engine}; TPOT holds within x {band[0]:.2f} to x {band[1]:.2f} in 90 "
+            f"% of hold-outs like this one ({known.rows(engine, chip, version)} rows of {series(engine, version)} on "
+            f"{chip})")  # fmt: skip

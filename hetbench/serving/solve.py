@@ -11,6 +11,7 @@ from hetbench.answers import Answer
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.serving.deployment import Deployment
 from hetbench.serving.effects import BESIDE, Effects
+from hetbench.serving.levels import series
 from hetbench.serving.memory import Memory, check_fits, memory
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Settings, Stage
@@ -68,10 +69,10 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
     )
     if metric == "latency":
         low, high = 1 / high, 1 / low
-    fields = _fields(deployment, metric, _notes(deployment, metric, held, known))
+    fields = _fields(deployment, metric, _notes(deployment, evidence, held, known))
     return Answer(
         float(value[0]), UNITS[metric], float(value[0]) * low, float(value[0]) * high, confidence,
-        level=_LEVELS[evidence], support=known.rows(deployment.engine, deployment.stage.chip.name),
+        level=_LEVELS[evidence], support=known.rows(deployment.engine, deployment.stage.chip.name, deployment.software),
         shares=_shares(load), surrogate="serving", **fields,
     )  # fmt: skip
 
@@ -89,7 +90,7 @@ def _versioned(deployment: Deployment, known: Effects) -> Deployment:
 def _evidence(deployment: Deployment, metric: str, known: Effects) -> str:
     """What the interval rests on: `beside` measured rows, else as `Effects.evidence` has it."""
     stage, engine = deployment.stage, deployment.engine
-    found = known.evidence(engine, stage.chip, stage)
+    found = known.evidence(engine, stage, deployment.software)
     if found != "model":
         return found
     left = known.unknown(engine, stage, deployment.settings(), metric, deployment.software)
@@ -110,17 +111,17 @@ def _fields(deployment: Deployment, metric: str, notes: tuple[str, ...]) -> dict
     }  # fmt: skip
 
 
-def _notes(deployment: Deployment, metric: str, held: Memory, known: Effects) -> tuple[str, ...]:
+def _notes(deployment: Deployment, evidence: str, held: Memory, known: Effects) -> tuple[str, ...]:
     stage, engine = deployment.stage, deployment.engine
-    evidence = _evidence(deployment, metric, known)
     setting = (
         f"{deployment.plan} on {deployment.plan.chips} x {stage.chip.name}, {deployment.concurrency} requests in "
         f"flight, {deployment.input_len} tokens in, {deployment.output_len} out, weights {stage.form.name}, KV cache "
         f"{stage.kv}"
     )
     said = _SAID[evidence].format(
-        rows=known.rows(engine, stage.chip.name), near=known.near(engine, stage), engine=engine, chip=stage.chip.name,
-        family=stage.chip.family,
+        rows=known.rows(engine, stage.chip.name, deployment.software),
+        near=known.near(engine, stage, deployment.software), engine=series(engine, deployment.software),
+        chip=stage.chip.name, family=stage.chip.family,
         others=", ".join(name for name in known.measured_on(engine)[:3] if name != stage.chip.name) or "other chips",
     )  # fmt: skip
     notes = (setting, *deployment.notes, said)
@@ -128,8 +129,9 @@ def _notes(deployment: Deployment, metric: str, held: Memory, known: Effects) ->
         notes += (f"{stage.model.name} was never measured: its configuration alone",)
     if not known.knows_format(stage):
         notes += (f"{stage.form.name} was never measured on {stage.chip.family}: its bytes and the datasheet's peak",)
-    if known.rows(engine, stage.chip.name) and not known.knows_version(engine, stage, deployment.software):
-        notes += (f"{deployment.software} was not measured here: the mean of the measured versions of {engine}",)
+    version = deployment.software
+    if known.rows(engine, stage.chip.name, version) and not known.knows_version(engine, stage, version):
+        notes += (f"{version} was not measured here: the mean of the measured versions of {engine}",)
     share = float(deployment.settings().share[0])
     if held.running[0] < share:
         notes += (f"the KV cache holds {held.running[0]:,.0f} of {share:,.0f} requests of a copy: the others wait",)
@@ -185,16 +187,17 @@ def _power(deployment: Deployment, metric: str, load: Load, known: Effects, conf
     watts, level, said = watts_of(stage, load, known)
     low, high = known.band("power", level, confidence)
     value = watts if metric == "power" else watts * deployment.plan.chips / float(load.throughput[0])
-    unit = UNITS[metric]
-    if metric == "energy":
-        evidence = _evidence(deployment, "throughput", known)
+    unit, evidence = UNITS[metric], _evidence(deployment, "throughput", known)
+    if metric == "power":
+        high = max(min(high, (stage.chip.tdp_w or np.inf) / watts), 1.0)
+    else:
         few, many = known.band(
             "throughput", evidence, confidence, deployment.engine, deployment.concurrency
         )
         low, high = min(low, 1 / many), max(high, 1 / few)
     held = memory(stage, deployment.settings())
     what = "of one chip" if metric == "power" else "per output token, all chips, host left out"
-    notes = (*_notes(deployment, metric, held, known), f"{unit} {what}; {said}")
+    notes = (*_notes(deployment, evidence, held, known), f"{unit} {what}; {said}")
     return Answer(
         value, unit, value * low, value * high, confidence, level="C" if level == "known" else "D",
         support=int(known.table["power"]["rows"].get(stage.chip.name, 0)), surrogate="serving",

@@ -180,7 +180,8 @@ class _Group:
             self.names += [(level, str(name)) for name in found]
         index = torch.as_tensor(np.array([np.concatenate(rows), np.concatenate(at)]))
         ones = torch.ones(index.shape[1], dtype=torch.float64)
-        self.of = torch.sparse_coo_tensor(index, ones, (len(columns), len(self.names))).coalesce()
+        size = len(columns), len(self.names)
+        self.of = torch.sparse_coo_tensor(index, ones, size, check_invariants=True).coalesce()
         self.width = torch.tensor([LEVELS[level] for level, _ in self.names], dtype=torch.float64)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from hetbench.serving.names import named
-from hetbench.serving.neighbours import AXES, CORRECTED, TRAITS, Kernel, Points
+from hetbench.serving.neighbours import AXES, CORRECTED, TRAITS, Kernel, Points, coded
 
 _MOST, _CLIP, _LEAST = 60, 1.5, 3
 _START = {"lengths": 4.0, "same": 0.5, "variance": 0.05, "noise": 0.01}
@@ -32,8 +32,13 @@ def group_of(frame: pd.DataFrame) -> pd.Series:
 
 def points_of(frame: pd.DataFrame) -> Points:
     at = np.log2(frame[list(AXES)].to_numpy(float))
-    batch = np.where(frame.metric == "latency", "batch", "")
-    return Points(at, np.column_stack([frame.weights, frame.version, batch]).astype(object))
+    return Points(at, np.column_stack([coded(list(each)) for each in traits_of(frame)]))
+
+
+def traits_of(frame: pd.DataFrame) -> list[list[str]]:
+    """Texts of `TRAITS` of every row, [traits][rows]."""
+    batch = ["batch" if each == "latency" else "" for each in frame.metric]
+    return [list(frame.weights), list(frame.version), batch]
 
 
 def kernels(frame: pd.DataFrame, residuals: np.ndarray) -> dict[str, Kernel]:
@@ -106,8 +111,9 @@ def exported(made: dict[str, Kernel], frame: pd.DataFrame, residuals: np.ndarray
         part = frame.iloc[at].reset_index(drop=True)
         for key, rows in part.groupby(group_of(part)):
             points, r = points_of(rows), np.clip(residuals[at[rows.index]], -_CLIP, _CLIP)
-            names = sorted(set(points.traits.ravel()))
-            index = [[names.index(each) for each in row] for row in points.traits]
+            texts = list(zip(*traits_of(rows), strict=True))
+            names = sorted({each for row in texts for each in row})
+            index = [[names.index(each) for each in row] for row in texts]
             whole = rows[list(AXES)].round(3).to_numpy().tolist()
             out["rows"].setdefault(name, {})[str(key)] = {
                 "traits": names, "weights": kernel.weights(points, r).round(4).tolist(),

@@ -53,15 +53,24 @@ def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms, kernels: dict[str, Ke
     missed = residuals(effects, train, made.take(fold.train))
     fixes = neighbours.corrected(kernels, train, missed, test)
     truth, plain = measured(test), answers(effects, test, there)
-    known = evidence(frame, fold.train, fold.test)
     left = np.where(neighbours.metric_of(test) == "ttft", fixes["ttft"][1], fixes["tpot"][1])
     roof = roofline(test, there)
     return test.assign(
-        split=fold.split, fold=fold.name, evidence=np.where((known == "model") & (left < BESIDE), "beside", known),
-        left=left, row=np.flatnonzero(fold.test), effects=chosen(plain, test) / truth,
+        split=fold.split, fold=fold.name, left=left, row=np.flatnonzero(fold.test), effects=chosen(plain, test) / truth,
         ratio=chosen(applied(plain, fixes, test), test) / truth,
         roofline=roof / truth, constant=roof / truth * _constant(train, made.take(fold.train), test),
     )  # fmt: skip
+
+
+def with_evidence(held: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The held-out rows with what the training rows of their folds say of them."""
+    found = {}
+    for split in held.split.unique():
+        for fold in folds(frame, split):
+            known = evidence(frame, fold.train, fold.test)
+            found |= {(split, fold.name, row): each for row, each in zip(np.flatnonzero(fold.test), known, strict=True)}
+    known = np.array([found[key] for key in zip(held.split, held.fold, held.row, strict=True)])
+    return held.assign(evidence=np.where((known == "model") & (held.left < BESIDE), "beside", known))
 
 
 def applied(

@@ -22,7 +22,7 @@ from hetbench.serving.effects import COLUMNS, FORMAT, NEAR
 from hetbench.serving.levels import recency
 from surrogates.serving import neighbours, power, rows, score
 from surrogates.serving.fit import LEVELS, Effects, settled
-from surrogates.serving.splits import nearest
+from surrogates.serving.splits import nearest, series_of
 
 OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates"
 
@@ -32,7 +32,7 @@ def exported(
     beside: dict[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """What `hetbench.serving.effects` reads."""
-    pairs = (frame.engine + " | " + frame.chip).value_counts()
+    pairs = (series_of(frame) + " | " + frame.chip).value_counts()
     near = nearest(frame).value_counts()
     levels = {
         level: {name: [round(float(v), 4) for v in values] for name, values in sorted(effects.levels[level].items())}
@@ -81,7 +81,8 @@ def main() -> int:
         if arguments.held is not None:
             held.to_parquet(arguments.held)
     beside = neighbours.exported(kernels, frame, missed)
-    _export(arguments, frame, effects, score.with_bands(held), watted, beside, int((~kept).sum()))
+    held = score.with_bands(score.with_evidence(held, frame))
+    _export(arguments, frame, effects, held, watted, beside, int((~kept).sum()))
     return 0
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from hetbench.catalog.chips import chip
 from hetbench.serving.levels import era, level_keys, recency
-from hetbench.serving.neighbours import AXES, Kernel, Neighbours, Points
+from hetbench.serving.neighbours import AXES, Kernel, Neighbours, Points, coded
 
 KERNEL = Kernel([4.0] * len(AXES), [0.9, 0.8, 0.5], 0.1, 0.001)
 
@@ -13,7 +13,7 @@ KERNEL = Kernel([4.0] * len(AXES), [0.9, 0.8, 0.5], 0.1, 0.001)
 def _points(loads: list[float], version: str = "1", form: str = "fp8") -> Points:
     at = np.zeros((len(loads), len(AXES)))
     at[:, 0] = np.log2(loads)
-    return Points(at, np.array([[form, version, ""]] * len(loads), object))
+    return Points(at, np.tile(coded([form, version, ""]), (len(loads), 1)))
 
 
 def _neighbours(loads: list[float], residuals: list[float]) -> Neighbours:
