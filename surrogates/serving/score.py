@@ -98,13 +98,21 @@ def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
     Where the very model was measured there are bands of single loads and engines too, if `ENOUGH_OF_A_KIND` rows have
     them; where it was not, the folds of one engine are too few to tell.
     """
-    keys = [band_keys(*row) for row in zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)]
+    frame = frame if "key_0" in frame else keyed(frame)
     out = {}
     for level, least in ((2, 1), (1, ENOUGH_OF_A_KIND), (0, ENOUGH_OF_A_KIND)):
-        for key, part in frame.groupby([each[level] for each in keys]):
+        for key, part in frame.groupby(f"key_{level}"):
             if len(part) >= least and (level == 2 or part.evidence.iloc[0] in ("beside", "model")):
                 out[str(key)] = quantiles(part)
     return out
+
+
+def keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the keys of the intervals of each row, and the number of the group that it weighs with."""
+    asked = zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)
+    keys = pd.DataFrame([band_keys(*row) for row in asked], columns=["key_0", "key_1", "key_2"], index=frame.index)
+    groups = frame.source + frame.chip + frame.engine + frame.model
+    return frame.assign(**{name: keys[name] for name in keys}, group=pd.factorize(groups)[0])
 
 
 def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -123,8 +131,8 @@ def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
 
 def quantiles(part: pd.DataFrame) -> list[float]:
     logs = -np.log(part.ratio.to_numpy())
-    group = part.groupby(["source", "chip", "engine", "model"])["value"].transform("size").to_numpy(float)
-    weight = group**-0.5
+    group = part.group if "group" in part else pd.factorize(part.source + part.chip + part.engine + part.model)[0]
+    weight = np.bincount(group)[group] ** -0.5
     order = np.argsort(logs)
     cumulated = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
     return [float(np.interp(q, cumulated, logs[order])) for q in QUANTILES]
@@ -139,7 +147,7 @@ def _band(made: dict[str, list[float]], keys: tuple[str, ...]) -> list[float]:
 def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
     """With `low` and `high` of the 90 % interval over predicted; the rows of a fold never make its own interval."""
     low, high = QUANTILES.index(0.05), QUANTILES.index(0.95)
-    parts = []
+    parts, frame = [], keyed(frame)
     for (split, _), part in frame.groupby(["split", "fold"]):
         alone = split in ("setting", "model", "source", "chip", "engine")  # folds of a split that share no rows
         others = frame.drop(part.index) if alone else frame[frame.split != split]
@@ -151,13 +159,14 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Rows, median APE in % of the surrogate, the constant and the roofline, share inside, median upper/lower."""
+    """Rows, median APE in % of the surrogate, of its effects without the correction of neighbours, of the constant and
+    the roofline, share inside, median upper/lower."""
     truth = 1 / frame.ratio
     frame = frame.assign(
-        ape=100 * abs(frame.ratio - 1), roof=100 * abs(frame.roofline - 1), const=100 * abs(frame.constant - 1),
-        inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)), width=frame.high / frame.low,
+        ape=100 * abs(frame.ratio - 1), alone=100 * abs(frame.effects - 1), roof=100 * abs(frame.roofline - 1),
+        const=100 * abs(frame.constant - 1), inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)), width=frame.high / frame.low,
     )  # fmt: skip
     return frame.groupby(by).agg(
-        rows=("ape", "size"), median_ape=("ape", "median"), mean_ape=("ape", "mean"), constant=("const", "median"),
-        roofline=("roof", "median"), inside=("inside", "mean"), width=("width", "median"),
+        rows=("ape", "size"), median_ape=("ape", "median"), mean_ape=("ape", "mean"), effects=("alone", "median"),
+        constant=("const", "median"), roofline=("roof", "median"), inside=("inside", "mean"), width=("width", "median"),
     ).round(1)  # fmt: skip
