@@ -164,7 +164,8 @@ def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     truth = 1 / frame.ratio
     frame = frame.assign(
         ape=100 * abs(frame.ratio - 1), alone=100 * abs(frame.effects - 1), roof=100 * abs(frame.roofline - 1),
-        const=100 * abs(frame.constant - 1), inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)), width=frame.high / frame.low,
+        const=100 * abs(frame.constant - 1), inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)),
+        width=frame.high / frame.low,
     )  # fmt: skip
     return frame.groupby(by).agg(
         rows=("ape", "size"), median_ape=("ape", "median"), mean_ape=("ape", "mean"), effects=("alone", "median"),
