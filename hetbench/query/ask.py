@@ -93,7 +93,7 @@ def _answer(request: Request, session: Session) -> Any:
     """One metric on one chip, or every metric."""
     metric = None if request.metric is None else metric_named(request.metric).name
     predictor = check_predictor(request.options.get("predictor"))
-    graph = session.graph(request.model)
+    graph = session.graph(request.model, request.options)
     pair = session.question_pair(graph, request.source, request.target, metric, request.options)
     if metric is not None:
         return answer_with_source(*pair, graph, metric, predictor, request.source_value)

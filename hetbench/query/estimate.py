@@ -65,11 +65,12 @@ class Estimator:
 
     def __init__(
         self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Array],
-        longest: int | None = None, generates: bool = False,
+        longest: int | None = None, generates: bool = False, resizable: bool = True,
     ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
         self.longest, self.generates = longest, generates
         """The longest sequence that the model takes, None where nothing limits it; whether it generates tokens."""
+        self._resizable = resizable  # whether other batches and lengths are looked at
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def latency(self) -> Estimate:
@@ -90,10 +91,11 @@ class Estimator:
     @property
     def upper_sizes(self) -> tuple[int, int | None]:
         """Batch and sequence length at or next above those of the question at which whole models are evaluated."""
-        batch = self.question.batch or 1
-        lengths = _lengths(self.question.seq_len, self.longest)
-        above = next((each for each in lengths if (each or 0) >= (self.question.seq_len or 0)), lengths[-1])
-        return 1 << (batch - 1).bit_length(), above
+        batch, length = self.question.batch or 1, self.question.seq_len
+        if not self._resizable:
+            return batch, length
+        lengths = _lengths(length, self.longest)
+        return 1 << (batch - 1).bit_length(), next((n for n in lengths if (n or 0) >= (length or 0)), lengths[-1])
 
     def source(self, stack: str, precision: str) -> tuple[str, str] | None:
         """Stack and precision of the whole models that speak for a stack in a precision."""
@@ -102,8 +104,7 @@ class Estimator:
         key = "source", stack, precision
         if key not in self._known:
             self._known[key] = source(self.question.whole, self.chip, self.question.phase, stack, precision)
-        found: tuple[str, str] | None = self._known[key]
-        return found
+        return self._known[key]  # type: ignore[no-any-return]
 
     def _precise(self, stack: str, precision: str) -> Estimate:
         """Narrower precisions not slower than wider ones, where the chip's peaks say that they need not be."""
@@ -146,8 +147,7 @@ class Estimator:
 
     def _direct(self, stack: str, precision: str) -> Estimate:
         """What the rows of a stack say, and the operator sum beside it where launches are eager."""
-        key = "direct", stack, precision
-        if key not in self._known:
+        if (key := ("direct", stack, precision)) not in self._known:
             found = self.source(stack, precision)
             if stack != DEFAULT_STACK and found is not None:
                 self._known[key] = self._whole(found, precision)
@@ -190,7 +190,7 @@ class Estimator:
     def _not_faster(self, stack: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
-        grid = [2**k for k in range((batch - 1).bit_length() + 1)]
+        grid = [2**k for k in range((batch - 1).bit_length() + 1)] if self._resizable else [batch]
         found = [self._calls(stack, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
         value = risen[-1]
@@ -204,7 +204,7 @@ class Estimator:
         group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
         labels = label_of(self.chip.name, self.chip.die, stack, precision)
         length = self.question.seq_len
-        grid = _lengths(length, self.longest)
+        grid = _lengths(length, self.longest) if self._resizable else (length,)
         found = [
             group.calls(self._pieces(Part("whole", stack, precision, batch, each)), batch, labels) for each in grid
         ]
@@ -223,7 +223,7 @@ class Estimator:
             batch = self.question.batch
             length = self.question.seq_len
             pieces = self._pieces(Part("sum", DEFAULT_STACK, precision, batch, length))
-            if (batch or 1) > 1 and (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3]).any():
+            if (batch or 1) > 1 and self._resizable and (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3]).any():
                 alone = self._pieces(Part("sum", DEFAULT_STACK, precision, 1, length))
                 slower = (alone[:, 0] > pieces[:, 0]) & (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3])
                 pieces = np.where(slower[:, None], alone, pieces)

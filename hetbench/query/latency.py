@@ -52,7 +52,7 @@ def with_usable_stack(question: Question, chip: Chip, predictor: str) -> Questio
     if predictor not in WHOLE:
         why = f"predictor {predictor} does not model stacks"
     elif not question.batch:
-        why = "the whole-model surrogate does not cover traced modules"
+        why = "the whole-model surrogate needs a batch, and the inputs of the trace share no first axis"
     else:
         place = question.whole, chip, question.phase
         here, eager = (strong(*place, stack, question.precision) for stack in (question.stack, DEFAULT_STACK))
@@ -108,7 +108,8 @@ class SingleEstimator(Estimator):
         self.terms = cache(make)
         generates = "decode" in graph.phases
         super().__init__(
-            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates
+            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates,
+            graph.resizable,
         )
 
 

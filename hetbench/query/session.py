@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hetbench import schema
@@ -25,11 +26,12 @@ from hetbench.loading import LOCK
 from hetbench.predict import operators
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.query.observe import Observations
-from hetbench.query.question import Question, default_precision
+from hetbench.query.question import Question, default_precision, size
 
 __all__ = ["Session"]
 
 _LONGEST_PATH = 4096
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Session:
@@ -113,9 +115,11 @@ class Session:
         chip = any_chip(name)
         return chip, () if chip.name in chips() else ("a chip of this machine: its peaks were measured here",)
 
-    def graph(self, model: Any) -> ModelGraph:
+    def graph(self, model: Any, options: Mapping[str, Any] = _NO_OPTIONS) -> ModelGraph:
         """The operator graph of a model: any name that `hetbench.graphs.names` resolves, a Hugging Face configuration
-        (a mapping, or the path of its file), a record of `models()`, or a graph itself.
+        (a mapping, or the path of its file), an ONNX file, a record of `models()`, or a graph itself.
+
+        Of the options of a query, an ONNX file takes `dims` and the sizes; `dims` is for such files only.
 
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
@@ -123,6 +127,15 @@ class Session:
         model = self.model if model is None else model
         if model is None:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
+        if _is_onnx(model):
+            from hetbench.onnx import read  # the package onnx is imported there
+
+            named = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
+            return read(model, options.get("dims"), **named)
+        if options.get("dims") is not None:
+            raise InvalidInputError(
+                "dims= binds the free sizes of an ONNX file; other models take batch=, seq_len= and image_size=."
+            )
         if isinstance(model, ModelGraph):
             return model
         if isinstance(model, Mapping):
@@ -130,7 +143,8 @@ class Session:
         name = model.name if isinstance(model, Model) else str(model) if isinstance(model, Path) else model
         if not isinstance(name, str):
             raise InvalidInputError(
-                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {shown(model)}."
+                "a model is a name, a Hugging Face configuration, an ONNX file or what `trace` returned; "
+                f"given: {shown(model)}."
             )
         return find(name)
 
@@ -168,6 +182,10 @@ class Session:
         """The complete question about a model on a chip, to be answered by the surrogates of this session."""
         made = Question.build(graph, chip, options, notes)
         return replace(made, artifacts=self.artifacts, operators=self._conditioned)
+
+
+def _is_onnx(model: object) -> bool:
+    return isinstance(model, str | Path) and str(model).lower().endswith(".onnx")
 
 
 def _folder(artifacts: object) -> Path:
