@@ -104,7 +104,18 @@ def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
         for key, part in frame.groupby(f"key_{level}"):
             if len(part) >= least and (level == 2 or part.evidence.iloc[0] in ("beside", "model")):
                 out[str(key)] = quantiles(part)
+    for level in ("known", "engine", "none"):
+        rate, step = (out.get(f"{metric} | {level}") for metric in ("throughput", "tpot"))
+        if rate and step:
+            out[f"throughput | {level}"] = _outer(rate, [-each for each in reversed(step)])
     return out
+
+
+def _outer(one: list[float], other: list[float]) -> list[float]:
+    """Quantiles that hold both: fewer sources state rates than times per token, which rates are the reciprocal of."""
+    middle = QUANTILES.index(0.5)
+    pairs = list(zip(one, other, strict=True))
+    return [*map(min, pairs[:middle]), one[middle], *map(max, pairs[middle + 1 :])]
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
