@@ -103,7 +103,7 @@ class OperatorSurrogate:
         """
         cls = class_of(op, dims)
         choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
-        sizes, halves = with_halves(op, dims, self.doublings)
+        sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
         shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
@@ -150,7 +150,8 @@ class OperatorSurrogate:
         parts = []
         for cls, groups in by_class(table).items():
             choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
-            sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
+            expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
+            sizes, each = zip(*expanded, strict=True)
             blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
             shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
@@ -160,6 +161,10 @@ class OperatorSurrogate:
             bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves)) * count  # [3, rows]
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
+
+    def _halved(self, choice: Choice) -> int:
+        """How often the operators of a choice are halved; a roofline grows with the work by itself."""
+        return 0 if choice.head == "roofline" else self.doublings
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],

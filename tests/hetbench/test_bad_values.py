@@ -24,6 +24,7 @@ from hetbench.catalog.models import model
 from hetbench.catalog.support import support
 from hetbench.graphs import load
 from hetbench.knowledge import knowledge_graph
+from hetbench.query import Options
 from hetbench.spaces import space
 
 SHAPE = {"m": 8, "n": 8, "k": 8}
@@ -74,6 +75,8 @@ def _bad() -> list[Any]:
 
 
 BAD = _bad()
+OPTIONS = Options.__optional_keys__
+"""Options of every question: those in `GOOD` are tried with each method."""
 METHODS = {
     name: method for name, method in inspect.getmembers(HetBench, inspect.isfunction) if not name.startswith("_")
 }  # fmt: skip
@@ -94,7 +97,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "set_model": {"model": "gpt2"}, "sample_arch": {"seed": 0}, "set_arch": {"arch": None},
     "query_batch": {"archs": [], "device": "cuda", "metric": "latency", "search_space": None, "intervals": False,
                     "sample": None, "seed": 0, "batch": 1},
-    "trace": {"module": None, "example_inputs": None},
+    "trace": {"module": None, "example_inputs": None}, "connect": {"address": "http://127.0.0.1:1", "timeout_s": 0.1},
 }  # fmt: skip
 """Arguments with which a method answers; one that is not here is tried with bad values alone."""
 GRAPH, KNOWN = load("bert-tiny"), knowledge_graph()
@@ -134,8 +137,7 @@ def _failures(call: Callable[..., Any], good: Mapping[str, Any], argument: str) 
 def _method_cases() -> list[tuple[str, str]]:
     cases = []
     for name, method in METHODS.items():
-        named = [each.name for each in inspect.signature(method).parameters.values()
-                 if each.name != "self" and each.kind is not inspect.Parameter.VAR_KEYWORD]  # fmt: skip
+        named = [name for name in inspect.signature(method).parameters if name not in ("self", *OPTIONS)]
         cases += [(name, argument) for argument in dict.fromkeys((*named, *GOOD.get(name, {})))]
     return cases
 
