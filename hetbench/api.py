@@ -18,18 +18,9 @@ from hetbench.catalog.chips import Chip, chips, load_chip
 from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
-from hetbench.migration import (
-    CoverageReport,
-    Fleet,
-    Migration,
-    ServingMigration,
-    coverage_report,
-    migrate_serving,
-    rank_chips,
-    rank_fleet,
-    select_chips,
-    stack_options,
-)
+from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet
+from hetbench.migration.deployments import ServingMigration, migrate_serving
+from hetbench.migration.ranking import select_chips, stack_options
 from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,

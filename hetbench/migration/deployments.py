@@ -122,12 +122,12 @@ def rank_deployments(
             dropped.append(Dropped(chip.name, "objective", f"none of its deployments is predicted to meet {asked}"))
         else:
             found.append(_deployed(plan, plan.cheapest, chip, slo))
-    sizes = [int(options.get(name) or 1024) for name in ("input_len", "output_len")]
+    given, made = (int(options.get(name) or 1024) for name in ("input_len", "output_len"))
     if not found:
         reasons = "\n".join(dropped_lines(dropped))
         raise RefusedError(f"none of the {len(among)} chips serves {model.name} within the objective.\n{reasons}")
     found.sort(key=lambda each: (-each.point.throughput_per_chip, each.chip))
-    return ServingMigration(model.name, dict(slo), *sizes, tuple(found), tuple(dropped))
+    return ServingMigration(model.name, dict(slo), given, made, tuple(found), tuple(dropped))
 
 
 def _deployed(plan: ServePlan, point: Point, chip: Chip, slo: Mapping[str, float]) -> Deployed:

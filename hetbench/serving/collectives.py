@@ -133,7 +133,7 @@ def collective(
     low, high = np.exp(np.interp([at, 1 - at], table["quantiles"], quantiles))
     said = f"{law.rows} rows of {op} on {law.chips} x {chip.name}" if law.rows else (
         f"no rows of {op} on {chip.name}: the median of chips with a {link_kind(chip)} link")  # fmt: skip
-    notes = (f"over {link.kind}, {link.rate / 1e9:g} GB/s in each direction of one chip", said)
+    notes: tuple[str, ...] = (f"over {link.kind}, {link.rate / 1e9:g} GB/s in each direction of one chip", said)
     if law.chips != sizes["chips"]:
         notes += (f"the factors are those of {law.chips} chips",)
     return Answer(

@@ -125,9 +125,9 @@ class Explored:
     def point(self, at: int, meets: bool = True) -> Point:
         """One of the points as plain numbers."""
         plan, requests = self.pairs[at]
-        times = [round(float(values[at]), 3) for values in self.times.values()]
+        ttft, tpot, latency = (round(float(values[at]), 3) for values in self.times.values())
         return Point(
-            str(plan), plan.chips, requests, *times, round(float(self.load.throughput[at]), 1),
+            str(plan), plan.chips, requests, ttft, tpot, latency, round(float(self.load.throughput[at]), 1),
             round(float(self.per_chip[at]), 1), round(float(self.held.total[at]) / 1e9, 2), meets,
         )  # fmt: skip
 

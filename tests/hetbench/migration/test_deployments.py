@@ -45,7 +45,7 @@ def test_a_tighter_objective_leaves_no_more_chips_and_no_higher_rate(api: HetBen
 
 
 def test_an_objective_that_no_chip_meets_is_refused_with_the_reasons(api: HetBench):
-    with pytest.raises(RefusedError, match="none of its deployments is predicted to meet tpot <= 0.01 ms"):
+    with pytest.raises(RefusedError, match=r"none of its deployments is predicted to meet tpot <= 0\.01 ms"):
         api.migrate(MODEL, targets="nvidia-h100-sxm5-80gb", slo="tpot=0.01ms")
 
 
