@@ -8,8 +8,21 @@ from typing import Annotated
 
 import typer
 
-from hetbench.cli import analysis, artifacts, comparison, doctor, graph, listings, pages, queries, service, serving
-from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
+from hetbench.cli import (
+    analysis,
+    artifacts,
+    comparison,
+    doctor,
+    graph,
+    listings,
+    observing,
+    pages,
+    queries,
+    service,
+    serving,
+)  # fmt: skip
+from hetbench.cli.pipes import quiet_where_closed
+from hetbench.errors import HetBenchError, InvalidInputError, escaped, open_streams, shown
 from hetbench.version import __version__
 
 __all__ = ["app", "main"]
@@ -21,7 +34,7 @@ app = typer.Typer(
     help="Latency, throughput, energy and memory of AI models and operators on chips: measured, predicted with an "
          "interval, or derived exactly from the operator graph.",
 )  # fmt: skip
-for part in (queries, comparison, serving, service, analysis, pages, listings, artifacts, doctor):
+for part in (queries, comparison, observing, serving, service, analysis, pages, listings, artifacts, doctor):
     app.add_typer(part.app)
 app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 
@@ -46,15 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises `SystemExit` with the exit code of the outcome: see `hetbench.cli`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters shows them escaped
+    open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         for word in words:
             if escaped(word) != word:
                 raise InvalidInputError(f"an argument holds control characters: {shown(word)}.")
-        app(args=words, prog_name="hetbench")
+        with quiet_where_closed():
+            app(args=words, prog_name="hetbench")
     except HetBenchError as error:
         print(f"hetbench: {escaped(str(error), keep=_LINE_END)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

@@ -23,8 +23,7 @@ from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
-from hetbench.predict import rgat
-from hetbench.predict.canonical import canonical_dims
+from hetbench.predict import rgat, stored
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_halves
@@ -33,7 +32,6 @@ from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterio
 from hetbench.predict.operator_answers import ClassPart, Prediction, SumPrediction
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
-from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
@@ -102,10 +100,11 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+        known = stored.computed_as(dtype, chip)
+        choice = stored.as_stored(self.choose(cls, op, known, chip, protocol, library, layout, predictor), dtype)
         sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
-        shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
+        shared = stored.dims_of(op, sizes, dtype, chip)
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
         source = choice.source
         if chip.name in self.observed:
@@ -149,12 +148,12 @@ class OperatorSurrogate:
         """The latency of every row of a table, class by class; the arguments are those of `predict_model`."""
         parts = []
         for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            chosen = (self.choose(cls, g.op, stored.computed_as(g.dtype, chip), chip, protocol, None, None, predictor)
+                      for g in groups)  # fmt: skip
+            choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
             expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
             sizes, each = zip(*expanded, strict=True)
-            blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            shared = stored.dims_of_all([(g.op, d, g.dtype) for g, d in zip(groups, sizes, strict=True)], chip)
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
@@ -175,18 +174,24 @@ class OperatorSurrogate:
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        head, made = self.class_surrogate(cls), features(cls, shared, self._facts(cls, chip, choices, which))
+        head = self.class_surrogate(cls)
+        made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
-            part, picked = made if len(chosen) == len(which) else made.take(chosen), which[chosen]
+            everything, picked = len(chosen) == len(which), which[chosen]
+            part = made if everything else made.take(chosen)
+            its = part if real is made else real if everything else real.take(chosen)
+            own = shared if everything or real is made else {key: array[chosen] for key, array in shared.items()}
             learned = self._log_ratio(cls, head, name, part, choices, picked)
             told = head.blended(learned, choices, picked, part, chip)
-            value = self._converted(part.base_ms * np.exp(told), chip, cls, choices, picked, protocol)
+            native = (part.base_ms if real is made else stored.base_of(part, its, own)) * np.exp(told)
+            value = self._converted(native, chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, part, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            out[:, chosen] = np.maximum(bounds, part.least_ms)
+            bounds = bounds if real is made else stored.widened(bounds, own)
+            out[:, chosen] = np.maximum(bounds, its.least_ms)
         if halves is not None:
             out = held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
@@ -256,7 +261,7 @@ class OperatorSurrogate:
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
         predictor: str = "auto",
     ) -> Choice:  # fmt: skip
-        """The head and the measurement cell that answer for an operator; see `hetbench.predict.selection`."""
+        """The head and cell that answer for an operator; see `hetbench.predict.selection`."""
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
 
 

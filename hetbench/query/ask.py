@@ -55,6 +55,8 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
     target = request.target if request.target is not None else request.device
     model = session.model if request.model is None else request.model
     if is_serving(request.options.get("phase")):
+        if request.source_value is not None:
+            raise InvalidInputError("source_value= is not asked in the serving phase: no correction of it was fitted.")
         return serving_answer(session, model, (request.source, target), request.metric, request.options)
     if isinstance(model, ComposedGraph):
         if isinstance(request.metric, str) and request.metric == model.space.quality:

@@ -10,19 +10,23 @@ answers disagree with such a rule the one with less evidence moves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.formats import STORED
 from hetbench.predict import operators
 from hetbench.predict.intervals import pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
 from hetbench.predict.pooling import label_of
+from hetbench.predict.stored import REALISED
+from hetbench.query.estimates import Estimate, at_least, at_most, blend, either
 from hetbench.query.question import Question
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
+from hetbench.schema import element
 
 __all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimate", "Estimator", "Part"]
 
@@ -45,21 +49,6 @@ class Part(NamedTuple):
     seq_len: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Latency in ms of calls, [calls] each."""
-
-    value: Array
-    lower: Array
-    upper: Array
-    level: NDArray[np.str_]
-
-    def moved(self, value: Array) -> Estimate:
-        """Another value, its interval in proportion."""
-        factor = value / self.value
-        return replace(self, value=value, lower=self.lower * factor, upper=self.upper * factor)
-
-
 class Estimator:
     """The estimate for a question; `pieces` gives those of a part, [calls, pieces]."""
 
@@ -76,7 +65,7 @@ class Estimator:
     def latency(self) -> Estimate:
         """The estimate under the question's stack and precision."""
         found = self._precise(self.question.stack, self.question.precision)
-        floor = self._floor()
+        floor = self.floor()
         value, lower, upper = (np.maximum(each, floor) for each in (found.value, found.lower, found.upper))
         return Estimate(value, lower, upper, found.level)
 
@@ -108,19 +97,38 @@ class Estimator:
 
     def _precise(self, stack: str, precision: str) -> Estimate:
         """Narrower precisions not slower than wider ones, where the chip's peaks say that they need not be."""
+        if precision in STORED:
+            return self._stored(stack, precision)
         found = self._stacked(stack, precision)
         if self.predictor not in WHOLE or not self.question.batch:
             return found
         if precision == "fp32":
             if not self._faster("fp16", "fp32") or (self._strong(stack, "fp32") and not self._strong(stack, "fp16")):
                 return found
-            return _at_least(found, self._stacked(stack, "fp16"))
+            return at_least(found, self._stacked(stack, "fp16"))
         wider = "fp16" if precision in ("int8", "fp8") else "fp32"
         if precision == "fp16" and not (self._strong(stack, "fp32") and not self._strong(stack, "fp16")):
             return found
         if not self._faster(precision, wider) or (stack != DEFAULT_STACK and not self.source(stack, wider)):
             return found
-        return _at_most(found, self._precise(stack, wider))
+        return at_most(found, self._precise(stack, wider))
+
+    def _stored(self, stack: str, precision: str) -> Estimate:
+        """Weights in a stored format: the estimate for the activations' precision, as much faster as the operators.
+
+        How much of what the bytes spare a kernel reaches is uncertain, from nothing to all of it; that counts beside
+        the interval of the estimate, in quadrature.
+        """
+        narrow = self._summed(precision)
+        if self.predictor not in WHOLE:
+            return narrow
+        found = self._precise(stack, element(precision))
+        gain = np.log(np.maximum(self._summed(element(precision)).value / narrow.value, 1.0))
+        below, above = np.log(found.value / found.lower), np.log(found.upper / found.value)
+        value = found.value * np.exp(-gain)
+        lower = value * np.exp(-np.hypot(below, gain * (1 / REALISED - 1)))
+        level = np.where(found.level < "C", "C", found.level)
+        return Estimate(value, lower, value * np.exp(np.hypot(above, gain)), level)
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
         """A compiling stack not slower than eager launches.
@@ -136,13 +144,13 @@ class Estimator:
             weaker = eager_known or self.generates
             if not weaker and (found.level == "C").all():
                 return found
-            bounded = _at_most(found, self._direct(DEFAULT_STACK, precision))
-            return bounded if weaker else _where(found.level == "C", found, bounded)
+            bounded = at_most(found, self._direct(DEFAULT_STACK, precision))
+            return bounded if weaker else either(found.level == "C", found, bounded)
         if stack == DEFAULT_STACK and not eager_known and not self.generates:
             other = next((name for name in COMPILING if self._strong(name, precision)), None)
             if other is not None:
                 compiled = self._direct(other, precision)
-                return _where(compiled.level == "C", _at_least(found, compiled), found)
+                return either(compiled.level == "C", at_least(found, compiled), found)
         return found
 
     def _direct(self, stack: str, precision: str) -> Estimate:
@@ -155,7 +163,7 @@ class Estimator:
                 self._known[key] = self._summed(precision)
             else:
                 share, whole = self._weight(found), self._whole(found, precision)
-                self._known[key] = whole if share == 1 else _blend(whole, self._summed(precision), share)
+                self._known[key] = whole if share == 1 else blend(whole, self._summed(precision), share)
         made: Estimate = self._known[key]
         return made
 
@@ -235,7 +243,7 @@ class Estimator:
         made: Estimate = self._known[key]
         return made
 
-    def _floor(self) -> Array:
+    def floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
         flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch, self.question.seq_len)).T
@@ -253,13 +261,6 @@ class Estimator:
         """Whether the chip's peak is much higher in the narrower precision."""
         peaks = self.chip.peak_flops(narrow), self.chip.peak_flops(wide)
         return bool(peaks[0] and peaks[1] and peaks[0] >= _FASTER * peaks[1])
-
-def _at_least(found: Estimate, other: Estimate) -> Estimate:
-    return found.moved(np.maximum(found.value, other.value))
-
-
-def _at_most(found: Estimate, other: Estimate) -> Estimate:
-    return found.moved(np.minimum(found.value, other.value))
 
 
 def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
@@ -283,18 +284,3 @@ def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
 
 
 _WIDTHS: Mapping[str, int] = {"fp64": 8, "fp32": 4, "tf32": 3, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
-
-
-def _where(chosen: Array, one: Estimate, other: Estimate) -> Estimate:
-    names = ("value", "lower", "upper", "level")
-    return Estimate(*(np.where(chosen, getattr(one, name), getattr(other, name)) for name in names))
-
-
-def _blend(whole: Estimate, summed: Estimate, share: float) -> Estimate:
-    """Geometric mean of both by the share of whole models; the level is the better one, since both are evidence."""
-    def mean(name: str) -> Array:
-        found: Array = np.exp(share * np.log(getattr(whole, name)) + (1 - share) * np.log(getattr(summed, name)))
-        return found
-
-    level = np.where(whole.level < summed.level, whole.level, summed.level)
-    return Estimate(mean("value"), mean("lower"), mean("upper"), level)

@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
+from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of
-from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate import WHOLE, Estimate, Estimator, Part
+from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
+from hetbench.schema import itemsize
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
            "with_usable_stack"]
@@ -92,6 +95,7 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
         support = support or terms.support
     if 0 < share < 1:
         notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
+    notes += note_of(question, chip, made.factor)
     return LatencyPrediction(
         float(ms.value[0]), float(ms.lower[0]), float(ms.upper[0]), str(ms.level[0]), support,
         f"{' + '.join(names)}/{'whole' if share else predictor}", question.stack, "wall" if share else PROTOCOL,
@@ -111,6 +115,17 @@ class SingleEstimator(Estimator):
             question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates,
             graph.resizable,
         )
+        self.factor = 1.0
+        """By which observed passes have corrected `latency`."""
+
+    def latency(self) -> Estimate:
+        """The estimate, corrected by passes that were observed on the chip."""
+        before = super().latency()
+        if not self.question.observed:
+            return before
+        found = corrected(before, self.question, self.chip, self.floor())
+        self.factor = float(found.value[0] / before.value[0])
+        return found
 
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
@@ -128,7 +143,10 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
     table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
-    return terms_of(part, table, graph.params, question, chip, predictor)
+    params: float = graph.params
+    if part.precision in STORED:
+        params = graph.weights_bytes(part.precision) / itemsize(part.precision)
+    return terms_of(part, table, params, question, chip, predictor)
 
 
 _cached_terms = lru_cache(maxsize=4096)(_terms)

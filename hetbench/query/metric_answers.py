@@ -57,15 +57,16 @@ def _with_usable_stack(question: Question, metric: str, predictor: str) -> Quest
 
 
 def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    """Cached, since throughput, power and energy need it too; not cached once the caller observed operators."""
-    return (_cached_latency if question.operators is None else _predict_latency)(question, graph, predictor)
+    """Cached, since throughput, power and energy need it too; not cached once the caller observed timings."""
+    plain = question.operators is None and not question.observed
+    return (_cached_latency if plain else _predict_latency)(question, graph, predictor)
 
 
 def _predict_latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     chip = question.require_chip("latency")
     found = predict_latency(question, chip, graph, predictor)
     if found is None:
-        raise RefusedError(unsupported_stack(question))
+        raise RefusedError(unsupported_stack(question, predictor))
     question = replace(question, stack=found.stack)
     shortfall, others = exact.memory_shortfall(question, graph, chip), other_stacks(question, "latency")
     notes = (*question.notes, *shortfall, *found.notes, *others)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os.path import exists
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -130,7 +131,7 @@ class ModelQueries:
             kept = self._ask(Request(model, source, target, metric, device, source_value, options))
             if len(answers) >= _MOST_KEPT:
                 answers.clear()
-            if not (isinstance(model, str | Path) and str(model).endswith((".onnx", ".json"))):  # a file may change
+            if not (isinstance(model, str | Path) and exists(model)):  # a file may change
                 answers[key] = kept
         return kept
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from hetbench.catalog.chips import Chip, chips
 from hetbench.errors import UnknownNameError
 from hetbench.predict.models import WholeModelSurrogate, group_of
-from hetbench.schema import PHASES
+from hetbench.schema import PHASES, element
 
 __all__ = ["COMPILING", "DEFAULT_STACK", "KINDS", "default_stack", "kind_of", "of_kind", "source", "strong"]
 
@@ -77,6 +77,7 @@ def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
     Rows of the chip itself come first, then those of its family in the same precision, then other precisions.
     Evidence of eager launches counts within one family and kind of chip, that of a compiling stack within one kind.
     """
+    precision = element(precision)  # of stored weights the rows of what their products are computed in
     found = list(_sources(whole, chip, phase, stack, precision))
     own = [each for each in found if whole.level(chip, phase, *each) == "C"]
     exact = [each for each in (*own, *found) if each[1] == precision]
@@ -86,7 +87,7 @@ def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
     """Whether rows of this very chip and precision speak for a stack."""
     found = source(whole, chip, phase, stack, precision)
-    return found is not None and found[1] == precision and whole.level(chip, phase, *found) == "C"
+    return found is not None and found[1] == element(precision) and whole.level(chip, phase, *found) == "C"
 
 
 def _sources(

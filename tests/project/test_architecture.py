@@ -24,9 +24,9 @@ HEAVY = (
     "huggingface_hub", "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (
-    "version", "mappings", "loading", "errors", "checks", "schema", "metrics", "plugins", "display", "answers",
-    "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "onnx", "predict", "serving", "query",
-    "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
+    "version", "mappings", "loading", "errors", "checks", "formats", "schema", "metrics", "plugins", "display",
+    "answers", "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "onnx", "predict", "serving",
+    "query", "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hetbench.errors import RefusedError, nearest
+from hetbench.errors import RefusedError, nearest, shown
 from hetbench.graphs.huggingface.config import Config, read
 from hetbench.graphs.huggingface.generation import generating
 from hetbench.graphs.huggingface.graph import ConfigGraph, Network
@@ -30,7 +30,7 @@ SAME = {"RefinedWeb": "falcon", "RefinedWebModel": "falcon", "phi-msft": "phi", 
 """Other names of the same type; those of several networks mean the language model."""
 GENERATING = ("dense_types", "older_types", "expert_types")
 """Modules whose `TYPES` give a `Decoder`; the others give a `Network`."""
-MODULES = (*GENERATING, "encoder_types", "seq2seq_types", "vision_types", "swin_types", "speech_types")
+MODULES = (*GENERATING, "encoder_types", "deberta_types", "seq2seq_types", "vision_types", "swin_types", "speech_types")
 """Modules of this package that each hold some model types; loaded when the first configuration is composed."""
 
 
@@ -82,7 +82,7 @@ def _unknown(given: str, kind: str) -> str:
     near = nearest(kind, model_types(), 3)
     hint = f" Nearest known types: {', '.join(near)}." if near else ""
     return (
-        f"no graph can be composed for model_type {given!r}.{hint} {len(model_types())} types are known "
+        f"no graph can be composed for model_type {shown(given)}.{hint} {len(model_types())} types are known "
         "(hetbench.graphs.huggingface.model_types()). Trace the module instead: graph = api.trace(module, inputs), "
         "then api.query(graph, ...)."
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.query.estimate import Estimate, _blend, _lengths
+from hetbench.query.estimate import _lengths
+from hetbench.query.estimates import Estimate, blend
 
 
 def _estimate(value: float, level: str) -> Estimate:
@@ -14,7 +15,7 @@ def _estimate(value: float, level: str) -> Estimate:
 
 
 def test_a_blend_lies_between_its_parts_and_has_the_better_level():
-    found = _blend(_estimate(1.0, "D"), _estimate(4.0, "B"), 0.5)
+    found = blend(_estimate(1.0, "D"), _estimate(4.0, "B"), 0.5)
     assert found.value[0] == pytest.approx(2.0)
     assert (found.lower[0], found.upper[0]) == (pytest.approx(1.0), pytest.approx(4.0))
     assert found.level[0] == "B"
