@@ -186,6 +186,13 @@ def test_without_a_version_the_newest_measured_one_answers(api: HetBench):
     assert not known.version("vllm", stage, "").startswith("vLLM (2024)")
 
 
+def test_a_published_row_answers_for_its_own_version_and_where_none_is_named(api: HetBench):
+    question = {"model": "openai/gpt-oss-120b", "target": "amd-mi355x", "metric": "tpot", "phase": "serving",
+                "concurrency": 16, "input_len": 1024, "output_len": 1024, "precision": "mxfp4"}  # fmt: skip
+    newest, other = (api.query(**question, stack=name) for name in ("atom", "ATOM 2026-03"))
+    assert (newest.kind, other.kind) == ("measured", "predicted")
+
+
 def test_a_deployment_notes_the_defaults_it_took():
     made = build(named("deepseek-ai/DeepSeek-R1"), chip("amd-mi300x"), {"chips": 8})
     assert made.stage.form.name == "fp8"
