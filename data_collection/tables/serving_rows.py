@@ -42,6 +42,8 @@ def _inferencex(raw: Raw, e: Raw) -> Row:
     scale = raw["n_chips"] if "per chip" in raw["unit"] and raw["metric"] == "throughput" else 1
     row = _plan(1, tp, max(ep, tp)) if attention else _plan(tp, 1, tp if ep > 1 else 1)
     drop = "speculative decoding" if e["spec"] != "none" else "disaggregated" if e["disagg"] else ""
+    if "overview" in raw["ref"]:
+        drop = "figures of a test of the page upstream"
     if not drop and (e["prefill_tp"], e["num_prefill_gpu"]) != (tp, e["num_decode_gpu"]):
         drop = "disaggregated"
     return row | {"input_len": e.get("input_len"), "output_len": e.get("output_len"), "drop": drop,

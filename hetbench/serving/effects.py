@@ -66,7 +66,7 @@ class Factors:
     """Of prompts for each other; `step`, `prompt` and `queue` multiply times that hold `terms` already."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Effects:
     """The fitted effects."""
 
@@ -174,11 +174,15 @@ class Effects:
         return float(min(np.exp(low), 1.0)), float(max(np.exp(high), 1.0))
 
 
-@lru_cache(maxsize=256)
 def _neighbours(effects: Effects, key: str, metric: str) -> Neighbours | None:
+    """The rows of one engine, chip and network, read once for every table of effects."""
     table = effects.table["beside"]
-    kept = table["rows"].get(metric, {}).get(key)
-    return None if kept is None else Neighbours.read(table["kernels"][metric], kept)
+    read = table.setdefault("read", {})
+    if (key, metric) not in read:
+        kept = table["rows"].get(metric, {}).get(key)
+        read[key, metric] = None if kept is None else Neighbours.read(table["kernels"][metric], kept)
+    found: Neighbours | None = read[key, metric]
+    return found
 
 
 def band_keys(metric: str, evidence: str, engine: str, concurrency: float) -> tuple[str, str, str]:
