@@ -80,7 +80,7 @@ def main() -> int:
         held = pd.read_parquet(arguments.held)
         held = held.merge(frame[rows.SETTING].drop_duplicates(), on=rows.SETTING)  # rows that a rule dropped since
     else:
-        held = score.held_out(frame, made, kernels)
+        held = score.with_evidence(score.held_out(frame, made, kernels), frame)
         if arguments.held is not None:
             write_table(arguments.held, held)
     beside = neighbours.exported(kernels, frame, missed)
