@@ -33,7 +33,7 @@ PEAK_COLUMNS = {  # precision -> facts that state its peak; the first given coun
     "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
     "int8": ("int8_tops",), "fp4": ("fp4_tflops",),
 }  # fmt: skip
-_ALWAYS_STATED = ("bf16", "fp8")  # stated by every datasheet of a chip with such units
+_ALWAYS_STATED = ("bf16", "fp8", "tf32")  # stated by every datasheet of a chip with such units
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +127,8 @@ class Chip:
     def supports(self, precision: str) -> bool | None:
         """Whether the chip has units for a precision; None where that is unknown.
 
-        True where a peak is stated. False for bf16 and fp8 where facts of medium or high confidence state other peaks
-        but not this one.
+        True where a peak is stated. False for bf16, fp8 and tf32 where facts of medium or high confidence state other
+        peaks but not this one.
 
         >>> chip("nvidia-v100-sxm2-16gb").supports("bf16")
         False

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat, stored
@@ -30,8 +31,9 @@ from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_ha
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.operator_answers import ClassPart, Prediction, SumPrediction
-from hetbench.predict.protocols import convert_protocol, launch_floor
-from hetbench.predict.selection import Selector
+from hetbench.predict.protocols import asked_floor, convert_protocol, launch_floor
+from hetbench.predict.selection import Selector, said_by
+from hetbench.predict.speakers import chips_of_die, speaker
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
@@ -41,6 +43,7 @@ __all__ = ["COVERED", "FORMAT", "ClassPart", "OperatorSurrogate", "Prediction", 
 FORMAT = FORMATS["operators.json"]
 COVERED = 0.9
 """Share of the predicted time that the evidence level of a model must cover."""
+_OWN_ROWS = 300  # of a class: with fewer a chip is answered by the chip of its die that has most
 
 
 class OperatorSurrogate:
@@ -63,6 +66,8 @@ class OperatorSurrogate:
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
         self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
+        self._speakers: dict[tuple[str, Chip], Chip] = {}
+        self._floors: dict[tuple[str, str, Chip], float] = {}
         self.doublings = DOUBLINGS
         """How many halves hold an answer up; 0 answers as the heads do."""
         self.observed: Mapping[str, Posterior] = {}
@@ -100,13 +105,14 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
+        on = self.speaker(cls, chip, predictor)
         known = stored.computed_as(dtype, chip)
-        choice = stored.as_stored(self.choose(cls, op, known, chip, protocol, library, layout, predictor), dtype)
+        choice = stored.as_stored(self.choose(cls, op, known, on, protocol, library, layout, predictor), dtype)
         sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
         shared = stored.dims_of(op, sizes, dtype, chip)
-        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
-        source = choice.source
+        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
+        choice, source = said_by(on, chip, choice), choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
         plain = choice.head.partition("/")[0]
@@ -130,8 +136,8 @@ class OperatorSurrogate:
                 level = self._level(cls, choices[index], chip)
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
-        launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
-        launch_ms = sum(launch_floor(self.floors, chip, cls, protocol) * count for cls, count in launches)
+        launches = ((self._asked_floor(cls, chip, protocol), groups) for cls, groups, *_ in parts)
+        launch_ms = sum(floor * int(group.count.sum()) for floor, groups in launches for group in groups)
         covered, level = 0.0, "D"
         for name in sorted(by_level):
             covered += by_level[name]
@@ -148,7 +154,8 @@ class OperatorSurrogate:
         """The latency of every row of a table, class by class; the arguments are those of `predict_model`."""
         parts = []
         for cls, groups in by_class(table).items():
-            chosen = (self.choose(cls, g.op, stored.computed_as(g.dtype, chip), chip, protocol, None, None, predictor)
+            on = self.speaker(cls, chip, predictor)
+            chosen = (self.choose(cls, g.op, stored.computed_as(g.dtype, chip), on, protocol, None, None, predictor)
                       for g in groups)  # fmt: skip
             choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
             expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
@@ -157,7 +164,8 @@ class OperatorSurrogate:
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves)) * count  # [3, rows]
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves, on)) * count
+            choices = [said_by(on, chip, choice) for choice in choices]
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
@@ -167,37 +175,38 @@ class OperatorSurrogate:
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
-        which: NDArray[np.int64], halves: Halves | None = None,
+        which: NDArray[np.int64], halves: Halves | None = None, on: Chip | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
+
+        The choices are those of the chip `on` (see `speaker`), by default `chip`: its efficiencies, on chip's roofline.
 
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        head = self.class_surrogate(cls)
-        made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which))
+        head, on = self.class_surrogate(cls), chip if on is None else on
+        made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which, on))
+        shown = made if on is chip else features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
             everything, picked = len(chosen) == len(which), which[chosen]
-            part = made if everything else made.take(chosen)
-            its = part if real is made else real if everything else real.take(chosen)
+            part, seen, its = (each if everything else each.take(chosen) for each in (made, shown, real))
             own = shared if everything or real is made else {key: array[chosen] for key, array in shared.items()}
-            learned = self._log_ratio(cls, head, name, part, choices, picked)
-            told = head.blended(learned, choices, picked, part, chip)
+            learned = self._log_ratio(cls, head, name, seen, choices, picked)
+            told = head.blended(learned, choices, picked, seen, on)
             native = (part.base_ms if real is made else stored.base_of(part, its, own)) * np.exp(told)
-            value = self._converted(native, chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, part, chip, told)
+            value = self._converted(native, on, cls, choices, picked, protocol)
+            low, high = head.interval([said_by(on, chip, each) for each in choices], picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            bounds = bounds if real is made else stored.widened(bounds, own)
-            out[:, chosen] = np.maximum(bounds, its.least_ms)
-        if halves is not None:
-            out = held_by_halves(out, halves, kept)
+            out[:, chosen] = np.maximum(bounds if real is made else stored.widened(bounds, own), its.least_ms)
+        out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
                 shared, which = {key: array[halves.whole] for key, array in shared.items()}, which[halves.whole]
-            asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
+            said = [said_by(on, chip, choice) for choice in choices]
+            asked = self.operator_rows(cls, shared, chip, protocol, said, which)
             known = self.observed[chip.name]
             moved, width = np.exp(known.mean(asked)), known.width(asked)
             out = out[0] * moved * (out / out[0]) ** width
@@ -222,7 +231,7 @@ class OperatorSurrogate:
     ) -> OperatorRows:  # fmt: skip
         """Operators of one class as inputs of the Gaussian process of `hetbench.predict.gaussian_process`."""
         network = self.network
-        made = features(cls, shared, self._facts(cls, chip, choices, which))
+        made = features(cls, shared, self._facts(cls, chip, choices, which, chip))
         decoded = network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
         cells = np.array([f"{c.op}|{c.dtype}|{protocol}" for c in choices])[which]
         seen = network.spec["seen_amplitude"][cls]
@@ -238,9 +247,9 @@ class OperatorSurrogate:
             return choice.level
         return "C"
 
-    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
-        """Chip facts per row; peak, item size and launch floor depend on the choice of the row."""
-        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, chip, cls, c.protocol)) for c in choices]
+    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64], on: Chip) -> Facts:
+        """Chip facts per row; peak, item size and the launch floor of `on` depend on the choice of the row."""
+        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, on, cls, c.protocol)) for c in choices]
         if len(each) == 1:
             return each[0]
         columns = np.array([(f.peak, f.floor_ms, f.itemsize) for f in each])[which].T
@@ -251,11 +260,28 @@ class OperatorSurrogate:
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
         """Convert latencies from the protocol of each row's cell to the one asked for."""
-        if all(c.protocol == asked for c in choices):
-            return native
         same = np.array([c.protocol == asked for c in choices])[which]
+        if same.all():
+            return native
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
-        return np.where(same, native, convert_protocol(native, floor, launch_floor(self.floors, chip, cls, asked)))
+        return np.where(same, native, convert_protocol(native, floor, self._asked_floor(cls, chip, asked)))
+
+    def _asked_floor(self, cls: str, chip: Chip, protocol: str) -> float:
+        key = cls, protocol, chip
+        if key not in self._floors:
+            self._floors[key] = asked_floor(self.floors, chips_of_die(chip), chip, cls, protocol)
+        return self._floors[key]
+
+    def speaker(self, cls: str, chip: Chip, predictor: str = "auto") -> Chip:
+        """The chip of the die whose rows of a class speak for a chip; the roofline speaks for each by itself."""
+        key, stated = (cls, chip), chip.bandwidth and (chip.vector_flops or peak_flops(chip, "fp16"))
+        if predictor == "roofline" or not stated:
+            return chip
+        if key not in self._speakers:
+            head = self.class_surrogate(cls)
+            known = speaker(chip, head.cells.enough, _OWN_ROWS)
+            self._speakers[key] = chip if chip.name in head.chip_heads else known
+        return self._speakers[key]
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,

@@ -9,7 +9,7 @@ answers disagree with such a rule the one with less evidence moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,23 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.errors import InvalidInputError
 from hetbench.formats import STORED
 from hetbench.predict import operators
-from hetbench.predict.intervals import pass_interval, whole_model_weight
+from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
-from hetbench.predict.pooling import label_of
 from hetbench.predict.stored import REALISED
-from hetbench.query.estimates import Estimate, at_least, at_most, blend, either
+from hetbench.query.estimate_values import Estimate, at_least, at_most, blend, where
 from hetbench.query.question import Question
+from hetbench.query.size_grid import around, lengths, padded
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
 from hetbench.schema import element
 
-__all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimate", "Estimator", "Part"]
+__all__ = ["LEVELS", "WHOLE", "Estimator", "Part"]
 
-LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
 LEVELS = "BCD"
 WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
-_USUAL = 128  # tokens: shorter sequences than any measured are no slower than this one
+_IMAGE_STEP = 32  # pixels
 _FASTER = 1.5  # peaks of two precisions that differ by so much make the faster one faster for any network
 
 Array = NDArray[Any]
@@ -47,6 +47,9 @@ class Part(NamedTuple):
     precision: str
     batch: int | None
     seq_len: int | None
+    image_size: int | None = None
+    dtype: str | None = None
+    """Precision of the operators where rows in another, `precision`, speak for it."""
 
 
 class Estimator:
@@ -57,6 +60,7 @@ class Estimator:
         longest: int | None = None, generates: bool = False, resizable: bool = True,
     ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
+        self.phase = question.taught_phase
         self.longest, self.generates = longest, generates
         """The longest sequence that the model takes, None where nothing limits it; whether it generates tokens."""
         self._resizable = resizable  # whether other batches and lengths are looked at
@@ -83,8 +87,8 @@ class Estimator:
         batch, length = self.question.batch or 1, self.question.seq_len
         if not self._resizable:
             return batch, length
-        lengths = _lengths(length, self.longest)
-        return 1 << (batch - 1).bit_length(), next((n for n in lengths if (n or 0) >= (length or 0)), lengths[-1])
+        grid = lengths(length, self.longest)
+        return 1 << (batch - 1).bit_length(), next((n for n in grid if (n or 0) >= (length or 0)), grid[-1])
 
     def source(self, stack: str, precision: str) -> tuple[str, str] | None:
         """Stack and precision of the whole models that speak for a stack in a precision."""
@@ -92,7 +96,7 @@ class Estimator:
             return None
         key = "source", stack, precision
         if key not in self._known:
-            self._known[key] = source(self.question.whole, self.chip, self.question.phase, stack, precision)
+            self._known[key] = source(self.question.whole, self.chip, self.phase, stack, precision)
         return self._known[key]  # type: ignore[no-any-return]
 
     def _precise(self, stack: str, precision: str) -> Estimate:
@@ -145,12 +149,12 @@ class Estimator:
             if not weaker and (found.level == "C").all():
                 return found
             bounded = at_most(found, self._direct(DEFAULT_STACK, precision))
-            return bounded if weaker else either(found.level == "C", found, bounded)
+            return bounded if weaker else where(found.level == "C", found, bounded)
         if stack == DEFAULT_STACK and not eager_known and not self.generates:
             other = next((name for name in COMPILING if self._strong(name, precision)), None)
             if other is not None:
                 compiled = self._direct(other, precision)
-                return either(compiled.level == "C", at_least(found, compiled), found)
+                return where(compiled.level == "C", at_least(found, compiled), found)
         return found
 
     def _direct(self, stack: str, precision: str) -> Estimate:
@@ -169,25 +173,21 @@ class Estimator:
 
     def _weight(self, found: tuple[str, str]) -> float:
         """Validated weight of whole models beside the operator sum, by the evidence of the die."""
-        group = self.question.whole.groups[group_of(self.chip.family, self.question.phase)]
+        group = self.question.whole.groups[group_of(self.chip.family, self.phase)]
         evidence = group["evidence"]["dies"].get(f"{self.chip.die}|{found[0]}|{found[1]}", {}).get("", 0)
         return whole_model_weight(self.question.surrogate, evidence)
 
     def _whole(self, found: tuple[str, str], precision: str) -> Estimate:
-        """The whole-model surrogate of a stack; in another precision than its rows, by what operators say of both."""
+        """The whole-model surrogate of a stack; in another precision than its rows, their factors on its operators."""
         stack, taught = found
-        calls = self._not_faster(stack, taught)
-        value, phase, chip = calls.value, self.question.phase, self.chip
+        calls = self._not_faster(stack, taught, precision)
+        value, phase, chip = calls.value, self.phase, self.chip
         level = WholeModelSurrogate.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
         stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
         if taught != precision:
-            ratio = self._summed(precision).value / self._summed(taught).value
-            wider = _WIDTHS.get(precision, 2) > _WIDTHS.get(taught, 2)
-            value = value * (np.maximum(ratio, 1.0) if wider else np.minimum(ratio, 1.0))
-        if taught != precision:
             level = np.full(len(value), "D")
         group = self.question.whole.group(group_of(chip.family, phase))
-        thin = stands_in or group.thin(label_of(chip.name, chip.die, stack, taught))
+        thin = stands_in or group.thin(self.question.whole.labels(chip, phase, stack, taught))
         ends = np.empty((2, len(value)))
         for each in np.unique(level):
             band = WholeModelSurrogate.band(group.spec, str(each), chip.family, phase if phase in GENERATION else stack,
@@ -195,27 +195,27 @@ class Estimator:
             ends[:, level == each] = np.exp(np.array(band))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
 
-    def _not_faster(self, stack: str, precision: str) -> Calls:
+    def _not_faster(self, stack: str, taught: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
         grid = [2**k for k in range((batch - 1).bit_length() + 1)] if self._resizable else [batch]
-        found = [self._calls(stack, precision, each) for each in grid]
+        found = [self._calls(stack, taught, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
+        risen = np.minimum(risen, np.array(grid)[:, None] / grid[0] * risen[0])  # samples can be run in turn
         value = risen[-1]
         if grid[-1] != batch:
             at = np.log2(batch / grid[-2])
             value = np.exp((1 - at) * np.log(risen[-2]) + at * np.log(risen[-1]))
         return replace(found[-1], value=value)
 
-    def _calls(self, stack: str, precision: str, batch: int) -> Calls:
+    def _calls(self, stack: str, taught: str, precision: str, batch: int) -> Calls:
         """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
-        group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
-        labels = label_of(self.chip.name, self.chip.die, stack, precision)
+        group = self.question.whole.group(group_of(self.chip.family, self.phase))
+        labels = self.question.whole.labels(self.chip, self.phase, stack, taught)
         length = self.question.seq_len
-        grid = _lengths(length, self.longest) if self._resizable else (length,)
-        found = [
-            group.calls(self._pieces(Part("whole", stack, precision, batch, each)), batch, labels) for each in grid
-        ]
+        grid = lengths(length, self.longest) if self._resizable else (length,)
+        place = "whole", stack, taught
+        found = [group.calls(self._between(*place, batch, each, precision), batch, labels) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
         risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
@@ -225,28 +225,55 @@ class Estimator:
         return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
 
     def _summed(self, precision: str) -> Estimate:
-        """The sum over the operator graph, each operator launched eagerly; launch-bound batches as slow as batch 1."""
+        """The sum over the operator graph, each operator launched eagerly."""
         key = "sum", precision
         if key not in self._known:
-            batch = self.question.batch
-            length = self.question.seq_len
-            pieces = self._pieces(Part("sum", DEFAULT_STACK, precision, batch, length))
-            if (batch or 1) > 1 and self._resizable and (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3]).any():
-                alone = self._pieces(Part("sum", DEFAULT_STACK, precision, 1, length))
-                slower = (alone[:, 0] > pieces[:, 0]) & (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3])
-                pieces = np.where(slower[:, None], alone, pieces)
+            batch, length = self.question.batch, self.question.seq_len
+            place = "sum", DEFAULT_STACK, precision
+            pieces = self._between(*place, batch, length)
+            if (batch or 1) > 1 and self._resizable:  # no less than one sample takes, and no more than each in turn
+                alone = self._between(*place, 1, length)
+                held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
+                pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
             value, lower, upper, _, *by_level = pieces.T
-            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
+            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * np.sum(by_level, axis=0)
             level = np.array(list(LEVELS))[covered.argmax(axis=0)]
+            if self.predictor in WHOLE:
+                value, lower, upper = pass_factor(self.question.surrogate, self.chip) * np.stack((value, lower, upper))
             low, high = pass_interval(self.question.surrogate, value, lower, upper, self.question.confidence)
             self._known[key] = Estimate(value, low, high, level)
         made: Estimate = self._known[key]
         return made
 
+    def _between(
+        self, kind: str, stack: str, precision: str, batch: int | None, length: int | None, dtype: str | None = None
+    ) -> Array:
+        """Pieces at the sizes, [calls, pieces]; where those take longer than what the sizes can be padded to, or less
+        than the next smaller sizes of a coarse grid, the pieces of these."""
+        image = self.question.image_size
+        place, sizes = (kind, stack, precision), (batch, length, image)
+        found = self._pieces(Part(*place, *sizes, dtype))
+        if not self._resizable:
+            return found
+        grid = around(batch), around(length), around(image, _IMAGE_STEP)
+        least, most = zip(*grid, strict=True)
+        fine = padded(batch), padded(length, self.longest), padded(image)
+        most = most[0], most[1] if self.longest is None else min(most[1] or 0, self.longest) or None, most[2]
+        for other, longer in ((fine, True), (most, True), (least, False)):
+            if other != sizes:
+                try:
+                    near = self._pieces(Part(*place, *other, dtype))
+                except InvalidInputError:  # the model does not take such an image
+                    continue
+                off = near[:, :1] < found[:, :1] if longer else near[:, :1] > found[:, :1]
+                found = np.where(off, near, found)
+        return found
+
     def floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
-        flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch, self.question.seq_len)).T
+        sizes = self.question.batch, self.question.seq_len, self.question.image_size
+        flops, weights, read = self._pieces(Part("work", "", precision, *sizes)).T
         peak, chip = self.chip.peak_flops(precision), self.chip
         cache = max((size for size in (chip.l2_mb, chip.llc_mb) if size), default=0.0) * 2**20
         compute = 1e3 * flops / peak if peak else np.zeros(len(flops))
@@ -255,32 +282,9 @@ class Estimator:
         return floor
 
     def _strong(self, stack: str, precision: str) -> bool:
-        return strong(self.question.whole, self.chip, self.question.phase, stack, precision)
+        return strong(self.question.whole, self.chip, self.phase, stack, precision)
 
     def _faster(self, narrow: str, wide: str) -> bool:
         """Whether the chip's peak is much higher in the narrower precision."""
         peaks = self.chip.peak_flops(narrow), self.chip.peak_flops(wide)
         return bool(peaks[0] and peaks[1] and peaks[0] >= _FASTER * peaks[1])
-
-
-def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
-    """Sequence lengths at which whole models are evaluated: powers of two, and the longest that the model takes.
-
-    The first is at or next below `length`; the others rise from it, to `_USUAL` or to the next above.
-
-    >>> _lengths(512, 2048), _lengths(700, 2048), _lengths(20, 2048), _lengths(70, 77), _lengths(None, None)
-    ((512,), (512, 1024), (16, 32, 64, 128), (64, 77), (None,))
-    """
-    if length is None:
-        return (None,)
-    below = 1 << (length.bit_length() - 1)
-    last = length if below == length else 2 * below
-    grid = [below]
-    while grid[-1] < max(last, _USUAL):
-        grid.append(2 * grid[-1])
-    if longest is not None:
-        grid = sorted({min(each, longest) for each in grid})
-    return tuple(each for each in grid if each >= below) or (length,)
-
-
-_WIDTHS: Mapping[str, int] = {"fp64": 8, "fp32": 4, "tf32": 3, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}

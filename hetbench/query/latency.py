@@ -15,8 +15,8 @@ from hetbench.catalog.chips import Chip
 from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
-from hetbench.predict.pooling import label_of
-from hetbench.query.estimate import WHOLE, Estimate, Estimator, Part
+from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate_values import Estimate
 from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
@@ -82,13 +82,14 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     names: list[str] = []
     support = 0
     if found is not None and share:
-        terms = made.terms(Part("whole", *found, *made.upper_sizes))
+        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size, question.precision))
         parts.append((share, terms.by_operator))
         notes += _whole_notes(question, chip, found)
         names.append(question.whole.id)
         support = terms.support
     if share < 1:
-        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, question.batch, question.seq_len))
+        sizes = question.batch, question.seq_len, question.image_size
+        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, *sizes))
         parts.append((1 - share, terms.by_operator))
         notes.append(_levels(terms.by_level))
         names.append(question.surrogate.id)
@@ -130,8 +131,8 @@ class SingleEstimator(Estimator):
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
     """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
-    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
-                    confidence=0.9)  # fmt: skip
+    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, image_size=None, precision="fp32",
+                    stack="", confidence=0.9, taught=question.taught_phase)  # fmt: skip
 
     def make(part: Part) -> Terms:
         if part.kind == "whole":
@@ -142,10 +143,11 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
+    dtype = part.dtype or part.precision
+    table = graph.operators(part.batch, part.seq_len, part.image_size, dtype, question.phase)
     params: float = graph.params
-    if part.precision in STORED:
-        params = graph.weights_bytes(part.precision) / itemsize(part.precision)
+    if dtype in STORED:
+        params = graph.weights_bytes(dtype) / itemsize(dtype)
     return terms_of(part, table, params, question, chip, predictor)
 
 
@@ -160,12 +162,12 @@ def trained_stack(question: Question, chip: Chip) -> str | None:
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> where = chip("cuda")
-    >>> trained_stack(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    >>> trained_stack(Question.build(load("bert-base"), where, {"stack": "eager"}), where)
     'eager-amp'
     """
     if not question.batch:
         return None
-    found = source(question.whole, chip, question.phase, question.stack, question.precision)
+    found = source(question.whole, chip, question.taught_phase, question.stack, question.precision)
     return found[0] if found is not None and found[1] == question.precision else None
 
 
@@ -175,9 +177,9 @@ def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list
     if stack != question.stack:
         notes.append(f"predicted from rows of stack {stack}; {chip.name} has none of {question.stack}")
     if precision != question.precision:
-        notes.append(f"scaled from {precision} to {question.precision} by the ratio of both operator sums")
-    group = question.whole.group(group_of(chip.family, question.phase))
-    where = group.rows_of(label_of(chip.name, chip.die, stack, precision))[0]
+        notes.append(f"scaled from {precision} to {question.precision}: the same efficiencies on its own roofline")
+    group = question.whole.group(group_of(chip.family, question.taught_phase))
+    where = group.rows_of(question.whole.labels(chip, question.taught_phase, stack, precision))[0]
     return [*notes, f"whole models under {stack} in {precision}, {where}"]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hetbench.catalog.chips import Chip
 from hetbench.predict.models import group_of
 from hetbench.predict.offsets import OffsetRows, load_shares
-from hetbench.query.estimate import Estimate
+from hetbench.query.estimate_values import Estimate
 from hetbench.query.question import Question
 
 __all__ = ["corrected", "deviation", "note_of", "pass_rows"]
@@ -34,7 +34,7 @@ def deviation(lower: Array, upper: Array, confidence: float) -> tuple[Array, Arr
 def pass_rows(question: Question, made: Estimate) -> OffsetRows:
     """The calls of an estimate, which is not yet corrected, as rows, [calls]."""
     shares, calls = load_shares(question.artifacts), len(made.value)
-    group = group_of(question.chip.family, question.phase) if question.chip else ""
+    group = group_of(question.chip.family, question.taught_phase) if question.chip else ""
     sd = deviation(made.lower, made.upper, question.confidence)[1]
     share = np.array([shares.get(f"{level} {group}", shares[level]) for level in made.level.tolist()])
     variance = share * sd[:, None] ** 2

@@ -12,7 +12,6 @@ from hetbench.catalog.chips import Chip
 from hetbench.graphs import OperatorTable
 from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
-from hetbench.predict.pooling import label_of
 from hetbench.query.estimate import LEVELS, Part
 from hetbench.query.question import Question
 from hetbench.schema import itemsize, weight_bytes
@@ -54,9 +53,10 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
         levels = [found.by_level.get(level, 0.0) for level in LEVELS]
         values = np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
         return Terms(values, found.by_operator, found.support, found.by_level)
-    group = question.whole.group(group_of(chip.family, question.phase))
-    labels = label_of(chip.name, chip.die, part.stack, part.precision)
-    made = composition([(1.0, table)], chip)
+    group = question.whole.group(group_of(chip.family, question.taught_phase))
+    place = chip, question.taught_phase, part.stack, part.precision
+    labels = question.whole.labels(*place)
+    made = composition([(1.0, table)], chip, question.whole.speaker(*place))
     values, shares = group.pieces(made, part.batch or 1, labels)
     by_operator: dict[str, float] = {}
     for operator, share in zip(made.operators, shares.tolist(), strict=True):
