@@ -18,16 +18,9 @@ from hetbench.catalog.chips import Chip, chips, load_chip
 from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
-from hetbench.migration import (
-    CoverageReport,
-    Fleet,
-    Migration,
-    coverage_report,
-    rank_chips,
-    rank_fleet,
-    select_chips,
-    stack_options,
-)
+from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet
+from hetbench.migration.deployments import ServingMigration, migrate_serving
+from hetbench.migration.ranking import select_chips, stack_options
 from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,
@@ -202,8 +195,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def migrate(
         self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
         source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
-        **options: Unpack[Options],
-    ) -> Migration | Fleet:  # fmt: skip
+        slo: str | Mapping[str, float] | None = None, **options: Unpack[Options],
+    ) -> Migration | Fleet | ServingMigration:  # fmt: skip
         """Rank chips for a model, or for a list of models, and name the chips that cannot run it.
 
         Args:
@@ -213,11 +206,13 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             source_value: latency in ms that you measured on the source (one model only).
             slo_ms: latency objective in ms; adds the probability of meeting it.
             objective: `latency`, `energy` or `throughput-per-watt`.
+            slo: objective of a deployment, such as `"ttft=500ms,tpot=30ms"`: chips are then ranked for serving the
+                model, by tokens per second and chip of the best deployment within it; `chips` bounds its size.
             **options: as in `query`, but without `precision` each chip takes its own default precision; `stack` also
                 takes a kind (`eager`, `compiled`, `serving`), by default eager for models that generate, else compiled.
 
         Returns:
-            A `Migration`; for a list of models a `Fleet`.
+            A `Migration`; for a list of models a `Fleet`; with `slo` a `ServingMigration`.
 
         Raises:
             As `query`; and UnknownNameError for another objective, RefusedError where no chip can run the model.
@@ -226,6 +221,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         {'cann'}
         """
         check_options(options)
+        if slo is not None:
+            return migrate_serving(self._session, model, targets, slo, options)
         if isinstance(model, list | tuple):
             if source_value is not None:
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")
