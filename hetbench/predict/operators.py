@@ -27,6 +27,7 @@ from hetbench.predict import rgat
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
+from hetbench.predict.compiled import Kernel
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
@@ -120,6 +121,11 @@ class OperatorSurrogate:
         return made
 
     @cached_property
+    def kernel(self) -> Kernel:
+        """The same predictions in C, where this platform has them."""
+        return Kernel(self)
+
+    @cached_property
     def network(self) -> rgat.Rgat:
         """The RGAT of the folder, else the packaged one (a folder of operator training alone has none)."""
         return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
@@ -206,6 +212,10 @@ class OperatorSurrogate:
         which: NDArray[np.int64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice."""
+        if chip.name not in self.observed:
+            found = self.kernel.evaluate(cls, shared, chip, protocol, choices, which)
+            if found is not None:
+                return found[0], found[1], found[2]
         head, out = self.class_surrogate(cls), np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             rows = np.array([c.head == name for c in choices])[which]
