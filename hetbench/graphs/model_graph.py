@@ -19,7 +19,7 @@ from typing import Any, Self
 from hetbench.catalog.models import model, models
 from hetbench.errors import ArtifactError, RefusedError
 from hetbench.graphs.memory import MemoryBreakdown, NodeBytes, bytes_by_node, memory_breakdown
-from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorGroup, OperatorTable, resolve_dtype
+from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, SizedTable, resolve_dtype
 from hetbench.graphs.setting import Setting, checked_setting
 from hetbench.graphs.variant import Variant, meets
 from hetbench.loading import load_once
@@ -106,11 +106,7 @@ class ModelGraph:
         """
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         variant = self.variant(setting)
-        values = variant.values(setting)
-        return OperatorTable(tuple(
-            OperatorGroup(op, dtype, dict(zip(names, values[sizes], strict=True)), count)
-            for op, dtype, names, sizes, count in variant.groups(setting.precision)
-        ))  # fmt: skip
+        return SizedTable(variant, setting.precision, variant.values(setting))
 
     def nodes(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hetbench.operators import operator_type
 from hetbench.schema import itemsize
 
-__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "resolve_dtype"]
+__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "SizedTable", "resolve_dtype"]
 
 Ints = NDArray[np.int64]
 TRACED_AS = {
@@ -39,6 +39,13 @@ def resolve_dtype(op: str, dtype: str, precision: str) -> str:
     if precision in ("tf32", "fp8", "int8") and operator_type(op).cost_class not in ("gemm", "conv"):
         return TRACED_AS[precision]
     return precision
+
+
+class Structure(Protocol):
+    """One structure of a network, at any sizes."""
+
+    def groups(self, precision: str) -> Sequence[tuple[str, str, tuple[str, ...], Ints, Ints]]:
+        """See `SizedTable`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,33 @@ class OperatorTable:
             for g in self.groups
             for i in range(len(g.count))
         ]
+
+
+class SizedTable(OperatorTable):
+    """The operators of one structure of a network at one setting; their groups are made when asked for.
+
+    `structure` says which groups there are: `groups(precision)` gives (op, dtype, dim names, indices into `values`
+    [dims, rows], count [rows]) of each, and is the same for all settings that share the structure.
+    """
+
+    def __init__(self, structure: Structure, precision: str, values: Ints) -> None:
+        vars(self).update(structure=structure, precision=precision, values=values)
+
+    structure: Structure
+    precision: str
+    values: Ints
+    """All sizes at the setting, int64 [sizes]."""
+
+    @cached_property
+    def groups(self) -> tuple[OperatorGroup, ...]:  # type: ignore[override]
+        """The operators by type and dtype."""
+        return tuple(
+            OperatorGroup(op, dtype, dict(zip(names, self.values[sizes], strict=True)), count)
+            for op, dtype, names, sizes, count in self.structure.groups(self.precision)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OperatorTable, (self.groups,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
+from hetbench.graphs.operator_table import SizedTable
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat
 from hetbench.predict.canonical import canonical_dims
@@ -32,6 +33,7 @@ from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_f
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
+from hetbench.predict.sums import Sums
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -126,6 +128,11 @@ class OperatorSurrogate:
         return Kernel(self)
 
     @cached_property
+    def sums(self) -> Sums:
+        """Plans of sums over the structures of networks, for the kernel."""
+        return Sums(self)
+
+    @cached_property
     def network(self) -> rgat.Rgat:
         """The RGAT of the folder, else the packaged one (a folder of operator training alone has none)."""
         return rgat.load(self.folder if (self.folder / "rgat.json").exists() else None)
@@ -170,10 +177,18 @@ class OperatorSurrogate:
         The interval is the sum of the operators' bounds, which assumes fully correlated errors. The level is the best
         one such that operators of this or a better level take 90 % of the predicted time.
         """
-        parts = self.predict_by_class(table, chip, protocol, predictor)
-        total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         by_level: dict[str, float] = {}
         by_operator: dict[str, float] = {}
+        if isinstance(table, SizedTable) and chip.name not in self.observed:
+            found = self.sums.find(table, chip, protocol, predictor)
+            if found is not None:
+                plan, ms = found
+                for (level, op), each in zip(plan.names, ms[3:].tolist(), strict=True):
+                    by_level[level] = by_level.get(level, 0.0) + each
+                    by_operator[op] = by_operator.get(op, 0.0) + each
+                return _summed(ms[:3], by_level, by_operator, plan.support, plan.launch_ms)
+        parts = self.predict_by_class(table, chip, protocol, predictor)
+        total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         for cls, groups, choices, which, bounds in parts:
             for index, ms in enumerate(np.bincount(which, bounds[0], len(groups))):
                 level = self._level(cls, choices[index], chip)
@@ -181,15 +196,8 @@ class OperatorSurrogate:
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
         launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
         launch_ms = sum(launch_floor(self.floors, chip, cls, protocol) * count for cls, count in launches)
-        covered, level = 0.0, "D"
-        for name in sorted(by_level):
-            covered += by_level[name]
-            level = name
-            if covered >= COVERED * total[0]:
-                break
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
-        value, lower, upper = map(float, total)
-        return SumPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
+        return _summed(total, by_level, by_operator, support, launch_ms)
 
     def predict_by_class(
         self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
@@ -297,6 +305,20 @@ class OperatorSurrogate:
     ) -> Choice:  # fmt: skip
         """The head and the measurement cell that answer for an operator; see `hetbench.predict.selection`."""
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+
+
+def _summed(
+    total: NDArray[np.float64], by_level: Mapping[str, float], by_operator: Mapping[str, float], support: int,
+    launch_ms: float,
+) -> SumPrediction:  # fmt: skip
+    value, lower, upper = total.tolist()
+    covered, level = 0.0, "D"
+    for name in sorted(by_level):
+        covered += by_level[name]
+        level = name
+        if covered >= COVERED * value:
+            break
+    return SumPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
 
 
 @load_once(maxsize=4)
