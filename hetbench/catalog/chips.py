@@ -24,14 +24,15 @@ from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
 from hetbench.schema import family as family_named
 
-__all__ = ["CATALOGUE", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
+__all__ = ["CATALOGUE", "PEAK_COLUMNS", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
 
 CATALOGUE = Path(str(files("hetbench") / "catalog" / "chips.toml"))
-_PEAKS = {
+PEAK_COLUMNS = {
     "fp64": ("fp64_matrix_tflops", "fp64_tflops"), "fp32": ("fp32_tflops", "fp32_vector_tflops"),
     "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
     "int8": ("int8_tops",),
 }  # fmt: skip
+"""Facts that state the peak at a precision; the first one that is given counts."""
 _ALWAYS_STATED = ("bf16", "fp8")  # stated by every datasheet of a chip with such units
 
 
@@ -86,7 +87,7 @@ class Chip:
         >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
         312000000000000.0
         """
-        for column in _PEAKS.get(precision, ()):
+        for column in PEAK_COLUMNS.get(precision, ()):
             value = getattr(self, column)
             if value is not None:
                 return float(value) * 1e12
@@ -151,7 +152,7 @@ class Chip:
                 raise InvalidInputError(f"a chip has no fact {shown(key)}.{hint} Known: {', '.join(known)}.")
         values = {key: _checked(key, value) for key, value in facts.items() if value is not None}
         missing = [key for key in ("name", "family", "mem_bw_gbs") if values.get(key) is None]
-        if not any(values.get(column) for columns in _PEAKS.values() for column in columns):
+        if not any(values.get(column) for columns in PEAK_COLUMNS.values() for column in columns):
             missing.append("a peak such as fp16_tflops or fp32_tflops")
         if missing:
             raise InvalidInputError(

@@ -13,7 +13,7 @@ from statistics import median
 
 from hetbench.catalog.chips import Chip, chips
 
-__all__ = ["clock_mhz", "peak_flops"]
+__all__ = ["clock_mhz", "peak_flops", "runs_instead"]
 
 # units that run a precision where the chip has none of its own, none of them faster than such units would be
 _INSTEAD = {
@@ -38,6 +38,11 @@ def peak_flops(chip: Chip, precision: str) -> float | None:
     wanted = precision if precision in ("fp64", "fp32", *_INSTEAD) else "fp32"
     stated = (chip.peak_flops(name) for name in (wanted, *_INSTEAD.get(wanted, ())))
     return next((value for value in stated if value), None) or _scaled(chip, wanted)
+
+
+def runs_instead(precision: str) -> tuple[str, ...]:
+    """Precisions whose units run this one where a chip has none of its own, the nearest first."""
+    return _INSTEAD.get(precision, ())
 
 
 def _scaled(chip: Chip, precision: str) -> float | None:

@@ -21,9 +21,8 @@ _LONG, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _ENTRIES: dict[str, tuple[Any, ...]] = {
     "forest": (_POINTER, _POINTER, _LONG, _LONG, _POINTER),
     "network": (_POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _POINTER),
-    "operators": (_LONG, _POINTER, _POINTER, _POINTER, _POINTER, _POINTER, _LONG, _POINTER),
+    "operators": (_LONG, *(_POINTER,) * 7, _LONG, _LONG, _POINTER, _POINTER),
     "sums": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _POINTER),
-    "columns": (_POINTER, _POINTER, _POINTER),
 }
 _MACHINES = {
     "linux": {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"},

@@ -33,9 +33,9 @@ _CLASS = np.dtype([
 ])  # fmt: skip
 GROUP = np.dtype([
     ("peak", _REAL), ("floor", _REAL), ("itemsize", _REAL), ("effects", _REAL, 5), ("protocol", _REAL), ("bias", _REAL),
-    ("constant", _REAL), ("rgat", _REAL), ("shares", _REAL, 3), ("usual", _REAL), ("asked_floor", _REAL),
-    ("bands", _REAL, 12), ("head", _INT), ("cell", _INT), ("same_protocol", _INT), ("forest", _POINTER),
-    ("rgat_own", _POINTER),
+    ("constant", _REAL), ("rgat", _REAL), ("usual", _REAL), ("asked_floor", _REAL), ("shares", _REAL, 6),
+    ("bands", _REAL, 12), ("of_clock", _REAL), ("of_peak", _REAL), ("head", _INT), ("cell", _INT),
+    ("same_protocol", _INT), ("widened", _INT), ("forest", _POINTER), ("rgat_own", _POINTER),
 ])  # fmt: skip
 
 

@@ -17,7 +17,9 @@ from hetbench.catalog.chips import Chip
 from hetbench.predict.cells import Cells, Choice
 from hetbench.predict.features import Features
 from hetbench.predict.perceptron import Perceptron
+from hetbench.predict.protocols import DEVICE_PROTOCOLS
 from hetbench.predict.trees import Forest
+from hetbench.predict.unstated import clock_width, peak_width
 from hetbench.schema import PROTOCOLS
 
 __all__ = ["HUGE_MS", "OWN_EFFECTS", "ClassSurrogate", "added_chips", "median_of_three", "roofline_log_ratio"]
@@ -134,21 +136,23 @@ class ClassSurrogate:
         """log(latency / base) with the shares of constant efficiency and roofline of the level and family, [rows].
 
         Shares are those that erred least on sources, dies and families left out; they are all the head's where nothing
-        was left out to compare.
+        was left out to compare. A shape outside what the chip's rows cover takes those of level X.
         """
-        shares = np.array([self._shares(choice, chip) for choice in choices])[which]
-        if (shares[:, 0] == 1).all():
+        each = np.array([[self._shares(choice, chip), self._shares(choice, chip, "X")] for choice in choices])
+        if (each[:, :, 0] == 1).all():
             return learned
+        shares = each[which, self.outside(choices, which, made).astype(np.int64)]  # [rows, 3]
         usual = np.array([self._usual(choice, chip) for choice in choices])[which]
         out: NDArray[np.float64] = shares[:, 0] * learned + shares[:, 1] * usual
         return out + shares[:, 2] * roofline_log_ratio(made)
 
-    def _shares(self, choice: Choice, chip: Chip) -> Sequence[float]:
-        """Of head, constant efficiency and roofline."""
+    def _shares(self, choice: Choice, chip: Chip, level: str = "") -> Sequence[float]:
+        """Of head, constant efficiency and roofline; those of another level where it has any."""
         if choice.alone or choice.head == "roofline" or choice.head.startswith("chip/"):
             return _HEAD_ALONE
-        shares: Sequence[float] = self.spec.get("blend", {}).get(f"{choice.level}/{chip.family}", _HEAD_ALONE)
-        return shares
+        table: Mapping[str, Sequence[float]] = self.spec.get("blend", {})
+        own = table.get(f"{choice.level}/{chip.family}", _HEAD_ALONE)
+        return table.get(f"{level}/{chip.family}", own)
 
     def _usual(self, choice: Choice, chip: Chip) -> float:
         """Usual log(latency / base) of the operator and dtype in the family, else everywhere."""
@@ -172,8 +176,21 @@ class ClassSurrogate:
             [self._band((choice.head,), name, chip), self._band((), "X" if f"X/{chip.family}" in table else "D", chip)]
             for choice, name in zip(choices, levels, strict=True)
         ])  # [choices, inside or outside, sizes, 2]  # fmt: skip
-        picked = bands[which, outside.astype(np.int64), bound]  # [rows, 2]
-        return picked[:, 0], picked[:, 1]
+        low, high = bands[which, outside.astype(np.int64), bound].T
+        extra = np.array([self._of_estimates(choice, chip) for choice in choices])  # [choices, 2]
+        if extra.any():
+            clock, peak = extra[which].T
+            wider = np.where(bound == 0, clock, np.where(made.compute_bound, peak, 0.0))
+            return -np.hypot(low, wider), np.hypot(high, wider)
+        return low, high
+
+    @staticmethod
+    def _of_estimates(choice: Choice, chip: Chip) -> tuple[float, float]:
+        """Half widths, in log, of an estimated clock and peak; 0 where rows of the chip itself absorb what is off."""
+        if choice.level == "B":
+            return 0.0, 0.0
+        clock = clock_width(chip) if choice.protocol in DEVICE_PROTOCOLS else 0.0
+        return clock, peak_width(chip, choice.dtype)
 
     def _band(self, first: Sequence[str], level: str, chip: Chip) -> list[list[float]]:
         """The band of a level for a chip, of three sizes; `first` are keys that go before."""

@@ -19,6 +19,7 @@ from hetbench.kernel.records import Record, address, class_record, forest_record
 from hetbench.loading import LOCK
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
+from hetbench.predict.doubling import GROWN, LEAST, Halves
 from hetbench.predict.features import CLASSES, chip_facts
 from hetbench.predict.perceptron import Perceptron
 from hetbench.predict.protocols import launch_floor
@@ -109,7 +110,7 @@ class Kernel:
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
-        which: NDArray[np.int64],
+        which: NDArray[np.int64], halves: Halves | None,
     ) -> NDArray[np.float64] | None:  # fmt: skip
         """Value and bounds in ms, [3, rows]; None where numpy has to answer. Arguments as `OperatorSurrogate.evaluate`."""
         if self._library is None:
@@ -121,10 +122,15 @@ class Kernel:
         columns = np.empty((len(names), rows))
         for index, name in enumerate(names):
             columns[index] = shared[name]
-        out, group = np.empty((3, rows)), which.astype(np.int32)
+        row = np.arange(rows, dtype=np.int32) if halves is None else halves.row.astype(np.int32)
+        times = np.zeros(rows, dtype=np.int32) if halves is None else halves.times.astype(np.int32)
+        asked = rows if halves is None else int(np.count_nonzero(times == 0))
+        if halves is not None:
+            row = (np.cumsum(times == 0, dtype=np.int32) - 1)[row]  # the place among those asked for
+        out, work, group = np.empty((3, asked)), np.empty((2, asked)), which.astype(np.int32)
         self._library.hetbench_operators(
             CLASSES.index(cls), block.cls.address, address(block.facts), block.groups.address, address(group),
-            address(columns), rows, address(out),
+            address(row), address(times), address(columns), rows, asked, address(out), address(work),
         )  # fmt: skip
         return out
 
@@ -151,8 +157,9 @@ class Kernel:
             return None
         facts = chip_facts(chip, "fp32", 0.0)
         values = (facts.vector_peak, facts.bandwidth, facts.compute_units, facts.l2_bytes, facts.cache_bandwidth,
-                  facts.fractal, chip.kind == "cpu")  # fmt: skip
+                  facts.fractal, chip.kind == "cpu", self._surrogate.doublings, LEAST, GROWN)  # fmt: skip
         made = group_records([each for each in groups if each is not None])
+        made.values["widened"] = bool(made.values["of_clock"].any() or made.values["of_peak"].any())
         return Block(known, np.array(values, dtype=np.float64), made, (choices, chip))
 
     def _class(self, cls: str, head: ClassSurrogate) -> Record | None:
@@ -181,12 +188,13 @@ class Kernel:
         made: dict[str, Any] = {
             "peak": facts.peak, "floor": facts.floor_ms, "itemsize": facts.itemsize, "effects": choice.effects,
             "protocol": PROTOCOLS.index(choice.protocol), "bias": choice.bias, "constant": choice.constant,
-            "rgat": choice.rgat, "shares": head._shares(choice, chip), "head": _HEADS[kind], "cell": choice.cell,
+            "rgat": choice.rgat, "shares": [*head._shares(choice, chip), *head._shares(choice, chip, "X")], "head": _HEADS[kind], "cell": choice.cell,
             "same_protocol": choice.protocol == protocol, "asked_floor": launch_floor(floors, chip, cls, protocol),
             "bands": _bands(head, choice, chip),
             "rgat_own": self._surrogate.network.of_kind(choice.op, choice.dtype, choice.protocol),
         }  # fmt: skip
-        if made["shares"][0] != 1:
+        made["of_clock"], made["of_peak"] = head._of_estimates(choice, chip)
+        if made["shares"][0] != 1 or made["shares"][3] != 1:
             made["usual"] = head._usual(choice, chip)
         if kind in ("ratio", "chip"):
             key = cls, choice.head

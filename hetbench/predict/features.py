@@ -27,6 +27,7 @@ __all__ = ["CLASSES", "Facts", "Features", "by_class", "chip_facts", "class_of",
 
 Array = NDArray[Any]
 CLASSES = ("gemm", "prefill", "decode", "conv", "vector")
+_COMPUTE_OVER_MEMORY = 1  # column of `Features.ratio`
 _FRACTAL = 16  # of Da Vinci's cube: 16 x 16 x 16 products a step
 _TILE_M, _TILE_N = np.array([256, 128, 64, 32]), np.array([128, 128, 64, 16])
 
@@ -71,6 +72,17 @@ class Features:
     them, and without the device memory where the operands fit the cache."""
     base_ms: Array
     """Roofline with cache plus launch floor, [rows]; surrogates predict log(latency / base)."""
+
+    @property
+    def compute_bound(self) -> Array:
+        """Rows that take longer at the peak than at the memory bandwidth, [rows]."""
+        return self.ratio[:, _COMPUTE_OVER_MEMORY] > 0
+
+    def take(self, rows: Array) -> Features:
+        """Some of the rows, by index."""
+        floor = self.floor_ms[rows] if np.ndim(self.floor_ms) else self.floor_ms
+        ratio, absolute, least_ms = self.ratio[rows], self.absolute[rows], self.least_ms[rows]
+        return Features(ratio, absolute, self.roofline_ms[rows], floor, least_ms, self.base_ms[rows])
 
 
 def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,68 +29,23 @@ from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.compiled import Kernel
+from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_halves
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
+from hetbench.predict.operator_answers import ClassPart, Prediction, SumPrediction
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.predict.selection import Selector
 from hetbench.predict.sums import Sums
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
-    from hetbench.graphs import OperatorGroup, OperatorTable
+    from hetbench.graphs import OperatorTable
 
 __all__ = ["COVERED", "FORMAT", "ClassPart", "OperatorSurrogate", "Prediction", "SumPrediction", "load"]
 
 FORMAT = FORMATS["operators.json"]
 COVERED = 0.9
 """Share of the predicted time that the evidence level of a model must cover."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Latency of operators of one type on one chip; arrays in ms, [rows]."""
-
-    value: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    level: str
-    """Evidence level B, C or D, common to all rows."""
-    support: int
-    """Number of measured rows in the cell behind the prediction; 0 without a cell."""
-    source: str
-    """Head and rows that it rests on, as text for people."""
-    head: str
-    """Head that predicted: full, ratio, ratio+rgat, rgat, chip or roofline."""
-
-
-@dataclass(frozen=True, slots=True)
-class SumPrediction:
-    """Latency of a model in ms as the sum over its operators, and its parts."""
-
-    value: float
-    lower: float
-    upper: float
-    level: str
-    support: int
-    """Number of measured rows in all the cells behind the prediction."""
-    by_operator: Mapping[str, float]
-    by_level: Mapping[str, float]
-    """Predicted ms by operator type, and by evidence level."""
-    launch_ms: float
-    """Sum of the launch floors of all operators, in ms."""
-
-
-class ClassPart(NamedTuple):
-    """The operators of one class in a table, and their predicted latencies."""
-
-    cls: str
-    groups: list[OperatorGroup]
-    choices: list[Choice]
-    """Head and cell that answer for each group."""
-    which: NDArray[np.int64]
-    """Group of each row, [rows]."""
-    bounds: NDArray[np.float64]
-    """Count x (value, lower, upper) in ms, [3, rows]."""
 
 
 class OperatorSurrogate:
@@ -113,6 +68,8 @@ class OperatorSurrogate:
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
         self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
+        self.doublings = DOUBLINGS
+        """How many halves hold an answer up; 0 answers as the heads do."""
         self.observed: Mapping[str, Posterior] = {}
         """Chip -> posterior of the residuals after the caller's own measurements."""
 
@@ -120,6 +77,8 @@ class OperatorSurrogate:
         """A copy that is conditioned on the caller's measurements; `observed` maps a chip to its posterior."""
         made = copy(self)
         made.observed = observed
+        vars(made).pop("kernel", None)
+        vars(made).pop("sums", None)
         return made
 
     @cached_property
@@ -159,9 +118,10 @@ class OperatorSurrogate:
         """
         cls = class_of(op, dims)
         choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
-        shared = canonical_dims(op, dims, STORAGE_BYTES[dtype])
-        which = np.zeros(len(shared["flops"]), dtype=np.int64)
-        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which)
+        sizes, halves = with_halves(op, dims, self.doublings)
+        which = np.zeros(len(halves), dtype=np.int64)
+        shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
+        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
         source = choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
@@ -206,39 +166,48 @@ class OperatorSurrogate:
         parts = []
         for cls, groups in by_class(table).items():
             choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
-            blocks = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+            sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
+            blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
             shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
-            which = np.repeat(np.arange(len(groups)), [len(g.count) for g in groups])
+            halves = Halves.joined(each)
+            which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which)) * count  # [3, rows]
-            parts.append(ClassPart(cls, groups, choices, which, bounds))
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves)) * count  # [3, rows]
+            parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
-        which: NDArray[np.int64],
+        which: NDArray[np.int64], halves: Halves | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
-        """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice."""
+        """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
+
+        With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
+        (see `hetbench.predict.doubling`); only the others are answered.
+        """
         if chip.name not in self.observed:
-            found = self.kernel.evaluate(cls, shared, chip, protocol, choices, which)
+            found = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves)
             if found is not None:
                 return found[0], found[1], found[2]
-        head, out = self.class_surrogate(cls), np.empty((3, len(which)))
+        head, made = self.class_surrogate(cls), features(cls, shared, self._facts(cls, chip, choices, which))
+        kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
+        out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
-            rows = np.array([c.head == name for c in choices])[which]
-            everything = bool(rows.all())
-            part = shared if everything else {key: array[rows] for key, array in shared.items()}
-            picked = which if everything else which[rows]
-            made = features(cls, part, self._facts(cls, chip, choices, picked))
-            learned = self._log_ratio(cls, head, name, made, choices, picked)
-            native = made.base_ms * np.exp(head.blended(learned, choices, picked, made, chip))
+            chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
+            part, picked = made if len(chosen) == len(which) else made.take(chosen), which[chosen]
+            learned = self._log_ratio(cls, head, name, part, choices, picked)
+            native = part.base_ms * np.exp(head.blended(learned, choices, picked, part, chip))
             value = self._converted(native, chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, made, chip)
+            low, high = head.interval(choices, picked, part, chip)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
             # a CPU's peak is often stated at its base clock, which turbo exceeds
-            out[:, rows] = bounds if chip.kind == "cpu" else np.maximum(bounds, made.least_ms)
+            out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)
+        if halves is not None:
+            out = held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
+            if halves is not None:
+                shared, which = {key: array[halves.whole] for key, array in shared.items()}, which[halves.whole]
             asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
             known = self.observed[chip.name]
             moved, width = np.exp(known.mean(asked)), known.width(asked)

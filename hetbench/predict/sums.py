@@ -24,6 +24,7 @@ from hetbench.loading import LOCK
 from hetbench.operators import operator_type
 from hetbench.predict.canonical import canonical_columns
 from hetbench.predict.compiled import COLUMNS, Block
+from hetbench.predict.doubling import DOUBLINGS, rows_of_work
 from hetbench.predict.features import CLASSES
 from hetbench.predict.protocols import launch_floor
 from hetbench.schema import STORAGE_BYTES
@@ -35,8 +36,8 @@ __all__ = ["Layout", "SumPlan", "Sums", "layout_of", "plan_of"]
 
 _POINTER, _INT = np.uintp, np.int64
 _PIECE = np.dtype([
-    ("steps", _POINTER), ("many", _INT), ("inputs", _INT), ("rows", _INT), ("at", _INT), ("sizes", _POINTER),
-    ("outputs", _POINTER),
+    ("steps", _POINTER), ("many", _INT), ("inputs", _INT), ("rows", _INT), ("at", _INT), ("axis", _INT),
+    ("sizes", _POINTER), ("outputs", _POINTER),
 ])  # fmt: skip
 _PART = np.dtype([
     ("which_class", _INT), ("rows", _INT), ("columns", _INT), ("pieces", _INT), ("groups", _INT), ("piece", _POINTER),
@@ -44,6 +45,7 @@ _PART = np.dtype([
 ])  # fmt: skip
 _ENDS = 3
 """Value, lower and upper bound come before the groups in what the kernel returns."""
+_INDICES, _OWN = 4, 5  # numbers that the kernel keeps of every row, halves included, and of every row asked for
 _SCRATCH = threading.local()
 _MOST_PLANS = 2048
 """Plans kept before the store starts afresh; each takes about 10 kB."""
@@ -112,7 +114,7 @@ def _program(op: str, names: tuple[str, ...], cls: str, itemsize: int) -> Progra
 def layout_of(table: SizedTable) -> Layout | None:
     """The layout of a table's structure, attention of one query apart from other attention; None where the kernel
     cannot run a formula."""
-    found: dict[str, list[tuple[str, str, Any, Any, Program]]] = {}
+    found: dict[str, list[tuple[str, str, Any, Any, int, Program]]] = {}
     for op, dtype, names, sizes, count in table.structure.groups(table.precision):
         kind = operator_type(op).cost_class
         if kind == "free":
@@ -126,20 +128,22 @@ def layout_of(table: SizedTable) -> Layout | None:
                 program = _program(op, names, cls, STORAGE_BYTES[dtype])
                 if program is None:
                     return None
-                found.setdefault(cls, []).append((op, dtype, sizes[:, own], count[own], program))
+                axis = names.index(rows_of_work(op))
+                found.setdefault(cls, []).append((op, dtype, sizes[:, own], count[own], axis, program))
     parts = tuple(_part(cls, groups) for cls, groups in found.items())
-    return Layout(parts, max(((len(COLUMNS[part.cls]) + _ENDS) * part.rows for part in parts), default=0))
+    room = ((len(COLUMNS[part.cls]) + _INDICES) * (1 + DOUBLINGS) * part.rows + _OWN * part.rows for part in parts)
+    return Layout(parts, max(room, default=0))
 
 
-def _part(cls: str, groups: Sequence[tuple[str, str, Any, Any, Program]]) -> LayoutPart:
+def _part(cls: str, groups: Sequence[tuple[str, str, Any, Any, int, Program]]) -> LayoutPart:
     pieces, kept, at = np.zeros(len(groups), dtype=_PIECE), [], 0
-    for index, (_, _, sizes, count, program) in enumerate(groups):
+    for index, (_, _, sizes, count, axis, program) in enumerate(groups):
         indices = np.ascontiguousarray(sizes, dtype=np.int32)
         kept += [indices, program]
         pieces[index] = (program.steps.address, len(program.steps.values), program.inputs, len(count), at,
-                         address(indices), address(program.outputs))  # fmt: skip
+                         axis, address(indices), address(program.outputs))  # fmt: skip
         at += len(count)
-    counts = [count for *_, count, _ in groups]
+    counts = [count for *_, count, _, _ in groups]
     which = np.repeat(np.arange(len(groups)), [len(count) for count in counts]).astype(np.int32)
     return LayoutPart(
         cls, tuple((op, dtype) for op, dtype, *_ in groups), Record(pieces, kept), at,

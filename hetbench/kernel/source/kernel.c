@@ -50,9 +50,9 @@ EXPORT int hetbench_use_wide(int yes) { (void)yes; return 0; }
 
 BOTH(forest, P, const float *, int64_t, int64_t, double *)
 BOTH(network, P, const float *, int64_t, int64_t, const float *, const int64_t *, double *)
-BOTH(operators, int64_t, P, P, P, const int32_t *, const double *, int64_t, double *)
+BOTH(operators, int64_t, P, P, P, const int32_t *, const int32_t *, const int32_t *, const double *, int64_t, int64_t,
+     double *, double *)
 BOTH(sums, P, int64_t, P, const double *, double *, double *)
-BOTH(columns, P, const double *, double *)
 
 EXPORT int hetbench_format(void) { return 1; }
 EXPORT int hetbench_forest(P f, const float *matrix, int64_t stride, int64_t rows, double *out) {
@@ -62,13 +62,11 @@ EXPORT int hetbench_network(P f, const float *matrix, int64_t stride, int64_t ro
                             const int64_t *index, double *out) {
     CHOOSE(network, f, matrix, stride, rows, labels, index, out);
 }
-EXPORT int hetbench_operators(int64_t which_class, P cls, P facts, P groups, const int32_t *which, const double *columns,
-                              int64_t rows, double *out) {
-    CHOOSE(operators, which_class, cls, facts, groups, which, columns, rows, out);
+EXPORT int hetbench_operators(int64_t which_class, P cls, P facts, P groups, const int32_t *which, const int32_t *row,
+                              const int32_t *halved, const double *columns, int64_t rows, int64_t asked, double *out,
+                              double *work) {
+    CHOOSE(operators, which_class, cls, facts, groups, which, row, halved, columns, rows, asked, out, work);
 }
 EXPORT int hetbench_sums(P parts, int64_t many, P facts, const double *values, double *work, double *out) {
     CHOOSE(sums, parts, many, facts, values, work, out);
-}
-EXPORT int hetbench_columns(P part, const double *values, double *columns) {
-    CHOOSE(columns, part, values, columns);
 }

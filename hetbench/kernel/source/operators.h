@@ -5,6 +5,7 @@ enum { ROOFLINE, FULL, RATIO, CHIP };
 
 typedef struct { /* of the chip */
     double vector_peak, bandwidth, units, cache, cache_bandwidth, fractal, cpu;
+    double halvings, held, grown; /* halves that hold an answer up: how many, by which share, unless it grew so much */
 } Facts;
 
 typedef struct { /* of a class: what its full head consists of, and the network of the RGAT */
@@ -18,9 +19,11 @@ typedef struct { /* of a class: what its full head consists of, and the network 
 } Class;
 
 typedef struct { /* of one operator type, dtype and protocol on the chip */
-    double peak, floor, itemsize, effects[5], protocol, bias, constant, rgat, shares[3], usual, asked_floor;
+    double peak, floor, itemsize, effects[5], protocol, bias, constant, rgat, usual, asked_floor;
+    double shares[6]; /* [inside or outside, 3] */
     double bands[12]; /* [inside or outside, sizes, 2] */
-    int64_t head, cell, same_protocol;
+    double of_clock, of_peak; /* how much an estimated one widens an interval */
+    int64_t head, cell, same_protocol, widened;
     const Forest *forest; /* of a ratio or chip head */
     const float *rgat_own; /* [hidden] */
 } Group;
@@ -130,27 +133,39 @@ static int vector_shape(const double *columns, int64_t rows, int64_t row, double
 
 static const int WORK_AT[5] = {4, 9, 9, 12, 5}; /* column of flops; bytes come next */
 
-static void features(int cls, const double *columns, int64_t rows, int64_t row, const Facts *f, const Group *g,
-                     Made *made, int to) {
-    double flops = C(WORK_AT[cls]), moved = C(WORK_AT[cls] + 1);
-    double compute = 1e3 * flops / (cls == VECTOR ? f->vector_peak : g->peak);
-    double memory = 1e3 * moved / f->bandwidth;
-    double roofline = fmax_(compute, memory);
-    double hit = minimum(maximum((1.5 - moved / f->cache) / 0.8, 0.0), 1.0);
+typedef struct {
+    double flops, moved, compute, memory, cached, bound, roofline, least, base;
+} Work;
+
+static Work work_of(int cls, const double *columns, int64_t rows, int64_t row, const Facts *f, const Group *g) {
+    Work w;
+    w.flops = C(WORK_AT[cls]);
+    w.moved = C(WORK_AT[cls] + 1);
+    w.compute = 1e3 * w.flops / (cls == VECTOR ? f->vector_peak : g->peak);
+    w.memory = 1e3 * w.moved / f->bandwidth;
+    w.roofline = fmax_(w.compute, w.memory);
+    double hit = minimum(maximum((1.5 - w.moved / f->cache) / 0.8, 0.0), 1.0);
     if (is_nan(hit)) hit = 0.0;
-    double cached = memory * (1 - hit) + 1e3 * moved * hit / f->cache_bandwidth;
+    w.cached = w.memory * (1 - hit) + 1e3 * w.moved * hit / f->cache_bandwidth;
     double padding = 1.0, savings = 1.0, idle = cls == VECTOR ? C(2) : 1.0;
     if (cls == CONV) {
         int64_t side = (int64_t)f->fractal, n = floor_div(I(4), I(5)), k = floor_div(I(1), I(5)) * I(6) * I(7);
         padding = (double)(ceil_div(n, side) * side) / (double)n * ((double)(ceil_div(k, side) * side) / (double)k);
         savings = I(6) == 3 && I(7) == 3 && I(8) == 1 && I(5) == 1 ? 2.25 : 1.0;
     }
-    double bound = fmax_(compute * padding, cached * idle);
-    made->roofline[to] = roofline;
-    made->least[to] = fmax_(compute / savings, hit > 0 ? cached : memory);
-    made->base[to] = bound + g->floor;
-    double lc = logged(compute), lm = logged(memory), lk = logged(cached), lb = logged(bound), lf = logged(g->floor);
-    double size = logged(moved), cache = logged(f->cache), work = logged(flops);
+    w.bound = fmax_(w.compute * padding, w.cached * idle);
+    w.least = fmax_(w.compute / savings, hit > 0 ? w.cached : w.memory);
+    w.base = w.bound + g->floor;
+    return w;
+}
+
+static void features(int cls, const double *columns, int64_t rows, int64_t row, const Facts *f, const Group *g,
+                     const Work *w, Made *made, int to) {
+    made->roofline[to] = w->roofline;
+    made->least[to] = w->least;
+    made->base[to] = w->base;
+    double lc = logged(w->compute), lm = logged(w->memory), lk = logged(w->cached), lb = logged(w->bound);
+    double lf = logged(g->floor), size = logged(w->moved), cache = logged(f->cache), work = logged(w->flops);
     float *ratio = made->ratio + to * MOST_COLUMNS, *absolute = made->absolute + to * 16;
     ratio[0] = (float)(lc - lk); ratio[1] = (float)(lc - lm); ratio[2] = (float)(lb - lf); ratio[3] = (float)(size - cache);
     ratio[4] = (float)g->itemsize;
@@ -233,9 +248,13 @@ static int outside(const Class *cls, const Group *g, const Made *made, int r) {
     return 0;
 }
 
+typedef struct {
+    double value, lower, upper;
+} Bounds;
+
 /* One row of the answer from log(latency / base) of head and RGAT. */
-static void finish(const Class *cls, const Group *g, const Facts *f, const Made *made, int r, double head, double rgat,
-                   double *out, int64_t rows) {
+static Bounds finish(const Class *cls, const Group *g, const Facts *f, const Made *made, int r, double head,
+                     double rgat) {
     double base = made->base[r], roofline = log_((made->roofline[r] + g->floor) / base);
     if (g->head == ROOFLINE) head = roofline;
     if (g->head == RATIO && !is_nan(g->constant)) { /* the median of head, constant and roofline */
@@ -243,53 +262,97 @@ static void finish(const Class *cls, const Group *g, const Facts *f, const Made 
         head = maximum(low, minimum(high, roofline));
     }
     if (g->rgat != 0) head = g->rgat == 1 ? rgat : (1 - g->rgat) * head + g->rgat * rgat;
-    if (g->shares[0] != 1) head = g->shares[0] * head + g->shares[1] * g->usual + g->shares[2] * roofline;
+    int beyond = outside(cls, g, made, r);
+    const double *shares = g->shares + 3 * beyond;
+    if (shares[0] != 1) head = shares[0] * head + shares[1] * g->usual + shares[2] * roofline;
     double value = converted(base * exp_(head), g);
     int size = made->roofline[r] <= base / 2 ? 0 : base < 1.0 ? 1 : 2;
-    const double *band = g->bands + 6 * outside(cls, g, made, r) + 2 * size;
-    double lower = value * exp_(band[0]), upper = value * exp_(band[1]), least = made->least[r];
-    if (f->cpu == 0) {
-        value = maximum(value, least);
-        lower = maximum(lower, least);
-        upper = maximum(upper, least);
+    double low = g->bands[6 * beyond + 2 * size], high = g->bands[6 * beyond + 2 * size + 1];
+    if (g->widened) {
+        double more = size == 0 ? g->of_clock : made->ratio[r * MOST_COLUMNS + 1] > 0 ? g->of_peak : 0.0;
+        low = -__builtin_sqrt(low * low + more * more);
+        high = __builtin_sqrt(high * high + more * more);
     }
-    out[0] = value;
-    out[rows] = lower;
-    out[2 * rows] = upper;
+    Bounds out = {value, value * exp_(low), value * exp_(high)};
+    if (f->cpu == 0) {
+        out.value = maximum(out.value, made->least[r]);
+        out.lower = maximum(out.lower, made->least[r]);
+        out.upper = maximum(out.upper, made->least[r]);
+    }
+    return out;
 }
 
-static void operators_of_class(int which_class, const Class *cls, const Facts *facts, const Group *groups,
-                               const int32_t *which, const double *columns, int64_t rows, double *out) {
-    for (int64_t start = 0; start < rows; start += BLOCK) {
-        Made made;
-        const Group *group[BLOCK];
-        double head[BLOCK], rgat[BLOCK], part[BLOCK];
-        int at[BLOCK], done[BLOCK], many, size = rows - start < BLOCK ? (int)(rows - start) : BLOCK;
-        for (int r = 0; r < size; r++) {
-            group[r] = groups + which[start + r];
-            features(which_class, columns, rows, start + r, facts, group[r], &made, r);
-            head[r] = rgat[r] = 0.0;
-            done[r] = group[r]->head == ROOFLINE || group[r]->rgat == 1;
-        }
-        for (int first = 0; first < size; first++) {
-            if (done[first]) continue;
-            many = 0;
-            for (int r = first; r < size; r++)
-                if (!done[r] && group[r]->head == group[first]->head && group[r]->forest == group[first]->forest) {
-                    at[many++] = r;
-                    done[r] = 1;
-                }
-            learned(cls, group, &made, at, many, part);
-            for (int i = 0; i < many; i++) head[at[i]] = part[i] + (group[at[i]]->head == RATIO ? group[at[i]]->bias : 0);
-        }
+/* Rows that wait for their heads: operators asked for, and halves that hold one up. */
+typedef struct {
+    const Group *group[BLOCK];
+    int64_t row[BLOCK]; /* of the operator asked for */
+    int whole[BLOCK], size;
+    Made made;
+} Waiting;
+
+/* `out` [3, asked] and `least` [asked]: the most that a half or the operator itself takes */
+static void answer(const Class *cls, const Facts *facts, Waiting *w, int64_t asked, double *out, double *least) {
+    double head[BLOCK], rgat[BLOCK], part[BLOCK];
+    int at[BLOCK], done[BLOCK], many;
+    const Group *const *group = w->group;
+    for (int r = 0; r < w->size; r++) {
+        head[r] = rgat[r] = 0.0;
+        done[r] = group[r]->head == ROOFLINE || group[r]->rgat == 1;
+    }
+    for (int first = 0; first < w->size; first++) {
+        if (done[first]) continue;
         many = 0;
-        for (int r = 0; r < size; r++)
-            if (group[r]->rgat != 0) at[many++] = r;
-        if (many) {
-            decoded(cls, group, &made, at, many, part);
-            for (int i = 0; i < many; i++) rgat[at[i]] = part[i];
+        for (int r = first; r < w->size; r++)
+            if (!done[r] && group[r]->head == group[first]->head && group[r]->forest == group[first]->forest) {
+                at[many++] = r;
+                done[r] = 1;
+            }
+        learned(cls, group, &w->made, at, many, part);
+        for (int i = 0; i < many; i++) head[at[i]] = part[i] + (group[at[i]]->head == RATIO ? group[at[i]]->bias : 0);
+    }
+    many = 0;
+    for (int r = 0; r < w->size; r++)
+        if (group[r]->rgat != 0) at[many++] = r;
+    if (many) {
+        decoded(cls, group, &w->made, at, many, part);
+        for (int i = 0; i < many; i++) rgat[at[i]] = part[i];
+    }
+    for (int r = 0; r < w->size; r++) {
+        Bounds found = finish(cls, group[r], facts, &w->made, r, head[r], rgat[r]);
+        int64_t row = w->row[r];
+        if (w->whole[r]) {
+            out[row] = found.value;
+            out[asked + row] = found.lower;
+            out[2 * asked + row] = found.upper;
         }
-        for (int r = 0; r < size; r++)
-            finish(cls, group[r], facts, &made, r, head[r], rgat[r], out + start + r, rows);
+        least[row] = maximum(least[row], found.value * (w->whole[r] ? 1.0 : facts->held));
+    }
+    w->size = 0;
+}
+
+/* `row` [rows] is the operator that each row belongs to, `halved` [rows] how often it was halved; operators asked for
+   stand before their halves. `columns` are [columns][stride]; `which` [rows] is the group of each; `base` and `least` have room for [asked]. */
+static void operators_of_class(int which_class, const Class *cls, const Facts *facts, const Group *groups,
+                               const int32_t *which, const int32_t *row, const int32_t *halved, const double *columns,
+                               int64_t rows, int64_t stride, int64_t asked, double *out, double *base, double *least) {
+    Waiting waiting;
+    waiting.size = 0;
+    for (int64_t r = 0; r < asked; r++) least[r] = 0.0;
+    for (int64_t r = 0; r < rows; r++) {
+        int slot = waiting.size;
+        const Group *g = groups + which[r];
+        Work work = work_of(which_class, columns, stride, r, facts, g);
+        if (halved[r] == 0) base[row[r]] = work.base;
+        else if (!(work.base * facts->grown > base[row[r]])) continue;
+        features(which_class, columns, stride, r, facts, g, &work, &waiting.made, slot);
+        waiting.group[slot] = g;
+        waiting.row[slot] = row[r];
+        waiting.whole[slot] = halved[r] == 0;
+        if (++waiting.size == BLOCK) answer(cls, facts, &waiting, asked, out, least);
+    }
+    if (waiting.size) answer(cls, facts, &waiting, asked, out, least);
+    for (int64_t r = 0; r < asked; r++) {
+        double up = maximum(least[r] / out[r], 1.0);
+        for (int end = 0; end < 3; end++) out[end * asked + r] *= up;
     }
 }

@@ -29,16 +29,13 @@ ENTRY(network)(const Network *f, const float *matrix, int64_t stride, int64_t ro
 }
 
 ENTRY(operators)(int64_t which_class, const Class *cls, const Facts *facts, const Group *groups, const int32_t *which,
-                 const double *columns, int64_t rows, double *out) {
-    operators_of_class((int)which_class, cls, facts, groups, which, columns, rows, out);
+                 const int32_t *row, const int32_t *halved, const double *columns, int64_t rows, int64_t asked,
+                 double *out, double *work) {
+    operators_of_class((int)which_class, cls, facts, groups, which, row, halved, columns, rows, rows, asked, out, work,
+                       work + asked);
     return 0;
 }
 
 ENTRY(sums)(const Part *parts, int64_t many, const Facts *facts, const double *values, double *work, double *out) {
     return sum_of_parts(parts, many, facts, values, work, out);
-}
-
-ENTRY(columns)(const Part *part, const double *values, double *columns) {
-    dims(part, values, columns);
-    return 0;
 }

@@ -77,9 +77,42 @@ def test_a_blend_shares_the_answer_among_head_constant_and_roofline():
     choice = known.choose("gemm", "Linear", "fp16", where, "event", None, None)
     spec = {**head.spec, "blend": {f"{choice.level}/cuda": [0.5, 0.0, 0.5]}}
     blend = ClassSurrogate.__new__(ClassSurrogate)
-    blend.spec = spec
+    blend.spec, blend._range = spec, head._range
     sizes = {"m": 512, "n": 512, "k": 512}
     made = features("gemm", canonical_dims("Linear", sizes, 2), chip_facts(where, "fp16", 0.01))
     roofline = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
     shared = blend.blended(np.array([1.0]), [choice], np.array([0]), made, where)
     assert shared[0] == pytest.approx(0.5 + 0.5 * roofline[0])
+
+
+def test_a_shape_outside_the_rows_of_its_cell_takes_the_shares_of_outside_shapes():
+    known = operators.load()
+    head, where = known.class_surrogate("gemm"), chip("nvidia-a100-sxm4-80gb")
+    choice = known.choose("gemm", "Linear", "fp16", where, "event", None, None)
+    blend = ClassSurrogate.__new__(ClassSurrogate)
+    blend.spec = {**head.spec, "blend": {f"{choice.level}/cuda": [1.0, 0.0, 0.0], "X/cuda": [0.0, 0.0, 1.0]}}
+    blend._range = head._range
+    sizes = {"m": np.array([512, 2**24]), "n": 512, "k": 512}
+    made = features("gemm", canonical_dims("Linear", sizes, 2), chip_facts(where, "fp16", 0.01))
+    shared = blend.blended(np.array([1.0, 1.0]), [choice], np.array([0, 0]), made, where)
+    roofline = np.log((made.roofline_ms + made.floor_ms) / made.base_ms)
+    assert shared[0] == 1.0
+    assert shared[1] == pytest.approx(roofline[1])
+
+
+def test_an_estimated_clock_and_peak_widen_the_interval_where_they_matter():
+    known = operators.load()
+    head, stated = known.class_surrogate("gemm"), replace(chip("amd-mi308x"), estimated=None)
+    stated = replace(stated, family="mlu")  # whose chips differ most in what a unit does in a cycle
+    guessed = replace(stated, estimated="fp16_tflops, boost_mhz")
+    small, large, thin = {"m": 8, "n": 8, "k": 8}, {"m": 8192, "n": 8192, "k": 8192}, {"m": 1, "n": 16384, "k": 16384}
+    width = {}
+    for name, where in (("stated", stated), ("guessed", guessed)):
+        choice = replace(known.choose("gemm", "Linear", "fp16", where, "kernel", None, None), protocol="kernel")
+        for size, dims in (("small", small), ("large", large), ("thin", thin)):
+            made = features("gemm", canonical_dims("Linear", dims, 2), chip_facts(where, "fp16", 0.01))
+            low, high = head.interval([choice], np.array([0]), made, where)
+            width[name, size] = float(high[0] - low[0])
+    assert width["guessed", "small"] > width["stated", "small"]  # the clock scales the launch floor
+    assert width["guessed", "large"] > width["stated", "large"]  # the peak bounds a large product
+    assert width["guessed", "thin"] == width["stated", "thin"]  # the bandwidth is stated
