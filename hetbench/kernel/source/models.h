@@ -1,6 +1,6 @@
 /* Tree ensembles and networks over float matrices [rows, columns], at most BLOCK rows at a time. */
 
-#define BLOCK 32
+#define BLOCK 64
 #define MOST_COLUMNS 128
 #define MOST_HIDDEN 256
 
@@ -30,41 +30,52 @@ IN void copy(float *to, const float *from, int64_t many) {
     for (int64_t i = 0; i < many; i++) to[i] = from[i];
 }
 
+/* The trees are the outer loop: their leaves are larger than the nearest caches, so every block of rows reads them once. */
 static void forest(const Forest *f, const float *matrix, int64_t stride, int rows, double *out) {
-    uint8_t ranks[256][16] __attribute__((aligned(16)));
-    for (int start = 0; start < rows; start += 16) {
-        int many = rows - start < 16 ? rows - start : 16;
-        for (int64_t u = 0; u < f->used; u++) {
-            const float *border = f->borders + f->cuts[u];
-            int n = f->cuts[u + 1] - f->cuts[u];
-            for (int r = 0; r < 16; r++) {
-                float value = r < many ? matrix[(start + r) * stride + f->columns[u]] : 0.0f;
-                int low = 0, left = n;
-                while (left > 0) { /* number of borders below the value; none is below NaN */
-                    int half = left >> 1;
-                    int above = border[low + half] < value;
-                    low = above ? low + half + 1 : low;
-                    left = above ? left - half - 1 : half;
-                }
-                ranks[u][r] = (uint8_t)low;
+    uint8_t ranks[BLOCK / 16][256][16] __attribute__((aligned(16)));
+    int blocks = (rows + 15) / 16;
+    for (int64_t u = 0; u < f->used; u++) {
+        const float *border = f->borders + f->cuts[u];
+        int n = f->cuts[u + 1] - f->cuts[u];
+        for (int r = 0; r < blocks * 16; r++) {
+            float value = r < rows ? matrix[r * stride + f->columns[u]] : 0.0f;
+            int low = 0, left = n;
+            while (left > 0) { /* number of borders below the value; none is below NaN */
+                int half = left >> 1;
+                int above = border[low + half] < value;
+                low = above ? low + half + 1 : low;
+                left = above ? left - half - 1 : half;
             }
+            ranks[r / 16][u][r % 16] = (uint8_t)low;
         }
-        double total[16];
-        for (int r = 0; r < 16; r++) total[r] = 0.0;
-        const uint8_t *column = f->column, *rank = f->rank;
-        const float *leaves = f->leaves;
-        for (int64_t t = 0; t < f->trees; t++, leaves += (int64_t)1 << f->depth) {
+    }
+    double total[BLOCK];
+    for (int r = 0; r < BLOCK; r++) total[r] = 0.0;
+    const uint8_t *column = f->column, *rank = f->rank;
+    const float *leaves = f->leaves;
+    int64_t size = (int64_t)1 << f->depth;
+    for (int64_t t = 0; t < f->trees; t++, leaves += size, column += f->depth, rank += f->depth) {
+        if (t + 3 < f->trees)
+            for (int64_t ahead = 0; ahead < size; ahead += 16) __builtin_prefetch(leaves + 3 * size + ahead);
+        for (int b = 0; b < blocks; b++) {
             b16 leaf = {0};
-            for (int64_t d = 0; d < f->depth; d++, column++, rank++) {
-                b16 own = *(const b16 *)ranks[*column];
-                b16 cut = (b16){0} + *rank;
+            for (int64_t d = 0; d < f->depth; d++) {
+                b16 own = *(const b16 *)ranks[b][column[d]];
+                b16 cut = (b16){0} + rank[d];
                 b16 above = (b16)(own > cut);
                 leaf |= above & (uint8_t)(1u << d);
             }
-            for (int r = 0; r < many; r++) total[r] += leaves[leaf[r]];
+            uint8_t at[16] __attribute__((aligned(16)));
+            *(b16 *)at = leaf;
+            int many = rows - 16 * b < 16 ? rows - 16 * b : 16;
+            double *sum = total + 16 * b;
+            if (many == 16)
+                for (int r = 0; r < 16; r++) sum[r] += leaves[at[r]];
+            else
+                for (int r = 0; r < many; r++) sum[r] += leaves[at[r]];
         }
-        for (int r = 0; r < many; r++) out[start + r] = total[r] + f->bias;
     }
+    for (int r = 0; r < rows; r++) out[r] = total[r] + f->bias;
 }
 
 /* y[rows, n] += x[rows, k] w[k, n]; n is a multiple of 16 */
