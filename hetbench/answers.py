@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from hetbench.display.numbers import digits, number
+from hetbench.display.tabular import Tabular
+from hetbench.display.view import Cell, Level, Range, View
 from hetbench.errors import RefusedError
 from hetbench.mappings import ReadOnly
 
-__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers"]
+__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers", "digits", "level_cell", "number"]
 
 KINDS = ("measured", "predicted", "derived")
 LEVEL_TEXTS = MappingProxyType({
@@ -30,7 +33,7 @@ LEVELS = tuple(LEVEL_TEXTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Tabular):
     """One number with its unit and evidence; `float(answer)` is the number.
 
     >>> answer = Answer(1.9, "ms", 1.7, 2.2, kind="predicted", level="B", metric="latency", chip="nvidia-l4")
@@ -109,6 +112,30 @@ class Answer:
         upper = None if self.upper is None else self.upper * factor
         return replace(self, value=self.value * factor, lower=lower, upper=upper, **changes)
 
+    def records(self) -> list[dict[str, Any]]:
+        """One row: every field; references and notes as one text each, the source by chip and value.
+
+        >>> Answer(2.0, "ms", notes=("a", "b")).records()[0]["notes"]
+        'a; b'
+        """
+        row: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _NOT_FLAT}
+        row |= {"refs": "; ".join(self.refs), "notes": "; ".join(self.notes)}
+        there = self.source
+        return [row | {"source_chip": there and there.chip, "source_value": None if there is None else there.value}]
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Value with interval, evidence level, and what it is compared with, for a row of a table."""
+        compared = "" if self.source is None or self.ratio is None else f"{digits(self.ratio)} x {self.source.chip}"
+        return Range(self.value, self.unit, self.lower, self.upper), level_cell(self.level, self.kind), compared
+
+    def view(self) -> View:
+        """One row: metric, value, level and setting."""
+        sizes = ((name, getattr(self, name)) for name in _SETTING)
+        setting = ", ".join(f"{name} {value}" for name, value in sizes if value is not None)
+        where = " on ".join(name for name in (self.model or self.operator, self.chip) if name)
+        columns = ("metric", "value", "evidence", "compared", "setting")
+        return View(where or self.metric, columns, ((self.metric, *self.cells(), setting),), self.notes, self.refs)
+
     def to_dict(self) -> dict[str, Any]:
         """The answer as plain values for JSON, the source answer included; unknown is None.
 
@@ -120,7 +147,20 @@ class Answer:
         return out | {"source": None if self.source is None else self.source.to_dict()}
 
 
-class Answers(Mapping[str, Answer]):
+_SETTING = ("precision", "batch", "seq_len", "image_size", "phase", "stack")
+_NOT_FLAT = ("refs", "notes", "shares", "source")  # fields that `records` writes otherwise or leaves out
+
+
+def level_cell(level: str | None, kind: str) -> Cell:
+    """An evidence level with its meaning, or the kind of an answer that has none.
+
+    >>> level_cell("A", "measured").letter, level_cell(None, "derived")
+    ('A', 'derived')
+    """
+    return kind if level is None else Level(level, f"{kind}: {LEVEL_TEXTS[level]}")
+
+
+class Answers(Tabular, Mapping[str, Answer]):
     """Read-only mapping of metric -> answer; `refused` maps the metrics without an answer to the reason.
 
     Indexing with a refused metric raises `RefusedError`.
@@ -170,29 +210,22 @@ class Answers(Mapping[str, Answer]):
         answers = {name: answer.to_dict() for name, answer in self._answers.items()}
         return {"answers": answers, "refused": dict(self.refused)}
 
+    def records(self) -> list[dict[str, Any]]:
+        """One row an answer, as `Answer.records`, and one for each that was refused, with its reason."""
+        rows = [answer.records()[0] | {"refused": None} for answer in self._answers.values()]
+        return rows + [{"metric": name, "refused": why} for name, why in self.refused.items()]
+
+    def view(self) -> View:
+        """One row an answer, then those refused."""
+        rows: list[tuple[Cell, ...]] = [(name, *answer.cells()) for name, answer in self._answers.items()]
+        rows += [(name, f"refused: {why}", "", "") for name, why in self.refused.items()]
+        first = next(iter(self._answers.values()), None)
+        caption = first.view().caption if first else "nothing could be answered"
+        notes = dict.fromkeys(note for answer in self._answers.values() for note in answer.notes)
+        refs = dict.fromkeys(ref for answer in self._answers.values() for ref in answer.refs)
+        return View(caption, ("metric", "value", "evidence", "compared"), tuple(rows), tuple(notes), tuple(refs))
+
     def __repr__(self) -> str:
         lines = [f"{name}: {answer}" for name, answer in self._answers.items()]
         lines += [f"{name}: refused, {why}" for name, why in self.refused.items()]
         return "\n".join(lines)
-
-
-def digits(value: float) -> str:
-    """A number as text: three significant digits, thousands separators from 1,000 on.
-
-    >>> digits(0.012345), digits(1234567.0)
-    ('0.0123', '1,234,567')
-    >>> digits(999.7)
-    '1,000'
-    """
-    if abs(value) >= 999.5:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def number(value: float, unit: str) -> str:
-    """A number with its unit as text; the unit `1` is not shown.
-
-    >>> number(2.5, "ms"), number(124439808, "1")
-    ('2.5 ms', '124,439,808')
-    """
-    return digits(value) if unit == "1" else f"{digits(value)} {unit}"

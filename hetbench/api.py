@@ -40,6 +40,7 @@ from hetbench.query import (
     answer_with_source,
     check_options,
     check_predictor,
+    spelled_out,
 )
 
 __all__ = ["HetBench"]
@@ -93,6 +94,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def __hash__(self) -> int:
         return hash((HetBench, self.artifacts, self.search_space))
 
+    @spelled_out(Options)
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
         depth: int = DEPTH, link_gbs: float | None = None, source_value: float | None = None,
@@ -127,6 +129,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             graph, (on_target, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
         )  # fmt: skip
 
+    @spelled_out(Options)
     def coverage(self, model: Any = None, target: str | None = None, **options: Unpack[Options]) -> CoverageReport:
         """Which operators of a model the PyTorch back end of a chip runs, by calls and by predicted time.
 
@@ -146,6 +149,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         graph = self._session.graph(model)
         return coverage_report(graph, self._session.question(graph, target, "coverage", options))
 
+    @spelled_out(Options)
     def advise(
         self, model: Any = None, target: str | None = None, *, accuracy_safe: bool = False, method: str = "beam",
         **options: Unpack[Options],
@@ -178,6 +182,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor
         )  # fmt: skip
 
+    @spelled_out(Options)
     def migrate(
         self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
         source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",

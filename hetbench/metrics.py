@@ -7,11 +7,15 @@ are exact arithmetic on the operator graph.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hetbench.errors import UnknownNameError
 from hetbench.mappings import ReadOnly
 
-__all__ = ["METRICS", "Metric", "metric", "metrics"]
+__all__ = ["METRICS", "Metric", "MetricName", "metric", "metrics"]
+
+MetricName = Literal["latency", "throughput", "energy", "power", "memory", "coverage", "flops", "params"]
+"""The keys of `METRICS`, so that editors complete them and type checkers know them."""
 
 
 @dataclass(frozen=True, slots=True)

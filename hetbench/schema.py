@@ -8,12 +8,15 @@ time of the kernels alone. `graph`: replay of a recorded device graph. `event`: 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import Literal
 
 from hetbench.errors import UnknownNameError
 
-__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "STORAGE_BYTES", "family", "itemsize",
-           "precision"]
+__all__ = ["FAMILIES", "ITEMSIZE", "PHASES", "PRECISIONS", "PROTOCOLS", "STORAGE_BYTES", "FamilyName", "PhaseName",
+           "family", "itemsize", "precision"]
 
+FamilyName = Literal["cuda", "rocm", "oneapi", "cann", "mlu"]
+PhaseName = Literal["inference", "prefill", "decode", "serving"]
 FAMILIES = ("cuda", "rocm", "oneapi", "cann", "mlu")
 PHASES = ("inference", "prefill", "decode")
 PROTOCOLS = ("kernel", "graph", "event", "wall")

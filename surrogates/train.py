@@ -81,8 +81,8 @@ class Run:
         check_agreement(name, OperatorSurrogate(self.stage), self.floor, fitted)
         return fitted.spec
 
-    def calibrate(self, name: str) -> dict[str, Any]:
-        """Blends and bands of a class; also writes the predictions of every hold-out."""
+    def leave_out(self, name: str) -> dict[str, Any]:
+        """Write the answers for rows of every source, version, die and family of a class that was left out."""
         frame, known = self.frames[name], list(self.frames.values())
         frame = frame.iloc[sample(frame, _POOL_ROWS)].reset_index(drop=True)
         left_out = sources.leave_sources_out(name, self.frames, self.work)
@@ -91,7 +91,7 @@ class Run:
         chips_out.to_parquet(self.work / f"{name}.chips.parquet")
         families_out = holdout.leave_groups_out(frame, frame.family, HOLD_OUT_BUDGETS, known, least=30)
         families_out.to_parquet(self.work / f"{name}.families.parquet")
-        return blends.calibrated(left_out, chips_out, families_out)
+        return {"rows": len(left_out) + len(chips_out) + len(families_out)}
 
     def score_shapes(self, name: str) -> dict[str, Any]:
         """Write what the artefact says of shapes never seen, of the sources that trained it."""
@@ -119,8 +119,9 @@ def main() -> None:
         specs[name] = run.once("fit", name, run.fit)
         run.publish(specs)
     for name in options.classes:
-        specs[name] |= run.once("bands", name, run.calibrate)
-    specs = blends.lent(specs)
+        run.once("left_out", name, run.leave_out)
+    found = blends.calibrated({name: blends.read(run.work, name) for name in options.classes})
+    specs = blends.lent({name: {**specs[name], **found[name]} for name in options.classes})
     run.publish(specs)
     for name in options.classes:
         run.once("shapes", name, run.score_shapes)

@@ -11,6 +11,7 @@ from typing import Any
 
 from hetbench.answers import Answer, digits
 from hetbench.attribution.rooflines import RooflinePoint
+from hetbench.display import Range, Tabular, View
 
 __all__ = ["Attribution", "GroupShare", "OperatorShare"]
 
@@ -66,7 +67,7 @@ class GroupShare:
 
 
 @dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(Tabular):
     """Contributions to the latency of a model, or to its change from source to target; largest first."""
 
     model: str
@@ -104,6 +105,25 @@ class Attribution:
         """The attribution as text, one line a group."""
         return _lines(self)
 
+    def records(self) -> list[dict[str, Any]]:
+        """One row a group, largest contribution first; its roofline position as `target_bound` and `source_bound`."""
+        return [
+            {name: value for name, value in each.to_dict().items() if name not in ("target", "source")}
+            | {"target_bound": each.target.bound, "source_bound": each.source and each.source.bound}
+            for each in self.groups
+        ]
+
+    def view(self) -> View:
+        """One row a group with its contribution in ms, with the standard error where it is sampled."""
+        rows = tuple(
+            (
+                each.name, _contribution(each), f"{each.points:+.1f}", f"{each.count:,}",
+                f"{each.target.bound}-bound, {digits(each.target.roofs)} x its roofline",
+            )
+            for each in self.groups
+        )  # fmt: skip
+        return View(_lines(self)[0], ("group", "contribution", "points", "runs", "on the target"), rows, self.notes)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; enough for a waterfall (source, values, target) or a treemap (operators)."""
         names = ("model", "by", "target_ms", "source_ms", "difference_ms", "percent", "exact", "evaluated")
@@ -113,6 +133,12 @@ class Attribution:
             "operators": [each.to_dict() for each in self.operators],
             "parts": {side: dict(parts) for side, parts in self.parts.items()}, "notes": list(self.notes),
         }  # fmt: skip
+
+
+def _contribution(each: GroupShare) -> Range:
+    if each.error_ms is None:
+        return Range(each.value_ms, "ms")
+    return Range(each.value_ms, "ms", each.value_ms - each.error_ms, each.value_ms + each.error_ms)
 
 
 def _lines(found: Attribution) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hetbench.cli import analysis, artifacts, graph, listings, pages, queries, serving
+from hetbench.cli import analysis, artifacts, comparison, doctor, graph, listings, pages, queries, serving
 from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
 from hetbench.version import __version__
 
@@ -17,11 +17,11 @@ __all__ = ["app", "main"]
 _LINE_END = "\n"
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    no_args_is_help=True, pretty_exceptions_enable=False,
     help="Latency, throughput, energy and memory of AI models and operators on chips: measured, predicted with an "
          "interval, or derived exactly from the operator graph.",
 )  # fmt: skip
-for part in (queries, serving, analysis, pages, listings, artifacts):
+for part in (queries, comparison, serving, analysis, pages, listings, artifacts, doctor):
     app.add_typer(part.app)
 app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 

@@ -12,11 +12,12 @@ from typing import Annotated
 import typer
 
 from hetbench.errors import InvalidInputError, shown
-from hetbench.schema import PHASES, PRECISIONS
+from hetbench.schema import FAMILIES, PHASES, PRECISIONS
 
 __all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model",
            "Operator", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack",
-           "Target", "Targets", "at_least", "parse_dims", "parse_milliseconds"]  # fmt: skip
+           "Target", "Targets", "at_least", "complete_chips", "complete_models", "parse_dims",
+           "parse_milliseconds"]  # fmt: skip
 
 _WHOLE = re.compile("-?[0-9]{1,18}")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -24,12 +25,52 @@ ChipFile = Annotated[
     Path | None,
     typer.Option(help="Datasheet (TOML or JSON) of a chip to add; it is the target if none is named. Default: none."),
 ]
-Model = Annotated[str, typer.Argument(help="Name of a model: see `hetbench models` and `hetbench networks`.")]
+
+
+def complete_models(begun: str) -> list[str]:
+    """Models of the catalogue whose names begin like this, for the completion of the shell.
+
+    >>> complete_models("whisper")
+    ['whisper-large-v3']
+    """
+    from hetbench.catalog.models import models
+
+    return [name for name in models() if name.startswith(begun.lower())]
+
+
+def complete_chips(begun: str) -> list[str]:
+    """Chips and families whose names begin like this, or contain it, for the completion of the shell.
+
+    >>> complete_chips("cud"), complete_chips("mi210")
+    (['cuda'], ['amd-mi210'])
+    """
+    from hetbench.catalog.chips import chips
+
+    names = [*FAMILIES, *chips()]
+    return [name for name in names if name.startswith(begun.lower())] or [name for name in names if begun in name]
+
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Name of a model: see `hetbench models` and `hetbench networks`.", autocompletion=complete_models
+    ),
+]
 Operator = Annotated[str, typer.Argument(help="Operator type: see `hetbench operators`.")]
 Dims = Annotated[list[str], typer.Argument(help="Dimensions as name=value, such as m=128 n=3072 k=768.")]
-Target = Annotated[str | None, typer.Option(help="Chip, or chip family for its default chip. No default.")]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target", "--device", help="Chip, or chip family for its default chip. No default.",
+        autocompletion=complete_chips,
+    ),
+]  # fmt: skip
 Source = Annotated[
-    str | None, typer.Option(help="Chip or family that the model runs on today, to compare with. Default: none.")
+    str | None,
+    typer.Option(
+        help="Chip or family that the model runs on today, to compare with. Default: none.",
+        autocompletion=complete_chips,
+    ),
 ]
 Targets = Annotated[str, typer.Option(help="Chips and families separated by commas, or all.")]
 Batch = Annotated[int | None, typer.Option(help="Batch size in samples. Default: that of the model.")]

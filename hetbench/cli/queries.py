@@ -90,7 +90,10 @@ def query(
     if as_json:
         print_json(found.to_dict() | ({} if paths is None else {"explain": paths.to_dict()}))
         return
-    (print_answers if isinstance(found, Answers) else print_answer)(found)
+    if isinstance(found, Answers):
+        print_answers(found)
+    else:
+        print_answer(found)
     print_lines([] if paths is None else paths.lines())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from hetbench.answers import digits
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support
+from hetbench.display import Range, Tabular, View
 from hetbench.errors import RefusedError
 from hetbench.graphs import ModelGraph, operator_coverage
 from hetbench.query.breakdown import Signature, rows, signature
@@ -47,7 +48,7 @@ class CoveredOperator:
 
 
 @dataclass(frozen=True, slots=True)
-class CoverageReport:
+class CoverageReport(Tabular):
     """Operator coverage of a model on a chip, operators with most predicted time first."""
 
     model: str
@@ -110,6 +111,26 @@ class CoverageReport:
             lines.append(f"  {known.operator:<{width}} {each.calls:6,} calls {time} {known.status}{via}")
         refs = dict.fromkeys(ref for each in self.operators for ref in each.support.refs)
         return lines + [f"  note: {note}" for note in self.notes] + [f"  ref: {ref}" for ref in refs]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row an ATen operator, those with most predicted time first."""
+        return [
+            {**row, **{name: ", ".join(row[name]) for name in ("via", "serves", "refs")}}
+            for row in (each.to_dict() for each in self.operators)
+        ]
+
+    def view(self) -> View:
+        """One row an ATen operator with its status, calls and share of the predicted time."""
+        rows = tuple(
+            (
+                each.support.operator, each.support.status, f"{each.calls:,}",
+                "" if each.time_share is None else Range(each.time_share, "%"), ", ".join(each.support.via),
+            )
+            for each in self.operators
+        )  # fmt: skip
+        refs = dict.fromkeys(ref for each in self.operators for ref in each.support.refs)
+        columns = ("operator", "status", "calls", "share of the time", "via")
+        return View(self.lines()[0], columns, rows, self.notes, tuple(refs))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

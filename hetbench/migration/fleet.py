@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench.answers import digits
+from hetbench.answers import LEVEL_TEXTS, digits, number
+from hetbench.display import Level, Range, Tabular, View
 from hetbench.errors import InvalidInputError
 from hetbench.migration.ranking import pareto
 from hetbench.migration.results import OBJECTIVES, Candidate, Dropped, Migration, dropped_lines
@@ -49,7 +50,7 @@ class FleetChip:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Tabular):
     """The ranking of chips for several models, best first; more models that meet the objective come first."""
 
     models: tuple[str, ...]
@@ -77,6 +78,25 @@ class Fleet:
         if limit is not None and len(self.chips) > limit:
             lines.append(f"     and {len(self.chips) - limit} more")
         return lines + dropped_lines(self.dropped)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row a chip, best first; then one for each chip left out, with the reason."""
+        rows = [{"place": place, **each.to_dict(), "left_out": None} for place, each in enumerate(self.chips, start=1)]
+        return rows + [{"chip": each.chip, "left_out": f"{each.reason}: {each.why}"} for each in self.dropped]
+
+    def view(self) -> View:
+        """One row a chip, best first; the chips left out among the notes."""
+        rows = tuple(
+            (
+                each.chip, Range(each.total_ms, "ms"), Level(each.level, LEVEL_TEXTS[each.level]),
+                f"{each.worst}: {digits(each.worst_ms)} ms",
+                "" if each.energy_j is None else number(each.energy_j, "J"),
+                "" if each.meets is None else f"{100 * each.meets:.0f} %",
+            )
+            for each in self.chips
+        )  # fmt: skip
+        columns = ("chip", "one call of each model", "evidence", "slowest model", "energy", "meet the deadline")
+        return View(self.lines(0)[0], columns, rows, tuple(line.strip() for line in dropped_lines(self.dropped)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, with the ranking for each model."""

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench.answers import Answer, digits, number
+from hetbench.answers import Answer, digits, level_cell, number
+from hetbench.display import Range, Tabular, View
 from hetbench.query.stacks import DEFAULT_STACK, KINDS, kind_of
 
 __all__ = ["OBJECTIVES", "Candidate", "Dropped", "Migration", "dropped_lines", "is_other_kind"]
@@ -63,7 +64,7 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Tabular):
     """The ranking of chips for one model, best first; chips that meet the latency objective come before the others."""
 
     model: str
@@ -93,6 +94,26 @@ class Migration:
             lines.append(f"     and {len(self.candidates) - limit} more")
         return lines + dropped_lines(self.dropped)
 
+    def records(self) -> list[dict[str, Any]]:
+        """One row a candidate, best first; then one for each chip left out, with the reason."""
+        rows = [_record(place, each) for place, each in enumerate(self.candidates, start=1)]
+        return rows + [{"chip": each.chip, "left_out": f"{each.reason}: {each.why}"} for each in self.dropped]
+
+    def view(self) -> View:
+        """One row a candidate, best first; the chips left out among the notes."""
+        rows = tuple(
+            (
+                each.chip, Range(each.latency.value, "ms", each.latency.lower, each.latency.upper),
+                level_cell(each.latency.level, each.latency.kind), f"{each.latency.precision}, {each.latency.stack}",
+                "" if each.energy is None else number(each.energy.value, "J"),
+                "" if each.meets is None else f"{100 * each.meets:.0f} %",
+                "" if each.latency.ratio is None else f"{digits(each.latency.ratio)} x {self.source}",
+            )
+            for each in self.candidates
+        )  # fmt: skip
+        columns = ("chip", "latency", "evidence", "precision, stack", "energy", "meets the deadline", "compared")
+        return View(self.lines(0)[0], columns, rows, tuple(line.strip() for line in dropped_lines(self.dropped)))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -100,6 +121,17 @@ class Migration:
             "source": self.source, "stack": self.stack, "candidates": [each.to_dict() for each in self.candidates],
             "dropped": [each.to_dict() for each in self.dropped],
         }  # fmt: skip
+
+
+def _record(place: int, each: Candidate) -> dict[str, Any]:
+    latency = each.latency
+    return {
+        "place": place, "chip": each.chip, "family": each.family, "score": each.score, "latency_ms": latency.value,
+        "lower_ms": latency.lower, "upper_ms": latency.upper, "level": latency.level, "kind": latency.kind,
+        "precision": latency.precision, "stack": latency.stack,
+        "energy_j": None if each.energy is None else each.energy.value, "meets": each.meets,
+        "memory_share": each.memory_share, "pareto": each.pareto, "ratio": latency.ratio, "left_out": None,
+    }  # fmt: skip
 
 
 def is_other_kind(answer: Answer, stack: str) -> bool:

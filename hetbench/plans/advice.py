@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
-from hetbench.answers import Answer, digits
+from hetbench.answers import LEVEL_TEXTS, Answer, digits
 from hetbench.attribution import RooflinePoint, combined, roofline_points
 from hetbench.checks import yes_or_no
+from hetbench.display import Level, Range, Tabular, View
 from hetbench.errors import InvalidInputError
 from hetbench.graphs import ModelGraph
 from hetbench.plans.action_effects import build_plan_space
@@ -74,7 +75,7 @@ class MaskedAction:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Tabular):
     """Ordered steps and the latency they lead to. Latencies are in ms."""
 
     model: str
@@ -117,6 +118,24 @@ class Plan:
         if not self.steps:
             lines.append("  no supported action reduces the latency")
         return lines + [f"  excluded: {each}" for each in self.masked] + [f"  note: {each}" for each in self.notes]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One row a step, in the order of application."""
+        return [{"step": number, **asdict(each)} for number, each in enumerate(self.steps, start=1)]
+
+    def view(self) -> View:
+        """One row a step with its gain; the excluded actions among the notes."""
+        rows = tuple(
+            (
+                f"{number}. {each.action} {each.group} {each.choice}".rstrip(),
+                Range(each.gain_ms, "ms", each.lower_ms, each.upper_ms), Level(each.level, LEVEL_TEXTS[each.level]),
+                f"{each.gain_percent:+.1f} %", each.reason,
+            )
+            for number, each in enumerate(self.steps, start=1)
+        )  # fmt: skip
+        excluded = (f"excluded: {each}" for each in self.masked)
+        columns = ("step", "gain", "evidence", "of the start", "reason")
+        return View(self.lines()[0], columns, rows, (*excluded, *self.notes))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -60,10 +60,11 @@ class Cells:
 
     def best(
         self, chip: Chip, own: bool, op: str, dtype: str, protocol: str, library: str | None, layout: str | None
-    ) -> Cell | None:
-        """The best cell of the chip (`own`) or of its near twins, None where none qualifies.
+    ) -> list[Cell]:
+        """The best cells of the chip (`own`) or of its near twins, [] where none qualifies.
 
-        The protocol asked for goes first, then the engine with the most rows, then its newest version, then most rows.
+        The protocol asked for goes first. Under it every engine has a cell, that of its newest version with the most
+        rows; the engine with the most rows goes first. A library or layout asked for leaves one cell.
         """
         table = self.by_name if own else self.by_die
         found = table.get((chip.name if own else chip.die, op, dtype), [])
@@ -71,11 +72,19 @@ class Cells:
         if not own:
             found = [c for c in found if near_twins(chip, chips()[c.chip], dtype)]
         order = (protocol, *_PROTOCOL_ORDER)
-        engines: dict[str, int] = {}
-        for cell in found:
-            engines[_engine(cell.library)] = engines.get(_engine(cell.library), 0) + cell.rows
-        newest = sorted(found, key=lambda c: (_version(c.library), c.rows), reverse=True)
-        return min(newest, key=lambda c: (order.index(c.protocol), -engines[_engine(c.library)]), default=None)
+        first = min((order.index(c.protocol) for c in found), default=0)
+        size = {name: sum(c.rows for c in each) for name, each in _by_engine(found).items()}
+        engines = _by_engine([c for c in found if order.index(c.protocol) == first])
+        best = [max(each, key=lambda c: (_version(c.library), c.rows)) for each in engines.values()]
+        best.sort(key=lambda c: -size[_engine(c.library)])
+        return best if library is None and layout is None else best[:1]
+
+
+def _by_engine(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(_engine(cell.library), []).append(cell)
+    return found
 
 
 def _engine(library: str) -> str:
@@ -91,6 +100,15 @@ def _version(library: str) -> tuple[int, ...]:
     """
     stated = re.search(r" (\d[^/ ]*)", library)
     return tuple(int(part) for part in re.findall(r"\d+", stated[1])[:3]) if stated else ()
+
+
+def is_older(library: str, than: str) -> bool:
+    """Whether a library is an earlier version of the engine of another.
+
+    >>> is_older("vllm 0.20.1/context/fa2", "vllm 0.28.0/context/fa3"), is_older("trtllm 1.3.0", "vllm 9.0.0")
+    (True, False)
+    """
+    return _engine(library) == _engine(than) and _version(library) < _version(than)
 
 
 def near_twins(one: Chip, other: Chip, dtype: str) -> bool:
@@ -120,5 +138,7 @@ class Choice:
     """Operator type that was asked for."""
     alone: bool = False
     """Whether one surrogate was asked for by name, so that nothing is blended with it."""
+    peers: tuple[Cell, ...] = ()
+    """Cells of other engines that timed the same; the answer is the geometric mean over all of them."""
     rgat: float = 0.0
     """Weight of the RGAT in log(latency / base), 0 to 1; the head has the rest."""

@@ -121,10 +121,25 @@ class ClassSurrogate:
         if head.startswith("chip/"):
             _, trees = self.chip_heads[head.removeprefix("chip/")]
             return trees(np.concatenate((made.ratio, made.absolute, effects[:, OWN_EFFECTS]), axis=1))
-        cells = np.array([c.cell for c in choices])[which]
+        total = self._full(made, effects, np.array([c.cell for c in choices])[which], protocol)
+        engines = np.array([1 + len(c.peers) for c in choices])
+        for at in range(int(engines.max()) - 1):
+            rows = np.flatnonzero((engines > at + 1)[which])
+            peers = [c.peers[at] if at < len(c.peers) else None for c in choices]
+            own = np.array([c.effects if p is None else p.effects for c, p in zip(choices, peers, strict=True)])
+            cell = np.array([0 if p is None else p.index for p in peers])
+            picked = which[rows]
+            total[rows] += self._full(made.take(rows), own[picked], cell[picked], protocol[rows])
+        mean: NDArray[np.float64] = total / engines[which]
+        return mean
+
+    def _full(
+        self, made: Features, effects: NDArray[np.float32], cells: NDArray[np.int64], protocol: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """log(latency / base) by the full head as the cells of the rows were measured, [rows]."""
         labels = np.stack((protocol, cells.astype(np.float32)), axis=1)
         matrix = np.concatenate((made.ratio, made.absolute, effects, labels), axis=1)
-        total = np.zeros(len(which), dtype=np.float64)
+        total = np.zeros(len(cells), dtype=np.float64)
         for weight, member in self.members:
             total += weight * (member(matrix[:, :-1], cells) if isinstance(member, Perceptron) else member(matrix))
         return total
@@ -161,12 +176,14 @@ class ClassSurrogate:
         return next(table[key] for key in (*(f"{chip.family}|{name}" for name in names), *names) if key in table)
 
     def interval(
-        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper quantile of the residual of log latency, each [rows].
+        self, choices: Sequence[Choice], which: NDArray[np.int64], made: Features, chip: Chip,
+        told: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
+        """Lower and upper quantile of the residual of log latency, each [rows]; `told` is log(answer / base), [rows].
 
         The band depends on head or level, family and kind of chip, and size: where the launch floor dominates,
         elsewhere, and from `HUGE_MS` on where that differs. A shape outside what the chip's rows cover takes band X.
+        What is told to run far from its roofline is told less surely: the band is in units that grow with `told`.
         """
         table = self.spec["intervals"]
         outside = self.outside(choices, which, made)
@@ -176,13 +193,24 @@ class ClassSurrogate:
             [self._band((choice.head,), name, chip), self._band((), "X" if f"X/{chip.family}" in table else "D", chip)]
             for choice, name in zip(choices, levels, strict=True)
         ])  # [choices, inside or outside, sizes, 2]  # fmt: skip
-        low, high = bands[which, outside.astype(np.int64), bound].T
+        low, high = bands[which, outside.astype(np.int64), bound].T * self._unit(choices, which, told)
         extra = np.array([self._of_estimates(choice, chip) for choice in choices])  # [choices, 2]
         if extra.any():
             clock, peak = extra[which].T
             wider = np.where(bound == 0, clock, np.where(made.compute_bound, peak, 0.0))
             return -np.hypot(low, wider), np.hypot(high, wider)
         return low, high
+
+    def _unit(
+        self, choices: Sequence[Choice], which: NDArray[np.int64], told: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What a band is multiplied with, [rows]; bands of single chips are as they are."""
+        curve = self.spec.get("slowness")
+        if curve is None:
+            return np.ones(len(told))
+        own = np.array([choice.head.startswith("chip/") for choice in choices])[which]
+        out: NDArray[np.float64] = np.where(own, 1.0, np.interp(told, curve["at"], curve["times"]))
+        return out
 
     @staticmethod
     def _of_estimates(choice: Choice, chip: Chip) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ class Halves:
         return cls(row, np.concatenate([part.times for part in parts]))
 
 
+@lru_cache(maxsize=1024)
 def rows_of_work(op: str) -> str:
     """The dim of an operator type whose doubling doubles the work: batch, rows or elements.
 
@@ -81,15 +83,11 @@ def with_halves(op: str, dims: Mapping[str, Any], most: int = DOUBLINGS) -> tupl
     given = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in dims.items()}
     rows = max(len(value) for value in given.values())
     size = np.broadcast_to(given[axis], rows)
-    own, row, times = np.arange(rows), [], []
-    even = own[size > 0]
-    for doublings in range(1, most + 1):
-        even = even[size[even] & (2**doublings - 1) == 0]
-        if not len(even):
-            break
-        row.append(even)
-        times.append(np.full(len(even), doublings))
-    index, halved = np.concatenate((own, *row)), np.concatenate((np.zeros(rows, dtype=np.int64), *times))
+    even = np.minimum(np.log2(np.maximum(size & -size, 1)).astype(np.int64), most)  # how often it can be halved
+    row = np.repeat(np.arange(rows), even)
+    times = np.arange(1, len(row) + 1) - np.repeat(np.cumsum(even) - even, even)
+    index = np.concatenate((np.arange(rows), row))
+    halved = np.concatenate((np.zeros(rows, dtype=np.int64), times))
     sizes = {name: value if len(value) == 1 else value[index] for name, value in given.items()}
     return {**sizes, axis: size[index] >> halved}, Halves(index, halved)
 

@@ -197,9 +197,9 @@ class OperatorSurrogate:
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
             part, picked = made if len(chosen) == len(which) else made.take(chosen), which[chosen]
             learned = self._log_ratio(cls, head, name, part, choices, picked)
-            native = part.base_ms * np.exp(head.blended(learned, choices, picked, part, chip))
-            value = self._converted(native, chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, part, chip)
+            told = head.blended(learned, choices, picked, part, chip)
+            value = self._converted(part.base_ms * np.exp(told), chip, cls, choices, picked, protocol)
+            low, high = head.interval(choices, picked, part, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
             # a CPU's peak is often stated at its base clock, which turbo exceeds
             out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)

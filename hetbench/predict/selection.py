@@ -1,8 +1,9 @@
 """Selection of what answers for an operator on a chip: the head, the measurement cell, the evidence level.
 
-In this order: the head fitted on this chip alone; the full head with a cell of this chip (level B), or with a cell of
-another dtype, of a stand-in operator or of a chip with the same die (level C); the ratio head (level C where the chip
-has any rows, else D), blended with the RGAT by the share that validated best.
+In this order: the head fitted on this chip alone; the full head with the cells of this chip (level B: where no library
+is named, the mean over the engines that timed it), or with a cell of another dtype, of a stand-in operator or of a chip
+with the same die (level C); the ratio head (level C where the chip has any rows, else D), blended with the RGAT by the
+share that validated best.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, shown
-from hetbench.predict.cells import Choice
+from hetbench.predict.cells import Cell, Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
 from hetbench.predict.protocols import measured_protocol
 
@@ -110,12 +111,11 @@ class Selector:
         for own in (True, False):
             for name in (op, *stand_ins):
                 for measured_as in dict.fromkeys(dtypes):
-                    cell = index.best(chip, own, name, measured_as, protocol, library, layout)
-                    if cell is not None:
+                    cells = index.best(chip, own, name, measured_as, protocol, library, layout)
+                    if cells:
                         exact = own and name == op and measured_as in (dtype, *_SIBLING.get(dtype, ()))
-                        source = f"rows of {name} {measured_as} on {cell.chip}"
-                        return Choice("full", cell.effects, cell.index, cell.protocol, "B" if exact else "C", cell.rows,
-                                      source, 0.0, dtype, op=op, alone=predictor != "auto")  # fmt: skip
+                        level, chosen = ("B", cells) if exact else ("C", cells[:1])
+                        return _of_cells(chosen, level, op, dtype, alone=predictor != "auto")
         found = self._ratio(cls, op, dtype, chip, protocol)
         if predictor != "auto" or not np.isnan(found.constant):  # a family without rows has the median of three
             return replace(found, alone=predictor != "auto")
@@ -148,6 +148,18 @@ class Selector:
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,
         )  # fmt: skip
+
+
+def _of_cells(cells: Sequence[Cell], level: str, op: str, dtype: str, *, alone: bool) -> Choice:
+    """The full head with the cells of one or several engines."""
+    first, *peers = cells
+    source = f"rows of {first.op} {first.dtype} on {first.chip}"
+    if peers:
+        source += f" by {len(cells)} engines"
+    return Choice(
+        "full", first.effects, first.index, first.protocol, level, sum(cell.rows for cell in cells), source, 0.0, dtype,
+        op=op, alone=alone, peers=tuple(peers),
+    )  # fmt: skip
 
 
 _NO_EFFECTS = np.zeros(5, dtype=np.float32)

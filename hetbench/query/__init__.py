@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from hetbench.query.question import DEFAULT_STACK, PREDICTORS, Options, Question, check_options, check_predictor
     from hetbench.query.serving_queries import ServingQueries
     from hetbench.query.session import Session
+    from hetbench.query.spelled import spelled_out
 
 __all__ = [
     "DEFAULT_STACK", "PREDICTORS", "PROTOCOL", "WHOLE", "ArchitectureQueries", "ModelQueries", "ObservationQueries",
     "OperatorQueries", "Options", "Question", "ServingQueries", "Session", "Signature", "Split", "answer_metric",
-    "answer_with_source", "check_options", "check_predictor", "energy_of", "predict_metric", "signature", "split",
-    "trained_stack", "with_usable_stack",
+    "answer_with_source", "check_options", "check_predictor", "energy_of", "predict_metric", "signature", "spelled_out",
+    "split", "trained_stack", "with_usable_stack",
 ]  # fmt: skip
 
 __getattr__ = lazy_exports(
@@ -46,5 +47,6 @@ __getattr__ = lazy_exports(
         "architecture_queries": "ArchitectureQueries",
         "serving_queries": "ServingQueries",
         "session": "Session",
+        "spelled": "spelled_out",
     },
 )

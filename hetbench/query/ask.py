@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hetbench import schema
-from hetbench.answers import Answers
+from hetbench.answers import Answer, Answers
 from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.mappings import ReadOnly
 from hetbench.metrics import METRICS
@@ -47,9 +47,9 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
     if request.target is not None and request.device is not None:
         raise InvalidInputError("target= and device= mean the same; give one of them.")
     if isinstance(request.metric, list | tuple | set | frozenset):
-        return ReadOnly({name: query(replace(request, metric=name)) for name in _names("metric", request.metric)})
+        return _each({name: replace(request, metric=name) for name in _names("metric", request.metric)}, query)
     if isinstance(request.device, list | tuple | set | frozenset):
-        return ReadOnly({name: query(replace(request, device=name)) for name in _names("device", request.device)})
+        return _each({name: replace(request, device=name) for name in _names("device", request.device)}, query)
     check_options(request.options)
     check_phase(request.options, request.metric)
     target = request.target if request.target is not None else request.device
@@ -62,6 +62,23 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
         if target is None and request.metric not in DERIVED:
             return ask(replace(request, device=list(schema.FAMILIES)), session, query)
     return _answer(replace(request, model=model, target=target), session)
+
+
+def _each(requests: Mapping[str, Request], query: Callable[[Request], Any]) -> Any:
+    """The answer to each request by its name: `Answers` where these are single answers, with those refused.
+
+    Where each is a mapping itself, a request that is refused as a whole gives `Answers` with that reason alone.
+    """
+    found, refused = {}, {}
+    for name, request in requests.items():
+        try:
+            found[name] = query(request)
+        except RefusedError as why:
+            refused[name] = str(why)
+    if all(isinstance(each, Answer) for each in found.values()):
+        return Answers(found, refused)
+    empty = {name: Answers({}, dict.fromkeys(METRICS, why)) for name, why in refused.items()}
+    return ReadOnly({name: found.get(name, empty.get(name)) for name in requests})
 
 
 def _names(what: str, given: Collection[object]) -> list[str]:

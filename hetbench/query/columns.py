@@ -1,6 +1,7 @@
 """The columns of a table of questions, and those of its answers.
 
-A table is a mapping of equal-length columns: lists, NumPy or Arrow arrays, series of data frames. A missing cell is
+A table is a mapping of equal-length columns (lists, NumPy or Arrow arrays, series), a data frame of any library, an
+Arrow table, or a list of dictionaries, one a row. A missing cell is
 None, NaN, NaT, NA or "". A column that no question has is named, unless it describes a measurement.
 """
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError, nearest, shown
 
-__all__ = ["AnswerColumns", "Rows", "group_rows", "positive_or_nan", "read_columns", "text_of"]
+__all__ = ["AnswerColumns", "Rows", "Table", "group_rows", "positive_or_nan", "read_columns", "text_of"]
 
 _DESCRIPTIVE = (
     "dataset", "ref", "licence", "license", "platform", "software", "stat", "extra", "split", "latency_ms", "unit",
@@ -29,6 +30,8 @@ _OTHER_WORDS = {
 _PLAIN = {str, int, bool, dict, type(None)}
 """Types of cells that are taken as they are."""
 
+Table = Any
+"""A table as a caller gives it."""
 Rows = NDArray[np.int64]
 """Row numbers of a table, [rows]."""
 
@@ -46,20 +49,17 @@ class AnswerColumns:
         return {name: getattr(self, name) for name in ("value", "lower", "upper", "level", "reason")}
 
 
-def read_columns(table: Mapping[str, Any], required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
+def read_columns(table: Table, required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
     """The required and optional columns of a table as lists of equal length; missing cells become None.
 
-    Raises `InvalidInputError` for a table that is no mapping, lacks a required column, has columns of different lengths
-    or a column whose name is like one that it could have. Any other unknown column is ignored with a warning.
+    Raises `InvalidInputError` for what is no table, and for a table that lacks a required column, has columns of
+    different lengths or a column whose name is like one that it could have. Any other unknown column is ignored with a
+    warning.
 
     >>> read_columns({"op": ["Linear"], "batch": [float("nan")], "ref": ["o/r@c:p"]}, ["op"], ["batch"])
     {'op': ['Linear'], 'batch': [None]}
     """
-    if not isinstance(table, Mapping):
-        raise InvalidInputError(
-            f"a table is a mapping of columns, such as {{{required[0]!r}: [...]}}; given: {type(table).__name__}. "
-            "Convert a data frame by frame.to_dict('list'), an Arrow table by table.to_pydict()."
-        )
+    table = _as_columns(table, required[0])
     names = [name if isinstance(name, str) else shown(name) for name in table]
     missing = [name for name in required if name not in names]
     if missing:
@@ -74,6 +74,22 @@ def read_columns(table: Mapping[str, Any], required: Sequence[str], optional: Se
     if len(set(lengths.values())) > 1:
         raise InvalidInputError(f"columns differ in length: {', '.join(f'{n} {k}' for n, k in lengths.items())}.")
     return out
+
+
+def _as_columns(table: Table, example: str) -> Mapping[str, Any]:
+    """A data frame, an Arrow table or a list of dictionaries as a mapping of columns."""
+    if isinstance(table, Mapping):
+        return table
+    if isinstance(table, list | tuple) and all(isinstance(row, Mapping) for row in table):
+        keys = dict.fromkeys(name for row in table for name in row)
+        return {name: [row.get(name) for row in table] for name in keys}
+    names: Any = getattr(table, "column_names", getattr(table, "columns", None))  # Arrow tables; data frames
+    if hasattr(type(table), "__getitem__") and hasattr(names, "__iter__") and not isinstance(table, type):
+        return {name: table[name] for name in names}
+    raise InvalidInputError(
+        f"a table is a mapping of columns, such as {{{example!r}: [...]}}, a data frame, an Arrow table or a list of "
+        f"dictionaries; given: {type(table).__name__}."
+    )
 
 
 def _check_other(others: Sequence[str], known: Sequence[str]) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
+from hetbench.answers import Answer, Answers
+from hetbench.metrics import MetricName
 from hetbench.query import tables
 from hetbench.query.ask import Request, ask
+from hetbench.query.columns import Table
 from hetbench.query.question import Options
 from hetbench.query.session import Session
+from hetbench.query.spelled import spelled_out
 
 __all__ = ["ModelQueries"]
 
+Names = list[str] | tuple[str, ...] | set[str] | frozenset[str]
+"""Several metrics or devices."""
 _MOST_KEPT = 16_384
 """Answers kept before the store starts afresh."""
 
@@ -25,8 +30,47 @@ class ModelQueries:
         self._session = session
         self._kept: dict[tuple[Any, ...], Any] = {}
 
+    @overload
     def query(
-        self, model: Any = None, source: str | None = None, target: str | None = None, metric: str | None = None, *,
+        self, model: None = None, source: str | None = None, target: str | None = None,
+        metric: Names | MetricName | str | None = None, *, device: Names | str | None = None,
+        source_value: float | None = None, **options: Unpack[Options],
+    ) -> Any: ...  # fmt: skip
+
+    @overload
+    def query(
+        self, model: object, source: str | None = None, target: str | None = None, metric: None = None, *,
+        device: str | None = None, source_value: float | None = None, **options: Unpack[Options],
+    ) -> Answers: ...  # fmt: skip
+
+    @overload
+    def query(
+        self, model: object, source: str | None = None, target: str | None = None, *, metric: MetricName | str,
+        device: str | None = None, source_value: float | None = None, **options: Unpack[Options],
+    ) -> Answer: ...  # fmt: skip
+
+    @overload
+    def query(
+        self, model: object, source: str | None, target: str | None, metric: MetricName | str, *,
+        device: str | None = None, source_value: float | None = None, **options: Unpack[Options],
+    ) -> Answer: ...  # fmt: skip
+
+    @overload
+    def query(
+        self, model: object, source: str | None = None, target: str | None = None, *, metric: Names,
+        device: str | None = None, source_value: float | None = None, **options: Unpack[Options],
+    ) -> Answers: ...  # fmt: skip
+
+    @overload
+    def query(
+        self, model: object, source: str | None = None, target: str | None = None,
+        metric: Names | MetricName | str | None = None, *, device: Names | str | None = None,
+        source_value: float | None = None, **options: Unpack[Options],
+    ) -> Any: ...  # fmt: skip
+
+    @spelled_out(Options)
+    def query(
+        self, model: Any = None, source: str | None = None, target: str | None = None, metric: Any = None, *,
         device: Any = None, source_value: float | None = None, **options: Unpack[Options],
     ) -> Any:  # fmt: skip
         """One metric, or all of them, of a model on a chip.
@@ -55,8 +99,9 @@ class ModelQueries:
 
         Returns:
             With one metric an `Answer`; without a metric `Answers`, by metric, whose `refused` says why the others
-            are missing. A list of devices gives {device: that}, a list of metrics {metric: that}. An architecture of
-            `set_arch` without a device is asked on the default chip of all five families.
+            are missing. A list of devices or of metrics gives `Answers` by device or metric, with those refused; lists
+            of both, a mapping of metric to `Answers`. An architecture of `set_arch` without a device is asked on the
+            default chip of all five families.
 
         Raises:
             UnknownNameError: unknown model, chip, metric, precision, phase or predictor; gives the nearest names.
@@ -86,14 +131,14 @@ class ModelQueries:
             answers[key] = kept
         return kept
 
-    def query_models(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    def query_models(self, table: Table) -> dict[str, Any]:
         """Answers to many questions about models, one a row.
 
         Args:
-            table: columns of equal length [rows]: `model`, `chip`, and optionally `precision`, `batch`, `seq_len`,
-                `image_size`, `phase`, `stack` or `software`, and `metric` (default latency). A missing cell (None,
-                NaN or "") takes the default; cells may be as published tables write them ("vLLM 0.9.2", "amp_fp16",
-                "224x224"). A data frame becomes such a table by `frame.to_dict("list")`.
+            table: a data frame of any library, an Arrow table, a list of dictionaries, or columns of equal length
+                [rows]: `model`, `chip`, and optionally `precision`, `batch`, `seq_len`, `image_size`, `phase`, `stack`
+                or `software`, and `metric` (default latency). A missing cell (None, NaN or "") takes the default; cells
+                may be as published tables write them ("vLLM 0.9.2", "amp_fp16", "224x224").
 
         Returns:
             Columns [rows]: `value`, `lower`, `upper` in the unit of each row's metric, `level`, `reason`, and `note`. A

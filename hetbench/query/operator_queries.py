@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hetbench import schema
@@ -10,6 +10,7 @@ from hetbench.answers import Answer
 from hetbench.errors import UnknownNameError
 from hetbench.operators import operator_type
 from hetbench.query import tables
+from hetbench.query.columns import Table
 from hetbench.query.operator_dims import check_dims
 from hetbench.query.question import check_precision, check_predictor, default_precision
 from hetbench.query.session import Session
@@ -82,15 +83,15 @@ class OperatorQueries:
             notes=(*notes, found.source), **fields,
         )  # fmt: skip
 
-    def query_operators(self, table: Mapping[str, Sequence[Any]], predictor: str | None = None) -> dict[str, Any]:
+    def query_operators(self, table: Table, predictor: str | None = None) -> dict[str, Any]:
         """Forward latency of many operators, in ms.
 
         Rows that differ in their dims only are predicted in one call, so a table is much faster than single queries.
 
         Args:
-            table: columns of equal length [rows]: `op`, `dims` (a mapping or its JSON), `dtype`, `phase` (`fwd`),
-                `chip`, and optionally `protocol` (default `event`), `library` and `layout`. A data frame becomes such
-                a table by `frame.to_dict("list")`.
+            table: a data frame of any library, an Arrow table, a list of dictionaries, or columns of equal length
+                [rows]: `op`, `dims` (a mapping or its JSON), `dtype`, `phase` (`fwd`), `chip`, and optionally
+                `protocol` (default `event`), `library` and `layout`.
             predictor: `auto` (default), `autogluon`, `rgat` or `roofline`.
 
         Returns:

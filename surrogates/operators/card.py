@@ -48,9 +48,12 @@ def write(
     """card.json beside the arrays; `corpus` is what `surrogates.corpus.cited` says."""
     card = stated({name: len(frame) for name, frame in frames.items()}, data_hash(frames), corpus, shrink, seconds)
     specs = json.loads((out / "operators.json").read_text())["classes"]
+    known = {name: blends.read(work, name).assign(cls=name) for name in specs}
+    told = blends.told_by(known, {name: specs[name]["blend"] for name in known})
+    told = blends.in_units(told, {name: specs[name]["slowness"] for name in known})
     for name, frame in frames.items():
         if (work / f"{name}.seen.parquet").exists():
-            card["splits"][name] = {**_left_out(name, work, specs[name]), **_class_scores(name, work),
+            card["splits"][name] = {**_left_out(known[name], told, specs[name]), **_class_scores(name, work),
                                     "reproducibility": reproducibility.pairs(frame)}  # fmt: skip
     peer = work / "neusight.json"
     if peer.exists():
@@ -58,14 +61,13 @@ def write(
     (out / "card.json").write_text(json.dumps(card, indent=1))
 
 
-def _left_out(name: str, work: Path, spec: Mapping[str, Any]) -> dict[str, Any]:
+def _left_out(
+    rows: pd.DataFrame, everything: pd.DataFrame, spec: Mapping[str, Any]
+) -> dict[str, Any]:
     """Scores on sources and versions never seen, the split that foretells other people's measurements."""
-    left_out = pd.read_parquet(work / f"{name}.sources.parquet")
-    chips_out, families_out = (pd.read_parquet(work / f"{name}.{kind}.parquet") for kind in ("chips", "families"))
-    rows = blends.gathered(left_out, chips_out, families_out)
     kinds = {"source": ("source",), "version": ("version",), "die_or_family": ("die", "family")}
     return {
-        **{f"leave_{name}_out": blends.scores(rows, spec, splits) for name, splits in kinds.items()},
+        **{f"leave_{name}_out": blends.scores(rows, everything, spec, splits) for name, splits in kinds.items()},
         "each_source": blends.each_group(rows[rows.split == "source"], spec), "blend": spec.get("blend", {}),
     }  # fmt: skip
 

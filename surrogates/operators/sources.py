@@ -8,8 +8,9 @@ are set on these rows, since they are what a measurement of somebody else looks 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import pandas as pd
 from hetbench.catalog.chips import Chip, chips
 from hetbench.operators import operator_type
 from hetbench.predict.canonical import canonical_dims
+from hetbench.predict.cells import Choice, is_older
 from hetbench.predict.features import chip_facts, class_of, features
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from hetbench.predict.protocols import launch_floor
@@ -30,6 +32,7 @@ from surrogates.splits import source_folds, version_folds
 QUICK_RATIO = (Budget(15_000, 120, 7, 0.12, columns=0.5),)
 _QUICK = Budget(25_000, 150, 7, 0.2)
 _POOL_ROWS = 250_000  # rows of a class that the folds are made of
+_LIBRARY = 4  # place of the library in a cell of operators.json
 _SCORED_ROWS = 2_000  # rows of a source and family that are scored
 
 
@@ -98,20 +101,23 @@ def fit_without(
 def answered(test: pd.DataFrame, train: pd.DataFrame, surrogate: OperatorSurrogate) -> pd.DataFrame:
     """The rows with what a caller who names neither library nor layout is told, and the baselines.
 
-    Columns added: learned (ms), level (X: a shape outside what the chip's rows cover), head, base_ms, roofline (with
-    the floor), constant (usual efficiency of the operator and dtype on the family's other sources), roofline_ms
-    (without the floor), floor_ms.
+    Columns added: learned (ms), level (X: a shape outside what the chip's rows cover), head, older (whether newer
+    software of the row's engine answered), base_ms, roofline (with the floor), constant (usual efficiency of the
+    operator and dtype on the family's other sources), roofline_ms (without the floor), floor_ms.
     """
     made = matrix(test, surrogate.floors)
     learned, level, head = np.empty(len(test)), np.empty(len(test), dtype=object), np.empty(len(test), dtype=object)
+    older = np.zeros(len(test), dtype=bool)
     catalogue = chips()
     cells = test.groupby(["op", "chip", "dtype", "protocol"], sort=False).indices
     for (op, chip, dtype, protocol), rows in cells.items():
         kind, part = operator_type(op), test.iloc[rows]
         dims = {key: part[key].to_numpy() for key in (*kind.dims, *kind.optional) if key in part}
         found = surrogate.predict(op, dtype, dims, catalogue[chip], protocol=protocol, predictor="autogluon")
-        beyond = _outside(surrogate, op, dtype, dims, catalogue[chip], protocol)
+        choice = surrogate.choose(class_of(op, dims), op, dtype, catalogue[chip], protocol, None, None, "autogluon")
+        beyond = _outside(surrogate, choice, op, dtype, dims, catalogue[chip])
         learned[rows], head[rows] = found.value, found.head
+        older[rows] = superseded(part.library, choice, surrogate.classes[class_of(op, dims)]["cells"])
         level[rows] = np.where(beyond, "X", found.level)
     usual = np.empty(len(test))
     train = train.reset_index(drop=True)
@@ -122,17 +128,29 @@ def answered(test: pd.DataFrame, train: pd.DataFrame, surrogate: OperatorSurroga
         near = own if own.sum() >= 30 else np.ones(len(train), dtype=bool)
         usual[rows] = constant_residual(train[near], target[near], test.iloc[rows])
     return test.assign(
-        learned=learned, level=level, head=head, base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms,
-        constant=made.base_ms * np.exp(usual), roofline_ms=made.roofline_ms, floor_ms=made.floor_ms,
+        learned=learned, level=level, head=head, older=older, constant=made.base_ms * np.exp(usual),
+        roofline=made.roofline_ms + made.floor_ms, base_ms=made.base_ms, roofline_ms=made.roofline_ms,
+        floor_ms=made.floor_ms,
     )  # fmt: skip
 
 
+def superseded(libraries: pd.Series, choice: Choice, cells: Sequence[Sequence[Any]]) -> np.ndarray:
+    """Which rows are of an earlier version of the engine than the cell that answers, [rows]; none of the ratio heads.
+
+    A question that names no software means the newest that was measured: what the one before took is another question.
+    """
+    if choice.head != "full":
+        return np.zeros(len(libraries), dtype=bool)
+    answering = [cells[index][_LIBRARY] for index in (choice.cell, *(peer.index for peer in choice.peers))]
+    known = {name: any(is_older(name, than) for than in answering) for name in set(libraries)}
+    return libraries.map(known).to_numpy(bool)
+
+
 def _outside(
-    surrogate: OperatorSurrogate, op: str, dtype: str, dims: dict[str, np.ndarray], chip: Chip, protocol: str
+    surrogate: OperatorSurrogate, choice: Choice, op: str, dtype: str, dims: dict[str, np.ndarray], chip: Chip
 ) -> np.ndarray:
     """Which rows lie outside the shapes that the answering cell covers."""
     cls, shared = class_of(op, dims), canonical_dims(op, dims, STORAGE_BYTES[dtype])
-    choice = surrogate.choose(cls, op, dtype, chip, protocol, None, None, "autogluon")
     facts = chip_facts(chip, choice.dtype, launch_floor(surrogate.floors, chip, cls, choice.protocol))
     which = np.zeros(len(shared["flops"]), dtype=np.int64)
     return surrogate.class_surrogate(cls).outside([choice], which, features(cls, shared, facts))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from inspect import Parameter, signature
+from typing import get_args
 
 import pytest
 
 from hetbench import Answer, Answers, HetBench, InvalidInputError, RefusedError, UnknownNameError, models
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chip
+from hetbench.metrics import METRICS, MetricName
 from hetbench.predict.transfer import transfer_between
-from hetbench.schema import FAMILIES
+from hetbench.query import Options
+from hetbench.schema import FAMILIES, PHASES, FamilyName, PhaseName
 
 NPU = {"name": "my-npu", "family": "cann", "fp16_tflops": 100, "fp32_tflops": 25, "mem_bw_gbs": 800, "mem_gb": 1}
 
@@ -96,6 +100,32 @@ def test_a_list_of_devices_gives_one_answer_each(api: HetBench):
     assert {name: answer.chip for name, answer in answers.items()} == {
         "cuda": "nvidia-a100-sxm4-80gb", "amd-mi210": "amd-mi210",
     }  # fmt: skip
+
+
+def test_a_list_answers_what_can_be_answered_and_says_why_the_rest_is_not(api: HetBench):
+    answers = api.query("gpt2", device=["nvidia-l4", "nvidia-v100-sxm2-16gb"], metric="latency", precision="bf16")
+    assert list(answers) == ["nvidia-l4"]
+    assert "has no bf16 units" in answers.refused["nvidia-v100-sxm2-16gb"]
+    each = api.query("gpt2", device=["nvidia-l4", "nvidia-v100-sxm2-16gb"], precision="bf16")
+    assert "latency" in each["nvidia-l4"]
+    assert set(each["nvidia-v100-sxm2-16gb"].refused) == set(METRICS)
+    both = api.query("gpt2", device=["nvidia-l4", "amd-mi210"], metric=["latency", "params"])
+    assert both["params"]["amd-mi210"].value == 124439808
+    with pytest.raises(UnknownNameError, match="unknown chip"):
+        api.query("gpt2", device=["nvidia-l4", "nvidia-l5"], metric="latency")
+
+
+@pytest.mark.parametrize("method", ["query", "migrate", "explain", "advise", "coverage"])
+def test_help_spells_out_the_options_of_a_query(api: HetBench, method: str):
+    parameters = signature(getattr(api, method)).parameters
+    assert set(Options.__annotations__) <= set(parameters)
+    assert all(each.kind is not Parameter.VAR_KEYWORD for each in parameters.values())
+
+
+def test_the_literal_names_are_those_that_a_query_takes():
+    assert set(get_args(MetricName)) == set(METRICS)
+    assert get_args(FamilyName) == FAMILIES
+    assert get_args(PhaseName) == (*PHASES, "serving")
 
 
 def test_a_source_shows_both_sides_in_one_precision_and_their_ratio(api: HetBench):

@@ -102,7 +102,7 @@ def test_a_shape_outside_the_rows_of_its_cell_takes_the_shares_of_outside_shapes
 
 def test_an_estimated_clock_and_peak_widen_the_interval_where_they_matter():
     known = operators.load()
-    head, stated = known.class_surrogate("gemm"), replace(chip("amd-mi308x"), estimated=None)
+    head, stated = known.class_surrogate("gemm"), replace(chip("amd-mi308x"), name="a chip", estimated=None)
     stated = replace(stated, family="mlu")  # whose chips differ most in what a unit does in a cycle
     guessed = replace(stated, estimated="fp16_tflops, boost_mhz")
     small, large, thin = {"m": 8, "n": 8, "k": 8}, {"m": 8192, "n": 8192, "k": 8192}, {"m": 1, "n": 16384, "k": 16384}
@@ -111,7 +111,7 @@ def test_an_estimated_clock_and_peak_widen_the_interval_where_they_matter():
         choice = replace(known.choose("gemm", "Linear", "fp16", where, "kernel", None, None), protocol="kernel")
         for size, dims in (("small", small), ("large", large), ("thin", thin)):
             made = features("gemm", canonical_dims("Linear", dims, 2), chip_facts(where, "fp16", 0.01))
-            low, high = head.interval([choice], np.array([0]), made, where)
+            low, high = head.interval([choice], np.array([0]), made, where, np.zeros(1))
             width[name, size] = float(high[0] - low[0])
     assert width["guessed", "small"] > width["stated", "small"]  # the clock scales the launch floor
     assert width["guessed", "large"] > width["stated", "large"]  # the peak bounds a large product

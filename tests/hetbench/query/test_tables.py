@@ -76,7 +76,8 @@ def test_attention_rows_split_into_prefill_and_decode(api: HetBench):
 
 
 @pytest.mark.parametrize(("table", "message"), [
-    ([1, 2], "mapping of columns"), ({}, "lacks the columns op"), ({"opp": []}, "Rename 'opp' to 'op'"),
+    ([1, 2], "list of dictionaries"), (5, "given: int"), (dict, "given: type"),
+    ({}, "lacks the columns op"), ({"opp": []}, "Rename 'opp' to 'op'"),
     ({**_table(GOOD), "op": ["Linear", "Add"]}, "differ in length"),
     ({**_table(GOOD), "op": "Linear"}, "sequence of cells"),
 ])
@@ -138,7 +139,8 @@ def test_columns_and_cells_of_data_frames_and_arrow_are_read(api: HetBench):
     chunked = {name: arrow[name] for name in table}
     scalars = {name: list(arrow[name]) for name in table}
     structs = {**chunked, "dims": pa.array([LINEAR, {**LINEAR, "bias": None}])}
-    for each in (columns, frame.convert_dtypes().to_dict("list"), chunked, arrow.to_pydict(), scalars, structs):
+    whole = (frame, frame.convert_dtypes(), arrow, arrow.to_pylist(), (GOOD, GOOD))
+    for each in (columns, chunked, arrow.to_pydict(), scalars, structs, *whole):
         assert api.query_operators(each)["value"] == pytest.approx(plain, rel=1e-6)
 
 
