@@ -29,13 +29,15 @@ _NETWORK = np.dtype([
 _CLASS = np.dtype([
     ("members", _INT), ("weight", _REAL, _MOST_MEMBERS), ("forest", _POINTER, _MOST_MEMBERS),
     ("network", _POINTER, _MOST_MEMBERS), ("cells", _POINTER), ("rgat", _POINTER), ("low", _POINTER),
-    ("high", _POINTER),
+    ("high", _POINTER), ("slow", _INT), ("slow_at", _POINTER), ("slow_times", _POINTER),
 ])  # fmt: skip
+PEER = np.dtype([("effects", _REAL, 5), ("cell", _INT)])
 GROUP = np.dtype([
     ("peak", _REAL), ("floor", _REAL), ("itemsize", _REAL), ("effects", _REAL, 5), ("protocol", _REAL), ("bias", _REAL),
     ("constant", _REAL), ("rgat", _REAL), ("usual", _REAL), ("asked_floor", _REAL), ("shares", _REAL, 6),
     ("bands", _REAL, 12), ("of_clock", _REAL), ("of_peak", _REAL), ("head", _INT), ("cell", _INT),
-    ("same_protocol", _INT), ("widened", _INT), ("forest", _POINTER), ("rgat_own", _POINTER),
+    ("same_protocol", _INT), ("widened", _INT), ("peers", _INT), ("peer", _POINTER), ("forest", _POINTER),
+    ("rgat_own", _POINTER),
 ])  # fmt: skip
 
 
@@ -109,10 +111,12 @@ def network_record(
 
 
 def class_record(
-    members: Sequence[tuple[float, Record, bool]], cells: Any, rgat: Record, covered: tuple[Any, Any]
-) -> Record | None:
+    members: Sequence[tuple[float, Record, bool]], cells: Any, rgat: Record, covered: tuple[Any, Any],
+    curve: tuple[Sequence[float], Sequence[float]],
+) -> Record | None:  # fmt: skip
     """The full head of a class: (weight, model, whether it is a forest) of each member, what a cell adds to the
-    network's first layer, the RGAT, and what rows of each cell cover; None where the kernel has no room."""
+    network's first layer, the RGAT, what rows of each cell cover, and the curve that bands grow by; None where the
+    kernel has no room."""
     if len(members) > _MOST_MEMBERS:
         return None
     made = np.zeros(1, dtype=_CLASS)
@@ -125,6 +129,10 @@ def class_record(
         if array is not None:
             kept.append(_floats(array))
             made[name] = address(kept[-1])
+    made["slow"] = len(curve[0])
+    for name, points in zip(("slow_at", "slow_times"), curve, strict=True):
+        kept.append(np.array(points, dtype=np.float64))
+        made[name] = address(kept[-1])
     return Record(made, kept)
 
 
@@ -134,7 +142,7 @@ def group_records(groups: Sequence[dict[str, Any]]) -> Record:
     kept = []
     for index, fields in enumerate(groups):
         for name, value in fields.items():
-            if isinstance(value, Record) or name == "rgat_own":
+            if isinstance(value, Record) or name in ("rgat_own", "peer"):
                 kept.append(value)
                 made[name][index] = value.address if isinstance(value, Record) else address(value)
             else:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.kernel.library import library
-from hetbench.kernel.records import Record, address, class_record, forest_record, group_records, network_record
+from hetbench.kernel.records import PEER, Record, address, class_record, forest_record, group_records, network_record
 from hetbench.loading import LOCK
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
@@ -44,10 +44,11 @@ COLUMNS["decode"] = COLUMNS["prefill"]
 RATIO_COLUMNS = {"gemm": 25, "prefill": 27, "decode": 27, "conv": 45, "vector": 17}
 """Columns of `Features.ratio` of each class."""
 _HEADS = {"roofline": 0, "full": 1, "ratio": 2, "chip": 3}
-_KNOWN_SPEC = {"members", "cells", "ratio", "constant", "protocol", "measured", "intervals", "blend", "chips"}
+_KNOWN_SPEC = {"members", "cells", "ratio", "constant", "protocol", "measured", "intervals", "blend", "chips",
+               "slowness"}  # fmt: skip
 _KNOWN_CHOICE = {
     "head", "effects", "cell", "protocol", "level", "support", "source", "bias", "dtype", "constant", "op", "alone",
-    "rgat",
+    "rgat", "peers",
 }  # fmt: skip
 """What the kernel was written for: a surrogate that says more is answered by numpy."""
 _MOST_BLOCKS = 4096
@@ -176,7 +177,9 @@ class Kernel:
             known = set(head.spec) <= _KNOWN_SPEC and {each.name for each in fields(Choice)} <= _KNOWN_CHOICE
             complete = known and rgat is not None and len(whole) == len(members) and sum(not m[2] for m in members) <= 1
             low, high = head._range
-            self._classes[cls] = class_record(whole, cells, rgat, (low, high)) if complete and rgat else None
+            slow = head.spec.get("slowness") or {"at": (), "times": ()}
+            curve = slow["at"], slow["times"]
+            self._classes[cls] = class_record(whole, cells, rgat, (low, high), curve) if complete and rgat else None
         return self._classes[cls]
 
     def _group(
@@ -193,6 +196,9 @@ class Kernel:
             "bands": _bands(head, choice, chip),
             "rgat_own": self._surrogate.network.of_kind(choice.op, choice.dtype, choice.protocol),
         }  # fmt: skip
+        if choice.peers:
+            peers = [(each.effects, each.index) for each in choice.peers]
+            made["peers"], made["peer"] = len(peers), np.array(peers, dtype=PEER)
         made["of_clock"], made["of_peak"] = head._of_estimates(choice, chip)
         if made["shares"][0] != 1 or made["shares"][3] != 1:
             made["usual"] = head._usual(choice, chip)

@@ -16,14 +16,22 @@ typedef struct { /* of a class: what its full head consists of, and the network 
     const float *cells;        /* [cells, hidden]: what a cell adds to the first layer */
     const Network *rgat;
     const float *low, *high;   /* [cells, ratio columns]: what rows of a cell cover; NULL where not known */
+    int64_t slow;              /* points of the curve that a band is multiplied with; 0 where there is none */
+    const double *slow_at, *slow_times;
 } Class;
+
+typedef struct { /* what else the full head is asked as: the cell of another engine */
+    double effects[5];
+    int64_t cell;
+} Peer;
 
 typedef struct { /* of one operator type, dtype and protocol on the chip */
     double peak, floor, itemsize, effects[5], protocol, bias, constant, rgat, usual, asked_floor;
     double shares[6]; /* [inside or outside, 3] */
     double bands[12]; /* [inside or outside, sizes, 2] */
     double of_clock, of_peak; /* how much an estimated one widens an interval */
-    int64_t head, cell, same_protocol, widened;
+    int64_t head, cell, same_protocol, widened, peers;
+    const Peer *peer; /* [peers] */
     const Forest *forest; /* of a ratio or chip head */
     const float *rgat_own; /* [hidden] */
 } Group;
@@ -204,22 +212,41 @@ static void learned(const Class *cls, const Group *const *group, const Made *mad
         to[width + 5] = (float)g->protocol;
         to[width + 6] = (float)g->cell;
     }
-    if (first->head == FULL) {
-        for (int r = 0; r < many; r++) out[r] = 0.0;
-        for (int64_t m = 0; m < cls->members; m++) {
-            if (cls->forest[m]) {
-                forest(cls->forest[m], matrix, MOST_COLUMNS, many, part);
-            } else {
-                int64_t size = cls->network[m]->hidden;
-                for (int r = 0; r < many; r++)
-                    copy(hidden + r * MOST_HIDDEN, cls->cells + group[at[r]]->cell * size, size);
-                network(cls->network[m], matrix, MOST_COLUMNS, many, hidden, part);
-            }
-            for (int r = 0; r < many; r++) out[r] += cls->weight[m] * part[r];
-        }
+    if (first->head != FULL) {
+        forest(first->forest, matrix, MOST_COLUMNS, many, out);
         return;
     }
-    forest(first->forest, matrix, MOST_COLUMNS, many, out);
+    int own_place[BLOCK], left = many;
+    for (int r = 0; r < many; r++) {
+        out[r] = 0.0;
+        own_place[r] = r;
+    }
+    for (int64_t engine = 0; left; engine++) { /* the mean over the engines that timed the operator */
+        for (int64_t m = 0; m < cls->members; m++) {
+            if (cls->forest[m]) {
+                forest(cls->forest[m], matrix, MOST_COLUMNS, left, part);
+            } else {
+                int64_t size = cls->network[m]->hidden;
+                for (int r = 0; r < left; r++)
+                    copy(hidden + r * MOST_HIDDEN, cls->cells + (int64_t)matrix[r * MOST_COLUMNS + width + 6] * size,
+                         size);
+                network(cls->network[m], matrix, MOST_COLUMNS, left, hidden, part);
+            }
+            for (int r = 0; r < left; r++) out[own_place[r]] += cls->weight[m] * part[r];
+        }
+        int kept = 0;
+        for (int r = 0; r < left; r++) {
+            const Group *g = group[at[own_place[r]]];
+            if (g->peers <= engine) continue;
+            float *to = matrix + kept * MOST_COLUMNS;
+            if (kept != r) copy(to, matrix + r * MOST_COLUMNS, width + 7);
+            for (int e = 0; e < 5; e++) to[width + e] = (float)g->peer[engine].effects[e];
+            to[width + 6] = (float)g->peer[engine].cell;
+            own_place[kept++] = own_place[r];
+        }
+        left = kept;
+    }
+    for (int r = 0; r < many; r++) out[r] /= 1.0 + (double)group[at[r]]->peers;
 }
 
 static void decoded(const Class *cls, const Group *const *group, const Made *made, const int *at, int many,
@@ -248,6 +275,14 @@ static int outside(const Class *cls, const Group *g, const Made *made, int r) {
     return 0;
 }
 
+static double interpolated(double x, int64_t many, const double *at, const double *values) {
+    if (is_nan(x)) return x;
+    if (x <= at[0]) return values[0];
+    for (int64_t i = 1; i < many; i++)
+        if (x < at[i]) return (values[i] - values[i - 1]) / (at[i] - at[i - 1]) * (x - at[i - 1]) + values[i - 1];
+    return values[many - 1];
+}
+
 typedef struct {
     double value, lower, upper;
 } Bounds;
@@ -268,6 +303,11 @@ static Bounds finish(const Class *cls, const Group *g, const Facts *f, const Mad
     double value = converted(base * exp_(head), g);
     int size = made->roofline[r] <= base / 2 ? 0 : base < 1.0 ? 1 : 2;
     double low = g->bands[6 * beyond + 2 * size], high = g->bands[6 * beyond + 2 * size + 1];
+    if (cls->slow && g->head != CHIP) {
+        double times = interpolated(head, cls->slow, cls->slow_at, cls->slow_times);
+        low *= times;
+        high *= times;
+    }
     if (g->widened) {
         double more = size == 0 ? g->of_clock : made->ratio[r * MOST_COLUMNS + 1] > 0 ? g->of_peak : 0.0;
         low = -__builtin_sqrt(low * low + more * more);
