@@ -148,7 +148,7 @@ class ModelGraph:
         activation = TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64"
         return memory_breakdown(
             variant.table, variant.template, variant.values(setting), params=self.params,
-            weight_bytes=itemsize(setting.precision), data_bytes=itemsize(activation),
+            weight_bytes=itemsize(setting.precision), data_bytes=itemsize(activation), kept=variant.kept,
         )  # fmt: skip
 
     def node_bytes(

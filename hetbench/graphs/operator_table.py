@@ -44,6 +44,13 @@ def resolve_dtype(op: str, dtype: str, precision: str) -> str:
 class Structure(Protocol):
     """One structure of a network, at any sizes."""
 
+    kept: dict[Any, Any]
+    """What callers derive from the structure alone, by keys of their own."""
+
+    @property
+    def fixed(self) -> NDArray[np.bool_]:
+        """Sizes that are the same at every setting, [sizes]."""
+
     def groups(self, precision: str) -> Sequence[tuple[str, str, tuple[str, ...], Ints, Ints]]:
         """See `SizedTable`."""
 

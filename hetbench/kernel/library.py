@@ -22,6 +22,7 @@ _ENTRIES: dict[str, tuple[Any, ...]] = {
     "forest": (_POINTER, _POINTER, _LONG, _LONG, _POINTER),
     "network": (_POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _POINTER),
     "operators": (_LONG, *(_POINTER,) * 7, _LONG, _LONG, _POINTER, _POINTER),
+    "work": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER),
     "sums": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _POINTER),
 }
 _MACHINES = {

@@ -69,6 +69,8 @@ class Layout(NamedTuple):
     """The operators of a structure, by class."""
 
     parts: tuple[LayoutPart, ...]
+    records: Record
+    """The parts as the kernel takes them, without what belongs to a chip."""
     work: int
     """Numbers that the kernel keeps while it runs."""
 
@@ -132,7 +134,13 @@ def layout_of(table: SizedTable) -> Layout | None:
                 found.setdefault(cls, []).append((op, dtype, sizes[:, own], count[own], axis, program))
     parts = tuple(_part(cls, groups) for cls, groups in found.items())
     room = ((len(COLUMNS[part.cls]) + _INDICES) * (1 + DOUBLINGS) * part.rows + _OWN * part.rows for part in parts)
-    return Layout(parts, max(room, default=0))
+    records = np.zeros(len(parts), dtype=_PART)
+    for index, part in enumerate(parts):
+        records[index] = (
+            CLASSES.index(part.cls), part.rows, len(COLUMNS[part.cls]), len(part.kinds), len(part.kinds),
+            part.pieces.address, address(part.count), address(part.which), 0, 0,
+        )  # fmt: skip
+    return Layout(parts, Record(records), max(room, default=0))
 
 
 def _part(cls: str, groups: Sequence[tuple[str, str, Any, Any, int, Program]]) -> LayoutPart:
@@ -155,7 +163,7 @@ def plan_of(
     layout: Layout, surrogate: OperatorSurrogate, chip: Chip, protocol: str, predictor: str
 ) -> SumPlan | None:
     """The plan of a layout on a chip; None where the kernel cannot take its heads. Raises as `choose` does."""
-    parts, kept = np.zeros(len(layout.parts), dtype=_PART), []
+    parts, kept = layout.records.values.copy(), []
     chosen, names, launch_ms = [], [], 0.0
     block: Block | None = None
     for index, part in enumerate(layout.parts):
@@ -165,10 +173,7 @@ def plan_of(
         block = surrogate.kernel.block(part.cls, chip, protocol, choices)
         if block is None:
             return None
-        parts[index] = (
-            CLASSES.index(part.cls), part.rows, len(COLUMNS[part.cls]), len(part.kinds), len(part.kinds),
-            part.pieces.address, address(part.count), address(part.which), block.cls.address, block.groups.address,
-        )  # fmt: skip
+        parts["cls"][index], parts["group"][index] = block.cls.address, block.groups.address
         kept.append(block)
         chosen += choices
         names += [(choice.level, op) for choice, (op, _) in zip(choices, part.kinds, strict=True)]
@@ -188,6 +193,7 @@ class Sums:
         self._surrogate, self._library = surrogate, library()
         self._layouts: dict[tuple[Any, ...], tuple[Layout | None, Any]] = {}
         self._plans: dict[tuple[Any, ...], SumPlan] = {}
+        self._queries: dict[tuple[Any, ...], tuple[NDArray[np.int64], Any]] = {}
 
     def find(
         self, table: SizedTable, chip: Chip, protocol: str, predictor: str
@@ -211,16 +217,44 @@ class Sums:
             self._plans[key] = plan
         return plan, found
 
+    def work(self, table: SizedTable) -> tuple[float, float] | None:
+        """FLOP and bytes of one pass, as sums of reals; None where numpy has to add them up."""
+        layout = None if self._library is None else self._layout(table)
+        if layout is None:
+            return None
+        values, out = table.values.astype(np.float64), np.empty(2)
+        room = _scratch(layout.work)
+        self._library.hetbench_work(layout.records.address, len(layout.parts), address(values), room, address(out))
+        flops, moved = out.tolist()
+        return flops, moved
+
     def _plan(self, table: SizedTable, chip: Chip, protocol: str, predictor: str) -> SumPlan | None:
-        single = tuple(
-            (table.values[sizes[names.index("q_len")]] == 1).tobytes()
-            for op, _, names, sizes, _ in table.structure.groups(table.precision) if "q_len" in names
-        )  # fmt: skip
+        layout = self._layout(table)
+        return None if layout is None else plan_of(layout, self._surrogate, chip, protocol, predictor)
+
+    def _layout(self, table: SizedTable) -> Layout | None:
+        """The layout of a table; attention of one query and of several queries are of different classes."""
+        attention = self._attention(table)
+        single = (table.values[attention] == 1).tobytes() if len(attention) else b""
         key = id(table.structure), table.precision, single
-        with LOCK:
-            if key not in self._layouts:
+        found = self._layouts.get(key)
+        if found is None:
+            with LOCK:
                 if len(self._layouts) >= _MOST_PLANS:
                     self._layouts.clear()
-                self._layouts[key] = layout_of(table), table.structure
-            layout, _ = self._layouts[key]
-        return None if layout is None else plan_of(layout, self._surrogate, chip, protocol, predictor)
+                found = self._layouts[key] = layout_of(table), table.structure
+        return found[0]
+
+    def _attention(self, table: SizedTable) -> NDArray[np.int64]:
+        """Where the number of queries of every attention operator stands."""
+        key = id(table.structure), table.precision
+        found = self._queries.get(key)
+        if found is None:
+            rows = [sizes[names.index("q_len")] for _, _, names, sizes, _ in table.structure.groups(table.precision)
+                    if "q_len" in names]  # fmt: skip
+            made = np.concatenate(rows) if rows else np.empty(0, dtype=np.int64)
+            with LOCK:
+                if len(self._queries) >= _MOST_PLANS:
+                    self._queries.clear()
+                found = self._queries[key] = made, table.structure
+        return found[0]

@@ -24,7 +24,7 @@ from hetbench.predict.pooling import label_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
 
-__all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimate", "Estimator", "Part"]
+__all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimate", "Estimator", "Part", "lengths_of"]
 
 LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
 LEVELS = "BCD"
@@ -91,7 +91,7 @@ class Estimator:
     def upper_sizes(self) -> tuple[int, int | None]:
         """Batch and sequence length at or next above those of the question at which whole models are evaluated."""
         batch = self.question.batch or 1
-        lengths = _lengths(self.question.seq_len, self.longest)
+        lengths = lengths_of(self.question.seq_len, self.longest)
         above = next((each for each in lengths if (each or 0) >= (self.question.seq_len or 0)), lengths[-1])
         return 1 << (batch - 1).bit_length(), above
 
@@ -201,13 +201,9 @@ class Estimator:
 
     def _calls(self, stack: str, precision: str, batch: int) -> Calls:
         """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
-        group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
-        labels = label_of(self.chip.name, self.chip.die, stack, precision)
         length = self.question.seq_len
-        grid = _lengths(length, self.longest)
-        found = [
-            group.calls(self._pieces(Part("whole", stack, precision, batch, each)), batch, labels) for each in grid
-        ]
+        grid = lengths_of(length, self.longest)
+        found = [self.evaluated(Part("whole", stack, precision, batch, each)) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
         risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
@@ -215,6 +211,12 @@ class Estimator:
             return replace(found[0], value=risen[0])
         at = np.log(length / grid[0]) / np.log((grid[1] or length) / grid[0])
         return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
+
+    def evaluated(self, part: Part) -> Calls:
+        """Calls of the whole-model surrogate at one batch and length."""
+        group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
+        labels = label_of(self.chip.name, self.chip.die, part.stack, part.precision)
+        return group.calls(self._pieces(part), part.batch or 1, labels)
 
     def _summed(self, precision: str) -> Estimate:
         """The sum over the operator graph, each operator launched eagerly; launch-bound batches as slow as batch 1."""
@@ -235,7 +237,7 @@ class Estimator:
         made: Estimate = self._known[key]
         return made
 
-    def _floor(self) -> Array:
+    def _floor(self) -> Any:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
         flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch, self.question.seq_len)).T
@@ -262,12 +264,12 @@ def _at_most(found: Estimate, other: Estimate) -> Estimate:
     return found.moved(np.minimum(found.value, other.value))
 
 
-def _lengths(length: int | None, longest: int | None) -> tuple[int | None, ...]:
+def lengths_of(length: int | None, longest: int | None) -> tuple[int | None, ...]:
     """Sequence lengths at which whole models are evaluated: powers of two, and the longest that the model takes.
 
     The first is at or next below `length`; the others rise from it, to `_USUAL` or to the next above.
 
-    >>> _lengths(512, 2048), _lengths(700, 2048), _lengths(20, 2048), _lengths(70, 77), _lengths(None, None)
+    >>> lengths_of(512, 2048), lengths_of(700, 2048), lengths_of(20, 2048), lengths_of(70, 77), lengths_of(None, None)
     ((512,), (512, 1024), (16, 32, 64, 128), (64, 77), (None,))
     """
     if length is None:

@@ -7,17 +7,17 @@ caller named and that was never measured on a chip of the kind is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.pooling import label_of
-from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate import WHOLE, Part
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
+from hetbench.query.single import SingleEstimator, known_of
 from hetbench.query.stacks import source, strong
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
@@ -99,38 +99,19 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     )  # fmt: skip
 
 
-class SingleEstimator(Estimator):
-    """The estimator of one question, which remembers the terms that it asked for."""
-
-    def __init__(
-        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], graph: ModelGraph
-    ) -> None:
-        self.terms = cache(make)
-        generates = "decode" in graph.phases
-        super().__init__(
-            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates
-        )
-
-
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
-    """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
-    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, precision="fp32", stack="",
-                    confidence=0.9)  # fmt: skip
+    """The estimator of one question; terms of whole models are kept, since other batches need some of them."""
 
     def make(part: Part) -> Terms:
-        if part.kind == "whole":
-            return _cached_terms(part, graph, plain, chip, predictor)
         return _terms(part, graph, question, chip, predictor)
 
-    return SingleEstimator(question, chip, predictor, make, graph)
+    key = graph, chip, question.phase, question.image_size, question.artifacts, predictor
+    return SingleEstimator(question, chip, predictor, make, graph, known_of(*key))
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
     table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
     return terms_of(part, table, graph.params, question, chip, predictor)
-
-
-_cached_terms = lru_cache(maxsize=4096)(_terms)
 
 
 def trained_stack(question: Question, chip: Chip) -> str | None:

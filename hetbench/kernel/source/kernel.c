@@ -52,6 +52,7 @@ BOTH(forest, P, const float *, int64_t, int64_t, double *)
 BOTH(network, P, const float *, int64_t, int64_t, const float *, const int64_t *, double *)
 BOTH(operators, int64_t, P, P, P, const int32_t *, const int32_t *, const int32_t *, const double *, int64_t, int64_t,
      double *, double *)
+BOTH(work, P, int64_t, const double *, double *, double *)
 BOTH(sums, P, int64_t, P, const double *, double *, double *)
 
 EXPORT int hetbench_format(void) { return 1; }
@@ -69,4 +70,7 @@ EXPORT int hetbench_operators(int64_t which_class, P cls, P facts, P groups, con
 }
 EXPORT int hetbench_sums(P parts, int64_t many, P facts, const double *values, double *work, double *out) {
     CHOOSE(sums, parts, many, facts, values, work, out);
+}
+EXPORT int hetbench_work(P parts, int64_t many, const double *values, double *work, double *out) {
+    CHOOSE(work, parts, many, values, work, out);
 }

@@ -88,3 +88,19 @@ static int sum_of_parts(const Part *parts, int64_t many, const Facts *facts, con
     }
     return 0;
 }
+
+/* FLOP and bytes of one pass; `work` as above, without halves. */
+static int work_of_parts(const Part *parts, int64_t many, const double *values, double *work, double *out) {
+    out[0] = out[1] = 0.0;
+    for (int64_t p = 0; p < many; p++) {
+        const Part *part = parts + p;
+        double *columns = work;
+        int32_t *row = (int32_t *)(columns + part->columns * part->rows), *halved = row + part->rows;
+        dims(part, values, 0, part->rows, columns, row, halved, halved + part->rows);
+        for (int end = 0; end < 2; end++) {
+            const double *column = columns + (part->columns - 2 + end) * part->rows;
+            for (int64_t r = 0; r < part->rows; r++) out[end] += column[r] * part->count[r];
+        }
+    }
+    return 0;
+}

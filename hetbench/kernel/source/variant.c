@@ -39,3 +39,7 @@ ENTRY(operators)(int64_t which_class, const Class *cls, const Facts *facts, cons
 ENTRY(sums)(const Part *parts, int64_t many, const Facts *facts, const double *values, double *work, double *out) {
     return sum_of_parts(parts, many, facts, values, work, out);
 }
+
+ENTRY(work)(const Part *parts, int64_t many, const double *values, double *work, double *out) {
+    return work_of_parts(parts, many, values, work, out);
+}
