@@ -78,13 +78,12 @@ static void forest(const Forest *f, const float *matrix, int64_t stride, int row
     for (int r = 0; r < rows; r++) out[r] = total[r] + f->bias;
 }
 
-/* y[rows, n] += x[rows, k] w[k, n]; n is a multiple of 16 */
+/* y[rows, n] += x[rows, k] w[k, n]; rows are a multiple of 4, n of 16 */
 static void product(int rows, int64_t k, int64_t n, const float *x, int64_t x_stride, const float *w, float *y,
                     int64_t y_stride) {
 #pragma clang fp contract(fast)
     for (int64_t j = 0; j < n; j += 16) {
-        int r = 0;
-        for (; r + 4 <= rows; r += 4) {
+        for (int r = 0; r < rows; r += 4) {
             v8 acc[4][2];
             for (int i = 0; i < 4; i++)
                 for (int c = 0; c < 2; c++) acc[i][c] = *(v8u *)(y + (r + i) * y_stride + j + 8 * c);
@@ -99,16 +98,6 @@ static void product(int rows, int64_t k, int64_t n, const float *x, int64_t x_st
             for (int i = 0; i < 4; i++)
                 for (int c = 0; c < 2; c++) *(v8u *)(y + (r + i) * y_stride + j + 8 * c) = acc[i][c];
         }
-        for (; r < rows; r++) {
-            v8 a = *(v8u *)(y + r * y_stride + j), b = *(v8u *)(y + r * y_stride + j + 8);
-            for (int64_t p = 0; p < k; p++) {
-                float s = x[r * x_stride + p];
-                a += s * *(const v8u *)(w + p * n + j);
-                b += s * *(const v8u *)(w + p * n + j + 8);
-            }
-            *(v8u *)(y + r * y_stride + j) = a;
-            *(v8u *)(y + r * y_stride + j + 8) = b;
-        }
     }
 }
 
@@ -121,10 +110,12 @@ IN float standardised(float value, float mean, float scale, float clip, int64_t 
 /* `hidden` [rows, MOST_HIDDEN] holds what labels add to the first layer, bias included */
 static void network(const Network *f, const float *matrix, int64_t stride, int rows, float *hidden, double *out) {
     float x[BLOCK * MOST_COLUMNS], y[BLOCK * MOST_HIDDEN] __attribute__((aligned(32)));
+    int asked = rows;
+    for (; rows % 4; rows++) copy(hidden + rows * MOST_HIDDEN, hidden, f->hidden); /* whole tiles; row 0 once more */
     for (int r = 0; r < rows; r++)
         for (int64_t c = 0; c < f->columns; c++)
             x[r * MOST_COLUMNS + c] =
-                standardised(matrix[r * stride + c], f->mean[c], f->scale[c], (float)f->clip, f->unknown_is_zero);
+                standardised(matrix[(r < asked ? r : 0) * stride + c], f->mean[c], f->scale[c], (float)f->clip, f->unknown_is_zero);
     product(rows, f->columns, f->hidden, x, MOST_COLUMNS, f->into, hidden, MOST_HIDDEN);
     for (int r = 0; r < rows; r++)
         for (int64_t c = 0; c < f->hidden; c += 8) {
@@ -143,7 +134,7 @@ static void network(const Network *f, const float *matrix, int64_t stride, int r
                 *at += silu8(*(v8u *)(y + r * MOST_HIDDEN + c));
             }
     }
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < asked; r++) {
         v8 sum = {0};
         for (int64_t c = 0; c < f->hidden; c += 8)
             sum += *(v8u *)(hidden + r * MOST_HIDDEN + c) * *(const v8u *)(f->out + c);
