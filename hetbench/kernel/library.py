@@ -23,6 +23,7 @@ _ENTRIES: dict[str, tuple[Any, ...]] = {
     "network": (_POINTER, _POINTER, _LONG, _LONG, _POINTER, _POINTER, _POINTER),
     "operators": (_LONG, *(_POINTER,) * 7, _LONG, _LONG, _POINTER, _POINTER),
     "work": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER),
+    "whole": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _LONG, ctypes.c_double, _POINTER, _POINTER, _POINTER),
     "sums": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _POINTER),
 }
 _MACHINES = {

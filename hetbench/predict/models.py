@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,13 @@ from hetbench.predict.model_features import Composition, composition, summaries
 from hetbench.predict.network import LAUNCH, Network
 from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, label_of, weights_of
 from hetbench.predict.trees import Forest
+from hetbench.predict.whole_kernel import WholeKernel
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "GENERATION", "RICH", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of",
+    "GENERATION", "RICH", "Calls", "Group", "Labels", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of",
     "load",
 ]  # fmt: skip
 
@@ -101,6 +103,11 @@ class Group:
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
 
+    @cached_property
+    def whole_kernel(self) -> WholeKernel:
+        """The same networks and trees in C, where this platform has them."""
+        return WholeKernel(self)
+
     def thin(self, labels: Labels, level: str = "cells") -> bool:
         """Whether fewer than `RICH` networks were measured under the label of a level."""
         label = labels[tuple(LEVELS).index(level)]
@@ -127,7 +134,7 @@ class Group:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`; and
         the share of each row of the composition in the networks' time."""
-        pooled, index = self.pooled(made.operators, labels), self._indices(labels)
+        pooled, index = self.pooled(made.operators, labels), self.indices(labels)
         each = np.stack([network.operator_ms(made, batch, pooled, index) for network in self.networks])
         seen = made.base_ms * made.count @ (pooled.weights[-1] > 0)
         mean = each.mean(axis=0)
@@ -136,13 +143,13 @@ class Group:
     def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
         """Predicted calls from their pieces, [calls, pieces]."""
         totals, sums = pieces[:, : len(self.networks)].T, pieces[:, len(self.networks) + 1 :]
-        base, index, believed = sums[:, 1], self._indices(labels), self.believed(labels)
+        base, index, believed = sums[:, 1], self.indices(labels), self.believed(labels)
         learned = np.mean(
             [net.log_ms(total, index, believed) for net, total in zip(self.networks, totals, strict=True)], axis=0
         )
         effect = effect_of(self.spec["effects"], labels, believed)
         columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
-        trees = self.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
+        trees = self.whole_kernel.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
         rich, thin = self.spec["network_share"]
         outside = self.outside(base, labels)
         fades = 0.0 if self.thin(labels, "dies") else np.exp(-outside)  # trees do not extrapolate
@@ -156,7 +163,7 @@ class Group:
 
     def by_network(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
         """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
-        pooled, index, believed = self.pooled(made.operators, labels), self._indices(labels), self.believed(labels)
+        pooled, index, believed = self.pooled(made.operators, labels), self.indices(labels), self.believed(labels)
         found = []
         for net in self.networks:
             each = net.operator_ms(made, batch, pooled, index)
@@ -188,7 +195,7 @@ class Group:
         rows = int(self.spec["stacks"].get(stack, (0, 0))[1])
         return f"{rows} rows of other chips", rows
 
-    def _indices(self, labels: Labels) -> tuple[int, ...]:
+    def indices(self, labels: Labels) -> tuple[int, ...]:
         return tuple(self.spec[level].get(label, [0])[0] for level, label in zip(LEVELS, labels, strict=True))
 
 

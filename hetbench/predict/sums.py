@@ -32,7 +32,7 @@ from hetbench.schema import STORAGE_BYTES
 if TYPE_CHECKING:
     from hetbench.predict.operators import OperatorSurrogate
 
-__all__ = ["Layout", "SumPlan", "Sums", "layout_of", "plan_of"]
+__all__ = ["Layout", "SumPlan", "Sums", "layout_of", "plan_of", "scratch"]
 
 _POINTER, _INT = np.uintp, np.int64
 _PIECE = np.dtype([
@@ -91,14 +91,14 @@ class SumPlan(NamedTuple):
 
     def ms(self, kernel: Any, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """Value, lower and upper bound of the sum, then of each group, in ms; None where rows left their class."""
-        out, work = np.empty(_ENDS + len(self.names)), _scratch(self.layout.work)
+        out, work = np.empty(_ENDS + len(self.names)), scratch(self.layout.work)
         failed = kernel.hetbench_sums(
             self.parts.address, len(self.layout.parts), address(self.facts), address(values), work, address(out)
         )
         return None if failed else out
 
 
-def _scratch(size: int) -> int:
+def scratch(size: int) -> int:
     """Address of room for `size` numbers, which this thread alone uses."""
     if getattr(_SCRATCH, "size", 0) < size:
         _SCRATCH.room, _SCRATCH.size = np.empty(max(size, 4096)), max(size, 4096)
@@ -219,20 +219,20 @@ class Sums:
 
     def work(self, table: SizedTable) -> tuple[float, float] | None:
         """FLOP and bytes of one pass, as sums of reals; None where numpy has to add them up."""
-        layout = None if self._library is None else self._layout(table)
+        layout = None if self._library is None else self.layout(table)
         if layout is None:
             return None
         values, out = table.values.astype(np.float64), np.empty(2)
-        room = _scratch(layout.work)
+        room = scratch(layout.work)
         self._library.hetbench_work(layout.records.address, len(layout.parts), address(values), room, address(out))
         flops, moved = out.tolist()
         return flops, moved
 
     def _plan(self, table: SizedTable, chip: Chip, protocol: str, predictor: str) -> SumPlan | None:
-        layout = self._layout(table)
+        layout = self.layout(table)
         return None if layout is None else plan_of(layout, self._surrogate, chip, protocol, predictor)
 
-    def _layout(self, table: SizedTable) -> Layout | None:
+    def layout(self, table: SizedTable) -> Layout | None:
         """The layout of a table; attention of one query and of several queries are of different classes."""
         attention = self._attention(table)
         single = (table.values[attention] == 1).tobytes() if len(attention) else b""

@@ -12,7 +12,7 @@ from hetbench.catalog.chips import Chip
 from hetbench.graphs import OperatorTable
 from hetbench.graphs.operator_table import SizedTable
 from hetbench.predict.model_features import composition
-from hetbench.predict.models import group_of
+from hetbench.predict.models import Group, Labels, group_of
 from hetbench.predict.pooling import label_of
 from hetbench.query.estimate import LEVELS, Part
 from hetbench.query.question import Question
@@ -58,12 +58,24 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
         return Terms(values, found.by_operator, found.support, found.by_level)
     group = question.whole.group(group_of(chip.family, question.phase))
     labels = label_of(chip.name, chip.die, part.stack, part.precision)
-    made = composition([(1.0, table)], chip)
-    values, shares = group.pieces(made, part.batch or 1, labels)
+    values, operators, shares = _whole(part, table, group, labels, question, chip)
     by_operator: dict[str, float] = {}
-    for operator, share in zip(made.operators, shares.tolist(), strict=True):
+    for operator, share in zip(operators, shares.tolist(), strict=True):
         by_operator[operator] = by_operator.get(operator, 0.0) + share
     return Terms(values, by_operator, group.rows_of(labels)[1], {})
+
+
+def _whole(
+    part: Part, table: OperatorTable, group: Group, labels: Labels, question: Question, chip: Chip
+) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]]:
+    """Pieces of a whole model, and the share of operators in the networks' time."""
+    if isinstance(table, SizedTable):
+        found = group.whole_kernel.pieces(table, question.surrogate.sums, chip, part.batch or 1, labels)
+        if found is not None:
+            return found
+    made = composition([(1.0, table)], chip)
+    values, shares = group.pieces(made, part.batch or 1, labels)
+    return values, made.operators, shares
 
 
 def work_of(table: OperatorTable, question: Question) -> tuple[float, float]:

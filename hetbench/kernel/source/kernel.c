@@ -53,6 +53,7 @@ BOTH(network, P, const float *, int64_t, int64_t, const float *, const int64_t *
 BOTH(operators, int64_t, P, P, P, const int32_t *, const int32_t *, const int32_t *, const double *, int64_t, int64_t,
      double *, double *)
 BOTH(work, P, int64_t, const double *, double *, double *)
+BOTH(whole, P, int64_t, P, P, P, int64_t, double, const double *, double *, double *)
 BOTH(sums, P, int64_t, P, const double *, double *, double *)
 
 EXPORT int hetbench_format(void) { return 1; }
@@ -73,4 +74,8 @@ EXPORT int hetbench_sums(P parts, int64_t many, P facts, const double *values, d
 }
 EXPORT int hetbench_work(P parts, int64_t many, const double *values, double *work, double *out) {
     CHOOSE(work, parts, many, values, work, out);
+}
+EXPORT int hetbench_whole(P parts, int64_t many, P facts, P kinds, P seeds, int64_t seeded, double batch,
+                          const double *values, double *work, double *out) {
+    CHOOSE(whole, parts, many, facts, kinds, seeds, seeded, batch, values, work, out);
 }

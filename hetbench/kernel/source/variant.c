@@ -4,6 +4,7 @@
 #include "operators.h"
 #include "programs.h"
 #include "plans.h"
+#include "whole.h"
 
 #define PASTE(a, b) a##_##b
 #define NAMED(a, b) PASTE(a, b)
@@ -42,4 +43,9 @@ ENTRY(sums)(const Part *parts, int64_t many, const Facts *facts, const double *v
 
 ENTRY(work)(const Part *parts, int64_t many, const double *values, double *work, double *out) {
     return work_of_parts(parts, many, values, work, out);
+}
+
+ENTRY(whole)(const Part *parts, int64_t many, const WholeFacts *facts, const Kind *kinds, const Seed *seeds,
+             int64_t seeded, double batch, const double *values, double *work, double *out) {
+    return whole_of_parts(parts, many, facts, kinds, seeds, seeded, batch, values, work, out);
 }
