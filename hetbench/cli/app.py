@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hetbench.cli import analysis, artifacts, comparison, doctor, graph, listings, pages, queries, serving
+from hetbench.kernel.library import describe
 from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
 from hetbench.version import __version__
 
@@ -28,7 +29,7 @@ app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"hetbench {__version__}")
+        print(f"hetbench {__version__}, predictions by {describe()}")
         raise typer.Exit
 
 

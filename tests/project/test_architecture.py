@@ -24,7 +24,7 @@ HEAVY = (
     "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (
-    "version", "mappings", "loading", "errors", "checks", "schema", "metrics", "plugins", "display", "answers",
+    "version", "mappings", "loading", "kernel", "errors", "checks", "schema", "metrics", "plugins", "display", "answers",
     "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query", "knowledge",
     "attribution", "migration", "plans", "api", "pages", "cli", "__main__",
 )  # fmt: skip
