@@ -15,6 +15,7 @@ from typing import Any, Unpack
 from hetbench.answers import Answer
 from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
+from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
 from hetbench.migration import (
@@ -42,6 +43,7 @@ from hetbench.query import (
     check_predictor,
     spelled_out,
 )
+from hetbench.remote import RemoteHetBench
 
 __all__ = ["HetBench"]
 
@@ -74,6 +76,20 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def __init__(self, search_space: str | None = None, artifacts: str | Path | None = None) -> None:
         ModelQueries.__init__(self, Session(artifacts))
         ArchitectureQueries.__init__(self, search_space)
+
+    @staticmethod
+    def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
+        """Ask a `hetbench serve` elsewhere, by the same methods.
+
+        Args:
+            address: such as `http://127.0.0.1:8000`.
+            timeout_s: most seconds without a byte of an answer.
+
+        Raises:
+            InvalidInputError: malformed address.
+            RefusedError: no hetbench server answers there.
+        """
+        return RemoteHetBench(address, timeout_s)
 
     @property
     def artifacts(self) -> Path | None:
@@ -225,7 +241,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             there = session.question(graph, name, "latency", placed(self.chip(name)[0]))
             return there, answer_with_source(there, origin, graph, "latency", predictor, source_value)
 
-        known = [*chips().values(), *session.added_chips.values()]
+        known = [*chips().values(), *own_chips().values(), *session.added_chips.values()]
         meant = select_chips(targets, known, lambda name: self.chip(name)[0])
         return rank_chips(
             graph, meant, answer_on, objective=objective, slo_ms=slo_ms, corrected=source_value is not None,

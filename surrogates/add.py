@@ -26,7 +26,8 @@ import pandas as pd
 import pyarrow
 
 from hetbench.artifacts import MANIFEST, check_complete
-from hetbench.catalog.chips import Chip, chip
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.own_chips import any_chip
 from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, command
 from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
@@ -79,7 +80,7 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
     if table.chip.nunique() != 1:
         names = ", ".join(map(str, table.chip.unique()))
         raise InvalidInputError(f"{path} must hold rows of one chip; found: {names}.")
-    record = chip(table.chip.iloc[0])
+    record = any_chip(table.chip.iloc[0])
     table = table[["op", "dtype", "protocol", "latency_ms"]].assign(
         cls=[class_of(op, dims) for op, dims in zip(table.op, sizes, strict=True)], chip=record.name,
         family=record.family, library="", layout="",

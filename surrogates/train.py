@@ -71,8 +71,19 @@ class Run:
         if not done.exists():
             start = time.time()
             done.write_text(json.dumps(make(name)))
-            print(f"{name}: {step} took {time.time() - start:.0f} s", flush=True)
+            taken = round(time.time() - start)
+            self.times.write_text(json.dumps({**self.seconds, f"{name}: {step}": taken}))
+            print(f"{name}: {step} took {taken} s", flush=True)
         return json.loads(done.read_text())
+
+    @property
+    def times(self) -> Path:
+        """Where the seconds of every step stand, those of earlier calls included."""
+        return self.work / "seconds.json"
+
+    @property
+    def seconds(self) -> dict[str, int]:
+        return json.loads(self.times.read_text()) if self.times.exists() else {}
 
     def fit(self, name: str) -> dict[str, Any]:
         """Fit both heads of a class; what operators.json says of it."""
@@ -125,7 +136,7 @@ def main() -> None:
     run.publish(specs)
     for name in options.classes:
         run.once("shapes", name, run.score_shapes)
-    card.write(run.stage, run.frames, run.work, time.time() - began, cited(options.corpus), options.shrink)
+    card.write(run.stage, run.frames, run.work, sum(run.seconds.values()), cited(options.corpus), options.shrink)
     for path in sorted(run.stage.iterdir()):
         shutil.copyfile(path, options.out / path.name)
     size = sum(path.stat().st_size for path in run.stage.iterdir()) / 1e6

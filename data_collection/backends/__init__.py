@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from data_collection.backends._base import Backend, Identity, installed
+from data_collection.backends._base import Backend, Identity, UnmeasuredError, installed
 
-__all__ = ["Backend", "Identity", "backend", "backends", "first_available", "installed", "picked"]
+__all__ = ["Backend", "Identity", "UnmeasuredError", "backend", "backends", "first_available", "installed", "picked"]
 
 
 def backends() -> dict[str, Backend]:

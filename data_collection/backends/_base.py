@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, ClassVar
 
-from hetbench.catalog.chips import Chip, chip
+from hetbench.catalog.chips import Chip
+from hetbench.catalog.own_chips import any_chip
 from hetbench.errors import RefusedError, UnknownNameError
 
-__all__ = ["Backend", "Identity", "installed"]
+__all__ = ["Backend", "Identity", "UnmeasuredError", "installed"]
 
 Call = Callable[[], Any]
 
@@ -30,6 +32,10 @@ class Identity:
     driver: str | None
     libraries: Mapping[str, str]
     """Library -> version, for the libraries that execute operators."""
+
+
+class UnmeasuredError(RefusedError):
+    """A device that neither the catalogue nor the records of this machine know."""
 
 
 class Backend:
@@ -85,22 +91,44 @@ class Backend:
         return {}
 
     def chip(self, named: str | None = None) -> Chip:
-        """The catalogue's chip for this device, or the one called `named`."""
+        """The chip of this device: of the catalogue, of this machine, or the one called `named`.
+
+        Raises `UnmeasuredError` where none is known, `RefusedError` for a name of another kind of device or die.
+        """
         said = self.identity().device_name
-        for candidate in (named,) if named else self.spellings(said):
-            try:
-                found = chip(candidate)
-            except UnknownNameError:
-                if named:
-                    raise
-                continue
-            if found.family != self.family:
-                raise RefusedError(f"{found.name} belongs to {found.family}, this device to {self.family}.")
-            return found
-        raise RefusedError(
-            f"the catalogue has no chip for this device: {said!r}. Name one: --chip NAME (`hetbench chips` lists "
-            "them), or add it to data_collection/sources/own_chips.csv."
-        )
+        if named:
+            return self._borrowed(any_chip(named), said)
+        found = self.recognised(said)
+        if found is None:
+            raise UnmeasuredError(
+                f"no chip is known for this device: {said!r}. Measure it, which takes a minute: python -m "
+                "data_collection.chip measure. Or name one: --chip NAME (`hetbench chips` lists them)."
+            )
+        return found
+
+    def recognised(self, device_name: str) -> Chip | None:
+        """The chip whose name or alias the device reports; None for a device that nobody has named."""
+        for spelling in self.spellings(device_name):
+            with suppress(UnknownNameError):
+                found = any_chip(spelling)
+                if found.family == self.family:
+                    return found
+        return None
+
+    def _borrowed(self, chip: Chip, device_name: str) -> Chip:
+        """A chip that the caller named for this device; refused where the device is certainly another."""
+        kind = "cpu" if self.device == "cpu" else "gpu"
+        if chip.family != self.family:
+            raise RefusedError(f"{chip.name} belongs to {chip.family}, this device to {self.family}.")
+        if chip.kind is not None and (chip.kind == "cpu") != (kind == "cpu"):
+            raise RefusedError(f"{chip.name} is a {chip.kind}, and this device, {device_name!r}, is a {kind}.")
+        own = self.recognised(device_name)
+        if own is not None and own.die != chip.die:
+            raise RefusedError(
+                f"this device is {own.name} ({own.die}), and {chip.name} is another die ({chip.die}): rows measured "
+                "here would be filed under a chip they are not of. Leave --chip out."
+            )
+        return chip
 
     def spellings(self, device_name: str) -> tuple[str, ...]:
         """Names to look up in the catalogue, most specific first."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_collection.backends import Backend, installed
+from data_collection.backends import Backend, UnmeasuredError, installed
+from data_collection.chip import measure_chip
 from data_collection.profile.stacks import EXPORTED
 from data_collection.profile.tasks import Task
 from hetbench.catalog.chips import Chip
@@ -53,7 +54,10 @@ class Environment:
 
 
 def describe(backend: Backend, chip: str | None = None) -> Environment:
-    """Read the environment; `chip` is the catalogue name of a device that is not recognised."""
+    """Read the environment; `chip` names the chip of a device that is not recognised.
+
+    A device that nobody knows is measured first, which takes a minute, and known from then on.
+    """
     import psutil
 
     seen = backend.identity()
@@ -65,7 +69,12 @@ def describe(backend: Backend, chip: str | None = None) -> Environment:
         "python": platform.python_version(), "packages": {name: installed(name) for name in _PACKAGES},
         "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
     }  # fmt: skip
-    return Environment(backend.chip(chip), backend.software(), facts, {"load": os.getloadavg(), "commit": _commit()})
+    try:
+        known = backend.chip(chip)
+    except UnmeasuredError:
+        print(f"no chip is known for {seen.device_name!r}; measuring it, about a minute:", flush=True)
+        known = measure_chip(backend)
+    return Environment(known, backend.software(), facts, {"load": os.getloadavg(), "commit": _commit()})
 
 
 def _read(path: str) -> str | None:

@@ -22,8 +22,9 @@ from data_collection.report.tables import Tables
 from data_collection.store import DEFAULT_STORE
 from data_collection.store.read import connect, read
 from hetbench.artifacts.atomic import staged
-from hetbench.catalog.chips import chip, default_chip
+from hetbench.catalog.chips import default_chip
 from hetbench.catalog.models import model, models
+from hetbench.catalog.own_chips import any_chip
 from hetbench.errors import RefusedError, UnknownNameError, exit_code
 from hetbench.schema import FAMILIES, precision
 
@@ -60,7 +61,8 @@ def run(chosen: argparse.Namespace) -> int:
             f"the store {chosen.store} holds no rows, so there is nothing to report. "
             f"Measure first: python -m data_collection.profile models bert-tiny --store {chosen.store}"
         )
-    chips = [chip(name).name for name in chosen.chips or [*(default_chip(each)[0].name for each in FAMILIES), *seen]]
+    named = chosen.chips or [*(default_chip(each)[0].name for each in FAMILIES), *seen]
+    chips = [any_chip(name).name for name in named]
     with staged(chosen.output, WRITTEN) as folder:
         parts = _parts(Tables(connection), reference, contents.skipped)
         parts += [Heading("Compatibility"), Text(RULE), *matrix(names, dict.fromkeys(chips))]

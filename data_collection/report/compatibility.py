@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from data_collection.pages import Table, shown
 from hetbench.api import HetBench
-from hetbench.catalog.chips import chip as chip_named
+from hetbench.catalog.own_chips import any_chip as chip_named
 from hetbench.errors import RefusedError
 from hetbench.graphs import load, operator_coverage
 

@@ -27,7 +27,8 @@ from data_collection.profile.worker import Worker
 from data_collection.store import Row, key
 from data_collection.suite.engine import Measured, Order
 from data_collection.suite.plan import Device
-from hetbench.catalog.chips import chip, chips
+from hetbench.catalog.chips import chips
+from hetbench.catalog.own_chips import any_chip
 from hetbench.errors import InvalidInputError, RefusedError
 
 __all__ = ["Driver", "measured", "started"]
@@ -43,7 +44,7 @@ class Measurer:
     """The worker on a node, for one accelerator."""
 
     def __init__(self, name: str, policy: Policy) -> None:
-        self.backend, self.policy = backend(chip(name).family), policy
+        self.backend, self.policy = backend(any_chip(name).family), policy
         self.device = Device.of(self.backend, describe(self.backend, name))
         self.session: Session | None = None
 

@@ -30,8 +30,9 @@ from data_collection.profile.stacks import STACKS
 from data_collection.profile.tasks import Grid, Task, model_tasks, operator_tasks
 from data_collection.profile.timing import Budget
 from data_collection.store.rows import CACHES, LAYOUTS
-from hetbench.catalog.chips import Chip, chip, chips
+from hetbench.catalog.chips import Chip, chips
 from hetbench.catalog.models import model, models
+from hetbench.catalog.own_chips import any_chip
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
 from hetbench.operators import operator_type
 from hetbench.schema import FAMILIES, PHASES, precision
@@ -202,7 +203,7 @@ def _chips(names: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in FAMILIES and name not in chips():
             try:
-                chip(name)
+                any_chip(name)
             except UnknownNameError:
                 raise UnknownNameError("chip", name, (*FAMILIES, *chips())) from None
-    return tuple(name if name in FAMILIES else chip(name).name for name in names)
+    return tuple(name if name in FAMILIES else any_chip(name).name for name in names)

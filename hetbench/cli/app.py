@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from hetbench.cli import analysis, artifacts, comparison, doctor, graph, listings, pages, queries, serving
-from hetbench.kernel.library import describe
+from hetbench.cli import analysis, artifacts, comparison, doctor, graph, listings, pages, queries, service, serving
 from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
+from hetbench.kernel.library import describe
 from hetbench.version import __version__
 
 __all__ = ["app", "main"]
@@ -22,7 +22,7 @@ app = typer.Typer(
     help="Latency, throughput, energy and memory of AI models and operators on chips: measured, predicted with an "
          "interval, or derived exactly from the operator graph.",
 )  # fmt: skip
-for part in (queries, comparison, serving, analysis, pages, listings, artifacts, doctor):
+for part in (queries, comparison, serving, service, analysis, pages, listings, artifacts, doctor):
     app.add_typer(part.app)
 app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 

@@ -9,6 +9,7 @@ import typer
 from hetbench.catalog.chips import chips as all_chips
 from hetbench.catalog.chips import default_chip
 from hetbench.catalog.models import models as all_models
+from hetbench.catalog.own_chips import own_chips
 from hetbench.catalog.sources import sources as all_sources
 from hetbench.cli.options import Json
 from hetbench.cli.output import print_lines, print_table
@@ -57,11 +58,15 @@ def stacks(
 
 
 @app.command(rich_help_panel=PANEL)
-def chips(as_json: Json = False) -> None:
-    """List the chips of the catalogue with datasheet facts; unknown facts are blank."""
+def chips(
+    mine: Annotated[bool, typer.Option("--mine", help="Only the chips measured on this machine.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the chips of the catalogue and of this machine with their facts; unknown facts are blank."""
     columns = ("name", "family", "vendor", "arch", "launch_year", "fp32_tflops", "fp16_tflops", "mem_gb", "mem_bw_gbs")
     defaults = {default_chip(family)[0].name for family in FAMILIES}
-    rows = ([*(getattr(c, k) for k in columns), c.name in defaults, c.confidence] for c in all_chips().values())
+    known = own_chips() if mine else {**all_chips(), **own_chips()}
+    rows = ([*(getattr(c, k) for k in columns), c.name in defaults, c.confidence] for c in known.values())
     print_table((*columns, "default", "confidence"), rows, as_json)
 
 

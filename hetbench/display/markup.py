@@ -19,22 +19,23 @@ _MARGIN = 4
 _SPREAD = 50.0
 """Largest over smallest figure above which bars are on a logarithmic scale."""
 _BADGES = {"A": "#1a7f37", "B": "#0969da", "C": "#9a6700", "D": "#bc4c00"}
-_CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top"
+_CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top;white-space:nowrap"
 
 Scale = tuple[float, float, bool]
 """Smallest and largest figure of a bar, and whether the scale is logarithmic."""
 
 
 def html_of(view: View) -> str:
-    """A view as an HTML fragment.
+    """A view as an HTML fragment, without the columns that are empty in every row.
 
     >>> html_of(View("a < b", ("chip",), (("nvidia-l4",),)))[:41]
     '<div class="hetbench"><div><b>a &lt; b</b'
     """
     scales = _scales(cell for row in view.rows for cell in row if isinstance(cell, Range))
-    head = "".join(f'<th scope="col" style="{_CELL}">{escape(name)}</th>' for name in view.columns)
+    used = [at for at in range(len(view.columns)) if any(row[at] != "" for row in view.rows)]
+    head = "".join(f'<th scope="col" style="{_CELL}">{escape(view.columns[at])}</th>' for at in used)
     body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{_cell(cell, scales)}</td>' for cell in row) + "</tr>"
+        "<tr>" + "".join(f'<td style="{_CELL}">{_cell(row[at], scales)}</td>' for at in used) + "</tr>"
         for row in view.rows
     )
     return (
@@ -68,9 +69,16 @@ def _scales(ranges: Iterable[Range]) -> dict[str, Scale]:
 
 
 def _bar(cell: Range, scale: Scale) -> str:
-    """The interval as a line and the value as a mark on a bar of `_WIDTH` x `_HEIGHT` pixels."""
+    """The interval as a line and the value as a mark; a value without an interval as a bar from 0."""
     left, at, right = (_place(figure, scale) for figure in (cell.ends[0], cell.value, cell.ends[1]))
     middle = _HEIGHT / 2
+    if cell.lower is None or cell.upper is None:
+        start = _place(0.0 if not scale[2] else scale[0], scale)
+        left, width = min(start, at), max(1.0, abs(at - start))
+        return (
+            f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{escape(str(cell))}">'
+            f'<rect x="{left:.1f}" y="4" width="{width:.1f}" height="4" fill="currentColor" opacity="0.5"/></svg>'
+        )
     return (
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" role="img" aria-label="{escape(str(cell))}">'
         f'<line x1="{left:.1f}" x2="{right:.1f}" y1="{middle}" y2="{middle}" stroke="currentColor" stroke-width="2" '

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hetbench.catalog.chips import Chip, chips
 from hetbench.catalog.estimates import peak_flops
 
-__all__ = ["CELL_KEYS", "ENOUGH_ROWS", "Cell", "Cells", "Choice"]
+__all__ = ["CELL_KEYS", "ENOUGH_ROWS", "Cell", "Cells", "Choice", "engine_of", "is_older", "near_twins", "version_of"]
 
 CELL_KEYS = ("op", "chip", "dtype", "protocol", "library", "layout")
 ENOUGH_ROWS = 50
@@ -75,27 +75,27 @@ class Cells:
         first = min((order.index(c.protocol) for c in found), default=0)
         size = {name: sum(c.rows for c in each) for name, each in _by_engine(found).items()}
         engines = _by_engine([c for c in found if order.index(c.protocol) == first])
-        best = [max(each, key=lambda c: (_version(c.library), c.rows)) for each in engines.values()]
-        best.sort(key=lambda c: -size[_engine(c.library)])
+        best = [max(each, key=lambda c: (version_of(c.library), c.rows)) for each in engines.values()]
+        best.sort(key=lambda c: -size[engine_of(c.library)])
         return best if library is None and layout is None else best[:1]
 
 
 def _by_engine(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     found: dict[str, list[Cell]] = {}
     for cell in cells:
-        found.setdefault(_engine(cell.library), []).append(cell)
+        found.setdefault(engine_of(cell.library), []).append(cell)
     return found
 
 
-def _engine(library: str) -> str:
+def engine_of(library: str) -> str:
     """The engine of a library as rows name it: "vllm" of "vllm 0.24.0/context/fa3"."""
     return re.split("[ /]", library)[0]
 
 
-def _version(library: str) -> tuple[int, ...]:
+def version_of(library: str) -> tuple[int, ...]:
     """The first three numbers of a library's version, () where it states none.
 
-    >>> _version("vllm 0.20.1.dev3+g20dc1caee/context/fa2"), _version("miopen")
+    >>> version_of("vllm 0.20.1.dev3+g20dc1caee/context/fa2"), version_of("miopen")
     ((0, 20, 1), ())
     """
     stated = re.search(r" (\d[^/ ]*)", library)
@@ -108,7 +108,7 @@ def is_older(library: str, than: str) -> bool:
     >>> is_older("vllm 0.20.1/context/fa2", "vllm 0.28.0/context/fa3"), is_older("trtllm 1.3.0", "vllm 9.0.0")
     (True, False)
     """
-    return _engine(library) == _engine(than) and _version(library) < _version(than)
+    return engine_of(library) == engine_of(than) and version_of(library) < version_of(than)
 
 
 def near_twins(one: Chip, other: Chip, dtype: str) -> bool:

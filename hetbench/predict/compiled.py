@@ -158,7 +158,7 @@ class Kernel:
             return None
         facts = chip_facts(chip, "fp32", 0.0)
         values = (facts.vector_peak, facts.bandwidth, facts.compute_units, facts.l2_bytes, facts.cache_bandwidth,
-                  facts.fractal, chip.kind == "cpu", self._surrogate.doublings, LEAST, GROWN)  # fmt: skip
+                  facts.fractal, facts.turbo, self._surrogate.doublings, LEAST, GROWN)  # fmt: skip
         made = group_records([each for each in groups if each is not None])
         made.values["widened"] = bool(made.values["of_clock"].any() or made.values["of_peak"].any())
         return Block(known, np.array(values, dtype=np.float64), made, (choices, chip))

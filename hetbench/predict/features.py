@@ -53,6 +53,8 @@ class Facts:
     """Bytes per element."""
     fractal: Any = 1
     """Side of the blocks that the matrix unit computes whole: 16 on the cube units of NPUs, else 1."""
+    turbo: bool = False
+    """Whether the peak may be stated at a base clock that the chip exceeds, as on CPUs: then it bounds nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class Features:
     floor_ms: Array
     """Launch floor, one number or [rows]."""
     least_ms: Array
-    """Minimum that the peaks allow, float64 [rows]: the roofline, less Winograd's savings where a convolution allows
-    them, and without the device memory where the operands fit the cache."""
+    """Minimum that the datasheet allows, float64 [rows]: the roofline, less Winograd's savings where a convolution
+    allows them, without the device memory where the operands fit the cache, and without the peak of a CPU."""
     base_ms: Array
     """Roofline with cache plus launch floor, [rows]; surrogates predict log(latency / base)."""
 
@@ -101,7 +103,7 @@ def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
     return Facts(
         peak, chip.vector_flops or peak_flops(chip, "fp32") or np.nan, bandwidth, chip.compute_units or np.nan,
         max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],
-        _FRACTAL if chip.kind == "npu" else 1,
+        _FRACTAL if chip.kind == "npu" else 1, chip.kind == "cpu",
     )
 
 
@@ -151,7 +153,7 @@ def features(cls: str, shared: Mapping[str, Array], facts: Facts) -> Features:
     if cls == "conv":
         padding, savings = block_padding(shared, facts.fractal), winograd_savings(shared)
     bound_ms = np.fmax(compute_ms * padding, cached_ms * shared.get("idle", 1.0))
-    least_ms = np.fmax(compute_ms / savings, np.where(hit > 0, cached_ms, memory_ms))
+    least_ms = np.fmax(0.0 if facts.turbo else compute_ms / savings, np.where(hit > 0, cached_ms, memory_ms))
     logs = [
         compute_ms, memory_ms, cached_ms, bound_ms, facts.floor_ms, moved, facts.l2_bytes, facts.peak, facts.bandwidth,
         facts.compute_units, flops,

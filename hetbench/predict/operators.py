@@ -201,8 +201,7 @@ class OperatorSurrogate:
             value = self._converted(part.base_ms * np.exp(told), chip, cls, choices, picked, protocol)
             low, high = head.interval(choices, picked, part, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            # a CPU's peak is often stated at its base clock, which turbo exceeds
-            out[:, chosen] = bounds if chip.kind == "cpu" else np.maximum(bounds, part.least_ms)
+            out[:, chosen] = np.maximum(bounds, part.least_ms)
         if halves is not None:
             out = held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from hetbench.errors import InvalidInputError, nearest, shown
 
-__all__ = ["AnswerColumns", "Rows", "Table", "group_rows", "positive_or_nan", "read_columns", "text_of"]
+__all__ = ["AnswerColumns", "Rows", "Table", "group_rows", "plain_columns", "positive_or_nan", "read_columns",
+           "text_of"]
 
 _DESCRIPTIVE = (
     "dataset", "ref", "licence", "license", "platform", "software", "stat", "extra", "split", "latency_ms", "unit",
@@ -74,6 +75,15 @@ def read_columns(table: Table, required: Sequence[str], optional: Sequence[str])
     if len(set(lengths.values())) > 1:
         raise InvalidInputError(f"columns differ in length: {', '.join(f'{n} {k}' for n, k in lengths.items())}.")
     return out
+
+
+def plain_columns(table: Table) -> dict[str, list[Any]]:
+    """All columns of a table as lists of plain values; missing cells become None.
+
+    >>> plain_columns([{"model": "gpt2", "batch": 8}, {"model": "gpt2"}])
+    {'model': ['gpt2', 'gpt2'], 'batch': [8, None]}
+    """
+    return {str(name): _cells(str(name), column) for name, column in _as_columns(table, "model").items()}
 
 
 def _as_columns(table: Table, example: str) -> Mapping[str, Any]:

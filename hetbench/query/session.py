@@ -15,8 +15,8 @@ from typing import Any
 from hetbench import schema
 from hetbench.artifacts.sets import folder_of
 from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
-from hetbench.catalog.chips import chip as chip_named
 from hetbench.catalog.models import Model
+from hetbench.catalog.own_chips import any_chip
 from hetbench.errors import InvalidInputError, shown
 from hetbench.graphs.huggingface import compose
 from hetbench.graphs.model_graph import ModelGraph
@@ -110,7 +110,8 @@ class Session:
             if family is not None:
                 found, why = default_chip(family)
                 return found, (f"{found.name} is the default chip of {family}: {why}",)
-        return chip_named(name), ()
+        chip = any_chip(name)
+        return chip, () if chip.name in chips() else ("a chip of this machine: its peaks were measured here",)
 
     def graph(self, model: Any) -> ModelGraph:
         """The operator graph of a model: any name that `hetbench.graphs.names` resolves, a Hugging Face configuration

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.predict.cells import engine_of, version_of
 from surrogates.evaluate import score
 from surrogates.operators import bands
 
@@ -32,7 +33,8 @@ LEVELS = ("B", "X", "C", "D")
 def gathered(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd.DataFrame) -> pd.DataFrame:
     """All hold-out rows of a class in the same columns: level, family, group, split, latency_ms, METHODS, sizes.
 
-    Rows of older software than what answers are left out: see `surrogates.operators.sources.superseded`.
+    Rows of older software than what answers are left out: see `surrogates.operators.sources.superseded`. Nothing of a
+    die or family left out answers: of an engine its newest version on the chip counts.
     """
     left_out = left_out[~left_out.older]
     columns = ["family", "level", "group", "split", "latency_ms", *METHODS, "base_ms", "roofline_ms", "source", "op"]
@@ -40,11 +42,20 @@ def gathered(left_out: pd.DataFrame, chips_out: pd.DataFrame, families_out: pd.D
     sources = left_out.assign(group=np.where(left_out.split == "version", by_version, left_out.source))
     parts = [sources[columns]]
     for kind, rows in (("die", chips_out), ("family", families_out)):
-        rows = rows.assign(learned=rows.surrogate, split=kind, level="D")
+        rows = rows[is_newest(rows)].assign(split=kind, level="D").rename(columns={"surrogate": "learned"})
         if kind == "family":
             rows = rows[~rows.family.isin(chips_out.family)]
         parts.append(rows[columns])
     return pd.concat(parts, ignore_index=True)
+
+
+def is_newest(rows: pd.DataFrame) -> np.ndarray:
+    """Which rows are of the newest version of their engine on their chip, [rows]."""
+    labels = rows.library.drop_duplicates()
+    engine = rows.library.map({name: engine_of(name) for name in labels})
+    version = rows.library.map({name: version_of(name) for name in labels})
+    newest = version.groupby([rows.chip, engine]).transform("max")
+    return (version == newest).to_numpy()
 
 
 def read(work: Path, name: str) -> pd.DataFrame:

@@ -185,9 +185,7 @@ def check_agreement(
     size = pd.Series({"|".join(r[:6]): r[7] for r in surrogate.classes[name]["cells"]})
     enough = (cell_labels(rows).map(size) >= ENOUGH_ROWS).to_numpy()
     made = matrix(rows[enough], floor)
-    cpu = rows.chip[enough].map({chip: record.kind == "cpu" for chip, record in chips().items()}).to_numpy(bool)
-    expected = made.base_ms * np.exp(fitted.head(table[enough]))
-    expected = np.where(cpu, expected, np.maximum(expected, made.least_ms))
+    expected = np.maximum(made.base_ms * np.exp(fitted.head(table[enough])), made.least_ms)
     surrogate.doublings = 0  # what the heads say, as AutoGluon does
     answer = served(rows[enough], surrogate)
     worst = float(np.abs(np.log(answer.predicted / expected)).max())

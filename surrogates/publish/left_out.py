@@ -36,12 +36,13 @@ def parts(card: Mapping[str, Any]) -> Iterable[tuple[str, str, Sequence[str], li
     yield (
         "A source never seen",
         "All rows of a data set and engine are left out on every chip; the question names neither library nor layout. "
-        "`served` is the blend that is answered; an interval is checked by the band of the other sources. Level X: the "
-        "shape lies outside what the chip's other rows cover.",
+        "`served` is the blend that is answered; an interval is checked by the band that the other sources set. Level "
+        "X: the shape lies outside what the chip's other rows cover. Rows of an older version of the engine that "
+        "answers are not scored: who names no software means the newest.",
         HEAD, summary(rows_of(card, "leave_source_out")),
     )  # fmt: skip
     yield (
-        "A software version never seen", "The newest version of each engine and chip is left out, then the one before.",
+        "A software version never seen", "The newest version of each engine and chip is left out; older ones answer.",
         HEAD, summary(rows_of(card, "leave_version_out")),
     )  # fmt: skip
     worst = sorted(rows_of(card, "each_source"), key=lambda row: -row["served"])

@@ -26,20 +26,20 @@ HEAVY = (
 FLOORS = (
     "version", "mappings", "loading", "kernel", "errors", "checks", "schema", "metrics", "plugins", "display", "answers",
     "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query", "knowledge",
-    "attribution", "migration", "plans", "api", "pages", "cli", "__main__",
+    "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {
     "data_collection": (
         "shared", "upstream", "importers", "sources", "tables", "extract", "networks", "checkpoints", "backends",
-        "store", "profile", "suite", "tasks", "tune", "report", "validate", "commands",
+        "chip", "store", "profile", "suite", "tasks", "tune", "calibrate", "report", "validate", "commands",
     ),
     "surrogates": (
         "shared", "operators", "whole", "rgat", "power", "serving", "knowledge", "peers", "publish", "commands",
     ),
 }  # fmt: skip
 """Packages of the folders that are not installed, in the order of the pipeline: each imports only those before it."""
-COMMANDS = {"data_collection": ("doctor", "peaks"), "surrogates": ("train", "add", "rebuild")}
+COMMANDS = {"data_collection": ("doctor",), "surrogates": ("train", "add", "rebuild")}
 """Modules at the top of a folder that stand above its packages; the other modules there are shared by all of them."""
 
 

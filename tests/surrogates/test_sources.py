@@ -144,3 +144,9 @@ def test_two_sources_of_the_same_operators_are_compared_in_both_directions():
     assert found[0]["n"] == 30
     assert found[0]["ratio"] == 2.0
     assert found[0]["difference"] == pytest.approx(np.log(2), abs=1e-3)
+
+
+def test_of_an_engine_on_a_chip_the_newest_version_counts():
+    libraries = ["vllm 0.9.1", "vllm 0.28.0/decode/fa2", "vllm 0.28.0", "trtllm 1.0", "miopen"]
+    frame = pd.DataFrame({"chip": ["b60"] * 5 + ["h100"], "library": [*libraries, "vllm 0.9.1"]})
+    assert blends.is_newest(frame).tolist() == [False, True, True, True, True, True]

@@ -4,7 +4,7 @@ enum { GEMM, PREFILL, DECODE, CONV, VECTOR };
 enum { ROOFLINE, FULL, RATIO, CHIP };
 
 typedef struct { /* of the chip */
-    double vector_peak, bandwidth, units, cache, cache_bandwidth, fractal, cpu;
+    double vector_peak, bandwidth, units, cache, cache_bandwidth, fractal, turbo;
     double halvings, held, grown; /* halves that hold an answer up: how many, by which share, unless it grew so much */
 } Facts;
 
@@ -162,7 +162,7 @@ static Work work_of(int cls, const double *columns, int64_t rows, int64_t row, c
         savings = I(6) == 3 && I(7) == 3 && I(8) == 1 && I(5) == 1 ? 2.25 : 1.0;
     }
     w.bound = fmax_(w.compute * padding, w.cached * idle);
-    w.least = fmax_(w.compute / savings, hit > 0 ? w.cached : w.memory);
+    w.least = fmax_(f->turbo != 0 ? 0.0 : w.compute / savings, hit > 0 ? w.cached : w.memory);
     w.base = w.bound + g->floor;
     return w;
 }
@@ -288,8 +288,7 @@ typedef struct {
 } Bounds;
 
 /* One row of the answer from log(latency / base) of head and RGAT. */
-static Bounds finish(const Class *cls, const Group *g, const Facts *f, const Made *made, int r, double head,
-                     double rgat) {
+static Bounds finish(const Class *cls, const Group *g, const Made *made, int r, double head, double rgat) {
     double base = made->base[r], roofline = log_((made->roofline[r] + g->floor) / base);
     if (g->head == ROOFLINE) head = roofline;
     if (g->head == RATIO && !is_nan(g->constant)) { /* the median of head, constant and roofline */
@@ -313,12 +312,8 @@ static Bounds finish(const Class *cls, const Group *g, const Facts *f, const Mad
         low = -__builtin_sqrt(low * low + more * more);
         high = __builtin_sqrt(high * high + more * more);
     }
-    Bounds out = {value, value * exp_(low), value * exp_(high)};
-    if (f->cpu == 0) {
-        out.value = maximum(out.value, made->least[r]);
-        out.lower = maximum(out.lower, made->least[r]);
-        out.upper = maximum(out.upper, made->least[r]);
-    }
+    double least = made->least[r];
+    Bounds out = {maximum(value, least), maximum(value * exp_(low), least), maximum(value * exp_(high), least)};
     return out;
 }
 
@@ -358,7 +353,7 @@ static void answer(const Class *cls, const Facts *facts, Waiting *w, int64_t ask
         for (int i = 0; i < many; i++) rgat[at[i]] = part[i];
     }
     for (int r = 0; r < w->size; r++) {
-        Bounds found = finish(cls, group[r], facts, &w->made, r, head[r], rgat[r]);
+        Bounds found = finish(cls, group[r], &w->made, r, head[r], rgat[r]);
         int64_t row = w->row[r];
         if (w->whole[r]) {
             out[row] = found.value;

@@ -110,6 +110,19 @@ def test_a_bar_puts_value_and_interval_in_proportion():
     assert 'aria-label="2 ms [1, 4]"' in bar
 
 
+def test_a_value_without_an_interval_is_a_bar_from_zero_in_proportion():
+    """From -1 to 3 on 132 pixels: 0 is at 4 + 33 and 3 at 136."""
+    rows = tuple((str(value), Range(value, "ms")) for value in (-1.0, 3.0))
+    page = html_of(View("", ("a", "b"), rows))
+    assert '<rect x="4.0" y="4" width="33.0"' in page
+    assert '<rect x="37.0" y="4" width="99.0"' in page
+
+
+def test_a_column_that_is_empty_in_every_row_is_not_shown():
+    page = html_of(View("", ("a", "b", "c"), (("x", "", "y"), ("z", "", ""))))
+    assert ("a</th>" in page, "b</th>" in page, "c</th>" in page) == (True, False, True)
+
+
 def test_a_level_explains_itself():
     assert 'title="measured here"' in html_of(View("", ("level",), ((Level("A", "measured here"),),)))
 

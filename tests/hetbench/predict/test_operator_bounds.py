@@ -29,6 +29,17 @@ def test_no_bound_is_below_what_the_peaks_allow(name: str, dtype: str):
         assert (bound >= made.least_ms * (1 - 1e-9)).all()
 
 
+def test_a_cpu_may_beat_its_stated_peak_but_not_its_memory():
+    where = chip("intel-xeon-8259cl")
+    facts = chip_facts(where, "fp32", 0.0)
+    product = features("gemm", canonical_dims("Linear", {"m": 4096, "n": 4096, "k": 4096}, 4), facts)
+    assert product.least_ms[0] < product.roofline_ms[0]
+    sizes = {"rows": 45250, "cols": 542}
+    stream = features("vector", canonical_dims("GRUGates", sizes, 4), facts)
+    assert stream.least_ms[0] == pytest.approx(1e3 * canonical_dims("GRUGates", sizes, 4)["bytes"][0] / where.bandwidth)
+    assert operators.load().predict("GRUGates", "fp32", sizes, where).lower[0] >= stream.least_ms[0] * (1 - 1e-9)
+
+
 def test_operands_that_fit_the_cache_may_be_faster_than_the_memory():
     made = features("vector", canonical_dims("ReLU", {"numel": [2**18, 2**28]}, 2),
                     chip_facts(chip("nvidia-a100-sxm4-80gb"), "fp16", 0.0))  # fmt: skip
