@@ -93,7 +93,8 @@ def memory_breakdown(
 ) -> MemoryBreakdown:
     """Memory of a variant `table` at the sizes `values` [sizes]; `template` is the template of each node, [nodes].
 
-    `kept` holds what depends on the table alone from call to call. `params` is the number of parameters, `weight_bytes` and `data_bytes` the bytes of one parameter and one activation.
+    `params` is the number of parameters, `weight_bytes` and `data_bytes` the bytes of one parameter and one activation;
+    `kept` holds from call to call what depends on the table alone.
     """
 
     def width(dtype: str) -> int:

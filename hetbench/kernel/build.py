@@ -27,7 +27,8 @@ PLATFORMS = {
 """Library -> what it is built for. Nothing is linked, so one library for Linux serves glibc and musl."""
 _FLAGS = (
     "-O3", "-std=c11", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-sanitize=all", "-fPIC",
-    "-ffp-contract=off", "-fno-math-errno", "-fno-asynchronous-unwind-tables", "-mno-stack-arg-probe", "-g0", "-Wall", "-Wextra",
+    "-ffp-contract=off", "-fno-math-errno", "-fno-asynchronous-unwind-tables", "-mno-stack-arg-probe", "-g0", "-Wall",
+    "-Wextra",
 )  # fmt: skip
 
 

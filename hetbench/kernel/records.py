@@ -1,4 +1,4 @@
-"""Structures of the kernel as numpy records: what the C source declares, field by field, and what their pointers keep."""
+"""Structures of the kernel as numpy records: the fields that the C source declares, and what their pointers keep."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def forest_record(
     columns: NDArray[Any], borders: Sequence[NDArray[Any]], split_column: NDArray[Any], split_rank: NDArray[Any],
     leaves: NDArray[Any], bias: float,
 ) -> Record | None:  # fmt: skip
-    """A tree ensemble, arguments as the fields of `hetbench.predict.trees.Forest`; None where the kernel has no room."""
+    """A tree ensemble, arguments as the fields of `hetbench.predict.trees.Forest`; None without room for it."""
     depth, trees = split_column.shape
     sizes = [len(each) for each in borders]
     if depth > 8 or len(columns) > 256 or max(sizes, default=0) > 255 or int(columns.max(initial=0)) >= BLOCK_COLUMNS:

@@ -35,7 +35,9 @@ __all__ = ["COLUMNS", "Block", "Kernel", "forest_of"]
 
 COLUMNS = {
     "gemm": ("b", "m", "n", "k", "flops", "bytes"),
-    "prefill": ("batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "window", "causal", "pairs", "flops", "bytes"),
+    "prefill": (
+        "batch", "q_len", "kv_len", "heads", "kv_heads", "head_dim", "window", "causal", "pairs", "flops", "bytes",
+    ),
     "conv": ("n", "c", "h", "w", "oc", "groups", "kh", "kw", "stride", "pad", "out_h", "out_w", "flops", "bytes"),
     "vector": ("rows", "cols", "idle", "touched", "work", "flops", "bytes"),
 }  # fmt: skip
@@ -113,7 +115,7 @@ class Kernel:
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64], halves: Halves | None,
     ) -> NDArray[np.float64] | None:  # fmt: skip
-        """Value and bounds in ms, [3, rows]; None where numpy has to answer. Arguments as `OperatorSurrogate.evaluate`."""
+        """Value and bounds in ms, [3, rows], None where numpy has to; arguments as of `OperatorSurrogate.evaluate`."""
         if self._library is None:
             return None
         block = self.block(cls, chip, protocol, choices)
@@ -191,7 +193,8 @@ class Kernel:
         made: dict[str, Any] = {
             "peak": facts.peak, "floor": facts.floor_ms, "itemsize": facts.itemsize, "effects": choice.effects,
             "protocol": PROTOCOLS.index(choice.protocol), "bias": choice.bias, "constant": choice.constant,
-            "rgat": choice.rgat, "shares": [*head._shares(choice, chip), *head._shares(choice, chip, "X")], "head": _HEADS[kind], "cell": choice.cell,
+            "rgat": choice.rgat, "shares": [*head._shares(choice, chip), *head._shares(choice, chip, "X")],
+            "head": _HEADS[kind], "cell": choice.cell,
             "same_protocol": choice.protocol == protocol, "asked_floor": launch_floor(floors, chip, cls, protocol),
             "bands": _bands(head, choice, chip),
             "rgat_own": self._surrogate.network.of_kind(choice.op, choice.dtype, choice.protocol),

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +34,8 @@ if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "GENERATION", "RICH", "Calls", "Group", "Labels", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of",
-    "load",
+    "GENERATION", "RICH", "Calls", "Group", "Labels", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows",
+    "group_of", "load",
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]
@@ -102,11 +101,7 @@ class Group:
         self.spec = spec
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
-
-    @cached_property
-    def whole_kernel(self) -> WholeKernel:
-        """The same networks and trees in C, where this platform has them."""
-        return WholeKernel(self)
+        self.whole_kernel = WholeKernel(self.networks, self.forest)
 
     def thin(self, labels: Labels, level: str = "cells") -> bool:
         """Whether fewer than `RICH` networks were measured under the label of a level."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hetbench.predict.features import chip_facts
 from hetbench.predict.model_features import USUAL_CACHE, USUAL_UNITS, kind_of
 from hetbench.predict.network import BELIEVED, CLIP, LAUNCH, LEAST, Network
 from hetbench.predict.sums import Layout, Sums, scratch
+from hetbench.predict.trees import Forest
 
 if TYPE_CHECKING:
     from hetbench.predict.models import Group
@@ -35,21 +37,21 @@ _MOST_PLANS = 1024
 
 
 class WholeKernel:
-    """What the kernel knows of one group of whole-model surrogates."""
+    """What the kernel knows of the networks and trees of one group of whole-model surrogates."""
 
-    def __init__(self, group: Group) -> None:
-        self._group, self._library = group, library()
+    def __init__(self, networks: Sequence[Network], forest: Forest) -> None:
+        self._trees, self._library = forest, library()
+        self._seeded = len(networks)
         self._plans: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        forest = group.forest
         self._forest = None if self._library is None else forest_record(
             forest.columns, forest.borders, forest.split_column, forest.split_rank, forest.leaves, forest.bias
         )  # fmt: skip
-        self._seeds = None if self._library is None else _seeds_of(group.networks)
+        self._seeds = None if self._library is None else _seeds_of(networks)
 
     def forest(self, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predictions of the trees, [rows]."""
         if self._forest is None or matrix.shape[1] > BLOCK_COLUMNS:
-            return self._group.forest(matrix)
+            return self._trees(matrix)
         matrix, out = np.ascontiguousarray(matrix), np.empty(len(matrix))
         self._library.hetbench_forest(
             self._forest.address, address(matrix), matrix.shape[1], len(matrix), address(out)
@@ -57,14 +59,14 @@ class WholeKernel:
         return out
 
     def pieces(
-        self, table: SizedTable, sums: Sums, chip: Chip, batch: float, labels: tuple[str, str, str]
+        self, group: Group, table: SizedTable, sums: Sums, chip: Chip, batch: float, labels: tuple[str, str, str]
     ) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]] | None:
         """Pieces as `Group.pieces` gives them, and operator types with their shares; None where numpy has to answer."""
         layout = None if self._seeds is None else sums.layout(table)
         if layout is None:
             return None
-        facts, kinds, seeds, operators, *_ = self._plan(layout, chip, labels)
-        seeded, values = len(self._group.networks), table.values.astype(np.float64)
+        facts, kinds, seeds, operators, *_ = self._plan(group, layout, chip, labels)
+        seeded, values = self._seeded, table.values.astype(np.float64)
         out = np.empty(seeded + 1 + _SUMS + len(operators))
         self._library.hetbench_whole(
             layout.records.address, len(layout.parts), address(facts), address(kinds), address(seeds), seeded,
@@ -73,21 +75,21 @@ class WholeKernel:
         made = seeded + 1 + _SUMS
         return out[:made], operators, out[made:] / out[made:].sum()
 
-    def _plan(self, layout: Layout, chip: Chip, labels: tuple[str, str, str]) -> tuple[Any, ...]:
+    def _plan(self, group: Group, layout: Layout, chip: Chip, labels: tuple[str, str, str]) -> tuple[Any, ...]:
         key = id(layout), id(chip), labels
         found = self._plans.get(key)
         if found is None:
-            found = (*self._made(layout, chip, labels), layout, chip)
+            found = (*self._made(group, layout, chip, labels), layout, chip)
             with LOCK:
                 if len(self._plans) >= _MOST_PLANS:
                     self._plans.clear()
                 self._plans[key] = found
         return found
 
-    def _made(self, layout: Layout, chip: Chip, labels: tuple[str, str, str]) -> tuple[Any, ...]:
+    def _made(self, group: Group, layout: Layout, chip: Chip, labels: tuple[str, str, str]) -> tuple[Any, ...]:
         each = [kind for part in layout.parts for kind in part.kinds]
         operators = tuple(op for op, _ in each)
-        pooled, kinds = self._group.pooled(operators, labels), np.zeros(len(each), dtype=_KIND)
+        pooled, kinds = group.pooled(operators, labels), np.zeros(len(each), dtype=_KIND)
         for index, (op, dtype) in enumerate(each):
             facts = chip_facts(chip, dtype, 0.0)
             kinds[index] = (facts.peak, facts.itemsize, pooled.known[index], pooled.weights[:, index],
@@ -98,11 +100,11 @@ class WholeKernel:
                    USUAL_CACHE if np.isnan(cache) else cache, LAUNCH, LEAST, BELIEVED)  # fmt: skip
         assert self._seeds is not None
         seeds = self._seeds.values.copy()
-        seeds["label"] = self._group.indices(labels)
+        seeds["label"] = group.indices(labels)
         return np.array(of_chip, dtype=np.float64), kinds, seeds, operators
 
 
-def _seeds_of(networks: list[Network]) -> Record | None:
+def _seeds_of(networks: Sequence[Network]) -> Record | None:
     """The networks of all seeds; None where the kernel cannot take one."""
     made, kept = np.zeros(len(networks), dtype=_SEED), []
     for index, each in enumerate(networks):

@@ -70,7 +70,7 @@ def _whole(
 ) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]]:
     """Pieces of a whole model, and the share of operators in the networks' time."""
     if isinstance(table, SizedTable):
-        found = group.whole_kernel.pieces(table, question.surrogate.sums, chip, part.batch or 1, labels)
+        found = group.whole_kernel.pieces(group, table, question.surrogate.sums, chip, part.batch or 1, labels)
         if found is not None:
             return found
     made = composition([(1.0, table)], chip)

@@ -76,7 +76,8 @@ class SingleEstimator(Estimator):
 
     def terms(self, part: Part) -> Terms:
         """The additive terms of a part; those of whole models and of sums at batch 1 are kept beyond the question."""
-        if part.kind == "work" or part.kind == "sum" and (part.batch != 1 or self.question.operators is not None):
+        kept = part.kind == "whole" or (part.kind == "sum" and part.batch == 1 and self.question.operators is None)
+        if not kept:
             return self._own(part)
         found = self.known.terms.get(part)
         if found is None:

@@ -24,9 +24,9 @@ HEAVY = (
     "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (
-    "version", "mappings", "loading", "kernel", "errors", "checks", "schema", "metrics", "plugins", "display", "answers",
-    "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query", "knowledge",
-    "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
+    "version", "mappings", "loading", "kernel", "errors", "checks", "schema", "metrics", "plugins", "display",
+    "answers", "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query",
+    "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {

@@ -13,11 +13,11 @@ import pytest
 from typer.main import get_command
 
 import hetbench
-from hetbench.kernel import describe
 from hetbench import ArtifactError, HetBench, __version__
 from hetbench.artifacts import integrity, sets
 from hetbench.attribution.copa import DEPTH, GROUPINGS
 from hetbench.cli.app import app
+from hetbench.kernel import describe
 from hetbench.knowledge import RELATIONS
 from hetbench.knowledge.export import FORMATS
 from hetbench.migration import OBJECTIVES

@@ -53,7 +53,7 @@ def passes(count: int, seed: int) -> Iterator[tuple[SizedTable, Chip, str, str]]
 @needs_kernel
 def test_sums_are_those_of_numpy_and_refusals_too():
     ours, theirs, draw, compared = operators.load(), by_numpy(), random.Random(1), 0
-    for table, chip, *_ in passes(60, seed=2):
+    for table, chip, *_ in passes(25, seed=2):
         asked = {"protocol": draw.choice(PROTOCOLS), "predictor": draw.choice(("auto", "auto", "rgat", "roofline"))}
         try:
             expected = theirs.predict_model(OperatorTable(table.groups), chip, **asked)
@@ -69,13 +69,13 @@ def test_sums_are_those_of_numpy_and_refusals_too():
         assert found.by_operator == pytest.approx(expected.by_operator, rel=TOLERANCE)
         assert found.by_level == pytest.approx(expected.by_level, rel=TOLERANCE)
         compared += 1
-    assert compared > 30
+    assert compared > 12
 
 
 @needs_kernel
 def test_tables_of_one_operator_are_those_of_numpy():
     ours, theirs, draw = operators.load(), by_numpy(), np.random.default_rng(0)
-    dims = {"m": draw.integers(1, 5000, 300), "n": draw.integers(1, 5000, 300), "k": draw.integers(1, 5000, 300)}
+    dims = {"m": draw.integers(1, 5000, 60), "n": draw.integers(1, 5000, 60), "k": draw.integers(1, 5000, 60)}
     for chip in ("nvidia-a100-sxm4-80gb", "amd-mi210", "cambricon-mlu370-x4", "amd-epyc-zen4-2vcpu-kvm"):
         found, expected = (each.predict("Linear", "fp32", dims, chips()[chip]) for each in (ours, theirs))
         np.testing.assert_allclose(found.value, expected.value, rtol=TOLERANCE)
@@ -86,12 +86,12 @@ def test_tables_of_one_operator_are_those_of_numpy():
 def test_whole_models_are_those_of_numpy():
     sums, whole, draw = operators.load().sums, whole_models(), random.Random(3)
     stacks = ("eager", "eager-amp", "compiled", "vllm", "acl")
-    for table, chip, precision, phase in passes(60, seed=4):
+    for table, chip, precision, phase in passes(25, seed=4):
         if chip.family not in FAMILIES or not chip.bandwidth:
             continue
         group = whole.group(group_of(chip.family, phase))
         labels = label_of(chip.name, chip.die, draw.choice(stacks), precision)
-        found = group.whole_kernel.pieces(table, sums, chip, 8, labels)
+        found = group.whole_kernel.pieces(group, table, sums, chip, 8, labels)
         assert found is not None
         made = composition([(1.0, table)], chip)
         values, shares = group.pieces(made, 8, labels)
