@@ -33,7 +33,7 @@ PEAK_COLUMNS = {
     "int8": ("int8_tops",),
 }  # fmt: skip
 """Facts that state the peak at a precision; the first one that is given counts."""
-_ALWAYS_STATED = ("bf16", "fp8")  # stated by every datasheet of a chip with such units
+_ALWAYS_STATED = ("bf16", "fp8", "tf32")  # stated by every datasheet of a chip with such units
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ class Chip:
     def supports(self, precision: str) -> bool | None:
         """Whether the chip has units for a precision; None where that is unknown.
 
-        True where a peak is stated. False for bf16 and fp8 where facts of medium or high confidence state other peaks
-        but not this one.
+        True where a peak is stated. False for bf16, fp8 and tf32 where facts of medium or high confidence state other
+        peaks but not this one.
 
         >>> chip("nvidia-v100-sxm2-16gb").supports("bf16")
         False

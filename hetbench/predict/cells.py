@@ -48,10 +48,13 @@ class Cells:
         self.by_name: dict[tuple[str, str, str], list[Cell]] = {}
         self.by_die: dict[tuple[str, str, str], list[Cell]] = {}
         self.count: dict[str, int] = {}
+        self.enough: dict[str, int] = {}
+        """Rows of each chip in cells of at least `ENOUGH_ROWS`."""
         for index, (op, chip, dtype, protocol, library, layout, die, rows) in enumerate(records):
             cell = Cell(index, op, chip, dtype, protocol, library, layout, rows, effects[index])
             self.count[chip] = self.count.get(chip, 0) + rows
             if rows >= ENOUGH_ROWS:
+                self.enough[chip] = self.enough.get(chip, 0) + rows
                 self.by_name.setdefault((chip, op, dtype), []).append(cell)
                 self.by_die.setdefault((die, op, dtype), []).append(cell)
 

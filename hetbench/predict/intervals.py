@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from hetbench.catalog.chips import Chip
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.operators import load as shipped
 
-__all__ = ["pass_interval", "rescaled_bound", "whole_model_weight"]
+__all__ = ["pass_factor", "pass_interval", "rescaled_bound", "whole_model_weight"]
 
 
 def rescaled_bound(value: Any, bound: Any, known: float, wanted: float) -> Any:
@@ -60,6 +61,17 @@ def whole_model_weight(surrogate: OperatorSurrogate, networks: int) -> float:
     """
     table = _table(surrogate.folder)["blend"]
     return float(next(weight for least, weight in table if networks >= least))
+
+
+def pass_factor(surrogate: OperatorSurrogate, chip: Chip) -> float:
+    """What an eager pass usually takes over the sum of its operators timed alone, by family and kind of chip.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> 1 <= pass_factor(shipped(), chip("cuda")) < 2
+    True
+    """
+    table: dict[str, float] = _table(surrogate.folder).get("factor", {})
+    return table.get(f"{chip.family}/{chip.kind}", table.get("", 1.0))
 
 
 @lru_cache(maxsize=4)

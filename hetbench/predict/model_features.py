@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.predict.canonical import canonical_dims
-from hetbench.predict.features import by_class, chip_facts
+from hetbench.predict.features import Facts, by_class, chip_facts
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class Composition:
     """max(time at the peak, time at the bandwidth) of one run, [rows]."""
     compute_ms: float
     """Time of all runs at the peak of the chip: a lower bound of the latency."""
+    own_ms: float | None = None
+    """`base_ms` of all runs on the chip itself, where the matrix is that of another chip of its die."""
 
     def sums(self) -> NDArray[np.float64]:
         """The additive quantities that `summary` is computed from, [sums]; those of parts of a network add up."""
@@ -82,6 +84,7 @@ class Composition:
             *([np.exp2(x[:, _AT[name]]) @ self.count] for name in ("flops", "bytes")),
             [base @ x[:, _AT[name]] for name in _MEANS],
             np.bincount(group, base, len(_GROUPS)), np.bincount(group, self.count, len(_GROUPS)),
+            [base.sum() if self.own_ms is None else self.own_ms],
         ))  # fmt: skip
 
     def summary(self) -> NDArray[np.float32]:
@@ -98,7 +101,7 @@ def kind_of(op: str) -> int:
 def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
     """Rows of `SUMMARY` columns from rows of `Composition.sums`, [rows, sums]."""
     _, total, launches, bound, flops, moved = sums[:, :6].T
-    means, rest = sums[:, 6 : 6 + len(_MEANS)] / total[:, None], sums[:, 6 + len(_MEANS) :]
+    means, rest = sums[:, 6 : 6 + len(_MEANS)] / total[:, None], sums[:, 6 + len(_MEANS) : -1]
     shares, counts = rest[:, : len(_GROUPS)] / total[:, None], np.log2(1 + rest[:, len(_GROUPS) :])
     columns = np.column_stack((
         np.log2(total), np.stack((shares, counts), axis=2).reshape(len(sums), -1), np.log2(flops + 1), np.log2(moved),
@@ -107,8 +110,12 @@ def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.asarray(columns, dtype=np.float32)
 
 
-def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Composition:
+def composition(
+    calls: Sequence[tuple[float, OperatorTable]], chip: Chip, on: Chip | None = None
+) -> Composition:
     """The composition of `calls`, each (how often it runs, operator table), on one chip.
+
+    With `on`, another chip of the die, matrix and base are those of `on`: its measurements speak for `chip`.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs import load
@@ -116,25 +123,31 @@ def composition(calls: Sequence[tuple[float, OperatorTable]], chip: Chip) -> Com
     >>> made.matrix.shape == (len(made.count), len(COLUMNS))
     True
     """
-    blocks = [_block(cls, groups, chip, times) for times, table in calls for cls, groups in by_class(table).items()]
-    matrix, count, base, compute = (np.concatenate([block[i] for block in blocks]) for i in range(4))
-    operators = tuple(name for block in blocks for name in block[4])
+    pair = chip, chip if on is None else on
+    blocks = [_block(cls, groups, *pair, times) for times, table in calls for cls, groups in by_class(table).items()]
+    matrix, count, base, compute, own = (np.concatenate([block[i] for block in blocks]) for i in range(5))
+    operators = tuple(name for block in blocks for name in block[5])
     matrix = np.clip(np.nan_to_num(matrix, posinf=_MOST, neginf=_LEAST), _LEAST, _MOST).astype(np.float32)
-    return Composition(matrix, operators, count, base, float(compute @ count))
+    return Composition(matrix, operators, count, base, float(compute @ count), float(own @ count))
 
 
-def _block(cls: str, groups: Sequence[Any], chip: Chip, times: float) -> tuple[Array, Array, Array, Array, list[str]]:
-    """Matrix, counts, base ms, compute ms and operator types of one class."""
+def _block(
+    cls: str, groups: Sequence[Any], chip: Chip, on: Chip, times: float
+) -> tuple[Array, Array, Array, Array, Array, list[str]]:  # fmt: skip
+    """Matrix, counts and base ms of one class on the chip `on`; compute and base ms on `chip`; operator types."""
     shared = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
     names = [name for name in shared[0] if all(name in each for each in shared)]
     d = {name: np.concatenate([each[name] for each in shared]) for name in names}
     sizes = [len(g.count) for g in groups]
-    facts = [chip_facts(chip, g.dtype, 0.0) for g in groups]
-    peak = np.repeat([f.vector_peak if cls == "vector" else f.peak for f in facts], sizes)
+    facts = [chip_facts(on, g.dtype, 0.0) for g in groups]
     itemsize = np.repeat([float(f.itemsize) for f in facts], sizes)
     flops, moved = d["flops"], d["bytes"]
-    compute, memory = np.nan_to_num(1e3 * flops / peak), 1e3 * moved / facts[0].bandwidth
-    base = np.maximum(compute, memory)
+    compute, memory = _bounds(cls, d, facts, sizes)
+    base = own = np.maximum(compute, memory)
+    own_compute = compute
+    if on is not chip:
+        own_compute, own_memory = _bounds(cls, d, [chip_facts(chip, g.dtype, 0.0) for g in groups], sizes)
+        own = np.maximum(own_compute, own_memory)
     kind = "attention" if cls in ("prefill", "decode") else cls
     rows, cols, inner, batches, taps, stride, special, spatial, touched, work = _SHAPES[kind](d)
     tiles = np.maximum(np.ceil(rows / _TILE), 1) * np.maximum(np.ceil(cols / _TILE), 1)
@@ -152,7 +165,14 @@ def _block(cls: str, groups: Sequence[Any], chip: Chip, times: float) -> tuple[A
     for index, column in enumerate(columns):
         matrix[:, index] = column
     counts = times * np.concatenate([g.count for g in groups])
-    return matrix, counts, base, compute, [g.op for g, size in zip(groups, sizes, strict=True) for _ in range(size)]
+    names = [g.op for g, size in zip(groups, sizes, strict=True) for _ in range(size)]
+    return matrix, counts, base, own_compute, own, names
+
+
+def _bounds(cls: str, d: Any, facts: Sequence[Facts], sizes: Sequence[int]) -> tuple[Array, Array]:
+    """ms at the peak and at the bandwidth of one run, each [rows]."""
+    peak = np.repeat([f.vector_peak if cls == "vector" else f.peak for f in facts], sizes)
+    return np.nan_to_num(1e3 * d["flops"] / peak), 1e3 * d["bytes"] / facts[0].bandwidth
 
 
 def _log2(value: Any) -> Array:

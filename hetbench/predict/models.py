@@ -24,28 +24,21 @@ from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
-from hetbench.predict.model_features import Composition, composition, summaries
-from hetbench.predict.network import LAUNCH, Network
-from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, label_of, weights_of
-from hetbench.predict.trees import Forest
-from hetbench.predict.whole_kernel import WholeKernel
+from hetbench.predict.model_features import composition
+from hetbench.predict.pooling import label_of
+from hetbench.predict.speakers import equal_datasheets, speaker
+from hetbench.predict.whole_group import RICH, Calls, Group, Labels, forest_rows
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
 __all__ = [
-    "GENERATION", "RICH", "Calls", "Group", "Labels", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows",
-    "group_of", "load",
+    "GENERATION", "RICH", "Calls", "Group", "WholeModelPrediction", "WholeModelSurrogate", "forest_rows", "group_of",
+    "load",
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]
 GENERATION = ("prefill", "decode", "serving")
-COVERED = 0.9  # share of a model's roofline time in operator types that the cell has measured, for level C
-RICH = 30  # a cell of so many networks sets the band of its own kind; one of fewer takes that of thin cells
-_MARGIN = 0.7  # log of how far beyond the sizes that taught a stack an answer may still be of level C: twice
-
-Labels = tuple[str, str, str]
-Array = NDArray[Any]
 
 
 def group_of(family: str, phase: str) -> str:
@@ -57,20 +50,6 @@ def group_of(family: str, phase: str) -> str:
     if phase in GENERATION:
         return "generation"
     return {"cuda": "pass-gpu", "rocm": "pass-gpu"}.get(family, f"pass-{family}")
-
-
-@dataclass(frozen=True, slots=True)
-class Calls:
-    """Predicted calls, [calls] each."""
-
-    value: NDArray[np.float64]
-    """ms."""
-    floor: NDArray[np.float64]
-    """ms at the chip's peak: no call is faster, where the peak is a stated one."""
-    seen: NDArray[np.bool_]
-    """Whether the cell has measured the operator types that take most of the roofline time."""
-    beyond: NDArray[np.bool_]
-    """Whether the call is far smaller or larger than any measured on the die under the stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,111 +68,6 @@ class WholeModelPrediction:
     """Predicted ms of each operator type."""
 
 
-def forest_rows(summary: Array, batch: Any, effect: Any) -> NDArray[np.float32]:
-    """What the trees see, [rows, columns]: summaries [rows, SUMMARY], log2 batch, and what each cell usually needs."""
-    return np.column_stack((summary, np.log2(batch), effect)).astype(np.float32)
-
-
-class Group:
-    """One surrogate: the networks of several seeds, the trees, and the tables of its labels."""
-
-    def __init__(self, spec: Mapping[str, Any], arrays: Mapping[str, Array], name: str) -> None:
-        self.spec = spec
-        self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
-        self.forest = Forest.from_arrays(arrays, f"{name}.forest")
-        self.whole_kernel = WholeKernel(self.networks, self.forest)
-
-    def thin(self, labels: Labels, level: str = "cells") -> bool:
-        """Whether fewer than `RICH` networks were measured under the label of a level."""
-        label = labels[tuple(LEVELS).index(level)]
-        return bool(self.spec["evidence"][level].get(label, {}).get("", 0) < RICH)
-
-    def pooled(self, operators: Sequence[str], labels: Labels) -> Pooled:
-        """How far each operator type is known, by itself and under the labels."""
-        known, evidence = self.spec["operators"], self.spec["evidence"]
-        weights = [
-            weights_of(evidence[level], label, operators, half)
-            for (level, half), label in zip(LEVELS.items(), labels, strict=True)
-        ]
-        found = np.array([known.get(name, (0, 0)) for name in operators], dtype=np.int64).reshape(-1, 2)
-        return Pooled.of(found[:, 0], found[:, 1], np.stack(weights))
-
-    def believed(self, labels: Labels) -> tuple[float, ...]:
-        """Weight of each level's label on calls as a whole, by its networks."""
-        evidence = self.spec["evidence"]
-        many = (evidence[level].get(label, {}).get("", 0) for level, label in zip(LEVELS, labels, strict=True))
-        return tuple(n / (n + WHOLE_HALF * half) for n, half in zip(many, LEVELS.values(), strict=True))
-
-    def pieces(
-        self, made: Composition, batch: float, labels: Labels
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`; and
-        the share of each row of the composition in the networks' time."""
-        pooled, index = self.pooled(made.operators, labels), self.indices(labels)
-        each = np.stack([network.operator_ms(made, batch, pooled, index) for network in self.networks])
-        seen = made.base_ms * made.count @ (pooled.weights[-1] > 0)
-        mean = each.mean(axis=0)
-        return np.concatenate((each.sum(axis=1), [seen], made.sums())), mean / mean.sum()
-
-    def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
-        """Predicted calls from their pieces, [calls, pieces]."""
-        totals, sums = pieces[:, : len(self.networks)].T, pieces[:, len(self.networks) + 1 :]
-        base, index, believed = sums[:, 1], self.indices(labels), self.believed(labels)
-        learned = np.mean(
-            [net.log_ms(total, index, believed) for net, total in zip(self.networks, totals, strict=True)], axis=0
-        )
-        effect = effect_of(self.spec["effects"], labels, believed)
-        columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
-        trees = self.whole_kernel.forest(forest_rows(summaries(sums), *columns)) + effect + np.log(base)
-        rich, thin = self.spec["network_share"]
-        outside = self.outside(base, labels)
-        fades = 0.0 if self.thin(labels, "dies") else np.exp(-outside)  # trees do not extrapolate
-        share = thin + (rich - thin) * fades
-        log_ms = share * learned + (1 - share) * trees
-        least, most = self.spec["ratio"].get(labels[0], (-np.inf, np.inf))
-        known = np.log(base + sums[:, 2] * np.exp(LAUNCH))
-        value = np.exp(known + np.clip(log_ms - known, least, most))
-        seen = pieces[:, len(self.networks)] / base
-        return Calls(value, sums[:, 0], seen >= COVERED, outside > _MARGIN)
-
-    def by_network(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
-        """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
-        pooled, index, believed = self.pooled(made.operators, labels), self.indices(labels), self.believed(labels)
-        found = []
-        for net in self.networks:
-            each = net.operator_ms(made, batch, pooled, index)
-            found.append((float(net.log_ms(each.sum(), index, believed)), each * net.offset(index, believed)))
-        return found
-
-    def predict(self, made: Composition, batch: float, labels: Labels) -> tuple[Calls, Array]:
-        """One call, and the share of each row in ms."""
-        pieces, shares = self.pieces(made, batch, labels)
-        found = self.calls(pieces[None], batch, labels)
-        return found, shares * found.value[0]
-
-    def outside(self, base_ms: Any, labels: Labels) -> Any:
-        """How far calls of `base_ms` roofline time lie outside all training rows of the die under the stack, in log ms;
-        0 inside, and of the stack where the die has no rows."""
-        ranges = self.spec["range"]
-        least, most = ranges.get(labels[1]) or ranges.get(labels[0], (-np.inf, np.inf))
-        log_base = np.log(base_ms)
-        return np.maximum(np.maximum(least - log_base, log_base - most), 0.0)
-
-    def rows_of(self, labels: Labels) -> tuple[str, int]:
-        """Where the rows behind the labels come from, and how many of the narrowest known label there are."""
-        stack, die, cell = labels
-        if cell in self.spec["cells"]:
-            return f"{self.spec['cells'][cell][1]} rows of {cell.split('|')[0]}", int(self.spec["cells"][cell][1])
-        if die in self.spec["dies"]:
-            rows = int(self.spec["dies"][die][1])
-            return f"{rows} rows of other chips with the die {die.split('|')[0]}", rows
-        rows = int(self.spec["stacks"].get(stack, (0, 0))[1])
-        return f"{rows} rows of other chips", rows
-
-    def indices(self, labels: Labels) -> tuple[int, ...]:
-        return tuple(self.spec[level].get(label, [0])[0] for level, label in zip(LEVELS, labels, strict=True))
-
-
 class WholeModelSurrogate:
     """The whole-model surrogates of one artefact folder.
 
@@ -209,6 +83,8 @@ class WholeModelSurrogate:
         self.groups: dict[str, Any] = index["groups"]
         self._folder = folder
         self._loaded: dict[str, Group] = {}
+        self._speakers: dict[tuple[str, str, Chip], Chip] = {}
+        self._networks: dict[tuple[str, str], dict[str, int]] = {}
 
     def group(self, name: str) -> Group:
         """One group, its arrays read on first use."""
@@ -219,13 +95,36 @@ class WholeModelSurrogate:
             return self._loaded[name]
 
     def level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
-        """C where the cell was measured, D where only the stack was, None where neither."""
+        """C where the cell was measured, also on a chip of equal datasheet; D where only the stack was, None where
+        neither."""
         spec = self.groups.get(group_of(chip.family, phase))
-        if spec is None or not chip.bandwidth:
+        label = f"{stack}|{precision}"
+        if spec is None or not chip.bandwidth or label not in spec["stacks"]:
             return None
-        if f"{chip.name}|{stack}|{precision}" in spec["cells"]:
-            return "C"
-        return "D" if f"{stack}|{precision}" in spec["stacks"] else None
+        on = self.speaker(chip, phase, stack, precision)
+        measured = f"{on.name}|{label}" in spec["cells"]
+        return "C" if measured and (on.name == chip.name or equal_datasheets(on, chip)) else "D"
+
+    def on_die(self, chip: Chip, phase: str, stack: str, precision: str) -> bool:
+        """Whether the stack was measured on the die of the chip."""
+        spec = self.groups.get(group_of(chip.family, phase))
+        return spec is not None and bool(chip.bandwidth) and f"{chip.die}|{stack}|{precision}" in spec["dies"]
+
+    def speaker(self, chip: Chip, phase: str, stack: str, precision: str) -> Chip:
+        """The chip of the die whose measurements speak for a chip (`hetbench.predict.speakers`)."""
+        group, label = group_of(chip.family, phase), f"{stack}|{precision}"
+        key = group, label, chip
+        if key not in self._speakers:
+            if (group, label) not in self._networks:
+                cells = self.groups[group]["evidence"]["cells"]
+                each = ((*cell.split("|", 1), known[""]) for cell, known in cells.items())
+                self._networks[group, label] = {name: networks for name, of, networks in each if of == label}
+            self._speakers[key] = speaker(chip, self._networks[group, label])
+        return self._speakers[key]
+
+    def labels(self, chip: Chip, phase: str, stack: str, precision: str) -> Labels:
+        """The labels under which a chip is answered: those of the chip that speaks for it."""
+        return label_of(self.speaker(chip, phase, stack, precision).name, chip.die, stack, precision)
 
     def stacks(self, chip: Chip, phase: str) -> tuple[str, ...]:
         """Stacks that were measured on the chip in this phase, else on its family."""
@@ -241,8 +140,8 @@ class WholeModelSurrogate:
         name, level = group_of(chip.family, phase), self.level(chip, phase, stack, precision)
         if level is None:
             raise ArtifactError(f"no row of stack {stack!r} in {precision} teaches {name}")
-        group, labels = self.group(name), label_of(chip.name, chip.die, stack, precision)
-        made = composition(calls, chip)
+        group, labels = self.group(name), self.labels(chip, phase, stack, precision)
+        made = composition(calls, chip, self.speaker(chip, phase, stack, precision))
         found, each = group.predict(made, batch, labels)
         known = self.levels(level, found)[0]
         low, high = self.band(group.spec, known, chip.family, phase if name == "generation" else stack, confidence,
@@ -275,7 +174,8 @@ class WholeModelSurrogate:
         """Lower and upper residual of log latency, from the held-out residuals of the stack or, generating, the phase.
 
         Where the family has too few of them, the wider of those of other families and all of the family. A thin cell's
-        band is never narrower than a rich one's, that of level D never narrower than that of C.
+        band is never narrower than a rich one's nor than that of the family's thin cells, that of level D never
+        narrower than that of C.
         """
         table, tail = spec["residuals"], (1 - confidence) / 2
         ends = [0.0, 0.0]
@@ -283,7 +183,10 @@ class WholeModelSurrogate:
         for each in names:
             tries = ((f"{each}/{family}/{kind}",), (f"{each}//{kind}", f"{each}/{family}"), (each,))
             known = ([table[name] for name in names if name in table] for names in tries)
-            for quantiles in next((found for found in known if found), ()):  # at 0, 1/(n-1) ... 1
+            found = next((found for found in known if found), [])
+            if each == "T" and f"T/{family}" in table:  # few networks of a stack tell little of how far the next is off
+                found = [*found, table[f"T/{family}"]]
+            for quantiles in found:  # at 0, 1/(n-1) ... 1
                 low, high = np.interp((tail, 1 - tail), np.linspace(0, 1, len(quantiles)), quantiles)
                 ends = [min(ends[0], float(low)), max(ends[1], float(high))]
         return ends[0], ends[1]

@@ -22,20 +22,19 @@ from numpy.typing import NDArray
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
 from hetbench.errors import ArtifactError
-from hetbench.graphs.operator_table import SizedTable
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat
+from hetbench.predict.by_kernel import COVERED, ByKernel, sum_prediction
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
-from hetbench.predict.compiled import Kernel
 from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_halves
 from hetbench.predict.features import CLASSES, Facts, Features, by_class, chip_facts, class_of, features
 from hetbench.predict.gaussian_process import MOST_NOISE, OperatorRows, Posterior
 from hetbench.predict.operator_answers import ClassPart, Prediction, SumPrediction
-from hetbench.predict.protocols import convert_protocol, launch_floor
-from hetbench.predict.selection import Selector
-from hetbench.predict.sums import Sums
+from hetbench.predict.protocols import asked_floor, convert_protocol, launch_floor
+from hetbench.predict.selection import Selector, said_by
+from hetbench.predict.speakers import chips_of_die, speaker
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -44,11 +43,10 @@ if TYPE_CHECKING:
 __all__ = ["COVERED", "FORMAT", "ClassPart", "OperatorSurrogate", "Prediction", "SumPrediction", "load"]
 
 FORMAT = FORMATS["operators.json"]
-COVERED = 0.9
-"""Share of the predicted time that the evidence level of a model must cover."""
+_OWN_ROWS = 300  # of a class: with fewer a chip is answered by the chip of its die that has most
 
 
-class OperatorSurrogate:
+class OperatorSurrogate(ByKernel):
     """The operator surrogates of one set.
 
     >>> import hetbench.predict.operators as predictors
@@ -68,6 +66,8 @@ class OperatorSurrogate:
         self._added = added_chips(folder, self.floors, self.classes)
         self._heads: dict[str, ClassSurrogate] = {}
         self._selector = Selector(self.classes, self.class_surrogate, lambda cls: self.network.spec["share"][cls])
+        self._speakers: dict[tuple[str, Chip], Chip] = {}
+        self._floors: dict[tuple[str, str, Chip], float] = {}
         self.doublings = DOUBLINGS
         """How many halves hold an answer up; 0 answers as the heads do."""
         self.observed: Mapping[str, Posterior] = {}
@@ -77,19 +77,8 @@ class OperatorSurrogate:
         """A copy that is conditioned on the caller's measurements; `observed` maps a chip to its posterior."""
         made = copy(self)
         made.observed = observed
-        vars(made).pop("kernel", None)
-        vars(made).pop("sums", None)
+        made.forget_kernel()
         return made
-
-    @cached_property
-    def kernel(self) -> Kernel:
-        """The same predictions in C, where this platform has them."""
-        return Kernel(self)
-
-    @cached_property
-    def sums(self) -> Sums:
-        """Plans of sums over the structures of networks, for the kernel."""
-        return Sums(self)
 
     @cached_property
     def network(self) -> rgat.Rgat:
@@ -117,11 +106,13 @@ class OperatorSurrogate:
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        choice = self.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
+        on = self.speaker(cls, chip, predictor)
+        choice = self.choose(cls, op, dtype, on, protocol, library, layout, predictor)
         sizes, halves = with_halves(op, dims, self.doublings)
         which = np.zeros(len(halves), dtype=np.int64)
         shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
-        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves)
+        value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
+        choice = said_by(on, chip, choice)
         source = choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
@@ -137,27 +128,24 @@ class OperatorSurrogate:
         The interval is the sum of the operators' bounds, which assumes fully correlated errors. The level is the best
         one such that operators of this or a better level take 90 % of the predicted time.
         """
-        by_level: dict[str, float] = {}
-        by_operator: dict[str, float] = {}
-        if isinstance(table, SizedTable) and chip.name not in self.observed:
-            found = self.sums.find(table, chip, protocol, predictor)
-            if found is not None:
-                plan, ms = found
-                for (level, op), each in zip(plan.names, ms[3:].tolist(), strict=True):
-                    by_level[level] = by_level.get(level, 0.0) + each
-                    by_operator[op] = by_operator.get(op, 0.0) + each
-                return _summed(ms[:3], by_level, by_operator, plan.support, plan.launch_ms)
+        known = self.sum_by_kernel(table, chip, protocol, predictor)
+        if known is not None:
+            return known
         parts = self.predict_by_class(table, chip, protocol, predictor)
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
+        by_level: dict[str, float] = {}
+        by_operator: dict[str, float] = {}
         for cls, groups, choices, which, bounds in parts:
             for index, ms in enumerate(np.bincount(which, bounds[0], len(groups))):
                 level = self._level(cls, choices[index], chip)
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
-        launches = ((cls, sum(int(group.count.sum()) for group in groups)) for cls, groups, *_ in parts)
-        launch_ms = sum(launch_floor(self.floors, chip, cls, protocol) * count for cls, count in launches)
+        launch_ms = 0.0
+        for cls, groups, *_ in parts:
+            floor = self.asked_floor(cls, chip, protocol)
+            launch_ms += floor * sum(int(group.count.sum()) for group in groups)
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
-        return _summed(total, by_level, by_operator, support, launch_ms)
+        return sum_prediction(total, by_level, by_operator, support, launch_ms)
 
     def predict_by_class(
         self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
@@ -165,7 +153,8 @@ class OperatorSurrogate:
         """The latency of every row of a table, class by class; the arguments are those of `predict_model`."""
         parts = []
         for cls, groups in by_class(table).items():
-            choices = [self.choose(cls, g.op, g.dtype, chip, protocol, None, None, predictor) for g in groups]
+            on = self.speaker(cls, chip, predictor)
+            choices = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
             sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
             blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
@@ -173,41 +162,48 @@ class OperatorSurrogate:
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
-            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves)) * count  # [3, rows]
+            bounds = np.stack(self.evaluate(cls, shared, chip, protocol, choices, which, halves, on)) * count
+            choices = [said_by(on, chip, choice) for choice in choices]
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
-        which: NDArray[np.int64], halves: Halves | None = None,
+        which: NDArray[np.int64], halves: Halves | None = None, on: Chip | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
+
+        The choices are those of the chip `on` (see `speaker`), by default `chip` itself: its efficiencies answer, on
+        the roofline of `chip`.
 
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        if chip.name not in self.observed:
-            found = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves)
-            if found is not None:
-                return found[0], found[1], found[2]
-        head, made = self.class_surrogate(cls), features(cls, shared, self._facts(cls, chip, choices, which))
+        head, on = self.class_surrogate(cls), chip if on is None else on
+        by_kernel = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves) if on is chip else None
+        if by_kernel is not None and chip.name not in self.observed:
+            return by_kernel[0], by_kernel[1], by_kernel[2]
+        made = shown = features(cls, shared, self._facts(cls, chip, choices, which, on))
+        if on is not chip:
+            shown = features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
-            part, picked = made if len(chosen) == len(which) else made.take(chosen), which[chosen]
-            learned = self._log_ratio(cls, head, name, part, choices, picked)
-            told = head.blended(learned, choices, picked, part, chip)
-            value = self._converted(part.base_ms * np.exp(told), chip, cls, choices, picked, protocol)
-            low, high = head.interval(choices, picked, part, chip, told)
+            part, seen = (each if len(chosen) == len(which) else each.take(chosen) for each in (made, shown))
+            picked, alike = which[chosen], [said_by(on, chip, choice) for choice in choices]
+            learned = self._log_ratio(cls, head, name, seen, choices, picked)
+            told = head.blended(learned, choices, picked, seen, on)
+            value = self._converted(part.base_ms * np.exp(told), on, cls, choices, picked, protocol)
+            low, high = head.interval(alike, picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
             out[:, chosen] = np.maximum(bounds, part.least_ms)
-        if halves is not None:
-            out = held_by_halves(out, halves, kept)
+        out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
                 shared, which = {key: array[halves.whole] for key, array in shared.items()}, which[halves.whole]
-            asked = self.operator_rows(cls, shared, chip, protocol, choices, which)
+            said = [said_by(on, chip, choice) for choice in choices]
+            asked = self.operator_rows(cls, shared, chip, protocol, said, which)
             known = self.observed[chip.name]
             moved, width = np.exp(known.mean(asked)), known.width(asked)
             out = out[0] * moved * (out / out[0]) ** width
@@ -232,7 +228,7 @@ class OperatorSurrogate:
     ) -> OperatorRows:  # fmt: skip
         """Operators of one class as inputs of the Gaussian process of `hetbench.predict.gaussian_process`."""
         network = self.network
-        made = features(cls, shared, self._facts(cls, chip, choices, which))
+        made = features(cls, shared, self._facts(cls, chip, choices, which, chip))
         decoded = network.decode(cls, made.ratio, [(c.op, c.dtype, c.protocol) for c in choices], which)
         cells = np.array([f"{c.op}|{c.dtype}|{protocol}" for c in choices])[which]
         seen = network.spec["seen_amplitude"][cls]
@@ -248,9 +244,9 @@ class OperatorSurrogate:
             return choice.level
         return "C"
 
-    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64]) -> Facts:
-        """Chip facts per row; peak, item size and launch floor depend on the choice of the row."""
-        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, chip, cls, c.protocol)) for c in choices]
+    def _facts(self, cls: str, chip: Chip, choices: Sequence[Choice], which: NDArray[np.int64], on: Chip) -> Facts:
+        """Chip facts per row; peak, item size and the launch floor of `on` depend on the choice of the row."""
+        each = [chip_facts(chip, c.dtype, launch_floor(self.floors, on, cls, c.protocol)) for c in choices]
         if len(each) == 1:
             return each[0]
         columns = np.array([(f.peak, f.floor_ms, f.itemsize) for f in each])[which].T
@@ -265,7 +261,25 @@ class OperatorSurrogate:
             return native
         same = np.array([c.protocol == asked for c in choices])[which]
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
-        return np.where(same, native, convert_protocol(native, floor, launch_floor(self.floors, chip, cls, asked)))
+        return np.where(same, native, convert_protocol(native, floor, self.asked_floor(cls, chip, asked)))
+
+    def asked_floor(self, cls: str, chip: Chip, protocol: str) -> float:
+        """The launch floor of answers under a protocol, see `hetbench.predict.protocols.asked_floor`."""
+        key = cls, protocol, chip
+        if key not in self._floors:
+            self._floors[key] = asked_floor(self.floors, chips_of_die(chip), chip, cls, protocol)
+        return self._floors[key]
+
+    def speaker(self, cls: str, chip: Chip, predictor: str = "auto") -> Chip:
+        """The chip of the die whose rows of a class speak for a chip; the roofline speaks for each by itself."""
+        if predictor == "roofline" or not chip.bandwidth:
+            return chip
+        key = cls, chip
+        if key not in self._speakers:
+            head = self.class_surrogate(cls)
+            known = speaker(chip, head.cells.enough, _OWN_ROWS)
+            self._speakers[key] = chip if chip.name in head.chip_heads else known
+        return self._speakers[key]
 
     def choose(
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
@@ -273,20 +287,6 @@ class OperatorSurrogate:
     ) -> Choice:  # fmt: skip
         """The head and the measurement cell that answer for an operator; see `hetbench.predict.selection`."""
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
-
-
-def _summed(
-    total: NDArray[np.float64], by_level: Mapping[str, float], by_operator: Mapping[str, float], support: int,
-    launch_ms: float,
-) -> SumPrediction:  # fmt: skip
-    value, lower, upper = total.tolist()
-    covered, level = 0.0, "D"
-    for name in sorted(by_level):
-        covered += by_level[name]
-        level = name
-        if covered >= COVERED * value:
-            break
-    return SumPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
 
 
 @load_once(maxsize=4)

@@ -18,7 +18,7 @@ from hetbench.errors import ArtifactError
 from hetbench.schema import PROTOCOLS
 
 __all__ = [
-    "DEVICE_PROTOCOLS", "FLOOR_QUANTILE", "convert_protocol", "launch_floor", "measured_protocol",
+    "DEVICE_PROTOCOLS", "FLOOR_QUANTILE", "asked_floor", "convert_protocol", "launch_floor", "measured_protocol",
 ]  # fmt: skip
 
 FLOOR_QUANTILE = 0.02
@@ -45,6 +45,24 @@ def launch_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str,
     wider = [own[f"{cls}/{name}"] for name in PROTOCOLS[at:] if f"{cls}/{name}" in own]
     pooled = _pooled_floor(table, chip, cls, protocol)
     return max([min([pooled, *wider]), *narrower])
+
+
+def asked_floor(
+    table: Mapping[str, Mapping[str, float]], die: Sequence[Chip], chip: Chip, cls: str, protocol: str
+) -> float:
+    """Launch floor in ms that an answer under a protocol has: one for all chips of a die where the host launches.
+
+    What a launch costs the host is of host and framework, not of the chip. It is the least that was measured on the
+    die, else the most that `launch_floor` gives a chip of it, and never less than a kernel was found to take there.
+    """
+    if protocol in DEVICE_PROTOCOLS:
+        return launch_floor(table, chip, cls, protocol)
+    own = [table[each.name] for each in die if each.name in table]
+    measured = [floors[f"{cls}/{protocol}"] for floors in own if f"{cls}/{protocol}" in floors]
+    if not measured:
+        return max(launch_floor(table, each, cls, protocol) for each in die)
+    names = [f"{cls}/{name}" for name in PROTOCOLS[: PROTOCOLS.index(protocol)]]
+    return max(min(measured), *(floors[name] for floors in own for name in names if name in floors), 0.0)
 
 
 def _pooled_floor(table: Mapping[str, Mapping[str, float]], chip: Chip, cls: str, protocol: str) -> float:

@@ -21,7 +21,7 @@ from hetbench.predict.cells import Cell, Choice
 from hetbench.predict.class_surrogate import ClassSurrogate
 from hetbench.predict.protocols import measured_protocol
 
-__all__ = ["STAND_INS", "Selector"]
+__all__ = ["STAND_INS", "Selector", "said_by"]
 
 _SIBLING = {"fp16": ("bf16",), "bf16": ("fp16",)}  # same width, same matrix units
 _ANY_DTYPE = ("fp32", "fp16", "bf16")  # a memory-bound operator's efficiency hardly depends on the dtype
@@ -148,6 +148,13 @@ class Selector:
             f"ratio/{group}", np.array(effects, dtype=np.float32), 0, native,
             "C" if known else "D", few, source, bias, dtype, constant, op,
         )  # fmt: skip
+
+
+def said_by(on: Chip, chip: Chip, choice: Choice) -> Choice:
+    """The choice of the chip `on` as it stands for `chip`: rows of another chip of the die are no rows of this one."""
+    if on.name == chip.name or choice.level == "D":
+        return choice
+    return replace(choice, level="C" if choice.head == "full" else "D")
 
 
 def _of_cells(cells: Sequence[Cell], level: str, op: str, dtype: str, *, alone: bool) -> Choice:

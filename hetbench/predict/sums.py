@@ -26,7 +26,6 @@ from hetbench.predict.canonical import canonical_columns
 from hetbench.predict.compiled import COLUMNS, Block
 from hetbench.predict.doubling import DOUBLINGS, rows_of_work
 from hetbench.predict.features import CLASSES
-from hetbench.predict.protocols import launch_floor
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -167,6 +166,8 @@ def plan_of(
     chosen, names, launch_ms = [], [], 0.0
     block: Block | None = None
     for index, part in enumerate(layout.parts):
+        if surrogate.speaker(part.cls, chip, predictor) is not chip:
+            return None
         choices = [
             surrogate.choose(part.cls, op, dtype, chip, protocol, None, None, predictor) for op, dtype in part.kinds
         ]
@@ -177,7 +178,7 @@ def plan_of(
         kept.append(block)
         chosen += choices
         names += [(choice.level, op) for choice, (op, _) in zip(choices, part.kinds, strict=True)]
-        launch_ms += launch_floor(surrogate.floors, chip, part.cls, protocol) * sum(part.runs)
+        launch_ms += surrogate.asked_floor(part.cls, chip, protocol) * sum(part.runs)
     if block is None:
         return None
     support = sum({id(choice): choice.support for choice in chosen}.values())

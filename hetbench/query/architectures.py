@@ -120,7 +120,7 @@ class CompiledSpace:
         self.space, self.chip, self.predictor = space, chip, predictor
         setting, self.question = Setting(*question.sizes), with_usable_stack(question, chip, predictor)
         asked = self.question.stack, self.question.precision
-        known = predictor in WHOLE and source(self.question.whole, chip, self.question.phase, *asked) is not None
+        known = predictor in WHOLE and source(self.question.whole, chip, self.question.taught_phase, *asked) is not None
         if not known and self.question.stack != DEFAULT_STACK:
             raise RefusedError(
                 f"stack {self.question.stack!r} in {self.question.precision} cannot be predicted on {chip.name}: that "
@@ -165,7 +165,8 @@ class CompiledSpace:
         """The additive terms of every block, [blocks, terms]."""
         if part not in self._each:
             tables = _tables(self.space, replace(
-                self.tables.setting, batch=part.batch, seq_len=part.seq_len, precision=part.precision
+                self.tables.setting, batch=part.batch, seq_len=part.seq_len, image_size=part.image_size,
+                precision=part.dtype or part.precision,
             ))  # fmt: skip
             self._each[part] = np.stack([
                 terms_of(part, table, params, self.question, self.chip, self.predictor).values

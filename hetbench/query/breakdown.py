@@ -18,7 +18,6 @@ from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict.features import by_class
 from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
-from hetbench.predict.pooling import label_of
 from hetbench.query.latency import PROTOCOL, estimator, with_usable_stack
 from hetbench.query.question import Question
 
@@ -90,9 +89,11 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
 def _learned(question: Question, chip: Chip, graph: ModelGraph, found: tuple[str, str]) -> tuple[float, Any]:
     """Shares of a call's overhead, and of each row times its count [rows], as the whole-model surrogate has them."""
     stack, precision = found
-    group = question.whole.group(group_of(chip.family, question.phase))
-    labels = label_of(chip.name, chip.die, stack, precision)
-    made = composition([(1.0, graph.operators(*question.sizes))], chip)
+    phase = question.taught_phase
+    group = question.whole.group(group_of(chip.family, phase))
+    labels = question.whole.labels(chip, phase, stack, precision)
+    on = question.whole.speaker(chip, phase, stack, precision)
+    made = composition([(1.0, graph.operators(*question.sizes))], chip, on)
     learned = group.by_network(made, question.batch or 1, labels)
     operators = np.mean([parts / np.exp(total) for total, parts in learned], axis=0)  # [rows], of the learned total
     overhead = max(1.0 - float(operators.sum()), 0.0)

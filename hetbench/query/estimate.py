@@ -9,27 +9,28 @@ answers disagree with such a rule the one with less evidence moves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.errors import InvalidInputError
 from hetbench.predict import operators
-from hetbench.predict.intervals import pass_interval, whole_model_weight
+from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
-from hetbench.predict.pooling import label_of
+from hetbench.query.estimate_values import Estimate, at_least, at_most, blend, where
 from hetbench.query.question import Question
+from hetbench.query.size_grid import around, lengths, padded
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
 
-__all__ = ["LAUNCH_BOUND", "LEVELS", "WHOLE", "Estimate", "Estimator", "Part", "lengths_of"]
+__all__ = ["LEVELS", "WHOLE", "Estimator", "Part"]
 
-LAUNCH_BOUND = 2.0  # below so many times its launch floors, a model's latency hardly depends on the batch
 LEVELS = "BCD"
 WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
-_USUAL = 128  # tokens: shorter sequences than any measured are no slower than this one
+_IMAGE_STEP = 32  # pixels
 _FASTER = 1.5  # peaks of two precisions that differ by so much make the faster one faster for any network
 
 Array = NDArray[Any]
@@ -43,21 +44,9 @@ class Part(NamedTuple):
     precision: str
     batch: int | None
     seq_len: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Latency in ms of calls, [calls] each."""
-
-    value: Array
-    lower: Array
-    upper: Array
-    level: NDArray[np.str_]
-
-    def moved(self, value: Array) -> Estimate:
-        """Another value, its interval in proportion."""
-        factor = value / self.value
-        return replace(self, value=value, lower=self.lower * factor, upper=self.upper * factor)
+    image_size: int | None = None
+    dtype: str | None = None
+    """Precision of the operators where rows in another, `precision`, speak for it."""
 
 
 class Estimator:
@@ -68,6 +57,7 @@ class Estimator:
         longest: int | None = None, generates: bool = False,
     ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
+        self.phase = question.taught_phase
         self.longest, self.generates = longest, generates
         """The longest sequence that the model takes, None where nothing limits it; whether it generates tokens."""
         self._known: dict[tuple[Any, ...], Any] = {}
@@ -91,8 +81,8 @@ class Estimator:
     def upper_sizes(self) -> tuple[int, int | None]:
         """Batch and sequence length at or next above those of the question at which whole models are evaluated."""
         batch = self.question.batch or 1
-        lengths = lengths_of(self.question.seq_len, self.longest)
-        above = next((each for each in lengths if (each or 0) >= (self.question.seq_len or 0)), lengths[-1])
+        found = lengths(self.question.seq_len, self.longest)
+        above = next((each for each in found if (each or 0) >= (self.question.seq_len or 0)), found[-1])
         return 1 << (batch - 1).bit_length(), above
 
     def source(self, stack: str, precision: str) -> tuple[str, str] | None:
@@ -101,7 +91,7 @@ class Estimator:
             return None
         key = "source", stack, precision
         if key not in self._known:
-            self._known[key] = source(self.question.whole, self.chip, self.question.phase, stack, precision)
+            self._known[key] = source(self.question.whole, self.chip, self.phase, stack, precision)
         found: tuple[str, str] | None = self._known[key]
         return found
 
@@ -113,13 +103,13 @@ class Estimator:
         if precision == "fp32":
             if not self._faster("fp16", "fp32") or (self._strong(stack, "fp32") and not self._strong(stack, "fp16")):
                 return found
-            return _at_least(found, self._stacked(stack, "fp16"))
+            return at_least(found, self._stacked(stack, "fp16"))
         wider = "fp16" if precision in ("int8", "fp8") else "fp32"
         if precision == "fp16" and not (self._strong(stack, "fp32") and not self._strong(stack, "fp16")):
             return found
         if not self._faster(precision, wider) or (stack != DEFAULT_STACK and not self.source(stack, wider)):
             return found
-        return _at_most(found, self._precise(stack, wider))
+        return at_most(found, self._precise(stack, wider))
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
         """A compiling stack not slower than eager launches.
@@ -135,13 +125,13 @@ class Estimator:
             weaker = eager_known or self.generates
             if not weaker and (found.level == "C").all():
                 return found
-            bounded = _at_most(found, self._direct(DEFAULT_STACK, precision))
-            return bounded if weaker else _where(found.level == "C", found, bounded)
+            bounded = at_most(found, self._direct(DEFAULT_STACK, precision))
+            return bounded if weaker else where(found.level == "C", found, bounded)
         if stack == DEFAULT_STACK and not eager_known and not self.generates:
             other = next((name for name in COMPILING if self._strong(name, precision)), None)
             if other is not None:
                 compiled = self._direct(other, precision)
-                return _where(compiled.level == "C", _at_least(found, compiled), found)
+                return where(compiled.level == "C", at_least(found, compiled), found)
         return found
 
     def _direct(self, stack: str, precision: str) -> Estimate:
@@ -155,31 +145,27 @@ class Estimator:
                 self._known[key] = self._summed(precision)
             else:
                 share, whole = self._weight(found), self._whole(found, precision)
-                self._known[key] = whole if share == 1 else _blend(whole, self._summed(precision), share)
+                self._known[key] = whole if share == 1 else blend(whole, self._summed(precision), share)
         made: Estimate = self._known[key]
         return made
 
     def _weight(self, found: tuple[str, str]) -> float:
         """Validated weight of whole models beside the operator sum, by the evidence of the die."""
-        group = self.question.whole.groups[group_of(self.chip.family, self.question.phase)]
+        group = self.question.whole.groups[group_of(self.chip.family, self.phase)]
         evidence = group["evidence"]["dies"].get(f"{self.chip.die}|{found[0]}|{found[1]}", {}).get("", 0)
         return whole_model_weight(self.question.surrogate, evidence)
 
     def _whole(self, found: tuple[str, str], precision: str) -> Estimate:
-        """The whole-model surrogate of a stack; in another precision than its rows, by what operators say of both."""
+        """The whole-model surrogate of a stack; in another precision than its rows, their factors on its operators."""
         stack, taught = found
-        calls = self._not_faster(stack, taught)
-        value, phase, chip = calls.value, self.question.phase, self.chip
+        calls = self._not_faster(stack, taught, precision)
+        value, phase, chip = calls.value, self.phase, self.chip
         level = WholeModelSurrogate.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
         stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
         if taught != precision:
-            ratio = self._summed(precision).value / self._summed(taught).value
-            wider = _WIDTHS.get(precision, 2) > _WIDTHS.get(taught, 2)
-            value = value * (np.maximum(ratio, 1.0) if wider else np.minimum(ratio, 1.0))
-        if taught != precision:
             level = np.full(len(value), "D")
         group = self.question.whole.group(group_of(chip.family, phase))
-        thin = stands_in or group.thin(label_of(chip.name, chip.die, stack, taught))
+        thin = stands_in or group.thin(self.question.whole.labels(chip, phase, stack, taught))
         ends = np.empty((2, len(value)))
         for each in np.unique(level):
             band = WholeModelSurrogate.band(group.spec, str(each), chip.family, phase if phase in GENERATION else stack,
@@ -187,23 +173,24 @@ class Estimator:
             ends[:, level == each] = np.exp(np.array(band))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
 
-    def _not_faster(self, stack: str, precision: str) -> Calls:
+    def _not_faster(self, stack: str, taught: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
         grid = [2**k for k in range((batch - 1).bit_length() + 1)]
-        found = [self._calls(stack, precision, each) for each in grid]
+        found = [self._calls(stack, taught, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
+        risen = np.minimum(risen, np.array(grid)[:, None] * risen[0])  # samples can be run in turn
         value = risen[-1]
         if grid[-1] != batch:
             at = np.log2(batch / grid[-2])
             value = np.exp((1 - at) * np.log(risen[-2]) + at * np.log(risen[-1]))
         return replace(found[-1], value=value)
 
-    def _calls(self, stack: str, precision: str, batch: int) -> Calls:
+    def _calls(self, stack: str, taught: str, precision: str, batch: int) -> Calls:
         """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
         length = self.question.seq_len
-        grid = lengths_of(length, self.longest)
-        found = [self.evaluated(Part("whole", stack, precision, batch, each)) for each in grid]
+        grid = lengths(length, self.longest)
+        found = [self.evaluated(stack, taught, precision, batch, each) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
         risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
@@ -212,35 +199,60 @@ class Estimator:
         at = np.log(length / grid[0]) / np.log((grid[1] or length) / grid[0])
         return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
 
-    def evaluated(self, part: Part) -> Calls:
+    def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
         """Calls of the whole-model surrogate at one batch and length."""
-        group = self.question.whole.group(group_of(self.chip.family, self.question.phase))
-        labels = label_of(self.chip.name, self.chip.die, part.stack, part.precision)
-        return group.calls(self._pieces(part), part.batch or 1, labels)
+        group = self.question.whole.group(group_of(self.chip.family, self.phase))
+        labels = self.question.whole.labels(self.chip, self.phase, stack, taught)
+        return group.calls(self._between("whole", stack, taught, batch, length, precision), batch, labels)
 
     def _summed(self, precision: str) -> Estimate:
-        """The sum over the operator graph, each operator launched eagerly; launch-bound batches as slow as batch 1."""
+        """The sum over the operator graph, each operator launched eagerly."""
         key = "sum", precision
         if key not in self._known:
-            batch = self.question.batch
-            length = self.question.seq_len
-            pieces = self._pieces(Part("sum", DEFAULT_STACK, precision, batch, length))
-            if (batch or 1) > 1 and (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3]).any():
-                alone = self._pieces(Part("sum", DEFAULT_STACK, precision, 1, length))
-                slower = (alone[:, 0] > pieces[:, 0]) & (pieces[:, 0] < LAUNCH_BOUND * pieces[:, 3])
-                pieces = np.where(slower[:, None], alone, pieces)
+            batch, length = self.question.batch, self.question.seq_len
+            place = "sum", DEFAULT_STACK, precision
+            pieces = self._between(*place, batch, length)
+            if batch is not None and batch > 1:  # a batch takes no less than one sample, and no more than each in turn
+                alone = self._between(*place, 1, length)
+                held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
+                pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
             value, lower, upper, _, *by_level = pieces.T
-            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * value
+            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * np.sum(by_level, axis=0)
             level = np.array(list(LEVELS))[covered.argmax(axis=0)]
+            if self.predictor in WHOLE:
+                value, lower, upper = pass_factor(self.question.surrogate, self.chip) * np.stack((value, lower, upper))
             low, high = pass_interval(self.question.surrogate, value, lower, upper, self.question.confidence)
             self._known[key] = Estimate(value, low, high, level)
         made: Estimate = self._known[key]
         return made
 
-    def _floor(self) -> Any:
+    def _between(
+        self, kind: str, stack: str, precision: str, batch: int | None, length: int | None, dtype: str | None = None
+    ) -> Array:
+        """Pieces at the sizes, [calls, pieces]; where those take longer than what the sizes can be padded to, or less
+        than the next smaller sizes of a coarse grid, the pieces of these."""
+        image = self.question.image_size
+        place, sizes = (kind, stack, precision), (batch, length, image)
+        found = self._pieces(Part(*place, *sizes, dtype))
+        grid = around(batch), around(length), around(image, _IMAGE_STEP)
+        least, most = zip(*grid, strict=True)
+        fine = padded(batch), padded(length, self.longest), padded(image)
+        most = most[0], most[1] if self.longest is None else min(most[1] or 0, self.longest) or None, most[2]
+        for other, longer in ((fine, True), (most, True), (least, False)):
+            if other != sizes:
+                try:
+                    near = self._pieces(Part(*place, *other, dtype))
+                except InvalidInputError:  # the model does not take such an image
+                    continue
+                off = near[:, :1] < found[:, :1] if longer else near[:, :1] > found[:, :1]
+                found = np.where(off, near, found)
+        return found
+
+    def _floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
-        flops, weights, read = self._pieces(Part("work", "", precision, self.question.batch, self.question.seq_len)).T
+        sizes = self.question.batch, self.question.seq_len, self.question.image_size
+        flops, weights, read = self._pieces(Part("work", "", precision, *sizes)).T
         peak, chip = self.chip.peak_flops(precision), self.chip
         cache = max((size for size in (chip.l2_mb, chip.llc_mb) if size), default=0.0) * 2**20
         compute = 1e3 * flops / peak if peak else np.zeros(len(flops))
@@ -249,54 +261,9 @@ class Estimator:
         return floor
 
     def _strong(self, stack: str, precision: str) -> bool:
-        return strong(self.question.whole, self.chip, self.question.phase, stack, precision)
+        return strong(self.question.whole, self.chip, self.phase, stack, precision)
 
     def _faster(self, narrow: str, wide: str) -> bool:
         """Whether the chip's peak is much higher in the narrower precision."""
         peaks = self.chip.peak_flops(narrow), self.chip.peak_flops(wide)
         return bool(peaks[0] and peaks[1] and peaks[0] >= _FASTER * peaks[1])
-
-def _at_least(found: Estimate, other: Estimate) -> Estimate:
-    return found.moved(np.maximum(found.value, other.value))
-
-
-def _at_most(found: Estimate, other: Estimate) -> Estimate:
-    return found.moved(np.minimum(found.value, other.value))
-
-
-def lengths_of(length: int | None, longest: int | None) -> tuple[int | None, ...]:
-    """Sequence lengths at which whole models are evaluated: powers of two, and the longest that the model takes.
-
-    The first is at or next below `length`; the others rise from it, to `_USUAL` or to the next above.
-
-    >>> lengths_of(512, 2048), lengths_of(700, 2048), lengths_of(20, 2048), lengths_of(70, 77), lengths_of(None, None)
-    ((512,), (512, 1024), (16, 32, 64, 128), (64, 77), (None,))
-    """
-    if length is None:
-        return (None,)
-    below = 1 << (length.bit_length() - 1)
-    last = length if below == length else 2 * below
-    grid = [below]
-    while grid[-1] < max(last, _USUAL):
-        grid.append(2 * grid[-1])
-    if longest is not None:
-        grid = sorted({min(each, longest) for each in grid})
-    return tuple(each for each in grid if each >= below) or (length,)
-
-
-_WIDTHS: Mapping[str, int] = {"fp64": 8, "fp32": 4, "tf32": 3, "fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
-
-
-def _where(chosen: Array, one: Estimate, other: Estimate) -> Estimate:
-    names = ("value", "lower", "upper", "level")
-    return Estimate(*(np.where(chosen, getattr(one, name), getattr(other, name)) for name in names))
-
-
-def _blend(whole: Estimate, summed: Estimate, share: float) -> Estimate:
-    """Geometric mean of both by the share of whole models; the level is the better one, since both are evidence."""
-    def mean(name: str) -> Array:
-        found: Array = np.exp(share * np.log(getattr(whole, name)) + (1 - share) * np.log(getattr(summed, name)))
-        return found
-
-    level = np.where(whole.level < summed.level, whole.level, summed.level)
-    return Estimate(mean("value"), mean("lower"), mean("upper"), level)

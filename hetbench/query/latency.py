@@ -7,17 +7,18 @@ caller named and that was never measured on a chip of the kind is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
-from hetbench.predict.pooling import label_of
-from hetbench.query.estimate import WHOLE, Part
+from hetbench.predict.whole_group import Calls
+from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.kept_calls import kept_calls
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
-from hetbench.query.single import SingleEstimator, known_of
 from hetbench.query.stacks import source, strong
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
@@ -79,13 +80,14 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     names: list[str] = []
     support = 0
     if found is not None and share:
-        terms = made.terms(Part("whole", *found, *made.upper_sizes))
+        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size, question.precision))
         parts.append((share, terms.by_operator))
         notes += _whole_notes(question, chip, found)
         names.append(question.whole.id)
         support = terms.support
     if share < 1:
-        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, question.batch, question.seq_len))
+        sizes = question.batch, question.seq_len, question.image_size
+        terms = made.terms(Part("sum", DEFAULT_STACK, question.precision, *sizes))
         parts.append((1 - share, terms.by_operator))
         notes.append(_levels(terms.by_level))
         names.append(question.surrogate.id)
@@ -99,19 +101,47 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     )  # fmt: skip
 
 
+class SingleEstimator(Estimator):
+    """The estimator of one question, which remembers the terms that it asked for."""
+
+    def __init__(
+        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], graph: ModelGraph
+    ) -> None:
+        self.terms, self._graph = cache(make), graph
+        generates = "decode" in graph.phases
+        super().__init__(
+            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates
+        )
+
+
+    def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
+        """Calls at one batch and length, kept for other questions about the network on the chip."""
+        asked = self.question
+        key = asked.phase, self.phase, asked.image_size, asked.artifacts, self.predictor
+        sizes = stack, taught, precision, batch, length
+        make = super().evaluated
+        return kept_calls((self._graph, self.chip), (*key, *sizes), lambda: make(*sizes))
+
+
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
-    """The estimator of one question; terms of whole models are kept, since other batches need some of them."""
+    """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
+    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, image_size=None, precision="fp32",
+                    stack="", confidence=0.9, taught=question.taught_phase)  # fmt: skip
 
     def make(part: Part) -> Terms:
+        if part.kind == "whole":
+            return _cached_terms(part, graph, plain, chip, predictor)
         return _terms(part, graph, question, chip, predictor)
 
-    key = graph, chip, question.phase, question.image_size, question.artifacts, predictor
-    return SingleEstimator(question, chip, predictor, make, graph, known_of(*key))
+    return SingleEstimator(question, chip, predictor, make, graph)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    table = graph.operators(part.batch, part.seq_len, question.image_size, part.precision, question.phase)
+    table = graph.operators(part.batch, part.seq_len, part.image_size, part.dtype or part.precision, question.phase)
     return terms_of(part, table, graph.params, question, chip, predictor)
+
+
+_cached_terms = lru_cache(maxsize=4096)(_terms)
 
 
 def trained_stack(question: Question, chip: Chip) -> str | None:
@@ -122,12 +152,12 @@ def trained_stack(question: Question, chip: Chip) -> str | None:
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
     >>> where = chip("cuda")
-    >>> trained_stack(Question.build(load("gpt2"), where, {"stack": "eager"}), where)
+    >>> trained_stack(Question.build(load("bert-base"), where, {"stack": "eager"}), where)
     'eager-amp'
     """
     if not question.batch:
         return None
-    found = source(question.whole, chip, question.phase, question.stack, question.precision)
+    found = source(question.whole, chip, question.taught_phase, question.stack, question.precision)
     return found[0] if found is not None and found[1] == question.precision else None
 
 
@@ -137,9 +167,9 @@ def _whole_notes(question: Question, chip: Chip, found: tuple[str, str]) -> list
     if stack != question.stack:
         notes.append(f"predicted from rows of stack {stack}; {chip.name} has none of {question.stack}")
     if precision != question.precision:
-        notes.append(f"scaled from {precision} to {question.precision} by the ratio of both operator sums")
-    group = question.whole.group(group_of(chip.family, question.phase))
-    where = group.rows_of(label_of(chip.name, chip.die, stack, precision))[0]
+        notes.append(f"scaled from {precision} to {question.precision}: the same efficiencies on its own roofline")
+    group = question.whole.group(group_of(chip.family, question.taught_phase))
+    where = group.rows_of(question.whole.labels(chip, question.taught_phase, stack, precision))[0]
     return [*notes, f"whole models under {stack} in {precision}, {where}"]
 
 

@@ -23,6 +23,7 @@ from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.features import class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
+from hetbench.predict.selection import said_by
 from hetbench.query.columns import AnswerColumns, group_rows, positive_or_nan, read_columns
 from hetbench.query.operator_dims import read_dims
 from hetbench.query.tables import check_cells, split_decode
@@ -128,10 +129,12 @@ class Observations:
         for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
             for own, rows in split_decode(sizes, len(good)):
                 cls, shared = class_of(kind.name, own), canonical_dims(kind.name, own, STORAGE_BYTES[dtype])
-                choices = [surrogate.choose(cls, kind.name, dtype, chip, protocol, None, None)]
+                on = surrogate.speaker(cls, chip)
+                choices = [surrogate.choose(cls, kind.name, dtype, on, protocol, None, None)]
                 which = np.zeros(len(rows), dtype=np.int64)
-                value = surrogate.evaluate(cls, shared, chip, protocol, choices, which)[0]
-                seen = surrogate.operator_rows(cls, shared, chip, protocol, choices, which)
+                value = surrogate.evaluate(cls, shared, chip, protocol, choices, which, on=on)[0]
+                said = [said_by(on, chip, choice) for choice in choices]
+                seen = surrogate.operator_rows(cls, shared, chip, protocol, said, which)
                 at, off = good[rows], np.log(measured[good[rows]] / value)
                 out.value[at] = value
                 usual = np.abs(off) < np.log(_ABSURD)

@@ -12,8 +12,8 @@ from hetbench.catalog.chips import Chip
 from hetbench.graphs import OperatorTable
 from hetbench.graphs.operator_table import SizedTable
 from hetbench.predict.model_features import composition
-from hetbench.predict.models import Group, Labels, group_of
-from hetbench.predict.pooling import label_of
+from hetbench.predict.models import group_of
+from hetbench.predict.whole_group import Group
 from hetbench.query.estimate import LEVELS, Part
 from hetbench.query.question import Question
 from hetbench.schema import itemsize
@@ -56,9 +56,9 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
         levels = [found.by_level.get(level, 0.0) for level in LEVELS]
         values = np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
         return Terms(values, found.by_operator, found.support, found.by_level)
-    group = question.whole.group(group_of(chip.family, question.phase))
-    labels = label_of(chip.name, chip.die, part.stack, part.precision)
-    values, operators, shares = _whole(part, table, group, labels, question, chip)
+    group = question.whole.group(group_of(chip.family, question.taught_phase))
+    labels = question.whole.labels(chip, question.taught_phase, part.stack, part.precision)
+    values, operators, shares = _whole(part, table, group, question, chip)
     by_operator: dict[str, float] = {}
     for operator, share in zip(operators, shares.tolist(), strict=True):
         by_operator[operator] = by_operator.get(operator, 0.0) + share
@@ -66,14 +66,16 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
 
 
 def _whole(
-    part: Part, table: OperatorTable, group: Group, labels: Labels, question: Question, chip: Chip
+    part: Part, table: OperatorTable, group: Group, question: Question, chip: Chip
 ) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]]:
     """Pieces of a whole model, and the share of operators in the networks' time."""
-    if isinstance(table, SizedTable):
+    place = chip, question.taught_phase, part.stack, part.precision
+    labels, on = question.whole.labels(*place), question.whole.speaker(*place)
+    if isinstance(table, SizedTable) and on is chip:
         found = group.whole_kernel.pieces(group, table, question.surrogate.sums, chip, part.batch or 1, labels)
         if found is not None:
             return found
-    made = composition([(1.0, table)], chip)
+    made = composition([(1.0, table)], chip, on)
     values, shares = group.pieces(made, part.batch or 1, labels)
     return values, made.operators, shares
 

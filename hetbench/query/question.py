@@ -26,7 +26,7 @@ from hetbench.predict import power
 from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
-from hetbench.query.stacks import DEFAULT_STACK, default_stack
+from hetbench.query.stacks import DEFAULT_STACK, default_stack, evidence_phase
 from hetbench.schema import PHASES, PRECISIONS
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
@@ -79,6 +79,10 @@ class Question:
     """True where the caller named no stack, so that `stack` is the default."""
     confidence: float = 0.9
     """Coverage that intervals are calibrated for: the share of true values inside."""
+    generates: bool = False
+    """Whether the model generates token by token."""
+    taught: str | None = None
+    """The phase whose measured rows speak for the question, where that is settled; see `taught_phase`."""
     artifacts: Path | None = None
     """Folder of the surrogates; None for those in the package."""
     operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
@@ -121,7 +125,7 @@ class Question:
         meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
         return cls(
             graph.name, chip, *sized, precision, phase, meant, notes, stack is None,
-            check_confidence(options.get("confidence")),
+            check_confidence(options.get("confidence")), "decode" in graph.phases,
         )  # fmt: skip
 
     @property
@@ -138,6 +142,13 @@ class Question:
     def power(self) -> PowerSurrogate:
         """The board-power surrogate."""
         return power.load(self.artifacts)
+
+    @property
+    def taught_phase(self) -> str:
+        """The phase whose measured rows speak for the question: one pass over a prompt is inference and prefill."""
+        if self.taught or not self.generates or self.chip is None:
+            return self.taught or self.phase
+        return evidence_phase(self.whole, self.chip, self.phase, self.stack, self.precision)
 
     @property
     def sizes(self) -> tuple[int | None, int | None, int | None, str, str]:

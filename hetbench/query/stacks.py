@@ -14,12 +14,14 @@ from hetbench.errors import UnknownNameError
 from hetbench.predict.models import WholeModelSurrogate, group_of
 from hetbench.schema import PHASES
 
-__all__ = ["COMPILING", "DEFAULT_STACK", "KINDS", "default_stack", "kind_of", "of_kind", "source", "strong"]
+__all__ = ["COMPILING", "DEFAULT_STACK", "KINDS", "default_stack", "evidence_phase", "kind_of", "of_kind", "source",
+           "strong"]
 
 DEFAULT_STACK = "eager"
 COMPILING = ("acl", "magicmind", "compiled-amp", "compiled", "openvino", "tensorrt", "triton-tensorrt", "torchaie")
 """Stacks that optimise a network before it runs; on a chip the first that was measured there speaks for the kind."""
 _SERVING = ("vllm", "tensorrt-llm", "openvino-genai", "deepspeed-mii", "fastertransformer")
+_ONE_PASS = ("prefill", PHASES[0])
 KINDS = ("eager", "compiled", "serving")
 _OF_KIND = {"eager": (DEFAULT_STACK,), "compiled": COMPILING, "serving": _SERVING}
 _USUAL_STACKS = {"cann": "acl", "mlu": "magicmind", "cpu": "compiled"}
@@ -74,19 +76,31 @@ def of_kind(kind: str, whole: WholeModelSurrogate, chip: Chip, phase: str, preci
 def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> tuple[str, str] | None:
     """The stack and precision whose measured rows speak for a stack in a precision on a chip; None where none do.
 
-    Rows of the chip itself come first, then those of its family in the same precision, then other precisions.
+    Rows of the chip's die come first, then those of its family in the same precision, then other precisions.
     Evidence of eager launches counts within one family and kind of chip, that of a compiling stack within one kind.
     """
     found = list(_sources(whole, chip, phase, stack, precision))
-    own = [each for each in found if whole.level(chip, phase, *each) == "C"]
+    own = [each for each in found if whole.on_die(chip, phase, *each)]
     exact = [each for each in (*own, *found) if each[1] == precision]
     return next(iter((*exact, *own, *found)), None)
 
 
+def evidence_phase(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> str:
+    """The phase whose rows speak for a phase of a model that generates tokens.
+
+    A pass over a prompt is measured as inference and as prefill. Both are answered as prefill, whose rows are of models
+    that generate; as inference where only there are rows in the precision.
+    """
+    if phase not in _ONE_PASS:
+        return phase
+    found = {each: source(whole, chip, each, stack, precision) for each in _ONE_PASS}
+    return next((each for each, known in found.items() if known and known[1] == precision), _ONE_PASS[0])
+
+
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
-    """Whether rows of this very chip and precision speak for a stack."""
+    """Whether rows of this very die and precision speak for a stack."""
     found = source(whole, chip, phase, stack, precision)
-    return found is not None and found[1] == precision and whole.level(chip, phase, *found) == "C"
+    return found is not None and found[1] == precision and whole.on_die(chip, phase, *found)
 
 
 def _sources(

@@ -99,7 +99,7 @@ def coverage(models: pd.DataFrame, kind: str, by: Sequence[str] = ("family",)) -
     Of a family with few models each is checked by bands of all the others.
     """
     few = (models.groupby("family").graph.transform("nunique") < _MODELS).to_numpy()
-    half = _calibration_half(models.graph)
+    half = calibration_half(models.graph)
     sets = [(side & ~few, side) for side in (half, ~half)]  # what is checked, and what sets no bands
     sets += [(out & few, out) for out in ((models.graph == name).to_numpy() for name in models.graph[few].unique())]
     parts = [
@@ -123,7 +123,7 @@ def coverage_of_chips(
     return out
 
 
-def _calibration_half(names: pd.Series) -> np.ndarray:
+def calibration_half(names: pd.Series) -> np.ndarray:
     """Halves of the graphs: each sets the bands that the other is checked by."""
     return names.map(lambda name: hashlib.sha256(name.encode()).digest()[0] % 2 == 0).to_numpy(bool)
 

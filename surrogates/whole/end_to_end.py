@@ -2,7 +2,8 @@
 
     python -m surrogates.whole.end_to_end data_collection/measurements/amd-epyc-zen4-2vcpu-kvm.parquet
 
-`predicted` is the sum over the operators by the surrogates, whose operators no pass taught. `summed` adds the operators
+`predicted` is the sum over the operators by the surrogates, whose operators no pass taught; `lower` and `upper` bound
+the answer, which is that sum times what a pass usually takes over it. `summed` adds the operators
 that were measured by themselves in the same file, and for those that were not the prediction; `share` is how much of it
 was measured. The table joins chip-NAME.json, where surrogates.publish.report reads it.
 """
@@ -21,7 +22,7 @@ from hetbench import HetBench
 from hetbench.errors import command
 from hetbench.graphs.model_graph import load
 from hetbench.predict.features import by_class
-from hetbench.predict.intervals import pass_interval
+from hetbench.predict.intervals import pass_factor, pass_interval
 from hetbench.predict.operators import SumPrediction
 from hetbench.predict.operators import load as surrogates
 from hetbench.query.latency import PROTOCOL
@@ -61,7 +62,9 @@ def compare(rows: pd.DataFrame) -> pd.DataFrame:
         setting = {"chip": row["chip"], "model": row["name"], "precision": row["precision"], "stack": row["stack"]}
         summed, share = _summed(row, sizes, known, api)
         made, roof = (_sum_of(row, sizes, api, predictor) for predictor in ("autogluon", "roofline"))
-        lower, upper = pass_interval(surrogates(), made.value, made.lower, made.upper, surrogates().interval_level)
+        usual = pass_factor(surrogates(), api.chip(row["chip"])[0])
+        bounds = (usual * each for each in (made.value, made.lower, made.upper))
+        lower, upper = pass_interval(surrogates(), *bounds, surrogates().interval_level)
         found.append(setting | sizes | {
             "measured": row["latency_ms"], "predicted": made.value, "lower": lower, "upper": upper,
             "summed": summed, "share": share, "roofline": roof.value,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from surrogates.whole.rows import WholeRows
 
 _RATIO_MARGIN = 0.4  # log of how far beyond the measured ratios to the roofline an answer may lie: 1.5 x
 _FEW_TREES, _MANY_ROWS = 600, 2000
+LARGE, NETWORK_ROWS = 10_000, 600  # rows of a fit from which on its networks see at most so many rows of a cell
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,18 @@ def cell_weight(cells: pd.Series) -> np.ndarray:
     return weight / weight.mean()
 
 
+def sampled(cells: pd.Series, train: np.ndarray, size: Size) -> tuple[np.ndarray, Size]:
+    """The rows that the networks of a fit see, and the size of fit: a few rich cells do not take most of the steps.
+
+    Trees see all rows, and rich cells are answered by trees.
+    """
+    if len(train) < LARGE:
+        return train, size
+    order = np.random.default_rng(1).permutation(train)
+    own = cells.iloc[order]
+    return order[(own.groupby(own).cumcount() < NETWORK_ROWS).to_numpy()], replace(size, batch=size.batch // 3)
+
+
 def fit_group(rows: WholeRows, train: np.ndarray, size: Size, seeds: int) -> Fitted:
     """Networks and trees of the rows `train` (indices)."""
     from catboost import CatBoostRegressor
@@ -48,8 +61,9 @@ def fit_group(rows: WholeRows, train: np.ndarray, size: Size, seeds: int) -> Fit
     made = labels(rows, train)
     pooling, believed = pooled(made, rows)
     weight = cell_weight(made.names["cells"])
+    shown, steps = sampled(made.names["cells"], train, size)
     networks = [
-        fit(rows, train, pooling, made.index, believed, weight, size, seed=seed) for seed in range(seeds)
+        fit(rows, shown, pooling, made.index, believed, weight, steps, seed=seed) for seed in range(seeds)
     ]
     residual = pd.Series(np.log(rows.frame.ms.to_numpy()) - rows.base_log)
     effects = {"": float(residual[train].median())}

@@ -3,10 +3,11 @@
     python -m surrogates.whole.sums --rows runs/models/rows.parquet --work runs/models
 
 Sums the operators of every measured eager pass as a query would, and takes the ratio measured / sum. No pass teaches
-the operator surrogates, so all of them are held out; dies count the same, and the table is that of one more die
+the operator surrogates, so all of them are held out. What passes usually take over their sums is a factor on every
+answer, one for each family and kind of chip. Dies count the same, and the table of the interval is that of one more die
 (`surrogates.whole.bands`). Beside the hold-outs of `surrogates.whole` in the work folder the sums also say how much
-whole models count in an answer that has both, by how many networks of the die teach them. Writes sums.json, with what
-the intervals hold on each die by the table of the others.
+whole models count in an answer that has both, by how many networks of the die teach them; without hold-outs the shares
+of the sums.json that is there stay. Writes sums.json, with what factor and intervals do on each die by the others.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ FORMAT = FORMATS["sums.json"]
 STACKS = ("eager", "eager-amp")
 MOST = 150  # passes of one chip, stack and precision
 EVIDENCE = (30, 1, 0)  # networks of a die: many, some, none
+_DIES_HALF = 2.0
 _GRID = tuple(np.linspace(0, 1, 21).round(2).tolist())
 
 
@@ -43,18 +45,25 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     parser.add_argument("--work", type=Path, default=Path("runs/models"), help="hold-outs of surrogates.whole")
     options = parser.parse_args()
+    stays = json.loads((options.out / "sums.json").read_text()) if (options.out / "sums.json").exists() else {}
     tables = {name: rows.frame for name, rows in read(options.rows, options.own).items() if name != "generation"}
     frame = pd.concat([frame.assign(group=name, row=range(len(frame))) for name, frame in tables.items()])
-    passes = summed(frame[frame["stack"].isin(STACKS)])
-    held, found = coverage(passes), beside(passes, options.work)
+    plain = summed(frame[frame["stack"].isin(STACKS)])
+    passes, held = calibrated(plain, factors(plain)), coverage(plain)
+    if any(options.work.glob("*.models.parquet")):
+        found = beside(passes, options.work)
+        blend = {"blend": shares(found), "blend_errors": errors(found)}
+    else:
+        blend = {key: stays[key] for key in ("blend", "blend_errors")}
+        print(f"no hold-outs in {options.work}: the shares of whole models stay as they are")
     card = {
         "format": FORMAT, "made_by": "python -m surrogates.whole.sums", "operators": load().id,
-        "rows": len(passes), "dies": held, "blend": shares(found), "blend_errors": errors(found),
+        "rows": len(passes), "dies": held, **blend, "factor": factors(plain),
         "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
     }  # fmt: skip
     (options.out / "sums.json").write_text(json.dumps(card, separators=(",", ":")))
     print(pd.DataFrame(held).to_string(index=False))
-    print(pd.DataFrame(held)[["operators_inside", "inside"]].mean().round(1).to_string())
+    print(pd.DataFrame(held)[["plain_error", "error", "operators_inside", "inside"]].mean().round(1).to_string())
     print(card["blend"], pd.DataFrame(card["blend_errors"]).to_string(index=False), sep="\n")
 
 
@@ -70,6 +79,31 @@ def summed(frame: pd.DataFrame) -> pd.DataFrame:
         ]
         sums.append([sum(calls * getattr(part, name) for calls, part in parts) for name in ("value", "lower", "upper")])
     return some.assign(**dict(zip(("surrogate", "lower", "upper"), np.transpose(sums), strict=True)))
+
+
+def kind_of(passes: pd.DataFrame) -> pd.Series:
+    """Family and kind of each pass's chip, as `hetbench.predict.intervals.pass_factor` writes them."""
+    return passes.chip.map({name: f"{chip.family}/{chip.kind}" for name, chip in chips().items()})
+
+
+def factors(passes: pd.DataFrame) -> dict[str, float]:
+    """What a pass usually takes over its sum: the mean die's, by family and kind, drawn to that of all dies ("").
+
+    A kind of so many dies as `_DIES_HALF` counts half.
+    """
+    ratio = np.log(passes.ms / passes.surrogate)
+    dies = ratio.groupby([kind_of(passes), passes.away]).median()
+    overall = float(dies.mean())
+    found = {"": overall}
+    for kind, part in dies.groupby(level=0):
+        found[str(kind)] = overall + len(part) / (len(part) + _DIES_HALF) * (float(part.mean()) - overall)
+    return {kind: round(float(np.exp(value)), 4) for kind, value in found.items()}
+
+
+def calibrated(passes: pd.DataFrame, table: dict[str, float]) -> pd.DataFrame:
+    """The passes with sum and bounds times the factor of their kind."""
+    factor = kind_of(passes).map(table).fillna(table[""]).to_numpy()
+    return passes.assign(**{name: passes[name] * factor for name in ("surrogate", "lower", "upper")})
 
 
 def beside(passes: pd.DataFrame, work: Path) -> pd.DataFrame:
@@ -122,19 +156,27 @@ def errors(found: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def coverage(passes: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of each die: its median measured / sum, and percent inside 90 % intervals, of operators alone and as answered."""
+    """Of each die: its median measured / sum; the median error of the sum and of its answer by the factor of the other
+    dies; and percent inside 90 % intervals, of operators alone and as answered."""
     found = []
-    for name, part in passes.groupby("away"):
+    for name, plain in passes.groupby("away"):
         others = passes[passes.away != name]
+        table = factors(others)
+        others, part = calibrated(others, table), calibrated(plain, table)
         low, high = np.exp(of_one_more(others, "away", variance_among([others], "away"), (0.05, 0.95)))
         lower, upper = np.minimum(part.lower, part.surrogate * low), np.maximum(part.upper, part.surrogate * high)
         found.append({
-            "die": name, "n": len(part), "ratio": round(float((part.ms / part.surrogate).median()), 2),
-            "operators_inside": round(100 * float(part.ms.between(part.lower, part.upper).mean()), 1),
+            "die": name, "n": len(part), "ratio": round(float((plain.ms / plain.surrogate).median()), 2),
+            "plain_error": _percent(plain), "error": _percent(part),
+            "operators_inside": round(100 * float(plain.ms.between(plain.lower, plain.upper).mean()), 1),
             "inside": round(100 * float(part.ms.between(lower, upper).mean()), 1),
             "width": round(float((upper / lower).median()), 2),
         })  # fmt: skip
     return found
+
+
+def _percent(part: pd.DataFrame) -> float:
+    return round(100 * float((part.surrogate / part.ms - 1).abs().median()), 1)
 
 
 if __name__ == "__main__":

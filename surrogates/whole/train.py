@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ from hetbench.errors import command
 from hetbench.predict.models import FORMAT, RICH
 from surrogates.evaluate import score
 from surrogates.splits import balanced_folds, die
-from surrogates.whole.bands import coverage, coverage_of_chips, of_one_more, residual_tables, variance_among
+from surrogates.whole.bands import (
+    calibration_half,
+    coverage,
+    coverage_of_chips,
+    of_one_more,
+    residual_tables,
+    variance_among,
+)
 from surrogates.whole.fitting import fit_group, labels_of, predict
 from surrogates.whole.network import Size
 from surrogates.whole.rows import WholeRows, add_rows, read
@@ -40,6 +47,7 @@ SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
 _SMALL = 1000  # rows: hold-outs of smaller groups take as many seeds as the final fit
 SAMPLE, _LARGE = 400, 10_000  # rows of a cell, rows of a group
+_STACK_PRIOR = 5.0
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
 
@@ -96,9 +104,11 @@ def chips_out(rows: WholeRows, size: Size) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def blended(frame: pd.DataFrame, shares: Sequence[float]) -> pd.DataFrame:
-    """The surrogate: network and trees, averaged in log ms; `shares` are the network's in rich and in thin cells."""
-    share = np.where(frame.networks >= RICH, *shares)
+def blended(frame: pd.DataFrame, shares: Sequence[float], stacks: Mapping[str, float] | None = None) -> pd.DataFrame:
+    """The surrogate: network and trees, averaged in log ms; `shares` are the network's in rich and in thin cells, and
+    `stacks` those in thin cells of single stacks (`stack_shares`)."""
+    thin = labels_of(frame)[0].map(stacks or {}).fillna(shares[1])
+    share = np.where(frame.networks >= RICH, shares[0], thin)
     return frame.assign(surrogate=np.exp(share * np.log(frame.network) + (1 - share) * np.log(frame.trees)))
 
 
@@ -110,6 +120,52 @@ def best_shares(frames: list[pd.DataFrame]) -> list[float]:
         return float(np.mean([np.log(np.median(np.abs(part.surrogate / part.ms - 1))) for part in parts] or [0.0]))
 
     return [min(SHARES, key=lambda share: error(share, rich)) for rich in (True, False)]
+
+
+def stack_shares(frames: list[pd.DataFrame], shares: Sequence[float]) -> dict[str, float]:
+    """The network's share in thin cells of each stack in a precision, with the least error over its held-out networks.
+
+    The error of a stack is the mean over its networks of the median |log(measured / predicted)|; that of the group's
+    own share over all thin cells counts as `_STACK_PRIOR` networks more, so that a few networks decide little.
+    """
+    found: dict[str, float] = {}
+    thin = pd.concat([frame[frame.networks < RICH] for frame in frames])
+    if not len(thin):
+        return found
+    errors = pd.DataFrame({share: _stack_errors(thin, share) for share in SHARES})
+    everywhere = errors.mean()
+    for stack, part in errors.groupby(level=0):
+        total = part.sum() + _STACK_PRIOR * everywhere
+        best = float(total.idxmin())
+        if best != shares[1]:
+            found[str(stack)] = best
+    return found
+
+
+def _stack_errors(thin: pd.DataFrame, share: float) -> pd.Series:
+    """Median |log(measured / predicted)| by stack and network."""
+    part = blended(thin, (share, share))
+    return np.log(part.ms / part.surrogate).abs().groupby([labels_of(thin)[0].to_numpy(), part.graph]).median()
+
+
+def blend_all(out: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[float], dict[str, float]]:
+    """Hold-outs with `surrogate`, and the shares over all of them.
+
+    Each half of the networks is blended by the shares of the other half, so that no network chose its own.
+    """
+    fitted = [out["models"], out["architectures"]]
+    shares = best_shares(fitted)
+    made = {}
+    for kind, frame in out.items():
+        parts = []
+        if len(frame):
+            half = calibration_half(frame.graph)
+            for side in (half, ~half):
+                names = set(frame.graph[side])
+                others = [each[~each.graph.isin(names)] for each in fitted]
+                parts.append(blended(frame[side], shares, stack_shares(others, shares)))
+        made[kind] = pd.concat(parts).sort_index() if parts else frame
+    return made, shares, stack_shares(fitted, shares)
 
 
 def scores(frame: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
@@ -207,10 +263,9 @@ def main() -> None:
     for name in options.groups:
         began = time.time()
         spec, out = final_fit(name, tables[name], options.work), hold_outs(name, tables[name], options.work)
-        shares = best_shares([out["models"], out["architectures"]])
-        out = {kind: blended(frame, shares) if len(frame) else frame for kind, frame in out.items()}
-        cards[name] = scored(tables[name], out, shares)
-        specs[name] = {**spec, "network_share": shares}
+        out, shares, stacks = blend_all(out)
+        cards[name] = {**scored(tables[name], out, shares), "stack_share": stacks}
+        specs[name] = {**spec, "network_share": shares, "stack_share": stacks}
         held[name] = out
         print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
     if set(options.groups) != set(SIZES):

@@ -153,9 +153,9 @@ def _ratios(record: Record, found: Answers) -> None:
                 (y.fp32_tflops or 1) / (x.fp32_tflops or 1),
             )
             for model, batch, u, v in _comparable(found, (1, 64), one, other):
-                if model in _TELLING and u.precision == "fp16":
+                if model in _TELLING and u.precision == "fp16" and u.level == "D":  # measured chips may be slower
                     record.check(
-                        "chips: no ratio beyond twice every datasheet ratio",
+                        "chips: without measurements no ratio beyond twice every datasheet ratio",
                         u.value / v.value <= limit,
                         u.value / v.value / limit,
                         model,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.query.estimate import Estimate, _blend, _lengths
+from hetbench.query.estimate_values import Estimate, at_least, at_most, blend
+from hetbench.query.size_grid import around, lengths, padded
 
 
 def _estimate(value: float, level: str) -> Estimate:
@@ -14,7 +15,7 @@ def _estimate(value: float, level: str) -> Estimate:
 
 
 def test_a_blend_lies_between_its_parts_and_has_the_better_level():
-    found = _blend(_estimate(1.0, "D"), _estimate(4.0, "B"), 0.5)
+    found = blend(_estimate(1.0, "D"), _estimate(4.0, "B"), 0.5)
     assert found.value[0] == pytest.approx(2.0)
     assert (found.lower[0], found.upper[0]) == (pytest.approx(1.0), pytest.approx(4.0))
     assert found.level[0] == "B"
@@ -26,9 +27,9 @@ def test_a_moved_value_takes_its_interval_along():
 
 
 def test_short_sequences_are_compared_with_the_usual_length_and_long_ones_with_the_next():
-    assert _lengths(8, None) == (8, 16, 32, 64, 128)
-    assert _lengths(300, None) == (256, 512)
-    assert _lengths(300, 384) == (256, 384)
+    assert lengths(8, None) == (8, 16, 32, 64, 128)
+    assert lengths(300, None) == (256, 512)
+    assert lengths(300, 384) == (256, 384)
 
 
 @pytest.mark.parametrize("chip", ["huawei-ascend-310p", "cambricon-mlu370-x4"])
@@ -48,3 +49,39 @@ def test_energy_of_a_measured_latency_is_power_times_that_latency():
     assert latency.kind == "measured"
     assert (energy.kind, power.kind) == ("predicted", "predicted")
     assert energy.value == pytest.approx(power.value * latency.value / 1e3)
+
+
+def test_bounds_move_values_with_their_intervals():
+    low, high = at_least(_estimate(1.0, "C"), _estimate(2.0, "D")), at_most(_estimate(3.0, "C"), _estimate(2.0, "D"))
+    assert (low.value[0], low.upper[0], low.level[0]) == (2.0, 4.0, "C")
+    assert (high.value[0], high.lower[0]) == (2.0, 1.0)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 63, 64, 65, 127, 1025])
+def test_sizes_lie_between_those_of_the_grid_and_are_padded_to_no_more(size: int):
+    below, above = around(size)
+    assert below <= size <= padded(size) <= max(above, 8)
+    assert padded(padded(size)) == padded(size)
+
+
+@pytest.mark.parametrize("chip", ["huawei-ascend-310p", "intel-arc-pro-b60"])
+def test_a_batch_takes_no_less_than_one_sample_and_no_more_than_each_in_turn(chip: str):
+    one, many = (
+        HetBench().query("gpt2", target=chip, metric="latency", batch=batch, seq_len=64).value for batch in (1, 24)
+    )
+    assert one <= many <= 24 * one * (1 + 1e-9)
+
+
+def test_chips_of_equal_datasheets_get_equal_answers():
+    names = ("nvidia-v100-sxm2-16gb", "nvidia-v100-sxm2-32gb")
+    one, other = (HetBench().query("resnet-50", target=name, metric="latency", batch=8) for name in names)
+    assert one.value == pytest.approx(other.value, rel=1e-9)
+
+
+def test_one_pass_over_a_prompt_is_inference_and_prefill():
+    api = HetBench()
+    whole, prefill = (
+        api.query("gpt2", target="nvidia-h100-sxm5-80gb", metric="latency", seq_len=128, phase=phase)
+        for phase in ("inference", "prefill")
+    )
+    assert prefill.value <= whole.value * 1.001 <= 1.5 * prefill.value
