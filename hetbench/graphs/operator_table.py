@@ -114,7 +114,7 @@ class SizedTable(OperatorTable):
     """All sizes at the setting, int64 [sizes]."""
 
     @cached_property
-    def groups(self) -> tuple[OperatorGroup, ...]:  # type: ignore[override]
+    def groups(self) -> tuple[OperatorGroup, ...]:
         """The operators by type and dtype."""
         return tuple(
             OperatorGroup(op, dtype, dict(zip(names, self.values[sizes], strict=True)), count)

@@ -36,7 +36,9 @@ def build(name: str, folder: Path, compiler: list[str]) -> Path:
     """Build one library of `PLATFORMS` into a folder; `CalledProcessError` where the compiler fails."""
     target = PLATFORMS[name]
     flags = [flag for flag in _FLAGS if flag != "-mno-stack-arg-probe" or name.startswith("windows")]
-    variants = {"any": []} | ({"wide": ["-mavx2", "-mfma"]} if target.startswith("x86_64") else {})
+    variants: dict[str, list[str]] = {"any": []}
+    if target.startswith("x86_64"):
+        variants["wide"] = ["-mavx2", "-mfma"]
     objects = []
     with tempfile.TemporaryDirectory() as scratch:
         for variant, extra in variants.items():

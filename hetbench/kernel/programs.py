@@ -60,7 +60,7 @@ class Column(NDArrayOperatorsMixin):
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise UnrecordableError("the formula decides by a value")
 
-    __bool__ = __int__ = __float__ = __index__ = __array__ = __iter__ = __getitem__ = _refuse  # type: ignore[assignment]
+    __bool__ = __int__ = __float__ = __index__ = __array__ = __iter__ = __getitem__ = _refuse
 
     def astype(self, kind: Any) -> Column:
         """The column as integers or reals; only what is whole already becomes an integer."""

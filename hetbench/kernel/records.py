@@ -120,7 +120,7 @@ def class_record(
     if len(members) > _MOST_MEMBERS:
         return None
     made = np.zeros(1, dtype=_CLASS)
-    kept = [each for _, each, _ in members] + [rgat]
+    kept: list[Any] = [*(each for _, each, _ in members), rgat]
     made["members"], made["rgat"] = len(members), rgat.address
     for index, (weight, each, trees) in enumerate(members):
         made["weight"][0, index] = weight

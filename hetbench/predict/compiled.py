@@ -195,7 +195,8 @@ class Kernel:
             "protocol": PROTOCOLS.index(choice.protocol), "bias": choice.bias, "constant": choice.constant,
             "rgat": choice.rgat, "shares": [*head._shares(choice, chip), *head._shares(choice, chip, "X")],
             "head": _HEADS[kind], "cell": choice.cell,
-            "same_protocol": choice.protocol == protocol, "asked_floor": self._surrogate.asked_floor(cls, chip, protocol),
+            "same_protocol": choice.protocol == protocol,
+            "asked_floor": self._surrogate.asked_floor(cls, chip, protocol),
             "bands": _bands(head, choice, chip),
             "rgat_own": self._surrogate.network.of_kind(choice.op, choice.dtype, choice.protocol),
         }  # fmt: skip

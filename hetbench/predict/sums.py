@@ -58,7 +58,8 @@ class LayoutPart(NamedTuple):
     """Operator type and dtype of each group."""
     pieces: Record
     rows: int
-    count: NDArray[np.float64]
+    times: NDArray[np.float64]
+    """How often each row runs."""
     which: NDArray[np.int32]
     runs: tuple[int, ...]
     """How often each group runs."""
@@ -137,7 +138,7 @@ def layout_of(table: SizedTable) -> Layout | None:
     for index, part in enumerate(parts):
         records[index] = (
             CLASSES.index(part.cls), part.rows, len(COLUMNS[part.cls]), len(part.kinds), len(part.kinds),
-            part.pieces.address, address(part.count), address(part.which), 0, 0,
+            part.pieces.address, address(part.times), address(part.which), 0, 0,
         )  # fmt: skip
     return Layout(parts, Record(records), max(room, default=0))
 
