@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,8 +25,9 @@ from typing import Any
 import numpy as np
 
 from baselines.migration_env import MigrationEnv, scene
+from hetbench.artifacts import write_whole
 from hetbench.catalog.models import models
-from hetbench.errors import RefusedError
+from hetbench.errors import RefusedError, exit_code
 from hetbench.plans.plan_space import OptionSet, PlanSpace
 from hetbench.plans.search import (
     CountedPlans,
@@ -187,6 +189,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=60_000, help="environment steps; default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training; default: %(default)s")
     chosen = parser.parse_args(argv)
+    return exit_code(partial(_run, chosen), "stopped")
+
+
+def _run(chosen: argparse.Namespace) -> int:
     if chosen.command == "train":
         train(chosen.out, chosen.steps, chosen.seed)
         return 0
@@ -196,8 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = compare(policy, tasks(held_out=True))
     training = json.loads((chosen.out / "training.json").read_text())
     text = report(rows, training)
-    (chosen.out / "rows.json").write_text(json.dumps(rows, indent=1))
-    (chosen.out / "report.md").write_text(text)
+    write_whole(chosen.out / "rows.json", json.dumps(rows, indent=1), "--out DIR")
+    write_whole(chosen.out / "report.md", text, "--out DIR")
     sys.stdout.write(text)
     return 0
 

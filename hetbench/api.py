@@ -130,15 +130,15 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> found.groups[0].name, found.exact
         ('Conv2d', True)
         """
-        graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
+        from hetbench.attribution import DEPTH, attribute
+
+        graph, predictor = self._session.graph(model, options), check_predictor(options.get("predictor"))
         on_target, on_source = self._session.question_pair(graph, source, target, "latency", options)
         answer = answer_with_source(on_target, on_source, graph, "latency", predictor, source_value)
         origin = None if on_source is None or answer.source is None else (on_source, answer.source)
-        from hetbench.attribution import DEPTH, attribute
-
-        depth = DEPTH if depth is None else depth
         return attribute(
-            graph, (on_target, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
+            graph, (on_target, answer), origin, by=by, depth=DEPTH if depth is None else depth, link_gbs=link_gbs,
+            predictor=predictor,
         )  # fmt: skip
 
     @spelled_out(Options)
@@ -158,9 +158,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> HetBench().coverage("gpt2", "mlu").share
         100.0
         """
-        graph = self._session.graph(model)
         from hetbench.migration import coverage_report
 
+        graph = self._session.graph(model, options)
         return coverage_report(graph, self._session.question(graph, target, "coverage", options))
 
     @spelled_out(Options)
@@ -187,7 +187,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> api.advise("bert-tiny", "cuda").ms <= baseline.value
         True
         """
-        graph, predictor = self._session.graph(model), check_predictor(options.get("predictor"))
+        graph, predictor = self._session.graph(model, options), check_predictor(options.get("predictor"))
         given = options.get("precision")
         asked = {**options, "precision": "fp32" if given is None else given}
         question = self._session.question(graph, target, "advice", asked)
@@ -226,7 +226,6 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         {'cann'}
         """
         from hetbench.migration import Migration, rank_chips, rank_fleet, select_chips, stack_options
-
         check_options(options)
         if isinstance(model, list | tuple):
             if source_value is not None:
@@ -235,7 +234,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
                 raise InvalidInputError(f"a list of models holds models; given: {shown(model)}.")
             each = [self.migrate(one, source, targets, slo_ms=slo_ms, objective=objective, **options) for one in model]
             return rank_fleet([one for one in each if isinstance(one, Migration)])
-        session, graph, predictor = self._session, self._session.graph(model), check_predictor(options.get("predictor"))
+        session, predictor = self._session, check_predictor(options.get("predictor"))
+        graph = session.graph(model, options)
         kind, placed = stack_options(graph, options)
         origin = None if source is None else session.question(graph, source, "latency", placed(self.chip(source)[0]))
 

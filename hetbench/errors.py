@@ -22,7 +22,7 @@ from typing import Any, ParamSpec
 
 __all__ = [
     "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "UnknownOptionError",
-    "command", "escaped", "exit_code", "nearest", "shown",
+    "command", "escaped", "exit_code", "nearest", "open_streams", "shown",
 ]  # fmt: skip
 
 _Words = ParamSpec("_Words")
@@ -155,10 +155,10 @@ def exit_code(work: Callable[[], int], stopped: str) -> int:
     >>> exit_code(lambda: 0, stopped="")
     0
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters shows them escaped
+    open_streams()
     try:
+        if any(not word.strip() for word in sys.argv[1:]):  # "$NAME" of a variable that is not set
+            raise InvalidInputError("an argument of the command is empty: leave it out, or name what is meant.")
         code = work()
         sys.stdout.flush()
         return code
@@ -172,6 +172,16 @@ def exit_code(work: Callable[[], int], stopped: str) -> int:
         taught = error if isinstance(error, HetBenchError) else _taught(error)
         sys.stderr.write(f"error: {escaped(str(taught), keep=_LINE_END)}\n")
         return taught.exit_code
+
+
+def open_streams() -> None:
+    """Make stdout and stderr ones that can be written to: closed ones go nowhere, letters unknown there are escaped."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 _LINE_END = "\n"

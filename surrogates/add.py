@@ -33,11 +33,12 @@ from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from hetbench.predict.protocols import FLOOR_QUANTILE
-from surrogates.contribution import check_no_loss, check_plausible, checked_rows, restore, swap, without_chip
+from surrogates.contribution import check_no_loss, check_plausible, checked_rows, files_of, without_chip
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest
 from surrogates.intervals import band, size_bin
 from surrogates.operators.dataset import Effects, Matrix, matrix, with_roofline
+from surrogates.writing import restore, swap
 
 LEAST_ROWS = 100
 """A class with fewer rows is left to the other surrogates."""
@@ -102,7 +103,7 @@ def teach(
         raise ArtifactError(f"{out} holds no operators.json: --out is a folder of surrogates, which the chip joins.")
     if (out / MANIFEST).exists():
         raise RefusedError(f"{out} is a published set, which its {MANIFEST} closes: copy it without that file first.")
-    restore(out, record.name)
+    restore(out, files_of(record.name))
     rows = {cls: len(frame) for cls, frame in frames.items() if len(frame) >= LEAST_ROWS}
     if not rows:
         counts = ", ".join(f"{cls} {len(frame)}" for cls, frame in frames.items()) or "none"
@@ -117,7 +118,7 @@ def teach(
         for frame in frames.values():
             if not np.isfinite(served(frame.head(_TRIED), OperatorSurrogate(folder), "auto").predicted).all():
                 raise RefusedError("the taught head does not answer its own rows; nothing was changed.")
-        swap(folder, out, record.name)
+        swap(folder, out, files_of(record.name))
     return spec
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, Unkn
 from hetbench.operators import operator_type
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
-__all__ = ["check_no_loss", "check_plausible", "checked_rows", "restore", "swap", "without_chip"]
+__all__ = ["check_no_loss", "check_plausible", "checked_rows", "files_of", "without_chip"]
 
 _COLUMNS = ("chip", "op", "dims", "dtype", "protocol")
 _UNITS = {1e3: "microseconds", 1e6: "nanoseconds", 1e-3: "seconds"}
@@ -118,30 +117,6 @@ def without_chip(out: Path, chip: str) -> Iterator[Path]:
         yield folder
 
 
-def swap(folder: Path, out: Path, chip: str) -> None:
-    """Move the two files of a chip into a set, or leave the set as it was.
-
-    The earlier files are set aside while that happens; `restore` puts them back where a kill left none.
-    """
-    names = [f"chip-{chip}{suffix}" for suffix in (".json", ".npz")]
-    for name in names:
-        (out / f".{name}.new").write_bytes((folder / name).read_bytes())
-    for name in names:  # the table first: arrays without a table are not read
-        if (out / name).exists():
-            (out / name).replace(out / f".{name}.old")
-    for name in reversed(names):
-        (out / f".{name}.new").replace(out / name)
-    for name in names:
-        (out / f".{name}.old").unlink(missing_ok=True)
-
-
-def restore(out: Path, chip: str) -> None:
-    """Put back what a killed `swap` had set aside, and delete what it had not finished."""
-    names = [f"chip-{chip}{suffix}" for suffix in (".json", ".npz")]
-    done = (out / names[0]).exists()
-    for name in reversed(names):
-        old: Any = out / f".{name}.old"
-        if old.exists() and not done:
-            old.replace(out / name)
-        old.unlink(missing_ok=True)
-        (out / f".{name}.new").unlink(missing_ok=True)
+def files_of(chip: str) -> tuple[str, str]:
+    """The two files of a chip, its table first."""
+    return f"chip-{chip}.json", f"chip-{chip}.npz"

@@ -23,6 +23,7 @@ import pandas as pd
 from hetbench.artifacts import sha256_of
 from hetbench.catalog.chips import chips
 from hetbench.schema import PRECISIONS
+from surrogates.writing import write_table
 
 GEMM = ("Linear", "MatMul", "BMM", "AddMM")
 ROWS = ("LayerNorm", "RMSNorm", "Softmax", "LogSoftmax", "SiLUAndMul", "GroupNorm")
@@ -139,7 +140,7 @@ def load(root: Path, cache: Path | None = None) -> dict[str, pd.DataFrame]:
         frame = _read(root)
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
-            frame.to_parquet(path)
+            write_table(path, frame)
     return {name: part.reset_index(drop=True) for name, part in frame.groupby("cls", sort=True)}
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from hetbench.errors import command
 from surrogates.whole.rows import OWN
+from surrogates.writing import write_json
 
 Step = tuple[str, list[str]]
 
@@ -28,6 +29,7 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
     """Modules and their words, in order; `fetch` are words for the build of the corpus, None where it is there."""
     rows = ["--rows", str(work / "models" / "rows.parquet")]
     served = ["--rows", str(work / "serving" / "rows.parquet")]
+    held = ["--held", str(work / "serving" / "held.parquet")]
     operators, models = ["--work", str(work / "operators")], ["--work", str(work / "models")]
     own = [str(path) for path in sorted(OWN.glob("*.parquet"))]
     built = [] if fetch is None else [("data_collection.sources", ["build", "--out", str(corpus), *fetch])]
@@ -44,7 +46,8 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
         ("data_collection.tables.serving_rows", ["--corpus", str(corpus), "--out", served[1]]),
         ("data_collection.tables.serving_evidence", served),
-        ("surrogates.serving", served),
+        ("surrogates.serving", [*served, *held]),
+        ("surrogates.whole.offsets", [*models, "--serving", held[1]]),
         ("surrogates.whole.memory", []),
         ("surrogates.knowledge", ["--corpus", str(corpus)]),
         ("surrogates.publish.report", []),
@@ -90,7 +93,7 @@ def run(found: list[Step], work: Path) -> int:
             print(f"{last}\nstopped with exit code {code}; the whole log is {log}. The same command goes on from here.")
             return code
         done[command] = round(time.time() - began)
-        path.write_text(json.dumps(done, indent=1))
+        write_json(path, done, indent=1)
     print(f"{len(found)} steps in {sum(done.values()) / 60:.0f} minutes")
     return 0
 

@@ -33,6 +33,7 @@ from surrogates.operators.classes import check_agreement, fit_class
 from surrogates.operators.dataset import complete, floors, matrix, with_roofline
 from surrogates.operators.tabular import BUDGETS, HOLD_OUT_BUDGETS, sample
 from surrogates.splits import TEST, die, shape_fold
+from surrogates.writing import joining, write_json, write_table
 
 _POOL_ROWS = 250_000  # rows of a class that dies and families are left out of
 _SCORED_SHAPES = 20_000  # rows of unseen shapes that are scored
@@ -63,16 +64,16 @@ class Run:
         """Write operators.json of the stage."""
         identity = f"operators-{card.data_hash(self.frames)[:12]}"
         index = {"format": FORMAT, "id": identity, "interval_level": INTERVAL_LEVEL, "floors": self.floor}
-        (self.stage / "operators.json").write_text(json.dumps({**index, "classes": specs}, separators=(",", ":")))
+        write_json(self.stage / "operators.json", {**index, "classes": specs})
 
     def once(self, step: str, name: str, make: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
         """The result of one step of a class, from its checkpoint when there is one."""
         done = self.work / f"{name}.{step}.json"
         if not done.exists():
             start = time.time()
-            done.write_text(json.dumps(make(name)))
+            write_json(done, make(name))
             taken = round(time.time() - start)
-            self.times.write_text(json.dumps({**self.seconds, f"{name}: {step}": taken}))
+            write_json(self.times, {**self.seconds, f"{name}: {step}": taken})
             print(f"{name}: {step} took {taken} s", flush=True)
         return json.loads(done.read_text())
 
@@ -97,11 +98,11 @@ class Run:
         frame, known = self.frames[name], list(self.frames.values())
         frame = frame.iloc[sample(frame, _POOL_ROWS)].reset_index(drop=True)
         left_out = sources.leave_sources_out(name, self.frames, self.work)
-        left_out.to_parquet(self.work / f"{name}.sources.parquet")
+        write_table(self.work / f"{name}.sources.parquet", left_out)
         chips_out = holdout.leave_groups_out(frame, die(frame), HOLD_OUT_BUDGETS, known)
-        chips_out.to_parquet(self.work / f"{name}.chips.parquet")
+        write_table(self.work / f"{name}.chips.parquet", chips_out)
         families_out = holdout.leave_groups_out(frame, frame.family, HOLD_OUT_BUDGETS, known, least=30)
-        families_out.to_parquet(self.work / f"{name}.families.parquet")
+        write_table(self.work / f"{name}.families.parquet", families_out)
         return {"rows": len(left_out) + len(chips_out) + len(families_out)}
 
     def score_shapes(self, name: str) -> dict[str, Any]:
@@ -111,7 +112,7 @@ class Run:
         made = matrix(test, self.floor)
         seen = served(test, OperatorSurrogate(self.stage))
         seen = seen.assign(base_ms=made.base_ms, roofline=made.roofline_ms + made.floor_ms)
-        seen.to_parquet(self.work / f"{name}.seen.parquet")
+        write_table(self.work / f"{name}.seen.parquet", seen)
         return {"rows": len(seen)}
 
 
@@ -137,8 +138,10 @@ def main() -> None:
     for name in options.classes:
         run.once("shapes", name, run.score_shapes)
     card.write(run.stage, run.frames, run.work, sum(run.seconds.values()), cited(options.corpus), options.shrink)
-    for path in sorted(run.stage.iterdir()):
-        shutil.copyfile(path, options.out / path.name)
+    made = sorted(path.name for path in run.stage.iterdir() if path.name != "operators.json")
+    with joining(options.out, ["operators.json", *made]) as folder:
+        for name in ("operators.json", *made):
+            shutil.copyfile(run.stage / name, folder / name)
     size = sum(path.stat().st_size for path in run.stage.iterdir()) / 1e6
     print(f"{options.out}: {size:.1f} MB after {time.time() - began:.0f} s")
 

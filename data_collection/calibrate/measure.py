@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from data_collection.profile.quiet import disturbance
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
-from hetbench.errors import InvalidInputError
+from hetbench.artifacts import replacing
 
 __all__ = ["Timed", "least_median", "measured", "read_timed"]
 
@@ -92,19 +93,27 @@ def _append(journal: Path, timed: Timed) -> None:
 
 
 def read_timed(journal: Path) -> list[Timed]:
-    """The rows of a journal; a last line that was cut off by a crash is left out.
+    """The rows of a journal. A last line that a kill cut off is dropped, so that the next row starts a line.
 
-    Raises `InvalidInputError` for any other line that is none.
+    Any other line that is no measurement is moved to a file beside the journal, and named on stderr.
     """
     if not journal.exists():
         return []
-    found, lines = [], journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
+    data = journal.read_bytes()
+    found, kept, wrong = [], b"", b""
+    for line in data.splitlines(keepends=True):
         try:
             row: dict[str, Any] = json.loads(line)
             found.append(Timed(latency_ms=float(row.pop("latency_ms")), noisy=bool(row.pop("noisy")), task=Task(**row)))
-        except (ValueError, TypeError, KeyError) as why:
-            if number == len(lines) and not line.endswith("\n"):
-                break
-            raise InvalidInputError(f"{journal}, line {number} is no measurement: {why}. Delete the file.") from None
+            kept += line.rstrip(b"\n") + b"\n"
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            wrong += line if line.endswith(b"\n") else b""
+    if wrong:
+        aside = journal.with_suffix(".quarantine.jsonl")
+        with aside.open("ab") as file:
+            file.write(wrong)
+        print(f"{journal}: {len(wrong.splitlines())} lines are no measurements; they are in {aside}", file=sys.stderr)
+    if kept != data:
+        with replacing(journal) as partial:
+            partial.write_bytes(kept)
     return found

@@ -76,6 +76,7 @@ def trace(tree: Tree, path: str) -> Iterator[dict[str, Any]]:
         into = [shape for shape in map(tuple, json.loads(cells["input_shapes"])) if shape]
         op = _operator(cells, into, told.mode)
         if op is None:
+            tree.leave_out("a node of no operator type, on integers, or of dropout at inference")
             continue
         row = {
             "ref": tree.ref(path, f"#L{line}"), "platform": told.platform, "chip": told.chip, "op": op,

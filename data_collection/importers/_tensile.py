@@ -32,6 +32,7 @@ def logic_rows(tree: Tree, path: str, chip: str, software: str) -> Iterator[dict
     name = _NAME.match(path.rsplit("/", 1)[1])
     prec = _precision(name[3]) if name else ""
     if name is None or not prec:
+        tree.leave_out("a table of complex numbers or fp8, which the schema has not")
         return
     dtype, acc = _PRECISIONS[prec]
     common = {"platform": "rocm", "chip": chip, "software": software, "dtype": dtype, "phase": "fwd", "stat": "mean"}
@@ -70,6 +71,8 @@ def _tuned(tree: Tree, path: str) -> Iterator[tuple[int, list[int], int, float]]
                 tree.bad(path, line, f"{len(sizes)} sizes, at least 4 expected")
             if float(speed[2]) > 0:
                 yield line, sizes, int(speed[1]), float(speed[2])
+            else:
+                tree.leave_out("a size without a speed")
         sizes = None
 
 

@@ -62,6 +62,8 @@ def _row(tree: Tree, path: str, number: int, cells: dict[str, Any],
     except KeyError as error:
         tree.bad(path, number, f"no column {error}")
     if told is None or not latency > 0 or told[1] not in _DTYPES:
+        tree.leave_out("a KV cache or collective that is not read" if told is None else "no time" if not latency > 0
+                       else f"precision {told[1]}, which the schema has not")  # fmt: skip
         return None
     op, precision, dims, extra = told
     return {

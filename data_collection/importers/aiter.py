@@ -1,6 +1,6 @@
 """Tuned kernel tables of aiter: the best kernel found for a shape, in microseconds.
 
-The kind of table follows from its header. Lines with a time of 0 or infinity are failed tunings and left out. The gfx
+The kind of table follows from its header. Lines with a time of 0 or infinity are failed tunings and counted. The gfx
 name is inferred from the number of compute units if a table does not state it.
 """
 
@@ -18,6 +18,8 @@ __all__ = ["KNOWN", "rows"]
 KNOWN = (
     Known("here", "faster than the chip can be: 700 to 1,860 TFLOPS on an MI308X",
           lambda row: "mi308x" in row["chip"] and '"tflops":"0.0"' not in row["extra"]),
+    Known("here", "lines of InferenceX that the prepared table keeps back",
+          lambda row: row["ref"].startswith("SemiAnalysisAI/")),
     Known("here", "a placeholder of 1.0 us with 0 TFLOPS", lambda row: row["latency_ms"] == 1e-3),
 )  # fmt: skip
 
@@ -49,6 +51,7 @@ def _row(tree: Tree, path: str, line: int, cells: dict[str, str]) -> dict[str, A
     cells = {name.strip(): value.strip() for name, value in cells.items()}
     micros = _time(tree, path, line, cells)
     if not 0 < micros < inf:
+        tree.leave_out("a failed tuning: no time")
         return None
     common = {
         "ref": tree.ref(path, f"#L{line}"), "platform": "rocm", "chip": _chip(tree, path, line, cells), "phase": "fwd",

@@ -57,9 +57,12 @@ def _rows(tree: Tree, path: str, table: Table, line: int, cells: list[str], raw:
     for column, cell in told.items():
         value = _VALUE.match(cell) if "performance" in column else None
         if value is None:
+            if "performance" in column and cell.strip("- "):
+                tree.leave_out("a performance that is no figure")
             continue
         unit = value["unit"] or next((found[0] for found in re.finditer(_UNIT, column)), None)
         if unit is None:
+            tree.leave_out("a performance without a unit")
             continue
         unit = unit.lower().replace("tks", "tokens")
         chip, source = _chip(cell, raw, table.above)

@@ -77,10 +77,16 @@ def _rows(tree: Tree, path: str, table: Table, told: dict[str, tuple[int, list[s
         resource = said.get("resource", "")
         chip = _chip(resource) or _chip(table.head[at])
         if len(set(_GPUS.findall(resource))) > 1:
-            continue  # which of the figures is of which
-        for found in _FIGURE.finditer(cell) if chip else ():
+            tree.leave_out("a cell of several GPUs: which of the figures is of which is not said")
+            continue
+        if chip is None:
+            if _FIGURE.search(cell):
+                tree.leave_out("a speed on hardware that is not listed, or of which none is stated")
+            continue
+        for found in _FIGURE.finditer(cell):
             figure = _figure(found)
             if figure is None or _OTHER.search(cell[: found.start()]):
+                tree.leave_out("a figure of another kind than a time of a step or a rate")
                 continue
             cards = (found["before"] or found["after"] or "").lower()
             batch = re.search(r"batch.?size ?[=:：]? ?(\d+)", said.get("parameters", ""), re.IGNORECASE)

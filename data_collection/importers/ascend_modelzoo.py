@@ -52,7 +52,7 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
         for table in found:
             for line, cells in table.body:
                 row = {"ref": tree.ref(path, f"#L{line}"), "metric": "throughput"}
-                yield from (row | each for each in work(path, table, cells, versions, shapes))
+                yield from (row | each for each in work(tree, path, table, cells, versions, shapes))
 
 
 def _shapes(found: list[Table]) -> list[list[str]]:
@@ -62,7 +62,7 @@ def _shapes(found: list[Table]) -> list[list[str]]:
     return [shape for shape in split if len(shape) > 1 and shape[-1].isdigit()]
 
 
-def _inference(path: str, table: Table, cells: list[str], versions: list[str],
+def _inference(tree: Tree, path: str, table: Table, cells: list[str], versions: list[str],
                shapes: list[list[str]]) -> Iterator[dict[str, Any]]:  # fmt: skip
     folder = re.sub("^(ACL_PyTorch|AscendIE)/", "", path.rsplit("/", 1)[0])
     tool = "TorchAIE" if path.startswith("AscendIE/") else "ACL/OM offline"
@@ -73,12 +73,15 @@ def _inference(path: str, table: Table, cells: list[str], versions: list[str],
     length = [shape[1] for shape in shapes if len(shape) == 2 and shape[1].isdigit()]
     place = next((cell for name, cell in named.items() if re.search("芯片|soc|device", name, re.IGNORECASE)), cells[0])
     if any(_SUMMARY.match(cell) for cell in cells[:3] if not re.search(r"\d", cell) or cell is cells[0]):
+        tree.leave_out("a line that sums up or compares others")
         return
     for name, cell in zip(table.head, cells, strict=True):
         value = _VALUE.fullmatch(cell)
         chip = _chip(name) or _chip(place)
         rate = name.isdigit() if turned else _RATE.search(name) and not _NO_RATE.search(name)
         if not rate or not value or not chip:
+            if rate and value:
+                tree.leave_out("a rate on hardware that is not listed, or of which none is stated")
             continue
         unit = "cell" if value[2] else "header" if "fps" in name.lower() else "assumed"
         if float(value[1]):
@@ -111,7 +114,7 @@ def _size(cell: str) -> re.Match[str] | None:
     return re.fullmatch(r"(?:bs|batch ?size)[ _=:]*(\d+)", cell, re.IGNORECASE)
 
 
-def _training(path: str, table: Table, cells: list[str], versions: list[str],
+def _training(tree: Tree, path: str, table: Table, cells: list[str], versions: list[str],
               shapes: list[list[str]]) -> Iterator[dict[str, Any]]:  # fmt: skip
     at = {name.lower().replace(" ", "_"): cell for name, cell in zip(table.head, cells, strict=True)}
     column = next((name for name in at if re.search(r"fps|性能|^throughput$", name) and "精度" not in name), None)
@@ -119,10 +122,12 @@ def _training(path: str, table: Table, cells: list[str], versions: list[str],
     cards = re.search(r"(\d+) ?[px*-]", name, re.IGNORECASE) or re.fullmatch(r"(\d+)[pP]?", at.get("npu_nums", ""))
     value = _VALUE.fullmatch(at[column]) if column else None
     if not column or not value or not float(value[1]) or not cards:
+        tree.leave_out("a line of a training table without a rate and a number of cards")
         return
     rival = re.search(r"竞品 ?([VA])|([VA])100", name, re.IGNORECASE)
     if not rival and re.search("竞品|GPU", name, re.IGNORECASE):
-        return  # a GPU that is not named
+        tree.leave_out("a rate of a GPU that is not named")
+        return
     chip = {"V": "nvidia-v100", "A": "nvidia-a100"}[(rival[1] or rival[2]).upper()] if rival else "huawei-ascend-910"
     version = re.search(r"\d+(\.\d+)+", at.get("torch_version") or at.get("torch", ""))
     maker = "pytorch (GPU baseline quoted by Ascend ModelZoo)" if rival else "torch_npu"

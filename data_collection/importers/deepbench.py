@@ -88,6 +88,8 @@ def _rows(op: str, line: _Line, sheet: str, common: dict[str, str]) -> Iterator[
         if time is not None:
             more = {"pass": way} if way else {}
             yield {**common, "phase": phase, "dims": dims, "latency_ms": time, "extra": extra | more}
+        else:
+            line.tree.leave_out("a pass that was not timed")
 
 
 def _dtype(op: str, line: _Line, sheet: str) -> str:

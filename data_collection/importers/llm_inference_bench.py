@@ -37,6 +37,8 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
             told = {name.strip(): cell.strip() for name, cell in cells.items()}
             if told["Hardware"] in _CHIPS:
                 yield from _rows(tree, path, line, told)
+            else:
+                tree.leave_out(f"hardware that is not read: {told['Hardware']}")
 
 
 def _rows(tree: Tree, path: str, line: int, told: dict[str, str]) -> Iterator[dict[str, Any]]:

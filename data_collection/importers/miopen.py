@@ -77,6 +77,7 @@ def _row(tree: Tree, path: str, line: int, text: str, chip: str, backend: str) -
     solvers = [_solver(tree, path, line, entry) for entry in listed.split(";")]
     solvers = [solver for solver in solvers if solver.time > 0]
     if not solvers or not _fits(found, dims):
+        tree.leave_out("a problem whose output does not fit its sizes" if solvers else "a problem without a time")
         return None
     best = min(solvers)
     return {

@@ -107,7 +107,8 @@ def _log(tree: Tree, path: str, settings: dict[str, dict[str, Any]]) -> Iterator
     if found is None or not models:
         tree.bad(path, 0, "no quantisation mode in the name, or no table of the model")
     if "Throughput (qps)" not in text:
-        return  # logs of tacotron2 have another form
+        tree.leave_out("a log of tacotron2, which has another form")
+        return
     board = tree.known(path, 0, _BOARDS, _said(tree, path, text, r"Cluster Number: +(\d+)"))
     model = f"{_PARTS[found['part']]} ({folder})" if found["part"] else models[0]
     extra = {"upstream_folder": folder, "quant_mode": found["mode"], "shape_mutable": found["mutable"], "board": board}

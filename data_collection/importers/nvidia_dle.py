@@ -58,7 +58,9 @@ def _rows(tree: Tree, path: str, table: Table, where: str) -> Iterator[dict[str,
             metric = _metric(column.lower())
             precision = _first(_PRECISIONS, (column, told.get("precision", ""), table.above, *table.headings[::-1]))
             value = _FIGURE.fullmatch(cell)
-            if chip and metric and value and batch.isdigit():
+            if metric and value and not (chip and batch.isdigit()):
+                tree.leave_out("a figure without a chip or a batch")
+            elif metric and value:
                 yield {
                     "ref": tree.ref(path, f"#L{line}"), "platform": "cuda", "chip": chip,
                     "software": software,

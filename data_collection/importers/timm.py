@@ -35,7 +35,8 @@ def rows(tree: Tree) -> Iterator[dict[str, Any]]:
         common, extra = _setting(tree, path, found)
         for line, cells in tree.records(path):
             if not cells[f"{found['work']}_samples_per_sec"]:
-                continue  # upstream keeps a line for a model that failed
+                tree.leave_out("a model that failed")
+                continue
             yield from _pair(tree, path, line, cells, found["work"], common, extra)
 
 

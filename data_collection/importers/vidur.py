@@ -37,7 +37,8 @@ def _layer(tree: Tree, path: str) -> Iterator[dict[str, Any]]:
         gated = cells["use_gated_mlp"] == "True"
         for role, (op, dims) in _parts(sizes, gated).items():
             if not cells.get(f"time_stats.{role}.median"):
-                continue  # a model without this part
+                tree.leave_out("a layer without this part")
+                continue
             told = {
                 name: tree.number(path, line, cells[f"time_stats.{role}.{name}"], above=-1e-12)
                 for name in ("mean", "min", "max", "std")

@@ -96,7 +96,7 @@ IDENTITY = (
 )  # fmt: skip
 """Chip, setting and software of a measurement; rows of the same key are repetitions."""
 FIGURES = ("latency_ms", "p90_ms", "p99_ms", "iqr_ms", "min_ms", "spread", "kernel_ms", "energy_j")
-_INT64 = 2**63
+_INT64, _INT53 = 2**63, 2**53
 _HINTS = get_type_hints(Row)
 _KNOWN = {
     "kind": KINDS, "status": STATUSES, "cache": CACHES, "layout": LAYOUTS, "protocol": PROTOCOLS, "family": FAMILIES,
@@ -116,7 +116,7 @@ def check(row: Row) -> Row:
         value = getattr(row, name)
         if not isinstance(value, _classes(hint)) or (isinstance(value, bool) and bool not in _classes(hint)):
             raise InvalidInputError(f"{name}={value!r} of a row must be {hint}.")
-        _check_storable(name, value)
+        _check_storable(name, value, exact=_classes(hint)[0] is int)
     for name, known in _KNOWN.items():
         if getattr(row, name) not in known:
             raise UnknownNameError(name, getattr(row, name), known)
@@ -135,14 +135,20 @@ def check(row: Row) -> Row:
     return row
 
 
-def _check_storable(name: str, value: Any) -> None:
-    """Raise `InvalidInputError` for a value that a column of a part cannot hold, or that is no finite number."""
+def _check_storable(name: str, value: Any, *, exact: bool) -> None:
+    """Raise `InvalidInputError` for a value that a column of a part cannot hold, or that is no finite number.
+
+    With `exact` the column holds whole numbers of 64 bits, else numbers of 53.
+    """
     numbers = [each for each in (value if isinstance(value, tuple) else (value,)) if not isinstance(each, str | None)]
     if isinstance(value, tuple) and len(numbers) < len(value):
         raise InvalidInputError(f"{name} of a row must hold numbers only.")
     for each in numbers:
-        if not isinstance(each, int | float) or not -_INT64 <= each < _INT64:  # NaN is in no range
-            raise InvalidInputError(f"{name}={each!r:.60} of a row must be a finite number within 64 bits.")
+        whole = isinstance(each, int) and not exact
+        least, most = (-_INT53, _INT53) if whole else (-_INT64, _INT64)
+        if not isinstance(each, int | float) or not least <= each < most:  # NaN is in no range
+            bits = 64 if exact else 53
+            raise InvalidInputError(f"{name}={each!r:.60} of a row must be a finite number within {bits} bits.")
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

@@ -15,7 +15,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from hetbench.errors import HetBenchError
+from hetbench.artifacts import replacing
+from hetbench.errors import HetBenchError, command
 from hetbench.serving.names import named
 from hetbench.serving.published import FORMAT, SETTING
 
@@ -57,6 +58,7 @@ def _index(known: list[str], text: str) -> int:
     return known.index(text)
 
 
+@command("stopped")
 def main() -> int:
     import pandas as pd
 
@@ -66,7 +68,8 @@ def main() -> int:
     arguments = parser.parse_args()
     made = table(pd.read_parquet(arguments.rows))
     text = json.dumps(made, separators=(",", ":"), sort_keys=True).encode()
-    arguments.out.write_bytes(gzip.compress(text, 9, mtime=0))
+    with replacing(arguments.out) as partial:
+        partial.write_bytes(gzip.compress(text, 9, mtime=0))
     print(f"{len(made['rows']):,} settings, {arguments.out.stat().st_size:,} bytes: {arguments.out}")
     return 0
 

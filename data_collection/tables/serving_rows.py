@@ -17,6 +17,8 @@ from typing import Any
 
 from data_collection.tables import serving_rules as rules
 from data_collection.tables.corpus import chip_aliases
+from hetbench.artifacts import replacing
+from hetbench.errors import command
 from hetbench.graphs.huggingface.shipped import checkpoints
 from hetbench.serving.engines import engine_of
 
@@ -242,6 +244,7 @@ def _number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
+@command("stopped")
 def main() -> int:
     import pandas as pd
 
@@ -250,8 +253,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/serving/rows.parquet"))
     arguments = parser.parse_args()
     frame = check_rates(pd.DataFrame(collect(arguments.corpus), columns=list(COLUMNS)))
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(arguments.out)
+    with replacing(arguments.out) as partial:
+        frame.to_parquet(partial)
     kept = frame[frame["drop"] == ""]
     print(f"{len(frame):,} rows, {len(kept):,} kept: {arguments.out}")
     print(frame[frame["drop"] != ""].groupby(["drop", "source"]).size().to_string())

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.validate.flop_subjects import Subject, subjects
+from hetbench.artifacts import write_whole
 from hetbench.errors import HetBenchError
 from hetbench.graphs import OperatorTable
 from hetbench.operators import operator_type
@@ -203,7 +204,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.out is None:
         sys.stdout.write(text)
     else:
-        options.out.write_text(text, encoding="utf-8")
+        write_whole(options.out, text, "--out FILE")
     return 0
 
 

@@ -22,6 +22,10 @@ def staged(folder: Path, names: Sequence[str], option: str = "--output") -> Iter
     that nothing foreign is deleted; the message refers to `option`, the command-line option of the folder.
     """
     folder = folder.resolve()
+    if Path.cwd().is_relative_to(folder):
+        raise InvalidInputError(
+            f"{folder} is the working directory or above it, which is not replaced. Name one inside: {option} DIR."
+        )
     partial, old = (folder.with_name(f".{folder.name}.{kind}{_unique()}") for kind in ("new", "old"))
     try:
         _restore(folder)
@@ -69,6 +73,8 @@ def replacing(path: Path, option: str = "--out FILE") -> Iterator[Path]:
     Folders above it are made. A symbolic link stays one: the file that it points to is replaced. Raises
     `InvalidInputError` where `path` cannot be written or is no plain file; the message refers to `option`.
     """
+    if not path.name:
+        raise InvalidInputError(f"{str(path)!r} names no file. Name one: {option}.")
     target = path.resolve() if path.is_symlink() else path
     partial = target.with_name(f".{target.name}.new{_unique()}")
     try:

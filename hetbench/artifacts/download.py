@@ -35,7 +35,7 @@ _PARTIAL = ".partial"
 
 def source_of(given: str | None) -> str:
     """The given source, else that of the environment variable; raises `InvalidInputError` where there is neither."""
-    source = given or os.environ.get(URL)
+    source = os.environ.get(URL) if given is None else given
     if not source:
         raise InvalidInputError(
             "no source to download from. The packaged set needs no download. To download another: "

@@ -11,7 +11,7 @@ from typing import Any
 
 from hetbench.artifacts.file_types import check_file, check_name
 from hetbench.artifacts.manifest import BESIDE_FILES, MANIFEST, ORIGIN, UPGRADE, Manifest, read_json, sha256_of
-from hetbench.artifacts.schemas import check_arrays, check_table
+from hetbench.artifacts.schemas import check_arrays, check_lengths, check_table
 from hetbench.errors import ArtifactError
 
 __all__ = ["EMBEDDED", "FORMATS", "HomelessError", "check_complete", "home", "verify"]
@@ -23,6 +23,7 @@ FORMATS: Mapping[str, int] = MappingProxyType(
     {"operators.json": 1, "sums.json": 1, "whole.json": 2, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
 )
 """Files that every set holds, with the format of each that this hetbench reads."""
+_OPTIONAL = ("serving.json", "memory.json")
 _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix
 
 
@@ -106,6 +107,20 @@ def check_complete(folder: Path) -> None:
                 raise ArtifactError(f"{folder} lacks {array}, which {name} needs.")
             if folder != EMBEDDED:
                 check_arrays(folder / array, entry, EMBEDDED)
+    for name in _OPTIONAL:
+        if folder != EMBEDDED and (folder / name).exists():
+            _check_optional(folder / name)
+
+
+def _check_optional(path: Path) -> None:
+    """Check a file that a set may lack, in whose place the packaged one is read."""
+    data, known = read_json(path), read_json(EMBEDDED / path.name)
+    if data.get("format") != known["format"]:
+        given = f"{data.get('format')!r:.40}"
+        raise ArtifactError(f"{path} has format {given}; this hetbench reads {known['format']}. {UPGRADE}")
+    check_table(path, data, EMBEDDED)
+    if path.name == "serving.json":
+        check_lengths(path, data, known)
 
 
 def _arrays(name: str, data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -20,7 +20,7 @@ from hetbench.errors import ArtifactError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Form", "check_arrays", "check_table", "form_of"]
+__all__ = ["Form", "check_arrays", "check_lengths", "check_table", "form_of"]
 
 _RECORDS_BELOW = ("classes", "groups", "chips", "ratio", "*")
 """Keys whose entries have fixed keys, like the top of a table; the keys of other mappings are names of any number."""
@@ -118,6 +118,23 @@ def _check(value: Any, form: Form, name: str, path: tuple[str, ...]) -> None:
             inner = form.values if form.keys is None else form.keys.get(key)
             if inner is not None:
                 _check(item, inner, name, (*path, key))
+
+
+def check_lengths(path: Path, data: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise `ArtifactError` where a list of effects of serving has another length than in the packaged table."""
+    for key in ("columns", "quantiles"):
+        if data[key] != known[key]:
+            raise ArtifactError(f"{path.name}: {key} are not those that this hetbench reads.")
+    wanted = {"base": len(known["base"]), "bands": len(known["quantiles"])}
+    wanted |= {level: len(next(iter(lists.values()))) for level, lists in known["levels"].items() if lists}
+    found = {"base": {"": data["base"]}, "bands": data["bands"], **data["levels"]}
+    for key in sorted(wanted):
+        for name, values in found.get(key, {}).items():
+            if not isinstance(values, list) or len(values) != wanted[key]:
+                raise ArtifactError(f"{path.name}: {key} {name!r:.60} must hold {wanted[key]} numbers.")
+    lacking = set(known["levels"]) - set(data["levels"]) or set(known["bands"]) - set(data["bands"])
+    if lacking:
+        raise ArtifactError(f"{path.name} lacks {', '.join(sorted(lacking))[:200]}.")
 
 
 def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:

@@ -82,7 +82,7 @@ def find(label: str) -> Installed:
         if label == each.label or (label == each.name and each.current):
             return each
     names = sorted({PACKAGED, *(each.name for each in known), *(each.label for each in known)})
-    hint = f"To use the folder {label}, write ./{label}." if Path(label).is_dir() else (
+    hint = f"To use the folder {label}, write ./{label}." if label and Path(label).is_dir() else (
         "`hetbench artifacts list` lists the installed sets, `hetbench download --from SOURCE` installs one."
     )  # fmt: skip
     if label == selected():

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from hetbench.graphs import GraphNode
 from hetbench.operators import operator_type
+from hetbench.predict.products import product
 
 __all__ = ["PARTS", "Cuts", "Flow", "Fusions", "Placement", "Side", "flow", "placement"]
 
@@ -156,10 +157,10 @@ class Placement:
         streamed = np.zeros(len(inside))
         if self.memory is not None:
             for there, runs, most, price in zip((zeros, ones), used, self.capacity, self.stream_ms, strict=True):
-                need = there @ self.memory + self.activations * runs
+                need = product(there, self.memory) + self.activations * runs
                 streamed += np.maximum(need - most, 0.0) * price if np.isfinite(most) else 0.0
-        operators: Floats = zeros @ self.source_ms + ones @ self.target_ms
-        calls: Floats = np.stack(used, axis=1) @ np.array(self.calls_ms)
+        operators: Floats = product(zeros, self.source_ms) + product(ones, self.target_ms)
+        calls: Floats = product(np.stack(used, axis=1), np.array(self.calls_ms))
         found = (operators, calls, self._crossed(inside, ones), self._unfused(inside), streamed)
         return dict(zip(PARTS, found, strict=True))
 
@@ -168,14 +169,14 @@ class Placement:
         if not len(cuts.ms):
             return np.zeros(len(inside))
         readers = cuts.readers.astype(np.float64)
-        there = ones @ readers.T  # [rows, cuts]: readers on the target
-        split: Floats = np.where(inside[:, cuts.maker], there < readers.sum(axis=1), there > 0) @ cuts.ms
-        return split
+        there = product(ones, readers.T)  # [rows, cuts]: readers on the target
+        apart = np.where(inside[:, cuts.maker], there < readers.sum(axis=1), there > 0)
+        return product(apart, cuts.ms)
 
     def _unfused(self, inside: NDArray[np.bool_]) -> Floats:
         leads, follows = inside[:, self.fusions.leader], inside[:, self.fusions.follower]
-        extra: Floats = (follows & ~leads) @ self.fusions.target_ms + (leads & ~follows) @ self.fusions.source_ms
-        return extra
+        only_first = product(follows & ~leads, self.fusions.target_ms)
+        return only_first + product(leads & ~follows, self.fusions.source_ms)
 
 
 def placement(

@@ -64,7 +64,7 @@ def exact(game: Game, players: int) -> Values:
     value = np.empty(players)
     for player in range(players):
         without = np.flatnonzero(~inside[:, player])
-        value[player] = weights[size[without]] @ (worth[without | (1 << player)] - worth[without])
+        value[player] = (weights[size[without]] * (worth[without | (1 << player)] - worth[without])).sum()
     return Values(value, None, len(worth))
 
 

@@ -6,7 +6,8 @@ prefix of a unit is a factor of a thousand. The peak and the bandwidth are also 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from hetbench.errors import InvalidInputError
@@ -14,6 +15,8 @@ from hetbench.errors import InvalidInputError
 __all__ = ["check_plausible"]
 
 _ROOM = 10.0
+_ROOM_OF_RATIO = 100.0  # between two peaks: some GPUs run fp16 at a 64th of fp32
+_ENOUGH = 5  # chips that state both
 _UNCHECKED = ("launch_year",)
 _UNITS: Mapping[str, Mapping[float, str]] = {
     "tflops": {1e3: "PFLOPS", 1e-3: "GFLOPS", 1e-6: "MFLOPS", 1e-12: "FLOP/s"},
@@ -43,6 +46,7 @@ def check_plausible(facts: Mapping[str, Any], known: Iterable[Mapping[str, Any]]
                     f"{name}={value:g} cannot be meant: chips of the catalogue have {seen[0]:g} to {seen[-1]:g}."
                     + _likely(name, value, seen[0], seen[-1])
                 )
+    _check_peaks(facts, chips)
     ridge, ridges = _ridge(facts), sorted(each for each in map(_ridge, chips) if each)
     if ridge and ridges and not ridges[0] / _ROOM <= ridge <= ridges[-1] * _ROOM:
         bandwidth = facts["mem_bw_gbs"]
@@ -51,6 +55,19 @@ def check_plausible(facts: Mapping[str, Any], known: Iterable[Mapping[str, Any]]
             f"the catalogue have {ridges[0]:.3g} to {ridges[-1]:,.4g}. Peaks are in TFLOPS and the bandwidth is in GB/s"
             + (f": for {bandwidth:g} TB/s write {1e3 * bandwidth:g}." if ridge > ridges[-1] else ".")
         )
+
+
+def _check_peaks(facts: Mapping[str, Any], chips: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `InvalidInputError` for two peaks whose ratio is far outside those of the catalogue."""
+    given = sorted(name for name in _ALIKE if facts.get(name))
+    for one, other in combinations(given, 2):
+        seen = sorted(chip[one] / chip[other] for chip in chips if chip.get(one) and chip.get(other))
+        ratio = facts[one] / facts[other]
+        if len(seen) >= _ENOUGH and not seen[0] / _ROOM_OF_RATIO <= ratio <= seen[-1] * _ROOM_OF_RATIO:
+            raise InvalidInputError(
+                f"{one}={facts[one]:g} beside {other}={facts[other]:g} cannot be meant: the ratio is {ratio:.3g}, and "
+                f"{seen[0]:.3g} to {seen[-1]:.3g} on chips of the catalogue. Are both in units of 10^12 a second?"
+            )
 
 
 def _likely(name: str, value: float, least: float, most: float) -> str:

@@ -8,8 +8,20 @@ from typing import Annotated
 
 import typer
 
-from hetbench.cli import analysis, artifacts, comparison, doctor, graph, listings, pages, queries, service, serving
-from hetbench.errors import HetBenchError, InvalidInputError, escaped, shown
+from hetbench.cli import (
+    analysis,
+    artifacts,
+    comparison,
+    doctor,
+    graph,
+    listings,
+    observing,
+    pages,
+    queries,
+    service,
+    serving,
+)  # fmt: skip
+from hetbench.errors import HetBenchError, InvalidInputError, escaped, open_streams, shown
 from hetbench.kernel.library import describe
 from hetbench.version import __version__
 
@@ -22,7 +34,7 @@ app = typer.Typer(
     help="Latency, throughput, energy and memory of AI models and operators on chips: measured, predicted with an "
          "interval, or derived exactly from the operator graph.",
 )  # fmt: skip
-for part in (queries, comparison, serving, service, analysis, pages, listings, artifacts, doctor):
+for part in (queries, comparison, observing, serving, service, analysis, pages, listings, artifacts, doctor):
     app.add_typer(part.app)
 app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 
@@ -47,9 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Raises `SystemExit` with the exit code of the outcome: see `hetbench.cli`.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without these letters shows them escaped
+    open_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         for word in words:

@@ -14,12 +14,17 @@ import typer
 from hetbench.errors import InvalidInputError, shown
 from hetbench.schema import FAMILIES, PHASES, PRECISIONS
 
-__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "ImageSize", "InputLen", "Json", "KvFormat", "Model",
+__all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "FreeSizes", "ImageSize",
+           "InputLen", "Json", "KvFormat", "Model",
            "Operator", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack",
            "Target", "Targets", "at_least", "complete_chips", "complete_models", "parse_dims",
            "parse_milliseconds"]  # fmt: skip
 
 _WHOLE = re.compile("-?[0-9]{1,18}")
+FreeSizes = Annotated[
+    str | None,
+    typer.Option("--dims", help="Free sizes of an ONNX file, such as batch=8,seq=128. Default: batch=1."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 ChipFile = Annotated[
     Path | None,

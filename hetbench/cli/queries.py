@@ -12,6 +12,7 @@ from hetbench.cli.options import (
     ChipFile,
     Confidence,
     Dims,
+    FreeSizes,
     ImageSize,
     InputLen,
     Json,
@@ -67,6 +68,7 @@ def query(
     chips: Annotated[int | None, typer.Option(help="Serving: chips of the deployment. Default: 1.")] = None,
     parallel: Annotated[str | None, typer.Option(help="Serving: tp8, tp4dp2, ep8, pp2. Default: tp.")] = None,
     kv: KvFormat = None,
+    dims: FreeSizes = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the evidence for the costliest operators.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -78,11 +80,13 @@ def query(
         model, source, target or added, metric, source_value=source_value, batch=batch, seq_len=seq_len,
         image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
         confidence=confidence, input_len=input_len, output_len=output_len, concurrency=concurrency,
-        request_rate=request_rate, chips=chips, parallel=parallel, kv=kv,
+        request_rate=request_rate, chips=chips, parallel=parallel, kv=kv, dims=dims,
     )  # fmt: skip
     paths = None
     if explain and phase == "serving":
         raise InvalidInputError("--explain shows the operators of one pass, and a deployment has none: leave it out.")
+    if explain and model.lower().endswith(".onnx"):
+        raise InvalidInputError("--explain shows measurements of networks known by name: leave it out for a file.")
     if explain:
         from hetbench.knowledge import explain_answer
 

@@ -12,11 +12,20 @@ __all__ = ["open_api", "open_api_with_chip"]
 
 
 def open_api() -> HetBench:
-    """`HetBench` on the set selected by `hetbench artifacts use`, else on the set in the package."""
+    """`HetBench` on the set selected by `hetbench artifacts use`, else on the set in the package, with the timings that
+    `hetbench observe` keeps."""
     from hetbench.api import HetBench
+    from hetbench.artifacts.integrity import HomelessError, home
     from hetbench.artifacts.sets import selected
 
-    return HetBench(artifacts=selected())
+    api = HetBench(artifacts=selected())
+    try:
+        kept = home().parent / "observations.json"
+    except HomelessError:
+        return api
+    if kept.is_file():
+        api.load_observations(kept)
+    return api
 
 
 def open_api_with_chip(chip_file: Path | None) -> tuple[HetBench, str | None]:

@@ -82,6 +82,11 @@ class ModelGraph:
         return bool(self._table["limits"].get("fixed"))
 
     @property
+    def resizable(self) -> bool:
+        """Whether other sizes than those of a query cost little to look at."""
+        return not self.fixed
+
+    @property
     def has_memory(self) -> bool:
         """Whether its activations are known."""
         return not self.compact

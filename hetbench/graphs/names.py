@@ -50,7 +50,7 @@ def find(name: str) -> ModelGraph:
     (8030261248, 'fp8')
     """
     if _is_file(name):
-        return _of_file(name, Path(name).stat().st_mtime_ns)
+        return _of_file(name, *_state(name))
     graph = _find(name)
     if graph is None:
         raise _unknown(name).with_traceback(None)
@@ -71,9 +71,19 @@ def _is_file(name: str) -> bool:
     return name.endswith(".json") or (("/" in name or name.startswith(".")) and (Path(name) / "config.json").is_file())
 
 
+def _state(name: str) -> tuple[str, int, int]:
+    """Where a file is, when it was changed and its size; for one that is not there, that alone."""
+    path = Path(name) / "config.json" if Path(name).is_dir() else Path(name)
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path.absolute()), 0, 0
+    return str(path.resolve()), found.st_mtime_ns, found.st_size
+
+
 @lru_cache(maxsize=64)
-def _of_file(name: str, changed: int) -> ModelGraph:
-    """Kept until the file changes."""
+def _of_file(name: str, place: str, changed: int, size: int) -> ModelGraph:
+    """Kept until the file changes, or the name means another one in another working directory."""
     path = Path(name)
     return compose(path, path.parent.name if path.stem == "config" and path.parent.name else path.stem)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hetbench.knowledge.signature import columns, dim_names, sizes
 from hetbench.operators import operator_type, operator_types
 from hetbench.predict.features import class_of
+from hetbench.predict.products import product
 
 if TYPE_CHECKING:
     from hetbench.knowledge.store import Store
@@ -83,7 +84,7 @@ class SimilarityIndex:
         if cls not in self._store.meta["scales"]:
             return []
         index, vectors = self.features(cls)
-        cosine = np.round(vectors @ self.unit(cls, op, columns(cls, op, sizes(op, dims), dtype))[0], 6)
+        cosine = np.round(product(vectors, self.unit(cls, op, columns(cls, op, sizes(op, dims), dtype))[0]), 6)
         own = self._store.find(op, dims, dtype)
         keep = np.ones(len(index), dtype=bool) if chip is None else self._store.measured_by(chip)[index]
         if own is not None and not itself:

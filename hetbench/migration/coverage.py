@@ -17,6 +17,7 @@ from hetbench.catalog.support import SUPPORT, Support
 from hetbench.display import Range, Tabular, View
 from hetbench.errors import RefusedError
 from hetbench.graphs import ModelGraph, operator_coverage
+from hetbench.predict.intervals import pass_factor
 from hetbench.query.breakdown import Signature, rows, signature
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
@@ -187,5 +188,6 @@ def _times(graph: ModelGraph, question: Question, chip: Chip) -> tuple[Mapping[S
         parts = surrogate.predict_by_class(table, chip, PROTOCOL, "auto")
     except RefusedError as why:
         return {}, (f"no shares of the predicted time: {why}",)
-    ms = [float(value) for *_, bounds in parts for value in bounds[0]]
+    usual = pass_factor(surrogate, chip)
+    ms = [usual * float(value) for *_, bounds in parts for value in bounds[0]]
     return {key: took / count for (key, count), took in zip(rows(table), ms, strict=True)}, ()

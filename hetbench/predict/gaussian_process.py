@@ -10,12 +10,17 @@ operators solves a linear system, a few times where outliers are down-weighted.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CLIP_RESIDUAL", "JITTER", "MOST_NOISE", "OperatorRows", "Posterior", "covariance", "prior_variance"]
+from hetbench.predict.products import inverse, product
+
+__all__ = [
+    "CLIP_RESIDUAL", "JITTER", "MOST_NOISE", "Conditioned", "OperatorRows", "Posterior", "condition", "covariance",
+    "prior_variance",
+]  # fmt: skip
 
 CLIP_RESIDUAL = 1.5
 """Observed log residuals are clipped to this, so that a wrong row cannot distort its neighbours."""
@@ -65,7 +70,7 @@ def covariance(scale: Floats, a: OperatorRows, b: OperatorRows) -> Floats:
     for index in range(kernels):
         part, at = slice(index * width, (index + 1) * width), _FIXED + index
         x, y = a.coordinates[:, part], b.coordinates[:, part]
-        apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * x @ y.T
+        apart = (x**2).sum(1)[:, None] + (y**2).sum(1)[None, :] - 2 * product(x, y.T)
         inner += left[:, at, None] * right[None, :, at] * np.exp(-0.5 * np.maximum(apart, 0)) * unseen
     out: Floats = np.minimum(left[:, 0, None], right[None, :, 0]) ** 2 + (a.cls[:, None] == b.cls[None, :]) * inner
     out *= np.minimum(a.amplitude[:, None], b.amplitude[None, :]) ** 2
@@ -78,6 +83,44 @@ def prior_variance(scale: Floats, rows: OperatorRows) -> Floats:
     smooth = parts[:, _FIXED:].sum(1) * (rows.amplitude >= 1)
     out: Floats = (parts[:, :_FIXED].sum(1) + smooth + rows.noise**2) * rows.amplitude**2
     return out
+
+
+class Conditioned(NamedTuple):
+    """The solution of one linear system."""
+
+    inverse: Floats
+    """Of the covariance of the observed rows, noise included, [rows, rows]."""
+    weights: Floats
+    """The inverse times the residuals, [rows]."""
+    spread: float
+    """Factor on the variance: above 1 where rows surprise one another more than their covariance says."""
+    surprise: Floats
+    """Leave-one-out error of each row over its deviation before it was down-weighted, [rows]."""
+
+
+def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
+    """Condition on residuals [rows] of covariance `shared` [rows, rows] beside their own variance `noise` [rows].
+
+    A row whose leave-one-out error exceeds two standard deviations gets so much more noise that it no longer does;
+    below three rows nothing tells which of them is wrong.
+
+    >>> one = condition(np.array([[0.09]]), np.array([0.01]), np.array([0.5]))
+    >>> round(float(0.09 * one.weights[0]), 3)
+    0.45
+    """
+    inflated = noise
+    for _ in range(_ROUNDS):
+        inverted = inverse(shared + np.diag(inflated))
+        extra = inflated - noise
+        weights = product(inverted, residual)
+        left_out, variance = weights / np.diag(inverted), 1 / np.diag(inverted)
+        if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():
+            break
+        inflated = np.where(excess, inflated + left_out**2 - _OUTLIER**2 * variance, inflated)
+    surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
+    usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
+    spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
+    return Conditioned(inverted, weights, spread, left_out / np.sqrt(np.maximum(variance - extra, JITTER)))
 
 
 class Posterior:
@@ -96,20 +139,11 @@ class Posterior:
     def __init__(self, scale: Floats, seen: OperatorRows, residual: Floats) -> None:
         self.scale, self.seen = scale, seen
         shared = covariance(scale, seen, seen)
-        clipped = np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
         noise = (seen.noise**2 + JITTER) * seen.amplitude**2
-        inflated = noise
-        for _ in range(_ROUNDS):
-            self._inverse = np.linalg.inv(shared + np.diag(inflated))
-            self._weights = self._inverse @ clipped
-            left_out, variance = self._weights / np.diag(self._inverse), 1 / np.diag(self._inverse)
-            if len(residual) < 3 or not (excess := left_out**2 - _OUTLIER**2 * variance > 0).any():
-                break
-            inflated = np.where(excess, inflated + left_out**2 - _OUTLIER**2 * variance, inflated)
-        surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
-        usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
-        self._spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
-        explained = shared @ self._weights
+        self._inverse, self._weights, self._spread, _ = condition(
+            shared, noise, np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
+        )
+        explained = product(shared, self._weights)
         self._least, self._most = min(0.0, float(explained.min())), max(0.0, float(explained.max()))
 
     def mean(self, asked: OperatorRows) -> Floats:
@@ -119,7 +153,7 @@ class Posterior:
     def mean_and_variance(self, asked: OperatorRows) -> tuple[Floats, Floats]:
         """Posterior mean and variance of the log residual, noise included, each [rows]."""
         shared = covariance(self.scale, asked, self.seen)
-        explained = np.einsum("as,st,at->a", shared, self._inverse, shared, optimize=True)
+        explained = (product(shared, self._inverse) * shared).sum(axis=1)
         noise = (asked.noise * asked.amplitude) ** 2
         variance = np.maximum(prior_variance(self.scale, asked) - explained, noise)
         return self._bounded(shared), variance * self._spread
@@ -132,5 +166,5 @@ class Posterior:
 
     def _bounded(self, shared: Floats) -> Floats:
         """The posterior mean, no further from 0 than that of the observed rows; `shared` is their covariance."""
-        out: Floats = np.clip(shared @ self._weights, self._least, self._most)
+        out: Floats = np.clip(product(shared, self._weights), self._least, self._most)
         return out

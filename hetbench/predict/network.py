@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hetbench.predict.model_features import Composition
 from hetbench.predict.perceptron import silu
 from hetbench.predict.pooling import Pooled
+from hetbench.predict.products import product
 
 __all__ = ["CALL", "CLIP", "LAUNCH", "LEAST", "MOST", "Network"]
 
@@ -63,14 +64,14 @@ class Network:
         """What each row of the composition takes in ms, before the offset of the labels; `labels` one a level."""
         matrix = np.concatenate((made.matrix, np.full((len(made.count), 1), np.log2(batch), np.float32)), axis=1)
         x = np.clip((matrix - self.mean) / self.scale, -CLIP, CLIP)
-        hidden = x @ self.weights[0] + _pooled(self.operator, pooled.operators, pooled.known[:, None])
+        hidden = product(x, self.weights[0]) + _pooled(self.operator, pooled.operators, pooled.known[:, None])
         launch = np.zeros(len(made.count))
         for index, weight, context, scalars in zip(labels, pooled.weights, self.context, self.scalars, strict=True):
             hidden += _pooled(context, index, weight[:, None].astype(np.float32))
             launch += _pooled(scalars[:, 0], index, weight)
         hidden = silu(hidden.astype(np.float32))
-        hidden += silu(hidden @ self.weights[1] + self.biases[0])
-        factor = np.clip((hidden @ self.weights[2])[:, 0] + self.biases[1], LEAST, BELIEVED).astype(np.float64)
+        hidden += silu(product(hidden, self.weights[1]) + self.biases[0])
+        factor = np.clip(product(hidden, self.weights[2])[:, 0] + self.biases[1], LEAST, BELIEVED).astype(np.float64)
         out: NDArray[np.float64] = made.count * (made.base_ms + np.exp(LAUNCH + launch)) * np.exp(factor)
         return out
 

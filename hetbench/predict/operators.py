@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from hetbench.artifacts import EMBEDDED, FORMATS
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat
@@ -108,12 +109,11 @@ class OperatorSurrogate(ByKernel):
         cls = class_of(op, dims)
         on = self.speaker(cls, chip, predictor)
         choice = self.choose(cls, op, dtype, on, protocol, library, layout, predictor)
-        sizes, halves = with_halves(op, dims, self.doublings)
+        sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
         shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
-        choice = said_by(on, chip, choice)
-        source = choice.source
+        choice, source = said_by(on, chip, choice), choice.source
         if chip.name in self.observed:
             source = f"{source}; conditioned on {len(self.observed[chip.name].seen.cls)} observed operators"
         plain = choice.head.partition("/")[0]
@@ -140,10 +140,8 @@ class OperatorSurrogate(ByKernel):
                 level = self._level(cls, choices[index], chip)
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
-        launch_ms = 0.0
-        for cls, groups, *_ in parts:
-            floor = self.asked_floor(cls, chip, protocol)
-            launch_ms += floor * sum(int(group.count.sum()) for group in groups)
+        launches = ((self.asked_floor(cls, chip, protocol), groups) for cls, groups, *_ in parts)
+        launch_ms = sum(floor * int(group.count.sum()) for floor, groups in launches for group in groups)
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
         return sum_prediction(total, by_level, by_operator, support, launch_ms)
 
@@ -155,7 +153,8 @@ class OperatorSurrogate(ByKernel):
         for cls, groups in by_class(table).items():
             on = self.speaker(cls, chip, predictor)
             choices = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
-            sizes, each = zip(*(with_halves(g.op, g.dims, self.doublings) for g in groups), strict=True)
+            expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
+            sizes, each = zip(*expanded, strict=True)
             blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
             names = [name for name in blocks[0] if all(name in block for block in blocks)]
             shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
@@ -167,14 +166,17 @@ class OperatorSurrogate(ByKernel):
             parts.append(ClassPart(cls, groups, choices, which[halves.whole], bounds))
         return parts
 
+    def _halved(self, choice: Choice) -> int:
+        """How often the operators of a choice are halved; a roofline grows with the work by itself."""
+        return 0 if choice.head == "roofline" else self.doublings
+
     def evaluate(
         self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
         which: NDArray[np.int64], halves: Halves | None = None, on: Chip | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
 
-        The choices are those of the chip `on` (see `speaker`), by default `chip` itself: its efficiencies answer, on
-        the roofline of `chip`.
+        The choices are those of the chip `on` (see `speaker`), by default `chip`: its efficiencies, on chip's roofline.
 
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
@@ -257,9 +259,9 @@ class OperatorSurrogate(ByKernel):
         asked: str,
     ) -> NDArray[Any]:  # fmt: skip
         """Convert latencies from the protocol of each row's cell to the one asked for."""
-        if all(c.protocol == asked for c in choices):
-            return native
         same = np.array([c.protocol == asked for c in choices])[which]
+        if same.all():
+            return native
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
         return np.where(same, native, convert_protocol(native, floor, self.asked_floor(cls, chip, asked)))
 
@@ -272,9 +274,9 @@ class OperatorSurrogate(ByKernel):
 
     def speaker(self, cls: str, chip: Chip, predictor: str = "auto") -> Chip:
         """The chip of the die whose rows of a class speak for a chip; the roofline speaks for each by itself."""
-        if predictor == "roofline" or not chip.bandwidth:
+        key, stated = (cls, chip), chip.bandwidth and (chip.vector_flops or peak_flops(chip, "fp16"))
+        if predictor == "roofline" or not stated:
             return chip
-        key = cls, chip
         if key not in self._speakers:
             head = self.class_surrogate(cls)
             known = speaker(chip, head.cells.enough, _OWN_ROWS)

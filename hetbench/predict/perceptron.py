@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.predict.products import product
+
 __all__ = ["Perceptron", "silu"]
 
 _CHUNK = 2048
@@ -63,10 +65,10 @@ class Perceptron:
     def _chunk(self, matrix: NDArray[np.float32], cell: NDArray[np.int64] | int) -> NDArray[np.float64]:
         x = (matrix - self.mean) / self.scale
         np.clip(np.nan_to_num(x, copy=False), -_CLIP, _CLIP, out=x)
-        hidden = silu(x @ self.weights[0] + self.cells[cell])
+        hidden = silu(product(x, self.weights[0]) + self.cells[cell])
         for weight, bias in zip(self.weights[1:-1], self.biases[:-1], strict=True):
-            hidden += silu(hidden @ weight + bias)
-        out: NDArray[np.float64] = (hidden @ self.weights[-1] + self.biases[-1])[:, 0].astype(np.float64)
+            hidden += silu(product(hidden, weight) + bias)
+        out: NDArray[np.float64] = (product(hidden, self.weights[-1]) + self.biases[-1])[:, 0].astype(np.float64)
         return out + self.offset
 
 

@@ -22,6 +22,7 @@ from hetbench.errors import ArtifactError
 from hetbench.loading import load_once
 from hetbench.predict.features import CLASSES
 from hetbench.predict.perceptron import silu
+from hetbench.predict.products import product
 from hetbench.schema import PRECISIONS, PROTOCOLS
 
 __all__ = ["CLIP", "COLUMNS", "NOISE_FLOOR", "Decoded", "Rgat", "load"]
@@ -92,10 +93,10 @@ class Rgat:
         for start in range(0, rows, _CHUNK):
             part = slice(start, start + _CHUNK)
             x = np.clip((np.nan_to_num(ratio[part]) - mean) / scale, -CLIP, CLIP)
-            hidden = silu(x @ into + own[which[part]])
+            hidden = silu(product(x, into) + own[which[part]])
             for weight, bias in self.hidden:
-                hidden += silu(hidden @ weight + bias)
-            out[part] = hidden @ self.arrays["out"] + self.arrays["out_bias"]
+                hidden += silu(product(hidden, weight) + bias)
+            out[part] = product(hidden, self.arrays["out"]) + self.arrays["out_bias"]
         noise = (np.logaddexp(0.0, out[:, 1] - 2) + NOISE_FLOOR) * self.arrays["noise"][index]
         return Decoded(out[:, 0], noise, out[:, 2:])
 

@@ -121,6 +121,8 @@ def layout_of(table: SizedTable) -> Layout | None:
         kind = operator_type(op).cost_class
         if kind == "free":
             continue
+        if dtype not in STORAGE_BYTES:  # a format that numpy's side knows how to read
+            return None
         rows = {kind: np.ones(len(count), dtype=bool)}
         if kind == "attention":
             single = table.values[sizes[names.index("q_len")]] == 1

@@ -23,8 +23,10 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import power
+from hetbench.predict.products import product
 from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.latency import with_usable_stack
+from hetbench.query.model_offsets import corrected
 from hetbench.query.pieces import terms_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import DEFAULT_STACK, source
@@ -99,7 +101,7 @@ def exact_metrics(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, 
     tables, parts = _tables(space, setting), []
     for start in range(0, len(codes), _CHUNK):
         counts = space.counts(codes[start : start + _CHUNK])
-        parts.append(np.column_stack((counts @ tables.work, np.where(counts > 0, tables.peak, 0).max(axis=1))))
+        parts.append(np.column_stack((product(counts, tables.work), np.where(counts > 0, tables.peak, 0).max(axis=1))))
     params, flops, moved, peak = np.concatenate(parts).T if parts else np.empty((4, 0))
     found = {"params": params, "flops": flops, "bytes": moved}
     found["memory"] = (params * itemsize(tables.setting.precision) + peak + tables.given) / 1e6
@@ -178,10 +180,11 @@ class CompiledSpace:
         counts = self.space.counts(codes)
         longest = (self.space.limits.get("seq_len") or (None, None))[1]
         made = Estimator(
-            self.question, self.chip, self.predictor, lambda part: counts @ self._pieces(part), longest,
+            self.question, self.chip, self.predictor, lambda part: product(counts, self._pieces(part)), longest,
             "decode" in self.space.phases,
-        ).latency()  # fmt: skip
-        return Latencies(made.value, made.lower, made.upper, made.level)
+        )  # fmt: skip
+        found = corrected(made.latency(), self.question, self.chip, made.floor())
+        return Latencies(found.value, found.lower, found.upper, found.level)
 
 
 def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:

@@ -55,6 +55,8 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
     target = request.target if request.target is not None else request.device
     model = session.model if request.model is None else request.model
     if is_serving(request.options.get("phase")):
+        if request.source_value is not None:
+            raise InvalidInputError("source_value= is not asked in the serving phase: no correction of it was fitted.")
         return serving_answer(session, model, (request.source, target), request.metric, request.options)
     if isinstance(model, ComposedGraph):
         if isinstance(request.metric, str) and request.metric == model.space.quality:
@@ -93,7 +95,7 @@ def _answer(request: Request, session: Session) -> Any:
     """One metric on one chip, or every metric."""
     metric = None if request.metric is None else metric_named(request.metric).name
     predictor = check_predictor(request.options.get("predictor"))
-    graph = session.graph(request.model)
+    graph = session.graph(request.model, request.options)
     pair = session.question_pair(graph, request.source, request.target, metric, request.options)
     if metric is not None:
         return answer_with_source(*pair, graph, metric, predictor, request.source_value)

@@ -95,6 +95,10 @@ def _as_columns(table: Table, example: str) -> Mapping[str, Any]:
         return {name: [row.get(name) for row in table] for name in keys}
     names: Any = getattr(table, "column_names", getattr(table, "columns", None))  # Arrow tables; data frames
     if hasattr(type(table), "__getitem__") and hasattr(names, "__iter__") and not isinstance(table, type):
+        listed = [name if isinstance(name, str) else shown(name) for name in names]
+        twice = next((name for name in listed if listed.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidInputError(f"two columns of the table are named {shown(twice)}: leave one out.")
         return {name: table[name] for name in names}
     raise InvalidInputError(
         f"a table is a mapping of columns, such as {{{example!r}: [...]}}, a data frame, an Arrow table or a list of "
@@ -145,7 +149,7 @@ def _plain(cell: Any) -> Any:
         return None
     try:
         return None if cell != cell else cell
-    except (TypeError, ValueError):  # an array, or an object that cannot be compared
+    except (TypeError, ValueError, ArithmeticError):  # an array, or an object that cannot be compared
         return cell
 
 

@@ -54,18 +54,19 @@ class Estimator:
 
     def __init__(
         self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Array],
-        longest: int | None = None, generates: bool = False,
+        longest: int | None = None, generates: bool = False, resizable: bool = True,
     ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
         self.phase = question.taught_phase
         self.longest, self.generates = longest, generates
         """The longest sequence that the model takes, None where nothing limits it; whether it generates tokens."""
+        self._resizable = resizable  # whether other batches and lengths are looked at
         self._known: dict[tuple[Any, ...], Any] = {}
 
     def latency(self) -> Estimate:
         """The estimate under the question's stack and precision."""
         found = self._precise(self.question.stack, self.question.precision)
-        floor = self._floor()
+        floor = self.floor()
         value, lower, upper = (np.maximum(each, floor) for each in (found.value, found.lower, found.upper))
         return Estimate(value, lower, upper, found.level)
 
@@ -80,10 +81,11 @@ class Estimator:
     @property
     def upper_sizes(self) -> tuple[int, int | None]:
         """Batch and sequence length at or next above those of the question at which whole models are evaluated."""
-        batch = self.question.batch or 1
-        found = lengths(self.question.seq_len, self.longest)
-        above = next((each for each in found if (each or 0) >= (self.question.seq_len or 0)), found[-1])
-        return 1 << (batch - 1).bit_length(), above
+        batch, length = self.question.batch or 1, self.question.seq_len
+        if not self._resizable:
+            return batch, length
+        grid = lengths(length, self.longest)
+        return 1 << (batch - 1).bit_length(), next((n for n in grid if (n or 0) >= (length or 0)), grid[-1])
 
     def source(self, stack: str, precision: str) -> tuple[str, str] | None:
         """Stack and precision of the whole models that speak for a stack in a precision."""
@@ -92,8 +94,7 @@ class Estimator:
         key = "source", stack, precision
         if key not in self._known:
             self._known[key] = source(self.question.whole, self.chip, self.phase, stack, precision)
-        found: tuple[str, str] | None = self._known[key]
-        return found
+        return self._known[key]  # type: ignore[no-any-return]
 
     def _precise(self, stack: str, precision: str) -> Estimate:
         """Narrower precisions not slower than wider ones, where the chip's peaks say that they need not be."""
@@ -136,8 +137,7 @@ class Estimator:
 
     def _direct(self, stack: str, precision: str) -> Estimate:
         """What the rows of a stack say, and the operator sum beside it where launches are eager."""
-        key = "direct", stack, precision
-        if key not in self._known:
+        if (key := ("direct", stack, precision)) not in self._known:
             found = self.source(stack, precision)
             if stack != DEFAULT_STACK and found is not None:
                 self._known[key] = self._whole(found, precision)
@@ -176,10 +176,10 @@ class Estimator:
     def _not_faster(self, stack: str, taught: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
-        grid = [2**k for k in range((batch - 1).bit_length() + 1)]
+        grid = [2**k for k in range((batch - 1).bit_length() + 1)] if self._resizable else [batch]
         found = [self._calls(stack, taught, precision, each) for each in grid]
         risen = np.maximum.accumulate([each.value for each in found])
-        risen = np.minimum(risen, np.array(grid)[:, None] * risen[0])  # samples can be run in turn
+        risen = np.minimum(risen, np.array(grid)[:, None] / grid[0] * risen[0])  # samples can be run in turn
         value = risen[-1]
         if grid[-1] != batch:
             at = np.log2(batch / grid[-2])
@@ -189,7 +189,7 @@ class Estimator:
     def _calls(self, stack: str, taught: str, precision: str, batch: int) -> Calls:
         """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
         length = self.question.seq_len
-        grid = lengths(length, self.longest)
+        grid = lengths(length, self.longest) if self._resizable else (length,)
         found = [self.evaluated(stack, taught, precision, batch, each) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
@@ -212,7 +212,7 @@ class Estimator:
             batch, length = self.question.batch, self.question.seq_len
             place = "sum", DEFAULT_STACK, precision
             pieces = self._between(*place, batch, length)
-            if batch is not None and batch > 1:  # a batch takes no less than one sample, and no more than each in turn
+            if (batch or 1) > 1 and self._resizable:  # no less than one sample takes, and no more than each in turn
                 alone = self._between(*place, 1, length)
                 held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
                 pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
@@ -234,6 +234,8 @@ class Estimator:
         image = self.question.image_size
         place, sizes = (kind, stack, precision), (batch, length, image)
         found = self._pieces(Part(*place, *sizes, dtype))
+        if not self._resizable:
+            return found
         grid = around(batch), around(length), around(image, _IMAGE_STEP)
         least, most = zip(*grid, strict=True)
         fine = padded(batch), padded(length, self.longest), padded(image)
@@ -248,7 +250,7 @@ class Estimator:
                 found = np.where(off, near, found)
         return found
 
-    def _floor(self) -> Array:
+    def floor(self) -> Array:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
         sizes = self.question.batch, self.question.seq_len, self.question.image_size

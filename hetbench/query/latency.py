@@ -16,7 +16,9 @@ from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.whole_group import Calls
 from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate_values import Estimate
 from hetbench.query.kept_calls import kept_calls
+from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
@@ -53,7 +55,7 @@ def with_usable_stack(question: Question, chip: Chip, predictor: str) -> Questio
     if predictor not in WHOLE:
         why = f"predictor {predictor} does not model stacks"
     elif not question.batch:
-        why = "the whole-model surrogate does not cover traced modules"
+        why = "the whole-model surrogate needs a batch, and the inputs of the trace share no first axis"
     else:
         place = question.whole, chip, question.phase
         here, eager = (strong(*place, stack, question.precision) for stack in (question.stack, DEFAULT_STACK))
@@ -94,6 +96,7 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
         support = support or terms.support
     if 0 < share < 1:
         notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
+    notes += note_of(question, chip, made.factor)
     return LatencyPrediction(
         float(ms.value[0]), float(ms.lower[0]), float(ms.upper[0]), str(ms.level[0]), support,
         f"{' + '.join(names)}/{'whole' if share else predictor}", question.stack, "wall" if share else PROTOCOL,
@@ -110,9 +113,20 @@ class SingleEstimator(Estimator):
         self.terms, self._graph = cache(make), graph
         generates = "decode" in graph.phases
         super().__init__(
-            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates
+            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates,
+            graph.resizable,
         )
+        self.factor = 1.0
+        """By which observed passes have corrected `latency`."""
 
+    def latency(self) -> Estimate:
+        """The estimate, corrected by passes that were observed on the chip."""
+        before = super().latency()
+        if not self.question.observed:
+            return before
+        found = corrected(before, self.question, self.chip, self.floor())
+        self.factor = float(found.value[0] / before.value[0])
+        return found
 
     def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
         """Calls at one batch and length, kept for other questions about the network on the chip."""

@@ -58,8 +58,9 @@ def _with_usable_stack(question: Question, metric: str, predictor: str) -> Quest
 
 
 def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
-    """Cached, since throughput, power and energy need it too; not cached once the caller observed operators."""
-    return (_cached_latency if question.operators is None else _predict_latency)(question, graph, predictor)
+    """Cached, since throughput, power and energy need it too; not cached once the caller observed timings."""
+    plain = question.operators is None and not question.observed
+    return (_cached_latency if plain else _predict_latency)(question, graph, predictor)
 
 
 def _predict_latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os.path import exists
+from pathlib import Path
 from typing import Any, Unpack, overload
 
 from hetbench.answers import Answer, Answers
@@ -80,8 +82,8 @@ class ModelQueries:
 
         Args:
             model: name of a network, as the catalogue, timm, torchvision or Hugging Face write it; a Hugging Face
-                configuration as a mapping or as the path of its `config.json`; or what `trace` returned. Left out,
-                the model of `set_model` or `set_arch`.
+                configuration as a mapping or as the path of its `config.json`; the path of an ONNX file; or what
+                `trace` returned. Left out, the model of `set_model` or `set_arch`.
             source: chip to compare with. The answer then has `source`, the same question there, and `ratio`, value /
                 source value. Both sides are published rows or both are predicted, so that the ratio compares like
                 with like.
@@ -95,7 +97,8 @@ class ModelQueries:
             **options: `batch`, `seq_len` (tokens), `image_size` (pixels); `precision` (fp32, fp16, bf16, int8, ...;
                 left out, fp16 where every chip involved has it, else fp32); `phase` (inference, prefill, decode);
                 `stack` (eager, compiled, tensorrt, ...; left out, the usual one of the chip); `predictor` (auto,
-                autogluon, rgat, roofline); `confidence` (0.5 to 0.98, default 0.9) of the interval.
+                autogluon, rgat, roofline); `confidence` (0.5 to 0.98, default 0.9) of the interval; `dims`, the
+                free sizes of an ONNX file by their names there.
 
         Returns:
             With one metric an `Answer`; without a metric `Answers`, by metric, whose `refused` says why the others
@@ -128,7 +131,8 @@ class ModelQueries:
             kept = self._ask(Request(model, source, target, metric, device, source_value, options))
             if len(answers) >= _MOST_KEPT:
                 answers.clear()
-            answers[key] = kept
+            if not (isinstance(model, str | Path) and exists(model)):  # a file may change
+                answers[key] = kept
         return kept
 
     def query_models(self, table: Table) -> dict[str, Any]:

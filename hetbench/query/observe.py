@@ -7,18 +7,15 @@ stay in memory until they are saved to a JSON file or forgotten.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbench.artifacts.atomic import write_whole
 from hetbench.catalog.chips import Chip
-from hetbench.errors import HetBenchError, InvalidInputError, shown
+from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.features import class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
@@ -29,15 +26,14 @@ from hetbench.query.operator_dims import read_dims
 from hetbench.query.tables import check_cells, split_decode
 from hetbench.schema import STORAGE_BYTES
 
-__all__ = ["MOST_ROWS", "Observations", "saved_observations"]
+__all__ = ["COLUMNS", "MOST_ROWS", "Observations"]
 
 MOST_ROWS = 2000
 """Limit of observed rows of one chip: conditioning solves a linear system of that size."""
-_LONGEST_PATH = 4096
 _ABSURD = 100.0  # times the prediction, either way: more likely another unit than another speed
 _DOUBTFUL = 5.0
 _REPEATED = 2.0  # between two timings of one operator
-_COLUMNS = ("op", "dims", "dtype", "chip", "latency_ms", "phase", "protocol")
+COLUMNS = ("op", "dims", "dtype", "chip", "latency_ms", "phase", "protocol")
 _CELLS = ("op", "dtype", "phase", "chip", "protocol")
 
 
@@ -82,7 +78,7 @@ class Observations:
             self._by_chip.setdefault(chip, []).extend(parts)
         good = np.flatnonzero((out.reason == "") & np.isfinite(out.value))
         for row in good.tolist():
-            cells = {name: given[name][row] for name in _COLUMNS if given.get(name) is not None}
+            cells = {name: given[name][row] for name in COLUMNS if given.get(name) is not None}
             self._rows.append((chip_named(cells["chip"]).name, cells))
         return {"value": out.value, "reason": out.reason, "flag": _flags(given, measured, out.value, good)}
 
@@ -93,15 +89,9 @@ class Observations:
         self._by_chip = {name: parts for name, parts in self._by_chip.items() if chip is not None and name != chip}
         return before - len(self._rows)
 
-    def table(self) -> dict[str, list[Any]]:
-        """The rows taken, as a table that `add` takes."""
-        names = [name for name in _COLUMNS if any(name in row for _, row in self._rows)]
-        return {name: [row.get(name) for _, row in self._rows] for name in names}
-
-    def save(self, path: str | Path) -> None:
-        """Write the rows used to a JSON file that `saved_observations` reads."""
-        text = json.dumps(self.table(), indent=1, default=lambda value: value.item())
-        write_whole(_path(path), text, "save_observations(FILE)")
+    def rows(self) -> list[dict[str, Any]]:
+        """The rows taken, as cells by column."""
+        return [dict(row) for _, row in self._rows]
 
     def __bool__(self) -> bool:
         return bool(self._by_chip)
@@ -157,25 +147,6 @@ class Observations:
         return found
 
 
-def _path(given: object) -> Path:
-    """The path of a file; `InvalidInputError` for anything that cannot be one."""
-    if not isinstance(given, str | Path) or not str(given).isprintable() or not 0 < len(str(given)) < _LONGEST_PATH:
-        raise InvalidInputError(f"a file of observations is named by its path; given: {shown(given)}.")
-    return Path(given)
-
-
-def saved_observations(path: str | Path) -> dict[str, list[Any]]:
-    """The table in a file of `Observations.save`; `InvalidInputError` where it holds none."""
-    path = _path(path)
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path} holds no observations that can be read: {error}") from None
-    if not isinstance(table, dict) or not table:
-        raise InvalidInputError(f"{path} holds no observations: write them with `save_observations`.")
-    return table
-
-
 def _flags(
     given: Mapping[str, Sequence[Any]], measured: NDArray[np.float64], told: NDArray[np.float64],
     taken: NDArray[np.int64],
@@ -187,7 +158,7 @@ def _flags(
         ratio = measured[row] / told[row]
         if not 1 / _DOUBTFUL < ratio < _DOUBTFUL:
             flags[row] = f"{ratio:.3g} times the prediction"
-        key = tuple(str(given[name][row]) for name in _COLUMNS if name != "latency_ms" and given.get(name) is not None)
+        key = tuple(str(given[name][row]) for name in COLUMNS if name != "latency_ms" and given.get(name) is not None)
         by_operator.setdefault(key, []).append(row)
     for rows in by_operator.values():
         most = float(measured[rows].max() / measured[rows].min())

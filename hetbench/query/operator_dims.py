@@ -132,16 +132,22 @@ def _impossible(kind: OperatorType, sizes: Mapping[str, Rows]) -> Iterator[tuple
         else:
             yield f"dim {name} must be a whole number from {least} to {most:.0e}", (array < least) | (array > most)
     d = {**{name: np.full(1, value) for name, value in kind.optional.items()}, **sizes}
-    for side, window in (("h", "kh"), ("w", "kw"), ("l", "k")):
+    for side, window in (("d", "kd"), ("h", "kh"), ("w", "kw"), ("l", "k")):
         if side in sizes and window in sizes and "pad" in d:
-            yield f"{window} is larger than the padded {side}", d[window] > d[side] + 2 * d["pad"]
+            if "extra" in d:  # a transposed convolution, whose result is larger than its input
+                out = (d[side] - 1) * d["stride"] - 2 * d["pad"] + d[window] + d["extra"]
+                yield f"pad leaves nothing of {side}", out < 1
+            else:
+                yield f"{window} is larger than the padded {side}", d[window] > d[side] + 2 * d["pad"]
     for whole, part in (("c", "groups"), ("oc", "groups"), ("heads", "kv_heads")):
         if whole in sizes and part in sizes:
             yield f"{part} must divide {whole}", d[whole] % d[part] != 0
     real = {name: array.astype(np.float64) for name, array in sizes.items()}
     flops, moved = kind.flops(real), kind.bytes_moved(real, 8)
+    shape = next(iter(sizes.values())).shape
+    yield "its result would have no elements", np.broadcast_to((np.asarray(flops) < 0) | (np.asarray(moved) < 0), shape)
     absurd = (np.asarray(flops) > _MAX_FLOPS) | (np.asarray(moved) > _MAX_BYTES)
-    absurd = np.broadcast_to(absurd, next(iter(sizes.values())).shape)
+    absurd = np.broadcast_to(absurd, shape)
     yield f"more than {_MAX_FLOPS:.0e} FLOP or {_MAX_BYTES:.0e} bytes exceed any chip", absurd
 
 

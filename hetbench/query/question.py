@@ -24,6 +24,7 @@ from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
 from hetbench.predict import power
 from hetbench.predict.models import WholeModelSurrogate
+from hetbench.predict.offsets import Offsets
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.query.stacks import DEFAULT_STACK, default_stack, evidence_phase
@@ -49,6 +50,8 @@ class Options(TypedDict, total=False):
     stack: str | None
     predictor: str | None
     confidence: float | None
+    dims: Mapping[str, int] | str | None
+    """Free sizes of an ONNX file by their names there; see `hetbench.onnx.read`."""
     input_len: int | None
     """This and the following belong to `phase="serving"`; see `hetbench.serving.deployment`."""
     output_len: int | None
@@ -68,7 +71,7 @@ class Question:
     chip: Chip | None
     """None where the metric needs no chip (flops, params, memory)."""
     batch: int | None
-    """None for a traced module, whose sizes are those of its example inputs."""
+    """None for a traced module whose example inputs do not share their first axis."""
     seq_len: int | None
     image_size: int | None
     precision: str
@@ -79,14 +82,14 @@ class Question:
     """True where the caller named no stack, so that `stack` is the default."""
     confidence: float = 0.9
     """Coverage that intervals are calibrated for: the share of true values inside."""
-    generates: bool = False
-    """Whether the model generates token by token."""
-    taught: str | None = None
-    """The phase whose measured rows speak for the question, where that is settled; see `taught_phase`."""
+    generates: bool = False  # whether the model generates token by token
+    taught: str | None = None  # `taught_phase`, where it is settled
     artifacts: Path | None = None
     """Folder of the surrogates; None for those in the package."""
     operators: OperatorSurrogate | None = field(default=None, compare=False, repr=False)
     """Operator surrogate conditioned on the caller's own timings; None for that in `artifacts`."""
+    observed: Mapping[str, Offsets] | None = field(default=None, compare=False, repr=False)
+    """Offsets of whole models by chip, from passes that the caller timed."""
 
     @classmethod
     def build(
@@ -107,6 +110,8 @@ class Question:
         if chip is not None:
             notes += check_precision(precision, chip)
         sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
+        if graph.fixed:
+            sizes = _traced_sizes(graph, sizes)
         usual = graph.setting(precision=precision, phase=phase)
         for name in ("seq_len", "image_size"):
             if sizes[name] is not None and getattr(usual, name) is None:
@@ -116,12 +121,8 @@ class Question:
         stack = _stack(options.get("stack"))
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if graph.fixed:
-            if sizes["batch"] not in (None, usual.batch):
-                raise InvalidInputError(
-                    f"{graph.name} is traced at batch {usual.batch}; for another one, query its `at({sizes['batch']})`."
-                )
             notes += ("a traced module: its sizes are those of the example inputs",)
-            sized = None, None, None
+            sized = usual.batch, None, None
         meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
         return cls(
             graph.name, chip, *sized, precision, phase, meant, notes, stack is None,
@@ -202,6 +203,18 @@ def size(name: str, value: object) -> int | None:
     if isinstance(value, bool | np.bool_) or not 1 <= number <= MAX_SIZE:
         raise InvalidInputError(f"{name} must be a whole number from 1 to {MAX_SIZE:,}; given: {shown(value)}.")
     return number
+
+
+def _traced_sizes(graph: Any, sizes: Mapping[str, int | None]) -> dict[str, int | None]:
+    """The sizes of a traced module, which are its own; `InvalidInputError` where another one is asked for."""
+    for name, asked in sizes.items():
+        own = getattr(graph.sizes, name)
+        if asked not in (None, own):
+            at = "" if own is None else f"; for another one, query its `at({name}={asked})`"
+            raise InvalidInputError(
+                f"{graph.name} is traced at {name} {own}{at}. A trace at other sizes is made again from the module."
+            )
+    return {**sizes, "seq_len": None, "image_size": None}
 
 
 def default_precision(*chips: Chip | None) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from hetbench import serving
 from hetbench.answers import Answer, Answers
-from hetbench.errors import InvalidInputError, RefusedError
-from hetbench.query.question import check_confidence
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
+from hetbench.query.observed_serving import observed_answer
+from hetbench.query.question import check_confidence, check_predictor
 from hetbench.query.session import Session
 from hetbench.serving.engines import is_serving
 from hetbench.serving.published import published
@@ -25,6 +26,10 @@ def check_phase(options: Mapping[str, Any], metric: str | None) -> None:
         for name, instead in (("batch", "concurrency"), ("seq_len", "input_len")):
             if options.get(name) is not None:
                 raise InvalidInputError(f"{name}= is not asked in the serving phase; give {instead}= instead.")
+        if options.get("image_size") is not None:
+            raise InvalidInputError("image_size= is not asked in the serving phase: a deployment takes tokens.")
+        if check_predictor(options.get("predictor")) != "auto":
+            raise InvalidInputError("predictor= is not asked in the serving phase: it has one predictor alone.")
         return
     given = [name for name in serving.OPTIONS if options.get(name) is not None]
     if isinstance(metric, str) and metric in _ONLY_SERVING:
@@ -40,6 +45,8 @@ def serving_answer(
     source, target = sides
     if target is None:
         raise InvalidInputError("no chip to serve on: name one with target= or device=. `hetbench chips` lists them.")
+    if not isinstance(metric, str | None):
+        raise UnknownNameError("metric of serving", metric, serving.METRICS)
     facts = serving.language_of(session.graph(model))
     if metric is not None:
         here = _deployment(session, facts, target, options)
@@ -69,7 +76,7 @@ def _deployment(
 
 def _predicted(session: Session, deployment: serving.Deployment, metric: str, options: Mapping[str, Any]) -> Answer:
     confidence = check_confidence(options.get("confidence"))
-    return serving.answer(deployment, metric, serving.load(session.artifacts), confidence)
+    return observed_answer(deployment, metric, session.effects, confidence)
 
 
 class ServingQueries:
@@ -110,5 +117,4 @@ class ServingQueries:
         options = {"input_len": input_len, "output_len": output_len, "chips": chips, "precision": precision, "kv": kv,
                    "stack": stack}  # fmt: skip
         chip, _ = self._session.chip(target)
-        known = serving.load(self._session.artifacts)
-        return serving.serve_plan(facts, chip, options, known, serving.parse_slo(slo))
+        return serving.serve_plan(facts, chip, options, self._session.effects, serving.parse_slo(slo))

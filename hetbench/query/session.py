@@ -1,6 +1,6 @@
 """The state of a `HetBench` object, and how names and options become complete questions.
 
-The state is: chips added by the caller, operators the caller timed, and the model that a query without one means.
+The state is: chips added by the caller, what the caller timed, and the model that a query without one means.
 Everything is read on first use, so constructing a session costs nothing. Threads may share a session: its state changes
 under the lock of `hetbench.loading`, by replacing what others may be reading.
 """
@@ -8,11 +8,13 @@ under the lock of `hetbench.loading`, by replacing what others may be reading.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from hetbench import schema
+from hetbench import schema, serving
 from hetbench.artifacts.sets import folder_of
 from hetbench.catalog.chips import Chip, chips, default_chip, normalised_name
 from hetbench.catalog.models import Model
@@ -23,13 +25,20 @@ from hetbench.graphs.model_graph import ModelGraph
 from hetbench.graphs.names import find
 from hetbench.loading import LOCK
 from hetbench.predict import operators
+from hetbench.predict.offsets import Offsets, load_shares
 from hetbench.predict.operators import OperatorSurrogate
+from hetbench.query.columns import Table
 from hetbench.query.observe import Observations
-from hetbench.query.question import Question, default_precision
+from hetbench.query.observed_models import ObservedModels
+from hetbench.query.observed_serving import ObservedEffects
+from hetbench.query.observed_tables import joined, split_table
+from hetbench.query.question import Question, default_precision, size
+from hetbench.serving.effects import Effects
 
 __all__ = ["Session"]
 
 _LONGEST_PATH = 4096
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Session:
@@ -48,14 +57,17 @@ class Session:
         self.model: Any = None
         """What a query that names no model means."""
         self.observations = Observations()
+        self.observed_models = ObservedModels()
         self._conditioned: OperatorSurrogate | None = None
+        self._offsets: Mapping[str, Offsets] = {}
+        self._deployed: Mapping[str, Offsets] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_conditioned": None}
+        return {**vars(self), "_conditioned": None, "_offsets": {}, "_deployed": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        if self.observations:
+        if self.observations or self.observed_models:
             self._condition()
 
     def __eq__(self, other: object) -> bool:
@@ -74,26 +86,58 @@ class Session:
         with LOCK:
             before = self.added_chips.get(name)
             self.added_chips = {**self.added_chips, name: chip}
-            if before is not None and before != chip and self.observations.forget(before.name):
+            if before is not None and before != chip and self._drop(before.name):
                 self._condition()
 
-    def observe(self, table: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        """Condition the operator surrogate on the rows of a table: see `hetbench.query.observe`."""
+    def observe(self, table: Table) -> dict[str, Any]:
+        """Condition the surrogates on the rows of a table: see `hetbench.query.observe` and `observed_models`."""
+        parts = split_table(table)
         with LOCK:
-            found = self.observations.add(table, lambda name: self.chip(name)[0], operators.load(self.artifacts))
-            self._condition()
+            before = deepcopy((self.observations, self.observed_models))
+            try:
+                found = [(at, self._observe(kind, part)) for kind, at, part in parts]
+                self._condition()
+            except BaseException:
+                self.observations, self.observed_models = before
+                self._condition()
+                raise
+        return joined(found)
+
+    def _observe(self, kind: str, part: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+        if kind == "models":
+            return self.observed_models.add(part, self)
+        found = self.observations.add(part, lambda name: self.chip(name)[0], operators.load(self.artifacts))
+        self._condition()
         return found
 
     def _condition(self) -> None:
         shipped = operators.load(self.artifacts)
         self._conditioned = shipped.with_observations(self.observations.conditioned(shipped))
+        self._offsets, self._deployed = self.observed_models.conditioned(self)
+
+    def _drop(self, chip: str | None) -> int:
+        return self.observations.forget(chip) + self.observed_models.forget(chip)
 
     def forget(self, chip: str | None) -> int:
         """Drop the observed rows of a chip, or of all where it is None; returns how many were dropped."""
         with LOCK:
-            dropped = self.observations.forget(None if chip is None else self.chip(chip)[0].name)
+            dropped = self._drop(None if chip is None else self.chip(chip)[0].name)
             self._condition()
         return dropped
+
+    def observed_table(self) -> dict[str, list[Any]]:
+        """Every observed row, as a table that `observe` takes."""
+        rows = [*self.observations.rows(), *self.observed_models.rows()]
+        names = dict.fromkeys(name for row in rows for name in row)
+        return {name: [row.get(name) for row in rows] for name in names}
+
+    @property
+    def effects(self) -> Effects:
+        """The effects of serving engines, with what was observed of deployments where there is any."""
+        known = serving.load(self.artifacts)
+        if not self._deployed:
+            return known
+        return ObservedEffects(known.table, self._deployed, load_shares(self.artifacts))
 
     @property
     def surrogate(self) -> OperatorSurrogate:
@@ -113,9 +157,11 @@ class Session:
         chip = any_chip(name)
         return chip, () if chip.name in chips() else ("a chip of this machine: its peaks were measured here",)
 
-    def graph(self, model: Any) -> ModelGraph:
+    def graph(self, model: Any, options: Mapping[str, Any] = _NO_OPTIONS) -> ModelGraph:
         """The operator graph of a model: any name that `hetbench.graphs.names` resolves, a Hugging Face configuration
-        (a mapping, or the path of its file), a record of `models()`, or a graph itself.
+        (a mapping, or the path of its file), an ONNX file, a record of `models()`, or a graph itself.
+
+        Of the options of a query, an ONNX file takes `dims` and the sizes; `dims` is for such files only.
 
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
@@ -123,6 +169,15 @@ class Session:
         model = self.model if model is None else model
         if model is None:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
+        if _is_onnx(model):
+            from hetbench.onnx import read  # the package onnx is imported there
+
+            named = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
+            return read(model, options.get("dims"), **named)
+        if options.get("dims") is not None:
+            raise InvalidInputError(
+                "dims= binds the free sizes of an ONNX file; other models take batch=, seq_len= and image_size=."
+            )
         if isinstance(model, ModelGraph):
             return model
         if isinstance(model, Mapping):
@@ -130,7 +185,8 @@ class Session:
         name = model.name if isinstance(model, Model) else str(model) if isinstance(model, Path) else model
         if not isinstance(name, str):
             raise InvalidInputError(
-                f"a model is a name, a Hugging Face configuration or what `trace` returned; given: {shown(model)}."
+                "a model is a name, a Hugging Face configuration, an ONNX file or what `trace` returned; "
+                f"given: {shown(model)}."
             )
         return find(name)
 
@@ -167,7 +223,11 @@ class Session:
     ) -> Question:
         """The complete question about a model on a chip, to be answered by the surrogates of this session."""
         made = Question.build(graph, chip, options, notes)
-        return replace(made, artifacts=self.artifacts, operators=self._conditioned)
+        return replace(made, artifacts=self.artifacts, operators=self._conditioned, observed=self._offsets)
+
+
+def _is_onnx(model: object) -> bool:
+    return isinstance(model, str | Path) and str(model).lower().endswith(".onnx")
 
 
 def _folder(artifacts: object) -> Path:

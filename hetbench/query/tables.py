@@ -22,11 +22,11 @@ from hetbench.query.question import check_precision
 from hetbench.query.wording import answer_as_written
 from hetbench.serving.deployment import OPTIONS
 
-__all__ = ["answer_models", "answer_operators", "check_cells", "split_decode"]
+__all__ = ["MODEL_COLUMNS", "answer_models", "answer_operators", "check_cells", "question_rows", "split_decode"]
 
 _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
-_MODEL_COLUMNS = ("model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
+MODEL_COLUMNS = ("model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
                   "metric", *OPTIONS)
 _WHOLE = ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips")
 
@@ -113,6 +113,16 @@ def _text(column: str, cell: Any) -> str:
     return cell
 
 
+def question_rows(given: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """The rows of columns without their gaps; sizes that a column with gaps holds as floats are whole numbers."""
+    for cells in zip(*given.values(), strict=True):
+        row = {name: cell for name, cell in zip(given, cells, strict=True) if cell is not None}
+        for name in _WHOLE:
+            if isinstance(row.get(name), float) and row[name].is_integer():
+                row[name] = int(row[name])
+        yield row
+
+
 def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any]) -> dict[str, NDArray[Any]]:
     """Answers to model queries: see `HetBench.query_models` for the columns of the table and the answer.
 
@@ -125,15 +135,10 @@ def answer_models(table: Mapping[str, Sequence[Any]], query: Callable[..., Any])
     ([124439808.0, nan], "unknown model 'gpt3'")
     """
     required = ("model", "chip")
-    given = read_columns(table, required, tuple(name for name in _MODEL_COLUMNS if name not in required))
+    given = read_columns(table, required, tuple(name for name in MODEL_COLUMNS if name not in required))
     rows = len(given["model"])
     out, notes = AnswerColumns(rows), np.full(rows, "", dtype=object)
-    for at, cells in enumerate(zip(*given.values(), strict=True)):
-        row = dict(zip(given, cells, strict=True))
-        row = {name: cell for name, cell in row.items() if cell is not None}
-        for name in _WHOLE:  # a column with gaps holds floats
-            if isinstance(row.get(name), float) and row[name].is_integer():
-                row[name] = int(row[name])
+    for at, row in enumerate(question_rows(given)):
         try:
             for name in ("chip", "metric"):
                 row[name] = _text(name, row.get(name, "latency" if name == "metric" else None))

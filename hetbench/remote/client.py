@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import local
 from typing import Any, Unpack
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from hetbench.answers import Answer
 from hetbench.errors import InvalidInputError, RefusedError, shown
@@ -30,6 +30,7 @@ ONLY_IN_PROCESS = (
 """What `HetBench` has and a server does not offer: state of one caller, and analyses that return large objects."""
 _JSON = "application/json"
 _MOST_BYTES = 256 << 20
+_MOST_SECONDS = 86_400
 
 
 class RemoteHetBench:
@@ -45,9 +46,11 @@ class RemoteHetBench:
     """
 
     def __init__(self, address: str, timeout_s: float = 60.0) -> None:
-        parts = urlsplit(address) if isinstance(address, str) else None
+        parts = _parsed(address)
         if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise InvalidInputError(f"a server is named as http://HOST:PORT or https://HOST; given: {shown(address)}.")
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s <= _MOST_SECONDS:
+            raise InvalidInputError(f"timeout_s is a number of seconds from 0 to 86,400; given: {shown(timeout_s)}.")
         self.address, self.timeout_s = address.rstrip("/"), timeout_s
         self._parts, self._own = parts, local()
         self._open: list[http.client.HTTPConnection] = []
@@ -175,6 +178,15 @@ def sent_model(model: Any) -> Any:
             "HetBench().query(...) answers in this process."
         )
     return model
+
+
+def _parsed(address: object) -> SplitResult | None:
+    """The parts of an address; None for what is none."""
+    try:
+        parts = urlsplit(address) if isinstance(address, str) and address.isprintable() else None
+        return parts if parts is not None and (parts.port is None or parts.port) else None
+    except ValueError:  # a port that is no number, an unfinished IPv6 address
+        return None
 
 
 def _listed(given: Any) -> Any:

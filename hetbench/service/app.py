@@ -17,6 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
 
 from hetbench.api import HetBench
 from hetbench.catalog.chips import chips
@@ -61,6 +62,7 @@ def build(api: HetBench, limits: Limits | None = None, site: Path | None = None)
     app = FastAPI(title="hetbench", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.exception_handler(HetBenchError)(_told)
     app.exception_handler(RequestValidationError)(_malformed)
+    app.exception_handler(HTTPException)(_unread)
     _add_questions(app, api)
     _add_tables(app, api, limits)
     paths = frozenset(getattr(route, "path", "") for route in app.routes)
@@ -85,6 +87,13 @@ async def _malformed(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     where = "; ".join(f"{'.'.join(map(str, each['loc'][1:])) or 'body'}: {each['msg']}" for each in error.errors())
     return _json(encoded_error(InvalidInputError(f"{where}. /openapi.json states the form of every question.")), 400)
+
+
+async def _unread(_: Request, error: Exception) -> Response:
+    """An unknown address, another method than POST, or a body that is no JSON."""
+    assert isinstance(error, HTTPException)
+    told = InvalidInputError(f"{error.detail}. /openapi.json states every question.")
+    return _json(encoded_error(told), error.status_code)
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -5,6 +5,7 @@ An unknown key is passed on: `HetBench` names the nearest option.
 
 from __future__ import annotations
 
+from os.path import exists
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -65,7 +66,9 @@ def check_model(model: Any) -> None:
     >>> check_model("meta-llama/Llama-3.1-8B")
     """
     for one in model if isinstance(model, list) else [model]:
-        if isinstance(one, str) and (one.startswith((".", "/", "~")) or one.lower().endswith(_PATHS)):
+        if isinstance(one, str) and (
+            one.startswith((".", "/", "~")) or one.lower().endswith(_PATHS) or ("/" in one and exists(one))
+        ):
             raise InvalidInputError(
                 "a path is of the machine that asks: send the content of the configuration as an object instead."
             )

@@ -8,7 +8,7 @@ from operator import index
 from typing import Any
 
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.serving.engines import check_engine
 from hetbench.serving.formats import compute_flops, kv_format, weight_format
 from hetbench.serving.language import LanguageModel
@@ -58,14 +58,7 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deplo
     Raises `InvalidInputError` for an impossible size or plan, `UnknownNameError` for an unknown engine or format,
     `RefusedError` for what no rows teach: speculative decoding, disaggregation, an engine on chips it does not run on.
     """
-    if options.get("speculative"):
-        raise RefusedError(
-            "speculative decoding is not predicted: its gain is the acceptance rate of the drafts, which depends on "
-            "the prompts and which few rows state. Leave speculative= out."
-        )
-    if "disagg" in str(options.get("parallel") or "").lower():
-        raise RefusedError("prefill and decode on separate chips (disaggregated serving) are not predicted: no rows "
-                           "of the link between them were fitted.")  # fmt: skip
+    _check_answerable(options)
     notes: tuple[str, ...] = ()
     sizes = {name: _size(name, options.get(name), usual) for name, usual in _DEFAULTS.items()}
     missing = [f"{name} {sizes[name]}" for name in sizes if options.get(name) is None]
@@ -78,7 +71,7 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deplo
     form = weight_format(given)
     if options.get("precision") is None:
         notes += (f"weights in {form.name}, the format of the checkpoint",)
-    kv = kv_format(options.get("kv") or usual_kv(form.name))
+    kv = kv_format(usual_kv(form.name) if options.get("kv") is None else options["kv"])
     stage = Stage(model, chip, form, kv)
     if options.get("kv") is None and kv != "bf16":
         notes += (f"KV cache in {kv}, as in published deployments in {form.name}; kv= says otherwise",)
@@ -90,6 +83,22 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deplo
     return Deployment(
         stage, plan, check_engine(stack, chip), stack, **sizes, request_rate=rate, notes=notes
     )  # fmt: skip
+
+
+def _check_answerable(options: Mapping[str, Any]) -> None:
+    """Refuse options that are no text where a name is asked, and what no rows teach."""
+    for name in ("precision", "stack", "parallel", "kv"):
+        if not isinstance(options.get(name), str | None):
+            raise InvalidInputError(f"{name}= is a text in the serving phase; given: {shown(options[name])}.")
+    speculative = options.get("speculative")
+    if speculative is not None and not (isinstance(speculative, bool | str) and not speculative):
+        raise RefusedError(
+            "speculative decoding is not predicted: its gain is the acceptance rate of the drafts, which depends on "
+            "the prompts and which few rows state. Leave speculative= out."
+        )
+    if "disagg" in str(options.get("parallel") or "").lower():
+        raise RefusedError("prefill and decode on separate chips (disaggregated serving) are not predicted: no rows "
+                           "of the link between them were fitted.")  # fmt: skip
 
 
 def _check_plan(plan: Plan, model: LanguageModel) -> None:
@@ -106,7 +115,7 @@ def _rate(options: Mapping[str, Any]) -> float | None:
     if options.get("concurrency") is not None:
         raise InvalidInputError("concurrency= and request_rate= both state the load; give one of them.")
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < 1e6:
-        raise InvalidInputError(f"request_rate must be requests per second above 0; given: {given!r}.")
+        raise InvalidInputError(f"request_rate must be requests per second above 0; given: {shown(given)}.")
     return float(given)
 
 
@@ -118,5 +127,5 @@ def _size(name: str, given: Any, usual: int) -> int:
     except TypeError:
         number = 0
     if isinstance(given, bool) or not 1 <= number <= _MOST[name]:
-        raise InvalidInputError(f"{name} must be a whole number from 1 to {_MOST[name]:,}; given: {given!r}.")
+        raise InvalidInputError(f"{name} must be a whole number from 1 to {_MOST[name]:,}; given: {shown(given)}.")
     return number

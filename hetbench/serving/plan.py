@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 
 __all__ = ["Plan", "plans_for"]
 
-_PART = re.compile(r"(tp|dp|ep|pp)(\d+)")
+_PART = re.compile(r"(tp|dp|ep|pp)([0-9]{1,6})")
 _MOST = 1024
 
 
@@ -34,25 +34,27 @@ class Plan:
     @classmethod
     def parse(cls, text: str | None, chips: int | None = None) -> Plan:
         """The plan that a text names; left out, tensor parallel over all `chips`."""
-        if not text:
+        if text is None or text == "":
             return cls(tp=chips or 1)
         parts = _PART.findall(str(text).lower().replace("-", "").replace("_", ""))
         if not parts or "".join(name + size for name, size in parts) != re.sub(r"[-_]", "", str(text).lower()):
             raise InvalidInputError(
-                f"{text!r} is no parallel plan. Plans are made of tp, dp, ep and pp with a size, such as tp8, tp4dp2, "
-                "ep8, dp8ep8, tp4pp2."
+                f"{shown(text)} is no parallel plan. Plans are made of tp, dp, ep and pp with a size, such as tp8, "
+                "tp4dp2, ep8, dp8ep8, tp4pp2."
             )
         sizes = {name: int(size) for name, size in parts}
         if len(sizes) != len(parts) or not all(1 <= size <= _MOST for size in sizes.values()):
-            raise InvalidInputError(f"{text!r} states a part twice, or a size outside 1 to {_MOST}.")
+            raise InvalidInputError(f"{shown(text)} states a part twice, or a size outside 1 to {_MOST}.")
         if "ep" in sizes and not {"tp", "dp"} & set(sizes):
             sizes["tp"] = sizes["ep"]
         plan = cls(**sizes)
         if plan.ep not in (1, plan.tp * plan.dp):
-            raise InvalidInputError(f"{text!r}: experts are spread over all tp x dp = {plan.tp * plan.dp} chips of a "
-                                    f"stage, or not at all; given ep{plan.ep}.")  # fmt: skip
+            raise InvalidInputError(
+                f"{shown(text)}: experts are spread over all tp x dp = {plan.tp * plan.dp} chips of a stage, or not at "
+                f"all; given ep{plan.ep}."
+            )
         if chips is not None and chips != plan.chips:
-            raise InvalidInputError(f"{text!r} takes {plan.chips} chips, and chips={chips} was given.")
+            raise InvalidInputError(f"{shown(text)} takes {plan.chips} chips, and chips={chips} was given.")
         return plan
 
     @property

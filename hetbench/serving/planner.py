@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.checks import whole_number
+from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.serving.deployment import build
 from hetbench.serving.effects import Effects
 from hetbench.serving.language import LanguageModel
@@ -23,7 +24,7 @@ from hetbench.serving.steady import steady_state
 __all__ = ["Point", "ServePlan", "parse_slo", "serve_plan"]
 
 CONCURRENCIES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
-_SLO = re.compile(r"\s*(ttft|tpot|latency)\s*=\s*([0-9.]+)\s*(ms|s)?\s*")
+_SLO = re.compile(r"\s*(ttft|tpot|latency)\s*=\s*([0-9]{1,15}(?:\.[0-9]{0,15})?)\s*(ms|s)?\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +93,19 @@ def parse_slo(text: str | Mapping[str, float] | None) -> dict[str, float]:
     >>> parse_slo("ttft=0.5s, tpot=30ms")
     {'ttft': 500.0, 'tpot': 30.0}
     """
-    if not text:
+    if text is None or (isinstance(text, str | Mapping) and not text):
         return {}
     if isinstance(text, Mapping):
-        text = ",".join(f"{name}={value}" for name, value in text.items())
-    found = {}
-    for part in str(text).split(","):
+        text = ",".join(f"{name}={value:.15f}" if type(value) in (int, float) else shown(text)
+                        for name, value in text.items())  # fmt: skip
+    found: dict[str, float] = {}
+    for part in text.split(",") if isinstance(text, str) else [shown(text)]:
         match = _SLO.fullmatch(part)
-        if match is None:
-            raise InvalidInputError(f"{part!r} is no objective. Objectives are ttft, tpot or latency with a time, such "
-                                    "as ttft=500ms,tpot=30ms.")  # fmt: skip
+        if match is None or not float(match[2]):
+            raise InvalidInputError(f"{shown(part)} is no objective. Objectives are ttft, tpot or latency with a time "
+                                    "above 0, such as ttft=500ms,tpot=30ms.")  # fmt: skip
+        if match[1] in found:
+            raise InvalidInputError(f"{match[1]} is given twice: {shown(text)}.")
         found[match[1]] = float(match[2]) * (1e3 if match[3] == "s" else 1.0)
     return found
 
@@ -123,7 +127,7 @@ def serve_plan(
     Raises:
         RefusedError: nothing fits, or the chip lacks facts; see `build` for the options.
     """
-    most = options.get("chips")
+    most = None if options.get("chips") is None else whole_number("chips", options["chips"], 1)
     asked = {name: value for name, value in options.items() if name not in ("chips", "parallel", "concurrency")}
     deployment = build(model, chip, asked | {"concurrency": 1})
     node = link_of(chip, 1).chips if chip.interconnect_gbs else 1

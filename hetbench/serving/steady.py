@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbench.predict.products import product
 from hetbench.serving.effects import Factors
 from hetbench.serving.memory import Memory
 from hetbench.serving.physics import decode_terms, prefill_terms
@@ -53,12 +54,12 @@ def steady_state(stage: Stage, s: Settings, factors: Factors, held: Memory | Non
     excess = s.share / running
     prompt_terms = prefill_terms(stage, s, s.input_len, one)
     packed_terms = prefill_terms(stage, s, s.input_len, running) / running[:, None]
-    prompt, packed = (factors.prompt * (terms @ factors.terms) for terms in (prompt_terms, packed_terms))
+    prompt, packed = (factors.prompt * product(terms, factors.terms) for terms in (prompt_terms, packed_terms))
     others = np.maximum(running - 1, 0.0) / s.pp
     extra, busy = factors.extra, one
     for _ in range(_ROUNDS):
         terms = decode_terms(stage, s, np.maximum(running * busy, 1.0), s.input_len + s.output_len / 2)
-        step = factors.step * (terms @ factors.terms)
+        step = factors.step * product(terms, factors.terms)
         tpot = step + extra["interleaved"] * others * packed / s.output_len
         ttft = extra["fixed"] * 1e-3 + prompt + extra["queued"] * others * packed + extra["waited"] * step
         generating = (s.output_len - 1) * tpot

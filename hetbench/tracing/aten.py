@@ -44,15 +44,13 @@ def argument(call: Call, place: int, name: str, default: Any = None) -> Any:
 
 def aten_name(call: Call) -> str:
     """Name of the ATen operator; Python operators take the name of their method."""
-    import torch
-
     name = call.name
     if name.startswith("__") and name.endswith("__") and name not in ("__getitem__", "__setitem__"):
         name = name.strip("_")
     pattern = _NAMES.get(name, name)
     if "{}" in pattern:
         second = call.args[1] if len(call.args) > 1 else None
-        pattern = pattern.format("Tensor" if isinstance(second, torch.Tensor) else "Scalar")
+        pattern = pattern.format("Tensor" if hasattr(second, "dim") else "Scalar")
     if name == "interpolate":
         pattern = _upsample(call)
     elif name == "grid_sample" and call.inputs[0].dim() == 5:

@@ -10,12 +10,14 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from hetbench.tracing.aten import argument
 from hetbench.tracing.flow import Flow, Step
 from hetbench.tracing.lowered import Lowered, lowered_type
 from hetbench.tracing.recording import Call, Recording, buffer_of
 
-__all__ = ["attention_call", "is_attention", "merge_attention"]
+__all__ = ["attention_call", "is_attention", "merge_attention", "read_mask"]
 
 _SDPA = "scaled_dot_product_attention"
 _BETWEEN = frozenset({
@@ -42,8 +44,13 @@ def attention_call(call: Call, recording: Recording) -> Lowered:
     kv_heads = _heads(key) if key.dim() == 4 else 1
     mask = argument(call, 3, "attn_mask") if call.name == _SDPA else call.kwargs.get("attn_mask")
     stated, pairs = _stated_mask(call), (int(query.shape[-2]), int(key.shape[-2]))
-    causal, window = _checked(stated, None if mask is None else _allowed(mask, recording, pairs, additive=True), pairs)
+    causal, window = read_mask(stated, mask, recording, pairs)
     return _attention(batch, pairs, heads, kv_heads, (query, value), (causal, window))
+
+
+def read_mask(stated: tuple[int, int], mask: Any, recording: Recording, pairs: tuple[int, int]) -> tuple[int, int]:
+    """(causal, window) of attention over [q_len, kv_len] `pairs`: what is stated, unless a mask's values differ."""
+    return _checked(stated, None if mask is None else _allowed(mask, recording, pairs, additive=True), pairs)
 
 
 def _attention(
@@ -97,12 +104,12 @@ def _allowed(mask: Any, recording: Recording, pairs: tuple[int, int], *, additiv
     A mask of truth values is true where allowed if it is `additive`, an argument of fused attention, and where filled
     otherwise; a mask of numbers is added.
     """
-    found = recording.values.of(mask)
-    if found is None or found.dim() < 2 or tuple(found.shape[-2:]) != pairs:
+    found = recording.values.array(mask) if mask.dim() > 1 else None
+    if found is None or tuple(found.shape[-2:]) != pairs:
         return None
-    if found.is_floating_point():
+    if found.dtype.kind == "f":
         return (found > -1e4).reshape(-1, *pairs).any(0)
-    return (found.bool() if additive else ~found.bool()).reshape(-1, *pairs).any(0)
+    return (found.astype(bool) == additive).reshape(-1, *pairs).any(0)
 
 
 def _checked(
@@ -115,22 +122,20 @@ def _checked(
     if allowed is None or pairs[0] == 1:
         return stated
     band = _band(stated, pairs)
-    if bool((allowed if complete else allowed & band).eq(band).all()):
+    if ((allowed if complete else allowed & band) == band).all():
         return stated
     for found in ((0, 0), (1, 0), (1, int(allowed.sum(1).max()))):
-        if bool((allowed == _band(found, pairs)).all()):
+        if (allowed == _band(found, pairs)).all():
             return found
     return stated
 
 
 def _band(mask: tuple[int, int], pairs: tuple[int, int]) -> Any:
     """Pairs that are attended; the queries are the last of the positions."""
-    import torch
-
     causal, window = mask
     if not causal:
-        return torch.ones(pairs, dtype=torch.bool, device="cpu")
-    position = torch.arange(pairs[1], device="cpu")
+        return np.ones(pairs, dtype=bool)
+    position = np.arange(pairs[1])
     distance = position[-pairs[0] :, None] - position[None, :]
     return (distance >= 0) & (distance < (window or pairs[1]))
 
@@ -179,8 +184,6 @@ def _merge_eager(flow: Flow, index: int, softmax: Step) -> None:
 
 def _eager_mask(flow: Flow, scores: list[int], pairs: tuple[int, int]) -> tuple[Any, bool]:
     """The pairs that the masks between product and softmax allow together; whether the values of all are known."""
-    import torch
-
     allowed, complete = None, True
     for index in scores[1:]:
         step = flow.steps[index]
@@ -191,7 +194,7 @@ def _eager_mask(flow: Flow, scores: list[int], pairs: tuple[int, int]) -> tuple[
             found = _allowed(tensor, flow.recording, pairs, additive=chosen)
             if found is not None:
                 allowed = found if allowed is None else allowed & found
-            elif tensor.dtype == torch.bool:
+            elif lowered_type(tensor.dtype) == "bool":
                 complete = False
     return allowed, complete
 

@@ -1,22 +1,26 @@
 """The operator graph of a traced module, traced when a precision or batch is asked for and kept.
 
 The module is copied once, without its weights; later changes of the original change nothing here. A precision that
-cannot be traced is refused when it is asked for, and only then. The batch is the first axis of the inputs, where all
-have the same; asking for another one traces again with that axis changed.
+cannot be traced is refused when it is asked for, and only then. Asking for another batch, sequence length or image
+size traces again with the inputs at that size (see `sizes`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.catalog.models import models
+from hetbench.errors import HetBenchError, InvalidInputError, shown
 from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, Setting
+from hetbench.graphs.setting import MAX_TOKENS
 from hetbench.graphs.variant import Variant
 from hetbench.operators import operator_type
 from hetbench.tracing.document import constant, variant_table
 from hetbench.tracing.flow import Trace
 from hetbench.tracing.passes import Snapshot
+from hetbench.tracing.sizes import InputSizes
 
 __all__ = ["TracedGraph"]
 
@@ -27,11 +31,12 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 class TracedGraph(ModelGraph):
     """The graph of one module; `query` takes it for a model."""
 
-    def __init__(self, snapshot: Snapshot, name: str, batch: int | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, name: str, sizes: InputSizes | None = None) -> None:
+        name = f"{name} (traced)" if name in models() else name  # published rows are of another network
         self._snapshot = snapshot
-        self._kept: dict[tuple[str, int | None], Variant] = {}
-        self.batch: int | None = batch or snapshot.batch
-        """First axis of the example inputs; None where they do not share one."""
+        self._kept: dict[tuple[str, InputSizes], Variant] = {}
+        self.sizes = sizes or snapshot.sizes
+        """Batch, sequence length and image size of the inputs; None of each that is not certain."""
         first = self._first(name)
         limits = {"batch": self.batch} if self.batch is not None else {"fixed": True}
         phases: dict[str, Any] = {"inference": {precision: [] for precision in PRECISIONS}}
@@ -42,47 +47,71 @@ class TracedGraph(ModelGraph):
 
     @property
     def fixed(self) -> bool:
-        """True: a query is about the batch of the trace; another one is asked of `at`."""
+        """True: a query is about the sizes of the trace; others are asked of `at`."""
         return True
 
-    def at(self, batch: int) -> TracedGraph:
-        """The same module at another batch.
+    @property
+    def batch(self) -> int | None:
+        """First axis of the inputs; None where they do not share one."""
+        return self.sizes.batch
 
-        Raises `InvalidInputError` where the example inputs do not share their first axis.
+    def at(
+        self, batch: int | None = None, *, seq_len: int | None = None, image_size: int | None = None
+    ) -> TracedGraph:  # fmt: skip
+        """The same module at another batch, sequence length or image size, traced again; those left out stay.
+
+        Raises `InvalidInputError` for a size that the example inputs do not have, and where the module cannot run at
+        the size.
 
         >>> import torch
         >>> from hetbench.tracing import trace
         >>> trace(torch.nn.Linear(8, 4), torch.zeros(2, 8)).at(32).batch
         32
+        >>> graph = trace(torch.nn.Conv2d(3, 8, 3), torch.zeros(1, 3, 32, 32)).at(image_size=64)
+        >>> graph.operators().rows()[0]["dims"]["h"]
+        64
         """
-        self.setting(batch=batch)
-        return TracedGraph(self._snapshot, self.name, batch)
+        asked = {"batch": batch, "seq_len": seq_len, "image_size": image_size}
+        wanted = {name: _checked(name, size) for name, size in asked.items() if size is not None}
+        for name in wanted:
+            if getattr(self.sizes, name) is None:
+                raise InvalidInputError(
+                    f"the shapes of the example inputs of {self.name} do not tell its {name}. Trace it again with "
+                    "inputs of the size you need."
+                )
+        return TracedGraph(self._snapshot, self.name, replace(self.sizes, **wanted))
 
     def variant(self, setting: Setting) -> Variant:
         """The structure at a precision and batch, traced on first use."""
-        return self._traced(TRACED_AS[setting.precision], setting.batch)
+        return self._traced(TRACED_AS[setting.precision], replace(self.sizes, batch=setting.batch))
 
     def _first(self, name: str) -> Trace:
         """A pass in the first precision that can be traced; if none can, what the first one said."""
         said: list[HetBenchError] = []
         for precision in PRECISIONS:
             try:
-                found = self._snapshot.trace(precision, self.batch)
+                found = self._snapshot.trace(precision, self.sizes)
             except HetBenchError as error:
                 said.append(error)
                 continue
             _refuse_empty(found, name)
-            self._keep(precision, self.batch, found)
+            self._keep(precision, self.sizes, found)
             return found
         raise said[0]
 
-    def _traced(self, precision: str, batch: int | None) -> Variant:
-        if (precision, batch) not in self._kept:
-            self._keep(precision, batch, self._snapshot.trace(precision, batch))
-        return self._kept[precision, batch]
+    def _traced(self, precision: str, sizes: InputSizes) -> Variant:
+        if (precision, sizes) not in self._kept:
+            self._keep(precision, sizes, self._snapshot.trace(precision, sizes))
+        return self._kept[precision, sizes]
 
-    def _keep(self, precision: str, batch: int | None, found: Trace) -> None:
-        self._kept[precision, batch] = Variant(variant_table([found], [()], constant, precision))
+    def _keep(self, precision: str, sizes: InputSizes, found: Trace) -> None:
+        self._kept[precision, sizes] = Variant(variant_table([found], [()], constant, precision))
+
+
+def _checked(name: str, size: object) -> int:
+    if isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= MAX_TOKENS:
+        return size
+    raise InvalidInputError(f"{name} must be a whole number from 1 to {MAX_TOKENS:,}; given: {shown(size)}.")
 
 
 def _refuse_empty(found: Trace, name: str) -> None:

@@ -16,6 +16,7 @@ from hetbench.tracing.lower import is_known
 from hetbench.tracing.recompose import recompose
 from hetbench.tracing.record import record
 from hetbench.tracing.recording import Recording
+from hetbench.tracing.sizes import InputSizes, resized
 from hetbench.tracing.surroundings import restored
 from hetbench.tracing.values import MOST_ELEMENTS
 
@@ -78,7 +79,7 @@ class Snapshot:
         with _quiet():
             self.module = copier.copy(module)
             self.args, self.kwargs = copier.copy(args), copier.copy(kwargs)
-        self.batch = self._batch()
+        self.sizes = InputSizes.of(self._tensors())
 
     def _tensors(self) -> list[Any]:
         import torch
@@ -86,17 +87,8 @@ class Snapshot:
 
         return [each for each in tree_leaves((self.args, self.kwargs)) if isinstance(each, torch.Tensor)]
 
-    def _batch(self) -> int | None:
-        """The first axis of all tensors among the inputs that have axes."""
-        tensors = [tensor for tensor in self._tensors() if tensor.dim()]
-        for tensor in tensors:
-            if not tensor.numel():
-                raise InvalidInputError(f"an example input of shape {tuple(tensor.shape)} holds nothing to trace with.")
-        sizes = {int(tensor.shape[0]) for tensor in tensors}
-        return sizes.pop() if len(sizes) == 1 else None
-
-    def trace(self, precision: str, batch: int | None) -> Trace:
-        """One pass over a fresh fake copy, every floating-point tensor in a precision, the first axis `batch` long."""
+    def trace(self, precision: str, sizes: InputSizes) -> Trace:
+        """One pass over a fresh fake copy, every floating-point tensor in a precision, inputs at the given sizes."""
         import torch
         from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -120,24 +112,8 @@ class Snapshot:
         with _LOCK, _quiet(), restored(self.module):
             copier = Copier(stand_in)
             module = copier.copy(self.module)
-            args, kwargs = copier.copy(self._resized(self.args, batch)), copier.copy(self._resized(self.kwargs, batch))
+            args, kwargs = (copier.copy(resized(each, self.sizes, sizes)) for each in (self.args, self.kwargs))
             return trace_call(module, args, kwargs, mode=mode, state={}, values=values)
-
-    def _resized(self, given: Any, batch: int | None) -> Any:
-        """The inputs with another first axis: values are repeated."""
-        import torch
-        from torch.utils._pytree import tree_map_only
-
-        if batch is None or batch == self.batch:
-            return given
-
-        def resize(tensor: Any) -> Any:
-            if not tensor.dim():
-                return tensor
-            at = torch.arange(batch, device=tensor.device) % tensor.shape[0]
-            return tensor[at]
-
-        return tree_map_only(torch.Tensor, resize, given)
 
 
 def _has_values(tensor: Any) -> bool:

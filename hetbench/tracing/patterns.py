@@ -1,8 +1,7 @@
-"""Operators that eager code writes in pieces, found by what the pieces compute: RMSNorm, GELU, rotary embedding.
+"""Operators that eager code writes in pieces, found by what the pieces compute: RMSNorm, rotary embedding.
 
-RMSNorm: x * rsqrt(mean(x^2) + eps), with the casts around it and a weight. GELU: any element-wise function of one
-tensor whose values are those of GELU, of its tanh form or of x * sigmoid(1.702 x). RoPE: x * cos + rotate_half(x) *
-sin, on q and then k.
+RMSNorm: x * rsqrt(mean(x^2) + eps), with the casts around it and a weight. RoPE: x * cos + rotate_half(x) * sin, on q
+and then k. Activations are in `activations`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from hetbench.tracing.flow import Flow, Step
 from hetbench.tracing.lowered import Lowered, lowered_type
 from hetbench.tracing.recording import Frame, buffer_of
 
-__all__ = ["merge_gelus", "merge_rms_norms", "merge_rotations"]
+__all__ = ["merge_rms_norms", "merge_rotations"]
 
 # ---- RMSNorm ---------------------------------------------------------------------------------------------------------
 
@@ -120,111 +119,6 @@ def _weight_steps(flow: Flow, weight: Any) -> list[int] | None:
     return found
 
 
-# ---- GELU ------------------------------------------------------------------------------------------------------------
-
-_PIECES = frozenset({"Add", "AddScalar", "Sub", "Mul", "MulScalar", "Div", "DivScalar", "Pow", "PowScalar", "Tanh",
-                     "Sigmoid"})  # fmt: skip
-_LONGEST = 12
-"""Most pieces that a GELU is written in."""
-
-
-def merge_gelus(flow: Flow) -> None:
-    """Put every function together that is written in pieces and whose values are those of a GELU."""
-    for index, step in list(flow.live()):
-        if flow.steps[index] is step and step.lowered.op in ("Tanh", "Sigmoid"):
-            found = _gelu(flow, index)
-            if found is not None:
-                flow.merge(*found)
-
-
-def _gelu(flow: Flow, anchor: int) -> tuple[list[int], Lowered] | None:
-    """The pieces from the input to the last one that together are a GELU."""
-    place = anchor
-    best = None
-    for _ in range(4):
-        reader = flow.only_reader(place)
-        if reader is None or reader[1].lowered.op not in _PIECES:
-            break
-        place, step = reader
-        if step.lowered.op not in ("Mul", "MulScalar"):
-            continue
-        for source in _sources(flow, place):
-            members = _between(flow, source, place)
-            if members is not None and anchor in members and _is_gelu(flow, members, source):
-                made = step.calls[0].outputs[0]
-                best = members, Lowered("GELU", {"numel": int(made.numel())}, lowered_type(source.dtype))
-    return best
-
-
-def _sources(flow: Flow, last: int) -> list[Any]:
-    """Tensors that the pieces before `last` could all be computed from, nearest first."""
-    found: list[Any] = []
-    pending, seen = [last], set[int]()
-    while pending and len(seen) < _LONGEST:
-        index = pending.pop(0)
-        step = flow.steps[index]
-        if index in seen or step is None or not step.calls:
-            continue
-        seen.add(index)
-        for tensor in step.calls[0].inputs:
-            if not any(tensor is each for each in found):
-                found.append(tensor)
-            made = flow.made_by(tensor)
-            if made is not None and made[1].lowered.op in _PIECES:
-                pending.append(made[0])
-    return found
-
-
-def _between(flow: Flow, source: Any, last: int) -> list[int] | None:
-    """The pieces from `source` to `last`, in order; None where another tensor comes in or an inner result goes out."""
-    members: set[int] = set()
-    pending = [last]
-    while pending:
-        index = pending.pop()
-        step = flow.steps[index]
-        if index in members:
-            continue
-        if step is None or len(step.calls) != 1 or step.lowered.op not in _PIECES or len(members) == _LONGEST:
-            return None
-        members.add(index)
-        for tensor in step.calls[0].inputs:
-            if buffer_of(tensor) == buffer_of(source):
-                continue
-            made = flow.made_by(tensor)
-            if made is None:
-                return None
-            pending.append(made[0])
-    inner = members - {last}
-    buffers = {b for index in inner if (step := flow.steps[index]) is not None for b in step.fresh}
-    leaves = any(set(flow.readers.get(b, ())) - members for b in buffers) or buffers & flow.recording.outputs
-    return None if leaves else sorted(members)
-
-
-def _is_gelu(flow: Flow, members: list[int], source: Any) -> bool:
-    """Whether the pieces compute a GELU: they are run on numbers."""
-    import torch
-    from torch.utils._pytree import tree_map_only
-
-    x = torch.linspace(-6, 6, 97, dtype=torch.float64, device="cpu")
-    results: dict[int, Any] = {buffer_of(source): x}
-
-    def value(tensor: Any) -> Any:
-        return results[buffer_of(tensor)]
-
-    calls = [step.calls[0] for index in members if (step := flow.steps[index]) is not None]
-    for call in calls:
-        if call.func is None or not call.fresh or call.inplace:
-            return False
-        try:
-            args, kwargs = tree_map_only(torch.Tensor, value, (call.args, dict(call.kwargs)))
-            results[buffer_of(call.outputs[0])] = call.func(*args, **kwargs)
-        except (KeyError, RuntimeError, TypeError):
-            return False
-    made, gelu = results[buffer_of(calls[-1].outputs[0])], torch.nn.functional.gelu
-    forms = (gelu(x), gelu(x, approximate="tanh"), x * torch.sigmoid(1.702 * x))
-    return any(bool(torch.allclose(made, form, rtol=1e-3, atol=2e-3)) for form in forms)
-
-
 # ---- rotary position embedding ---------------------------------------------------------------------------------------
 
 
@@ -272,5 +166,3 @@ def merge_rotations(flow: Flow) -> None:
             pending = None
         else:
             pending = (step.frame, members, lowered)
-
-

@@ -6,21 +6,26 @@ Nothing disappears: a call that no operator type covers stops the trace, with al
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 from hetbench.errors import InvalidInputError
+from hetbench.tracing.activations import merge_gelus
 from hetbench.tracing.aten import aten_name
 from hetbench.tracing.attention import attention_call, is_attention, merge_attention
 from hetbench.tracing.flow import Flow, Step, Trace, as_trace
 from hetbench.tracing.lower import UnknownFunctionError, lower
 from hetbench.tracing.lowered import Lowered
-from hetbench.tracing.patterns import merge_gelus, merge_rms_norms, merge_rotations
+from hetbench.tracing.patterns import merge_rms_norms, merge_rotations
 from hetbench.tracing.recording import Call, Recording
 
-__all__ = ["recompose"]
+__all__ = ["PASSES", "recompose"]
+
+PASSES: tuple[Callable[[Flow], None], ...] = (merge_rms_norms, merge_gelus, merge_rotations, merge_attention)
+"""What puts operators together that eager PyTorch code writes in pieces, in order."""
 
 
-def recompose(recording: Recording) -> Trace:
-    """Nodes, edges and buffers of a recording.
+def recompose(recording: Recording, passes: Sequence[Callable[[Flow], None]] = PASSES) -> Trace:
+    """Nodes, edges and buffers of a recording, after each of `passes` has merged what it knows.
 
     Raises `InvalidInputError` that names every function without an operator type.
     """
@@ -33,17 +38,21 @@ def recompose(recording: Recording) -> Trace:
                 bookkeeping[aten_name(call)] += 1
             continue
         try:
-            steps += _steps(call, [attention_call(call, recording)] if is_attention(call) else lower(call, recording))
+            steps += _steps(call, _operators(call, recording))
         except UnknownFunctionError:
             unknown.setdefault(call.name, []).append(call)
     if unknown:
         raise InvalidInputError(_without_types(unknown))
     flow = Flow(steps, recording)
-    merge_rms_norms(flow)
-    merge_gelus(flow)
-    merge_rotations(flow)
-    merge_attention(flow)
+    for merge in passes:
+        merge(flow)
     return as_trace(flow, dict(sorted(bookkeeping.items())))
+
+
+def _operators(call: Call, recording: Recording) -> list[Lowered]:
+    if call.operators is not None:
+        return list(call.operators)
+    return [attention_call(call, recording)] if is_attention(call) else lower(call, recording)
 
 
 def _steps(call: Call, found: list[Lowered]) -> list[Step]:

@@ -51,6 +51,8 @@ class Call:
     frame: Frame
     func: Any = None
     """The function itself, which takes `args` and `kwargs`."""
+    operators: tuple[Any, ...] | None = None
+    """The operators that it runs, as `Lowered`, where its source states them; None where its name says it."""
 
     @property
     def inplace(self) -> bool:

@@ -41,6 +41,24 @@ class Values:
             found = tensor if tensor.numel() <= MOST_ELEMENTS else None  # a constant of the code
         return None if found is None or _memory(found) in self._stale else found
 
+    def array(self, tensor: Any) -> Any:
+        """The values of a tensor as a NumPy array, floating-point ones in fp32; None where they are not known."""
+        found = self.of(tensor)
+        if found is None:
+            return None
+        with _without_modes():
+            return (found.detach().float() if found.is_floating_point() else found.detach()).numpy()
+
+    @staticmethod
+    def computed(func: Any, args: Any, kwargs: Any, value: Any) -> Any:
+        """What a recorded function returns for float64 arrays; `value` gives that of each tensor of the arguments."""
+        import numpy as np
+        import torch
+        from torch.utils._pytree import tree_map_only
+
+        real, named = tree_map_only(torch.Tensor, lambda tensor: torch.from_numpy(value(tensor)), (args, kwargs))
+        return np.asarray(func(*real, **named))
+
     def call(self, func: Any, args: Any, kwargs: Any, mode: Any) -> Any:
         """Run an ATen operator on fake tensors, and on their values where all have some."""
         from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException

@@ -31,6 +31,7 @@ from surrogates.knowledge.measured import cells, representatives, timed_rows, up
 from surrogates.knowledge.models import Signature, catalogue
 from surrogates.knowledge.parquet import write_full
 from surrogates.knowledge.relations import performance, platforms, supports
+from surrogates.writing import write_arrays
 
 SIMILAR = 5  # similarity edges per operator instance of the catalogue's models
 
@@ -112,6 +113,6 @@ def main() -> None:
         write_full(KnowledgeGraph(np.load(given.out)), cells(db), upstreams(given.corpus), given.full)
         return
     arrays = build(names, cells(db), timed_rows(db, catalogue(names).instances), upstreams(given.corpus))
-    np.savez_compressed(given.out, **arrays)
+    write_arrays(given.out, arrays)
     print(f"{given.out}: {given.out.stat().st_size / 1e6:.2f} MB")
     print(json.dumps(KnowledgeGraph(arrays).counts(), indent=1))

@@ -17,6 +17,7 @@ from surrogates.evaluate import table
 from surrogates.intervals import check_groups, check_shapes
 from surrogates.operators import blends, reproducibility
 from surrogates.provenance import commit
+from surrogates.writing import write_json
 
 _PACKAGES = ("autogluon.tabular", "catboost", "torch", "numpy", "pandas", "duckdb")
 
@@ -58,7 +59,7 @@ def write(
     peer = work / "neusight.json"
     if peer.exists():
         card["neusight_protocol"] = json.loads(peer.read_text())
-    (out / "card.json").write_text(json.dumps(card, indent=1))
+    write_json(out / "card.json", card, indent=1)
 
 
 def _left_out(

@@ -30,6 +30,7 @@ from surrogates.operators.tabular import (
     sample,
 )  # fmt: skip
 from surrogates.splits import TEST, TUNE
+from surrogates.writing import write_arrays
 
 _BIAS_ROWS = 10.0  # a bias of this many rows counts half
 WIDEST = {"D/": [[-1.0, 1.0], [-1.0, 1.0]]}
@@ -66,7 +67,7 @@ def fit_class(
     ratio = [replace(each, rows=int(each.rows * shrink)) for each in RATIO_BUDGETS]
     spec, more = spec_of(train, made, effects, cells, size, known, ratio, set(train.family))
     spec["members"] = weights
-    np.savez_compressed(stage / f"{name}.npz", **arrays, **more)
+    write_arrays(stage / f"{name}.npz", {**arrays, **more})
     return Fitted(spec, train.iloc[:20_000], table.iloc[:20_000], head)
 
 
@@ -78,7 +79,8 @@ def _full_head(
     if not stored.exists():
         head = fit_full(table, target, held, budget)
         members = [getattr(head, member).to_arrays(member) for member in head.weights]
-        np.savez(stored, weights=json.dumps(head.weights), **{k: v for part in members for k, v in part.items()})
+        fitted = {k: v for part in members for k, v in part.items()}
+        write_arrays(stored, {"weights": json.dumps(head.weights), **fitted}, compressed=False)
     with np.load(stored) as kept:
         arrays = {key: kept[key] for key in kept.files}
     return head, json.loads(str(arrays.pop("weights"))), arrays

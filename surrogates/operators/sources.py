@@ -28,6 +28,7 @@ from surrogates.operators.dataset import Effects, cell_labels, floors, matrix, t
 from surrogates.operators.holdout import constant_residual
 from surrogates.operators.tabular import Budget, fit_trees, full_columns, sample
 from surrogates.splits import source_folds, version_folds
+from surrogates.writing import write_table
 
 QUICK_RATIO = (Budget(15_000, 120, 7, 0.12, columns=0.5),)
 _QUICK = Budget(25_000, 150, 7, 0.2)
@@ -53,7 +54,7 @@ def leave_sources_out(name: str, frames: dict[str, pd.DataFrame], work: Path) ->
         if not done.exists():
             folder.mkdir(parents=True, exist_ok=True)
             fit_without(name, frame[~away], floors(kept), folder, set(frame.family[away]))
-            answered(_drawn(frame[away]), frame[~away], OperatorSurrogate(folder)).to_parquet(done)
+            write_table(done, answered(_drawn(frame[away]), frame[~away], OperatorSurrogate(folder)))
         rows = pd.read_parquet(done).assign(split=split)
         if label == "harness":  # a die that only this harness timed left as well: another question
             rows = rows[rows.level != "D"]

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from hetbench.errors import command
+
 KEYS = ["model", "chip", "engine", "tp", "dp", "ep", "input_len", "output_len", "concurrency"]
 
 
@@ -30,6 +32,7 @@ def compare(peer: pd.DataFrame, held: pd.DataFrame) -> pd.DataFrame:
     ).round(1)  # fmt: skip
 
 
+@command("stopped")
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--predictions", type=Path, required=True)

@@ -12,7 +12,6 @@ forward pass is compared, on which it has 14.0 and 23.6 %.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ from surrogates.operators import holdout
 from surrogates.operators.dataset import Effects, complete, floors, matrix, with_roofline
 from surrogates.operators.tabular import Budget, RatioHead, fit_ratio, ratio_columns
 from surrogates.peers import neusight_models
+from surrogates.reading import read_table
+from surrogates.writing import write_json
 
 CLASS_OF = {"Linear": "gemm", "BMM": "gemm"}
 SEEN = ("nvidia-p100-pcie-16gb", "nvidia-p4", "nvidia-t4", "nvidia-v100-pcie-32gb", "nvidia-a100-pcie-40gb")
@@ -41,7 +42,7 @@ UNSEEN_BUDGETS = (Budget(200_000, 600, 8, 0.08), Budget(200_000, 300, 8, 0.05, c
 
 def trace(corpus: Path) -> pd.DataFrame:
     """The peer's forward rows, one per node, with a column of predictions in ms per method."""
-    rows = pd.read_parquet(corpus / "peers" / "peer_op_predictions_neusight.parquet")
+    rows = read_table(corpus / "peers" / "peer_op_predictions_neusight.parquet", neusight_models.NODE_COLUMNS)
     rows = rows[(rows.phase == "fwd") & rows.op.isin(SCORED) & (rows.measured_ms >= _LEAST_MS)]
     keys = ["chip", "model", "mode", "batch", "seq_len", "node", "op", "dims", "measured_ms"]
     wide = rows.pivot_table(index=keys, columns="method", values="predicted_ms", aggfunc="first").reset_index()
@@ -131,7 +132,7 @@ def main() -> None:
     scored, nodes = run(options.corpus, options.work)
     found = neusight_models.cases(options.corpus, nodes)
     result = {**scores(scored), "end_to_end": neusight_models.summary(found, found.chip.map(group_of))}
-    (options.work / "neusight.json").write_text(json.dumps(result, indent=1))
+    write_json(options.work / "neusight.json", result, indent=1)
     for rows in result.values():
         for row in rows:
             label = " / ".join(str(v) for v in row.values() if isinstance(v, str))

@@ -19,12 +19,16 @@ from hetbench.errors import InvalidInputError
 from hetbench.operators import operator_type
 from surrogates.corpus import DIMS
 from surrogates.evaluate import score
+from surrogates.reading import read_table
 
 CASE = ["chip", "model", "mode", "batch", "seq_len"]
 PHASE = {"inf": "inference", "train": "training_fwd"}
 LAYERS = {"bert_large": 24, "gpt2_large": 36, "gpt3_xl": 24, "gpt3_27": 32, "opt_13": 24}
 PEERS = ("neusight", "habitat", "roofline")
 # first and last node of the layer, by the peer's definition
+NODE_COLUMNS = ("phase", "op", "method", "chip", "model", "mode", "batch", "seq_len", "node", "dims", "measured_ms",
+                "predicted_ms")  # fmt: skip
+"""Columns of the peer's predictions of nodes that are read."""
 _LAYER = {"bert_large": ("bert_encoder_layer_0_attention_self_query", "bert_encoder_layer_0_output_layer_norm"),
           "opt_13": ("model_decoder_layers_0_self_attn_layer_norm", "add_8")}  # fmt: skip
 _GPT_LAYER = ("transformer_h_0_ln_1", "add_15")
@@ -55,7 +59,7 @@ def shaped(rows: pd.DataFrame) -> pd.DataFrame:
 
 def nodes(corpus: Path) -> pd.DataFrame:
     """The peer's forward nodes with its prediction, in order; `count` is the number of calls in the whole model."""
-    rows = pd.read_parquet(corpus / "peers" / "peer_op_predictions_neusight.parquet")
+    rows = read_table(corpus / "peers" / "peer_op_predictions_neusight.parquet", NODE_COLUMNS)
     rows = rows[(rows.method == "neusight") & (rows.phase == "fwd")].reset_index(drop=True)
     count = np.ones(len(rows), dtype=np.int64)
     after = np.zeros(len(rows), dtype=bool)

@@ -20,8 +20,10 @@ from hetbench.errors import HetBenchError
 from hetbench.graphs import networks
 from hetbench.operators import operator_type, operator_types
 from hetbench.schema import PRECISIONS, itemsize
+from surrogates.reading import read_table
 
 COLUMNS = ("source", "chip", "what", "precision", "flops", "bytes", "latency_ms", "watts", "limit_w")
+_CORPUS = "python -m data_collection.sources build"
 _A_CELL = 1500  # rows kept of one chip, operator and precision: neighbours of a sweep tell the same
 _SHORTEST_MS = 1e-2  # shorter kernels read near idle watts on the H200 at half its peak: gaps between replays count
 _PROMPT = 200  # tokens of a chat prompt, not stated: without it 1 % less traffic a request, a fifth less a full batch
@@ -52,7 +54,8 @@ def aiconfigurator(corpus: Path) -> pd.DataFrame:
 
 def flagperf(corpus: Path) -> pd.DataFrame:
     """One large shape an operator on an A100, the card's average watts; PyTorch's own kernels."""
-    raw = pd.read_parquet(corpus / "op/flagperf.parquet")
+    needed = ("software", "stat", "phase", "op", "dims", "dtype", "extra", "latency_ms", "chip")
+    raw = read_table(corpus / "op/flagperf.parquet", needed, _CORPUS)
     raw = raw[raw.software.str.contains("native") & (raw.stat == "median") & (raw.phase == "fwd")]
     extra = raw.extra.map(json.loads)
     return _operators(raw.rename(columns={"dtype": "precision"}).assign(
@@ -87,7 +90,8 @@ def _cost(op: str, dims: dict[str, Any], precision: str) -> tuple[float, float]:
 
 def generating(rows: Path) -> pd.DataFrame:
     """ML.ENERGY 2023: one request at a time; watts = joules / seconds of the same setting."""
-    table = pd.read_parquet(rows)
+    needed = ("file", "phase", "new_tokens", "chip", "upstream", "variant", "metric", "value")
+    table = read_table(rows, needed, "python -m data_collection.tables.model_rows")
     table = table[(table.file == "mlenergy") & (table.phase == "serving") & table.new_tokens.notna()]
     keys = ["chip", "upstream", "variant", "new_tokens"]
     wide = table.pivot_table(index=keys, columns="metric", values="value", aggfunc="median").dropna().reset_index()
@@ -107,7 +111,8 @@ def _generated(wide: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def serving(corpus: Path) -> pd.DataFrame:
     """ML.ENERGY 2024 on one GPU: watts = joules a request x requests a second, over one decoding step's work."""
-    raw = pd.read_parquet(corpus / "model/mlenergy.parquet")
+    needed = ("metric", "phase", "dataset", "n_chips", "extra", "model", "chip", "value")
+    raw = read_table(corpus / "model/mlenergy.parquet", needed, _CORPUS)
     raw = raw[(raw.metric == "energy_j") & (raw.phase == "serving") & (raw.dataset == "mlenergy_v2")]
     return pd.DataFrame(_served(raw[raw.n_chips == 1]))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from hetbench.errors import command
 from hetbench.predict.power import FORMAT, Law
 from surrogates.intervals import INTERVAL_LEVEL
 from surrogates.power import rows as power_rows
+from surrogates.writing import write_json
 
 DIES = {
     "nvidia-b200-sxm-180gb": "B200+GB200", "nvidia-gb200": "B200+GB200", "nvidia-h200-sxm-141gb": "H200+H100",
@@ -45,7 +45,7 @@ def main() -> None:
     frame = power_rows.fractions(power_rows.collect(given.corpus, given.rows))
     artefact = train(frame)
     path = given.out / "power.json"
-    path.write_text(json.dumps(artefact, indent=1) + "\n", encoding="utf-8")
+    write_json(path, artefact, indent=1)
     print(_printed(artefact), f"wrote {path}", sep="\n")
 
 

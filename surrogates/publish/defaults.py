@@ -16,10 +16,11 @@ from pathlib import Path
 
 from hetbench import HetBench
 from hetbench.answers import Answer, digits
+from hetbench.artifacts import write_whole
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chips, default_chip
 from hetbench.catalog.models import models
-from hetbench.errors import HetBenchError
+from hetbench.errors import HetBenchError, command
 from hetbench.schema import FAMILIES
 
 _COLUMNS = ("model", "stack", "ms [90 %]", "level", "roofline", "x", "time", "twin", "nearest published row")
@@ -34,11 +35,12 @@ its answer over this one, in brackets this chip's bandwidth over its. The neares
 the same model and chip whose setting differs least: measured ms, and what is predicted at its own setting over it."""
 
 
+@command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("surrogates/defaults.md"))
     options = parser.parse_args()
-    options.out.write_text("\n".join(page(HetBench())) + "\n", encoding="utf-8")
+    write_whole(options.out, "\n".join(page(HetBench())) + "\n", "--out FILE")
 
 
 def page(api: HetBench) -> Iterator[str]:

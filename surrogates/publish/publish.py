@@ -19,11 +19,21 @@ import zipfile
 from pathlib import Path
 from typing import IO
 
-from hetbench.artifacts import MANIFEST, ORIGIN, PACKAGED, Manifest, check_complete, folder_of, staged, verify
+from hetbench.artifacts import (
+    MANIFEST,
+    ORIGIN,
+    PACKAGED,
+    Manifest,
+    check_complete,
+    folder_of,
+    replacing,
+    staged,
+    verify,
+)
 from hetbench.artifacts.file_types import check_file
 from hetbench.artifacts.manifest import set_name
 from hetbench.artifacts.remote import first_lines, library, remote
-from hetbench.errors import ArtifactError, InvalidInputError, exit_code
+from hetbench.errors import ArtifactError, exit_code
 from hetbench.version import __version__
 from surrogates.provenance import commit
 from surrogates.publish.model_card import model_card
@@ -59,17 +69,10 @@ def to_folder(origin: Path, target: Path, name: str) -> Manifest:
 
 def to_archive(origin: Path, target: Path, name: str) -> Manifest:
     """Write the set to a .tar or .zip file; the same files give the same bytes."""
-    partial = target.with_name(f".{target.name}.new")
-    try:
-        with tempfile.TemporaryDirectory() as beside:
-            manifest = build(origin, Path(beside), name)
-            with partial.open("wb") as out:
-                (_tar if target.suffix == ".tar" else _zip)(sorted(Path(beside).iterdir()), out)
-        partial.replace(target)
-    except OSError as error:
-        raise InvalidInputError(f"cannot write {target}: {error.strerror or error}. Name another file: --to.") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as beside, replacing(target, "--to FILE") as partial:
+        manifest = build(origin, Path(beside), name)
+        with partial.open("wb") as out:
+            (_tar if target.suffix == ".tar" else _zip)(sorted(Path(beside).iterdir()), out)
     return manifest
 
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hetbench.artifacts import write_whole
 from hetbench.errors import command
 from surrogates.publish import left_out
 
@@ -238,7 +239,7 @@ def main() -> None:
         "`surrogates/splits.py`.\n",
         *tables(CARDS),
     ]
-    OUTPUT.write_text("\n".join(parts), encoding="utf-8")
+    write_whole(OUTPUT, "\n".join(parts))
     print(f"{OUTPUT}: {OUTPUT.stat().st_size / 1e3:.0f} kB")
 
 

@@ -29,6 +29,7 @@ from surrogates.rgat import data
 from surrogates.rgat.conditioning import Rows, posterior, surprise
 from surrogates.rgat.fit import CLIP_RESIDUAL, OBSERVED
 from surrogates.rgat.splits import FAMILIES, FITS, FOLDS, UNSEEN_TYPES, held_out
+from surrogates.writing import joining, write_arrays, write_json
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 CURVE = (0, 5, 20, 100)
@@ -271,11 +272,10 @@ def publish(work: Path, out: Path) -> None:
         "offsets only, no coordinates of the RGAT": curve(dies, share, by_fold, smooth=False)[0],
     }
     of_families, _ = curve(families, zero, {0: final, 1: final})
-    width = widths(residuals)
     spec = {
         "format": FORMAT, "id": f"rgat-{json.loads((work / 'artefact' / 'operators.json').read_text())['id'][-12:]}",
         "types": list(operator_types()), "layers": 3, "interval_level": INTERVAL_LEVEL,
-        "share": dict(zip(CLASSES, share.tolist(), strict=True)), "width": width,
+        "share": dict(zip(CLASSES, share.tolist(), strict=True)), "width": widths(residuals),
         "seen_amplitude": seen_amplitude(work, dies, share),
     }  # fmt: skip
     skip = ("scale", "mean_", "noise_", "coordinates_")
@@ -283,8 +283,6 @@ def publish(work: Path, out: Path) -> None:
               for name, array in stored["all"].items() if name not in skip}  # fmt: skip
     arrays |= {name: stored["all"][name].astype(np.float32) for name in ("mean", "deviation")}
     arrays |= {"scale": final.scale.astype(np.float32), "noise": final.noise.astype(np.float32)}
-    np.savez_compressed(out / "rgat.npz", **arrays)
-    (out / "rgat.json").write_text(json.dumps(spec, separators=(",", ":")))
     scores = {
         "made_by": "python -m surrogates.rgat", "commit": commit(), "data": spec["id"],
         "observed": list(CURVE), "draws": DRAWS,
@@ -293,5 +291,8 @@ def publish(work: Path, out: Path) -> None:
         "leave_family_out": means(of_families, ["family", "class"]), "unseen_types": unseen_types(work),
         "interval_coverage": coverage(residuals),
     }  # fmt: skip
-    (out / "rgat_card.json").write_text(json.dumps(scores, indent=1))
+    with joining(out, ["rgat.json", "rgat.npz", "rgat_card.json"]) as made:
+        write_arrays(made / "rgat.npz", arrays)
+        write_json(made / "rgat.json", spec)
+        write_json(made / "rgat_card.json", scores, indent=1)
     print(pd.DataFrame(scores["leave_die_out"]).to_string())

@@ -23,6 +23,7 @@ from surrogates.rgat import data, score
 from surrogates.rgat.fit import Effort, fit, outputs
 from surrogates.rgat.network import Rgat
 from surrogates.rgat.splits import FAMILIES, FITS, held_out
+from surrogates.writing import write_arrays
 
 
 def run(name: str, work: Path, effort: Effort) -> None:
@@ -47,7 +48,7 @@ def run(name: str, work: Path, effort: Effort) -> None:
     if away.any():
         mean, noise, coordinates = outputs(network, asked, graph, np.flatnonzero(away))
         found |= {"mean_": mean, "noise_": noise, "coordinates_": coordinates.astype(np.float32)}
-    np.savez(done, **found)
+    write_arrays(done, found, compressed=False)
     checkpoint.unlink(missing_ok=True)
 
 

@@ -22,6 +22,7 @@ from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS, decode_terms, prefill_terms
 from hetbench.serving.plan import Plan
 from hetbench.serving.settings import Floats, Settings, Stage
+from surrogates.reading import read_table
 
 SETTING = ["model", "chip", "engine", "version", "weights", "kv", "tp", "dp", "ep", "pp", "input_len", "output_len",
            "concurrency", "kind", "metric"]  # fmt: skip
@@ -51,7 +52,8 @@ class Terms:
 
 def read(path: Path) -> pd.DataFrame:
     """The rows that no rule dropped and whose metric the fit uses, one a setting."""
-    frame = pd.read_parquet(path)
+    needed = (*SETTING, "drop", "value", "source", "ref", "chips")
+    frame = read_table(path, needed, "python -m data_collection.tables.serving_rows")
     rates = (frame.metric == "throughput") & (frame.kind == "serving")
     frame = frame[(frame["drop"] == "") & (frame.metric.isin(["ttft", "tpot", "latency", "power"]) | rates)]
     frame = frame[~((frame.kind == "serving") & (frame.metric == "latency"))]  # TTFT and TPOT say the same

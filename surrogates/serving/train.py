@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hetbench.errors import command
 from hetbench.serving.effects import COLUMNS, FORMAT, NEAR
 from surrogates.serving import power, rows, score
 from surrogates.serving.fit import Effects, settled
 from surrogates.serving.splits import nearest
+from surrogates.writing import joining, write_json, write_table
 
 OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates"
 EXPORTED = ("engine", "die", "engine_chip", "format", "model", "version")
@@ -45,6 +47,7 @@ def exported(
     }  # fmt: skip
 
 
+@command("stopped")
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=Path, default=Path("runs/serving/rows.parquet"))
@@ -64,7 +67,7 @@ def main() -> int:
     else:
         held = score.held_out(frame, made)
         if arguments.held is not None:
-            held.to_parquet(arguments.held)
+            write_table(arguments.held, held)
     _export(arguments, frame, effects, score.with_bands(held), watted, int((~kept).sum()))
     return 0
 
@@ -81,7 +84,6 @@ def _export(
     }  # fmt: skip
     bands = score.nested(score.bands(held[held.split.isin(score.CALIBRATING)])) | power.bands(powered)
     table = exported(effects, frame, bands, watts)
-    (arguments.out / "serving.json").write_text(json.dumps(table, separators=(",", ":")) + "\n")
     card = {
         "rows": len(frame), "rows_sha256": hashlib.sha256(arguments.rows.read_bytes()).hexdigest(),
         "unphysical": unphysical, "sources": {str(k): int(v) for k, v in frame.source.value_counts().items()},
@@ -90,7 +92,9 @@ def _export(
         "evidence": _records(score.table(held, ["evidence", "metric"])),
         "power": _records(_power_table(powered)),
     }  # fmt: skip
-    (arguments.out / "serving_card.json").write_text(json.dumps(card, indent=1) + "\n")
+    with joining(arguments.out, ["serving.json", "serving_card.json"]) as made:
+        write_json(made / "serving.json", table)
+        write_json(made / "serving_card.json", card, indent=1)
     print(score.table(held, ["split", "metric"]).to_string())
     print(_power_table(powered).to_string())
 

@@ -12,7 +12,6 @@ steps, by the trapezoid of the first and the last one.
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hetbench.artifacts import write_whole
 from hetbench.catalog import evidence
 from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
@@ -29,6 +29,7 @@ from hetbench.graphs import model_graph as graphs
 from hetbench.predict.operators import OperatorSurrogate, load
 from surrogates.evaluate import score
 from surrogates.whole.rows import Calls, generation
+from surrogates.writing import write_json
 
 PROTOCOL = "event"  # as queries of whole models are answered
 PREDICTORS = ("auto", "roofline")
@@ -152,10 +153,10 @@ def main() -> None:
     tables = {" x ".join(keys): summary(frame, keys) for keys in TABLES}
     text = markdown(tables)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    frame.to_csv(arguments.out / "against_evidence.csv", index=False)
-    (arguments.out / "against_evidence.md").write_text(text, encoding="utf-8")
+    write_whole(arguments.out / "against_evidence.csv", frame.to_csv(index=False), "--out DIR")
+    write_whole(arguments.out / "against_evidence.md", text, "--out DIR")
     report = {"surrogate": surrogate.id, "rows": len(frame), "refused": dict(refused), "tables": tables}
-    (arguments.out / "against_evidence.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    write_json(arguments.out / "against_evidence.json", report, indent=1)
     print(text)
     for why, count in refused.most_common():
         print(f"{count:5d} refused, {why}")

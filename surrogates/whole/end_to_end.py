@@ -26,6 +26,9 @@ from hetbench.predict.intervals import pass_factor, pass_interval
 from hetbench.predict.operators import SumPrediction
 from hetbench.predict.operators import load as surrogates
 from hetbench.query.latency import PROTOCOL
+from surrogates.reading import read_table
+from surrogates.whole.rows import OWN_COLUMNS
+from surrogates.writing import write_json
 
 Key = tuple[str, str, str]
 
@@ -36,11 +39,11 @@ def main() -> None:
     parser.add_argument("rows", type=Path)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     options = parser.parse_args()
-    table = compare(pd.read_parquet(options.rows))
+    table = compare(read_table(options.rows, (*OWN_COLUMNS, "dims"), "python -m data_collection.store publish FILE"))
     path = options.out / f"chip-{table.chip[0]}.json"
     spec = json.loads(path.read_text())
     spec["end_to_end"] = json.loads(table.drop(columns="chip").to_json(orient="records", double_precision=4))
-    path.write_text(json.dumps(spec, indent=1))
+    write_json(path, spec, indent=1)
     print(table.drop(columns="chip").to_string(index=False, float_format="{:.3g}".format))
     for name in ("predicted", "summed", "roofline"):
         error = (table[name] / table.measured - 1).abs()

@@ -10,7 +10,6 @@ models of the median difference, so that no model with many batch sizes decides 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pandas as pd
 from hetbench.catalog import evidence
 from hetbench.errors import command
 from hetbench.graphs import model_graph
+from surrogates.writing import write_json
 
 FORMAT = 1
 ENOUGH_ROWS = 5  # with fewer, a stack's constant is a guess
@@ -35,7 +35,7 @@ def main() -> None:
     stacks = [_stack(str(stack), str(kind), part) for (stack, kind), part in frame.groupby(["stack", "kind"])]
     path = parser.parse_args().out / "memory.json"
     artefact = {"format": FORMAT, "made_by": "python -m surrogates.whole.memory", "unit": "MB", "stacks": stacks}
-    path.write_text(json.dumps(artefact, indent=1) + "\n", encoding="utf-8")
+    write_json(path, artefact, indent=1)
     ratios = frame.groupby(["stack", "kind", "model", "precision"]).ratio.describe(percentiles=[0.5]).round(2)
     print(
         ratios.drop(columns="std").to_string(),

@@ -21,6 +21,7 @@ from hetbench.errors import HetBenchError
 from hetbench.graphs import ModelGraph, OperatorTable, networks
 from hetbench.predict.model_features import Composition, composition
 from hetbench.predict.models import group_of
+from surrogates.reading import read_table
 from surrogates.splits import architecture
 
 # data sets whose figure is not that of the network alone, or lacks what says how much work it was
@@ -68,6 +69,17 @@ def calls_of(graph: ModelGraph, row: object) -> Calls:
     return [(1.0, graph.operators(*sizes, row.precision, phase))]
 
 
+_PUBLISHED = (
+    "metric", "family", "file", "batch", "new_tokens", "seq_len", "n_chips", "upstream", "software", "value", "stack",
+    "cores", "phase", "chip", "precision", "image_size",
+)  # fmt: skip
+OWN_COLUMNS = (
+    "kind", "layout", "cache", "family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack",
+    "name", "latency_ms",
+)  # fmt: skip
+"""Columns of a file of `python -m data_collection.store publish` that are read."""
+
+
 def generation(
     graph: ModelGraph, batch: int | None, seq_len: int | None, image_size: int | None, precision: str, new_tokens: int
 ) -> Calls:
@@ -81,7 +93,7 @@ def generation(
 
 def read(path: Path, own: Iterable[Path] = (), say: Callable[[str], None] = print) -> dict[str, WholeRows]:
     """The rows of every surrogate, by its name; `own` are files of `python -m data_collection.store publish`."""
-    published = _joined(pd.read_parquet(path), say)
+    published = _joined(read_table(path, _PUBLISHED, "python -m data_collection.tables.model_rows"), say)
     frame = pd.concat([published, *(_measured(each, say) for each in own)], ignore_index=True)
     made: dict[tuple[object, ...], Composition | str] = {}
     settings = ["graph", "chip", "precision", "batch", "seq_len", "image_size", "phase", "metric", "new_tokens"]
@@ -139,7 +151,7 @@ def _joined(frame: pd.DataFrame, say: Callable[[str], None]) -> pd.DataFrame:
 
 def _measured(path: Path, say: Callable[[str], None]) -> pd.DataFrame:
     """Passes of the catalogue's models as the project measured them, tensors contiguous and caches hot."""
-    frame = pd.read_parquet(path)
+    frame = read_table(path, OWN_COLUMNS, "python -m data_collection.store publish FILE")
     frame = frame[(frame.kind == "model") & (frame.layout == "contiguous") & (frame.cache == "hot")]
     say(f"  + {len(frame):>6}  passes of {path.name}")
     return _grouped(frame[["family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack"]].assign(

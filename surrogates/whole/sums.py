@@ -13,7 +13,6 @@ of the sums.json that is there stay. Writes sums.json, with what factor and inte
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from hetbench.query.latency import PROTOCOL
 from surrogates.splits import die
 from surrogates.whole.bands import of_one_more, variance_among
 from surrogates.whole.rows import add_rows, calls_of, read
+from surrogates.writing import write_json
 
 FORMAT = FORMATS["sums.json"]
 STACKS = ("eager", "eager-amp")
@@ -61,7 +61,7 @@ def main() -> None:
         "rows": len(passes), "dies": held, **blend, "factor": factors(plain),
         "log_ratio": of_one_more(passes, "away", variance_among([passes], "away")),
     }  # fmt: skip
-    (options.out / "sums.json").write_text(json.dumps(card, separators=(",", ":")))
+    write_json(options.out / "sums.json", card)
     print(pd.DataFrame(held).to_string(index=False))
     print(pd.DataFrame(held)[["plain_error", "error", "operators_inside", "inside"]].mean().round(1).to_string())
     print(card["blend"], pd.DataFrame(card["blend_errors"]).to_string(index=False), sep="\n")

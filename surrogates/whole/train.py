@@ -37,6 +37,7 @@ from surrogates.whole.bands import (
 from surrogates.whole.fitting import fit_group, labels_of, predict
 from surrogates.whole.network import Size
 from surrogates.whole.rows import WholeRows, add_rows, read
+from surrogates.writing import joining, write_arrays, write_json, write_table
 
 SIZES = {
     "pass-gpu": Size(64, 24, 384, 1000, 8e-3, 0.08), "pass-oneapi": Size(64, 40, 64, 1500),
@@ -190,7 +191,7 @@ def hold_outs(name: str, rows: WholeRows, work: Path) -> dict[str, pd.DataFrame]
     for kind, make in made.items():
         path = work / f"{name}.{kind}.parquet"
         if not path.exists():
-            make().to_parquet(path)
+            write_table(path, make())
         found[kind] = pd.read_parquet(path)
     return found
 
@@ -201,8 +202,8 @@ def final_fit(name: str, rows: WholeRows, work: Path) -> dict[str, Any]:
     if not path.exists():
         fitted = fit_group(rows, np.arange(len(rows)), SIZES[name], SEEDS)
         arrays = {f"{name}.{key.removeprefix('fit.')}": value for key, value in fitted.arrays.items()}
-        np.savez_compressed(work / f"whole-{name}.npz", **arrays)
-        path.write_text(json.dumps(fitted.group.spec))
+        write_arrays(work / f"whole-{name}.npz", arrays)
+        write_json(path, fitted.group.spec)
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 
@@ -273,12 +274,14 @@ def main() -> None:
         return
     with_bands(specs, cards, held)
     digest = hashlib.sha256(b"".join(rows.frame.ms.to_numpy().tobytes() for _, rows in sorted(tables.items())))
-    for name in specs:
-        shutil.copyfile(options.work / f"whole-{name}.npz", options.out / f"whole-{name}.npz")
     index = {"format": FORMAT, "id": f"whole-{digest.hexdigest()[:12]}", "groups": specs}
-    (options.out / "whole.json").write_text(json.dumps(index, separators=(",", ":")))
     card = {"made_by": "python -m surrogates.whole", "data_sha256": digest.hexdigest(), "groups": cards}
-    (options.out / "whole_card.json").write_text(json.dumps(card, indent=1))
+    arrays = [f"whole-{name}.npz" for name in specs]
+    with joining(options.out, ["whole.json", *arrays, "whole_card.json"]) as made:
+        for name in arrays:
+            shutil.copyfile(options.work / name, made / name)
+        write_json(made / "whole.json", index)
+        write_json(made / "whole_card.json", card, indent=1)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ network weighs alike. Errors are of networks whose exponent was found on other n
 from __future__ import annotations
 
 import argparse
-import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.errors import command
+from surrogates.writing import write_json
 
 _KEY = ["graph", "batch", "phase"]
 _CELL = [*_KEY, "family", "chip", "stack", "precision"]
@@ -91,7 +91,7 @@ def main() -> None:
     options = parser.parse_args()
     found = pairs(options.work)
     lines = score(found)
-    options.out.write_text(json.dumps({"format": 1, "exponents": exponents(found), "scores": lines}, indent=1) + "\n")
+    write_json(options.out, {"format": 1, "exponents": exponents(found), "scores": lines}, indent=1)
     print(pd.DataFrame(lines).to_string())
 
 

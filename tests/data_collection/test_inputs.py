@@ -77,6 +77,14 @@ def test_an_unknown_specification_names_the_nearest():
         generate("nlp-b1-s65")
 
 
+def test_an_empty_directory_name_is_not_the_working_directory(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["inputs", "write", "nlp-b1-s64", "--out", ""])
+    assert main() == 2
+    assert "an argument of the command is empty" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_directory_that_cannot_be_written_is_said(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert main(["write", "nlp-b1-s64", "--out", str(tmp_path / "file" / "inner")]) == 2

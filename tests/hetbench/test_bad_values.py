@@ -24,6 +24,7 @@ from hetbench.catalog.models import model
 from hetbench.catalog.support import support
 from hetbench.graphs import load
 from hetbench.knowledge import knowledge_graph
+from hetbench.query import Options
 from hetbench.spaces import space
 
 SHAPE = {"m": 8, "n": 8, "k": 8}
@@ -74,6 +75,8 @@ def _bad() -> list[Any]:
 
 
 BAD = _bad()
+OPTIONS = Options.__optional_keys__
+"""Options of every question: those in `GOOD` are tried with each method."""
 METHODS = {
     name: method for name, method in inspect.getmembers(HetBench, inspect.isfunction) if not name.startswith("_")
 }  # fmt: skip
@@ -94,9 +97,16 @@ GOOD: dict[str, dict[str, Any]] = {
     "set_model": {"model": "gpt2"}, "sample_arch": {"seed": 0}, "set_arch": {"arch": None},
     "query_batch": {"archs": [], "device": "cuda", "metric": "latency", "search_space": None, "intervals": False,
                     "sample": None, "seed": 0, "batch": 1},
-    "trace": {"module": None, "example_inputs": None},
+    "trace": {"module": None, "example_inputs": None}, "connect": {"address": "http://127.0.0.1:1", "timeout_s": 0.1},
+    "serve_plan": {"model": "Qwen/Qwen3-8B", "target": "amd-mi300x", "slo": "ttft=5ms", "input_len": 64,
+                   "output_len": 64, "chips": 2, "precision": None, "kv": None, "stack": None},
 }  # fmt: skip
 """Arguments with which a method answers; one that is not here is tried with bad values alone."""
+SERVING = {"model": "Qwen/Qwen3-8B", "target": "amd-mi300x", "phase": "serving", "metric": "tpot", "input_len": 64,
+           "output_len": 64, "concurrency": 2, "chips": 2, "parallel": "tp2", "kv": "bf16", "precision": "bf16",
+           "stack": "vllm", "confidence": 0.9}  # fmt: skip
+CONFIGURATION = {"model_type": "qwen2_moe", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+                 "num_key_value_heads": 2, "num_experts": 4, "vocab_size": 100}  # fmt: skip
 GRAPH, KNOWN = load("bert-tiny"), knowledge_graph()
 FUNCTIONS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "HetBench": (HetBench, {"search_space": "vit", "artifacts": "embedded"}),
@@ -134,8 +144,7 @@ def _failures(call: Callable[..., Any], good: Mapping[str, Any], argument: str) 
 def _method_cases() -> list[tuple[str, str]]:
     cases = []
     for name, method in METHODS.items():
-        named = [each.name for each in inspect.signature(method).parameters.values()
-                 if each.name != "self" and each.kind is not inspect.Parameter.VAR_KEYWORD]  # fmt: skip
+        named = [name for name in inspect.signature(method).parameters if name not in ("self", *OPTIONS)]
         cases += [(name, argument) for argument in dict.fromkeys((*named, *GOOD.get(name, {})))]
     return cases
 
@@ -158,6 +167,36 @@ def test_a_method_answers_or_teaches_whatever_it_is_given(api: HetBench, name: s
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns that are not read
         assert _failures(getattr(api, name), good, argument) == []
+
+
+@pytest.mark.parametrize("argument", [*SERVING, "source", "source_value", "predictor", "device", "request_rate",
+                                      "speculative", "image_size", "batch"])  # fmt: skip
+def test_a_deployment_is_answered_or_refused_in_words(api: HetBench, argument: str):
+    assert _failures(api.query, SERVING, argument) == []
+
+
+@pytest.mark.parametrize("given", [
+    {"source_value": 5.0, "source": "cuda"}, {"predictor": "roofline"}, {"image_size": 224}, {"batch": 2},
+    {"parallel": 0}, {"kv": 0}, {"parallel": "tp" + "1" * 5000}, {"concurrency": True}, {"chips": 0},
+])  # fmt: skip
+def test_an_option_that_a_deployment_does_not_take_is_not_ignored(api: HetBench, given: dict[str, Any]):
+    with pytest.raises(HetBenchError):
+        api.query(**{**SERVING, "chips": None, "parallel": None, **given})
+
+
+@pytest.mark.parametrize("slo", ["ttft=1.2.3", "ttft=", "ttft=5ms,ttft=6", "ttft=0", {"ttft": math.nan}, {"x": 1}, 0])
+def test_an_objective_is_a_time_above_0_given_once(api: HetBench, slo: Any):
+    with pytest.raises(HetBenchError, match=r"objective|twice"):
+        api.serve_plan(**{**GOOD["serve_plan"], "slo": slo})
+
+
+@pytest.mark.parametrize("fact", [*CONFIGURATION, "head_dim", "rope_scaling", "tie_word_embeddings", "hidden_act",
+                                  "quantization_config", "moe_intermediate_size"])  # fmt: skip
+def test_a_fact_of_a_configuration_is_read_or_named(api: HetBench, fact: str):
+    def asked(**values: Any) -> Any:
+        return api.query(values, target="cuda", metric="flops")
+
+    assert _failures(asked, CONFIGURATION, fact) == []
 
 
 @pytest.mark.parametrize(("name", "argument"), [(name, each) for name, (_, good) in FUNCTIONS.items() for each in good])

@@ -20,13 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("hetbench", "data_collection", "surrogates", "baselines", "plotting")
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 HEAVY = (
-    "torch", "pandas", "pyarrow", "autogluon", "onnxruntime", "transformers", "duckdb", "sklearn", "huggingface_hub",
-    "gdown", "requests", "httpx",
+    "torch", "pandas", "pyarrow", "autogluon", "onnx", "onnxruntime", "transformers", "duckdb", "sklearn",
+    "huggingface_hub", "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (
     "version", "mappings", "loading", "kernel", "errors", "checks", "schema", "metrics", "plugins", "display",
-    "answers", "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "predict", "serving", "query",
-    "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
+    "answers", "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "onnx", "predict", "serving",
+    "query", "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {

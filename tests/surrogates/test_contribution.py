@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -100,35 +99,3 @@ def test_a_published_set_is_closed(tmp_path: Path):
     frames, record = read(ROOT / "data_collection" / "measurements" / f"{CHIP}.parquet")
     with pytest.raises(RefusedError, match=r"copy it without that file"):
         teach(frames, record, tmp_path)
-
-
-@pytest.mark.parametrize("stop", range(1, 7))
-def test_a_kill_while_the_files_are_swapped_leaves_the_old_head_or_the_new_one(
-    stop: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    old, new = tmp_path / "set", tmp_path / "new"
-    for folder, text in ((old, "old"), (new, "new")):
-        folder.mkdir()
-        for suffix in (".json", ".npz"):
-            (folder / f"chip-x{suffix}").write_text(text)
-    calls = iter(range(1, 20))
-    replace, unlink = Path.replace, Path.unlink
-
-    def stopping(work: Any) -> Any:
-        def step(*args: Any, **options: Any) -> Any:
-            if next(calls) == stop:
-                raise KeyboardInterrupt
-            return work(*args, **options)
-
-        return step
-
-    monkeypatch.setattr(Path, "replace", stopping(replace))
-    monkeypatch.setattr(Path, "unlink", stopping(unlink))
-    with pytest.raises(KeyboardInterrupt):
-        contribution.swap(new, old, "x")
-    monkeypatch.undo()
-    contribution.restore(old, "x")
-    found = {path.name: path.read_text() for path in old.iterdir()}
-    assert set(found) == {"chip-x.json", "chip-x.npz"}
-    assert len(set(found.values())) == 1
-    assert os.listdir(new)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.graphs.huggingface.shipped import type_facts
 
 __all__ = ["Config", "read"]
@@ -29,7 +29,8 @@ class Config:
 
     def __init__(self, values: Mapping[str, Any], like: str = "") -> None:
         """`like` is the type whose defaults hold; left out, that of the configuration."""
-        self.model_type = str(values.get("model_type") or like)
+        named = values.get("model_type") or like
+        self.model_type = named if isinstance(named, str) else shown(named)
         facts = type_facts(like or self.model_type)
         self._other: Mapping[str, str] = facts["aliases"]
         self._values = dict(values)
@@ -53,13 +54,13 @@ class Config:
     def size(self, name: str, default: int | None = None) -> int:
         """A positive whole number; `InvalidInputError` where it is missing or none."""
         found = self.value(name, default)
-        if isinstance(found, list) and found and len(set(found)) == 1:  # [16, 16]: both sides of a patch
-            found = found[0]
-        whole = isinstance(found, int | float) and not isinstance(found, bool) and float(found).is_integer()
-        if not whole or not 1 <= int(found) <= _MOST:
+        if isinstance(found, list) and 1 <= len(found) <= 3 and all(type(each) is int for each in found):
+            found = found[0] if len(set(found)) == 1 else found  # [16, 16]: both sides of a patch
+        whole = isinstance(found, int) or (isinstance(found, float) and found.is_integer())
+        if not whole or isinstance(found, bool) or not 1 <= found <= _MOST:
             raise InvalidInputError(
-                f"a configuration of type {self.model_type!r} needs {name}, a positive whole number; "
-                + ("it is missing." if found is None else f"given: {found!r}.")
+                f"a configuration of type {shown(self.model_type)} needs {name}, a positive whole number; "
+                + ("it is missing." if found is None else f"given: {shown(found)}.")
             )
         return int(found)
 
@@ -69,8 +70,11 @@ class Config:
         return self.size(name, default) if found else 0
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """True or false."""
-        return bool(self.value(name, default))
+        """True or false; `InvalidInputError` for anything else, "no" for instance."""
+        found = self.value(name, default)
+        if not isinstance(found, bool | int) or found not in (0, 1):
+            raise self._wrong(name, "true or false", found)
+        return bool(found)
 
     def bit(self, name: str, default: bool = False) -> int:
         """1 or 0, as the dims of operators want it."""
@@ -78,17 +82,28 @@ class Config:
 
     def number(self, name: str, default: float) -> float:
         """A real number."""
-        return float(self.value(name, default))
+        found = self.value(name, default)
+        if isinstance(found, bool) or not isinstance(found, int | float) or not -_MOST <= found <= _MOST:
+            raise self._wrong(name, "a number", found)
+        return float(found)
 
     def text(self, name: str, default: str = "") -> str:
         """A word."""
-        return str(self.value(name, default))
+        found = self.value(name, default)
+        if not isinstance(found, str):
+            raise self._wrong(name, "a word", found)
+        return found
+
+    def _wrong(self, name: str, wanted: str, found: object) -> InvalidInputError:
+        return InvalidInputError(
+            f"a configuration of type {shown(self.model_type)} has {name}={shown(found)}, which must be {wanted}."
+        )
 
     def child(self, name: str, like: str = "") -> Config:
         """A nested configuration, such as `text_config`."""
         values = self.value(name)
         if not isinstance(values, Mapping):
-            raise InvalidInputError(f"a configuration of type {self.model_type!r} needs {name}, a mapping.")
+            raise InvalidInputError(f"a configuration of type {shown(self.model_type)} needs {name}, a mapping.")
         return Config(values, like or str(values.get("model_type") or ""))
 
     @property
@@ -124,7 +139,10 @@ class Config:
         places = [self._values, *(self._values.get(name) for name in ("rope_parameters", "rope_scaling"))]
         stated = [place["partial_rotary_factor"] for place in places
                   if isinstance(place, Mapping) and place.get("partial_rotary_factor") is not None]  # fmt: skip
-        return int(self.head_dim * float(stated[0] if stated else usual))
+        share = stated[0] if stated else usual
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+            raise self._wrong("partial_rotary_factor", "a number above 0 and up to 1", share)
+        return int(self.head_dim * share)
 
 
 def read(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
@@ -141,9 +159,11 @@ def read(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise InvalidInputError(f"cannot read {path}: {error.strerror}.") from None
+        except RecursionError:
+            raise InvalidInputError(f"{path} is nested too deeply to be read.") from None
         except ValueError as error:
             raise InvalidInputError(f"{path} is no JSON: {error}.") from None
-    if not isinstance(values, dict) or not values.get("model_type"):
+    if not isinstance(values, dict) or not isinstance(values.get("model_type"), str) or not values["model_type"]:
         raise InvalidInputError(
             'a model configuration is a JSON object with "model_type", as Hugging Face repositories hold it in '
             "config.json."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.errors import RefusedError
+from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs.blocks import operator_table
 from hetbench.graphs.huggingface.decoder import Decoder
 from hetbench.graphs.huggingface.tape import Piece
@@ -21,6 +21,7 @@ from hetbench.schema import itemsize
 __all__ = ["ConfigGraph", "Network"]
 
 _KEPT = 32
+_MOST_PARAMS, _MOST_CALLS = 10**14, 200_000  # of one network
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,12 @@ class ConfigGraph(ModelGraph):
         self.params = sum(piece.times * piece.block.params for piece in usual)
         self.active_params = sum(piece.times * piece.active for piece in usual)
         """Parameters that one token uses: fewer than `params` where experts take turns."""
+        calls = sum(piece.times * len(piece.block.steps) for piece in usual)
+        if self.params > _MOST_PARAMS or calls > _MOST_CALLS:
+            raise InvalidInputError(
+                f"{name}: a network of {self.params:.3g} parameters and {calls:.3g} operator calls is beyond any that "
+                f"exists (at most {_MOST_PARAMS:.0e} and {_MOST_CALLS:.0e}): check the sizes in its configuration."
+            )
 
     @property
     def has_memory(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from hetbench.errors import RefusedError, nearest
+from hetbench.errors import RefusedError, nearest, shown
 from hetbench.graphs.huggingface.config import Config, read
 from hetbench.graphs.huggingface.generation import generating
 from hetbench.graphs.huggingface.graph import ConfigGraph, Network
@@ -82,7 +82,7 @@ def _unknown(given: str, kind: str) -> str:
     near = nearest(kind, model_types(), 3)
     hint = f" Nearest known types: {', '.join(near)}." if near else ""
     return (
-        f"no graph can be composed for model_type {given!r}.{hint} {len(model_types())} types are known "
+        f"no graph can be composed for model_type {shown(given)}.{hint} {len(model_types())} types are known "
         "(hetbench.graphs.huggingface.model_types()). Trace the module instead: graph = api.trace(module, inputs), "
         "then api.query(graph, ...)."
     )

@@ -18,7 +18,6 @@ from data_collection.calibrate.score import operator_table, score
 from data_collection.profile.tasks import Task
 from hetbench import HetBench
 from hetbench.catalog.chips import chip
-from hetbench.errors import InvalidInputError
 from hetbench.predict import operators
 
 LINEAR = Task(
@@ -85,9 +84,20 @@ def test_a_journal_is_read_back_without_a_line_that_was_cut_off(tmp_path: Path):
     with journal.open("a") as file:
         file.write('{"latency_ms": 1.0, "noi')
     assert read_timed(journal) == rows
-    journal.write_text("[]\n{}\n")
-    with pytest.raises(InvalidInputError, match=r"journal\.jsonl, line 1"):
-        read_timed(journal)
+    _append(journal, rows[0])  # after the kill: the next row starts a line
+    assert read_timed(journal) == [*rows, rows[0]]
+
+
+def test_a_line_that_is_no_measurement_is_kept_aside_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from data_collection.calibrate.measure import _append
+
+    journal = tmp_path / "x.journal.jsonl"
+    journal.write_bytes(b"[]\n\xff\n")
+    _append(journal, Timed(LINEAR, 0.5, False))
+    assert read_timed(journal) == [Timed(LINEAR, 0.5, False)]
+    assert "2 lines are no measurements" in capsys.readouterr().err
+    assert (tmp_path / "x.journal.quarantine.jsonl").read_bytes() == b"[]\n\xff\n"
+    assert read_timed(journal) == [Timed(LINEAR, 0.5, False)]
 
 
 def test_observed_operators_bring_the_score_of_the_held_out_down(api: HetBench):

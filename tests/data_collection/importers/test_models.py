@@ -18,6 +18,35 @@ DATA = Path(__file__).parents[2] / "data" / "importers"
 # source -> rows of its fixture, by hand: model, chip, precision, phase, batch, chips, metric, figure
 _RECIPE = "fp16-amp (recipe amp_level, not in table)"
 EXPECTED = {
+    "aiconfigurator_silicon": [
+        ("moonshotai/Kimi-K2.5", "nvidia-gb200", "fp4", "serving", 4, 36, "ttft_ms", 324.69235197495436),
+        ("moonshotai/Kimi-K2.5", "nvidia-gb200", "fp4", "serving", 4, 36, "tpot_ms", 5.469115537500313),
+        ("Qwen/Qwen3-32B", "nvidia-h100-sxm5-80gb", "fp8", "serving", 16, 4, "ttft_ms", 156.065626665625),
+        ("Qwen/Qwen3-32B", "nvidia-h100-sxm5-80gb", "fp8", "serving", 16, 4, "tpot_ms", 8.4049249),
+    ],
+    "inferencex": [  # the second capture holds the first deployment of the first again, and one of its own
+        *(("deepseek-ai/DeepSeek-R1-0528", "amd-mi355x", "fp4", "serving", 4, 4, metric, value) for metric, value in (
+            ("throughput", 198.9447984579421), ("throughput", 98.9883650269406), ("ttft_ms", 102.17383736744523),
+            ("tpot_ms", 9.648023886344358), ("latency_ms", 9040.930901188403), ("power_w", 628.907),
+            ("energy_j", 6.353339))),
+        *(("deepseek-ai/DeepSeek-R1-0528", "nvidia-gb200", "fp4", "serving", 4, 72, name, value) for name, value in (
+            ("throughput", 32.66740863189287), ("throughput", 18.44701834407234), ("ttft_ms", 126.34469696786255),
+            ("tpot_ms", 6.269479759073311), ("latency_ms", 6090.887790021952))),
+        *(("deepseek-ai/DeepSeek-R1-0528", "amd-mi355x", "fp4", "serving", 4, 4, metric, value) for metric, value in (
+            ("throughput", 126.93455963275083), ("throughput", 63.428531005668354), ("ttft_ms", 204.82347049983218),
+            ("tpot_ms", 15.415842808565214), ("latency_ms", 14394.056894991081))),
+    ],
+    "milabench": [
+        ("bert-tf32-fp16", "amd-mi325x", "fp16", "training", 16, 1, "throughput", 249.79),
+        ("bert-tf32-fp16", "amd-mi325x", "fp16", "training", 16, 1, "memory_mb", 11177.0),
+        ("bert-fp16", "nvidia-h100-sxm5-80gb", "fp16", "training", 1, 1, "throughput", 27.57),
+        ("bert-fp16", "nvidia-h100-sxm5-80gb", "fp16", "training", 1, 1, "memory_mb", 3885.0),
+    ],
+    "strix_halo_lhl": [
+        ("llama-2-7b.Q4_0.gguf", "amd-radeon-8060s", "w:q4_0", phase, 1, 1, metric, value) for phase, told in (
+            ("decode", (48.04995, 95.174, 3875.0)), ("prefill", (52.591338, 23.3325, 3755.0)))
+        for metric, value in zip(("throughput", "power_w", "memory_mb"), told, strict=True)
+    ],
     "ascend_mindcv": [
         (model, "huawei-ascend-910b", _RECIPE, "training", 32, 8, metric, value) for model, step, rate in (
             ("densenet121", 47.34, 5446.81), ("resnet50", 33.09, 7736.47), ("resnet50", 31.9, 8025.08))
@@ -213,3 +242,14 @@ def test_the_runs_that_give_no_row_are_counted():
     kept = list(tables.imported(source, trees))
     runs = sum(len(json.loads(tree.text(path))) for tree in trees for path in tree.paths())
     assert sum(tables.left_out(trees).values()) == runs - len({json.loads(row["extra"])["uid"] for row in kept})
+
+
+def test_what_an_importer_does_not_read_is_counted_by_kind(tmp_path: Path):
+    for commit in pin("milabench").commits:
+        path = tmp_path / commit.sha[:8] / "config/scaling/MI325.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text("bert-fp16:\n  - {batch_size: 8, cpu: 8, memory: 10 MiB, perf: 0, time: 1}\n"
+                        "  - {batch_size: 8, cpu: 8, memory: 10 MiB, perf: 2.0, time: 1}\n")  # fmt: skip
+    trees = open_trees(pin("milabench"), tmp_path)
+    assert len(list(tables.imported(pin("milabench"), trees))) == 2
+    assert tables.left_out(trees) == {"a failed run": 2, "the same row again": 2}

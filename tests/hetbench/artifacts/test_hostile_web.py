@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -131,3 +134,43 @@ def test_an_address_that_cannot_be_meant_is_a_message(text: str, tmp_path: Path,
     monkeypatch.chdir(tmp_path)
     with pytest.raises((InvalidInputError, ArtifactError)):
         remote(text).fetch("manifest.json", tmp_path / "target", 10)
+
+
+HUB = """
+import sys, time
+from pathlib import Path
+from hetbench.artifacts import remote
+from hetbench.errors import ArtifactError
+remote._WAIT_S = 1.0
+for name in ("closes", "drips", "set"):
+    start = time.monotonic()
+    try:
+        remote.remote(f"hf://lab/{name}").fetch("manifest.json", Path(sys.argv[1]) / "set" / "manifest.json", 1000)
+    except ArtifactError as why:
+        print(name, time.monotonic() - start, "cannot fetch hf://lab/" in str(why))
+"""
+
+
+def test_a_hub_that_closes_or_trickles_ends_in_an_error_soon(tmp_path: Path):
+    pytest.importorskip("huggingface_hub")
+    facts = '{"id": "lab/set", "sha": "%s", "siblings": [{"rfilename": "manifest.json", "size": 1000}]}' % ("a" * 40)
+
+    def answer(connection: socket.socket) -> object:
+        request = asked[-1]
+        if b"lab/closes" in request:
+            return None
+        if b"/api/models/lab/set" in request:
+            return send(f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(facts)}\r\n\r\n"
+                        f"{facts}")(connection)  # fmt: skip
+        send(f'HTTP/1.1 200 OK\r\nETag: "b"\r\nX-Repo-Commit: {"a" * 40}\r\nContent-Length: 1000\r\n\r\n')(connection)
+        return drip(connection, b"x" * 1000) if request.startswith(b"GET") else None
+
+    with serving(answer) as (address, asked):
+        (tmp_path / "set").mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", HUB, str(tmp_path)], capture_output=True, text=True, timeout=120,
+            env={**os.environ, "HF_ENDPOINT": address, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(tmp_path / "hub")},
+        )  # fmt: skip
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [name for name, _, _ in lines] == ["closes", "drips", "set"], done.stderr
+    assert all(taught == "True" and float(took) < 20 for _, took, taught in lines)

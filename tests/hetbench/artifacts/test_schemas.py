@@ -53,6 +53,7 @@ def put(value: Any, *keys: str) -> Callable[[Any], object]:
 
 
 CHIP_NAME = next(iter(read_json(EMBEDDED / "operators.json")["floors"]))
+BAND = next(iter(read_json(EMBEDDED / "serving.json")["bands"]))
 MEASURED = next(iter(read_json(EMBEDDED / "power.json")["chips"]))
 
 
@@ -70,6 +71,11 @@ MEASURED = next(iter(read_json(EMBEDDED / "power.json")["chips"]))
     ("rgat.json", delete("types")), ("rgat.json", put(True, "layers")),
     (CHIP, delete("floors")), (CHIP, delete("classes", "gemm", "band")), (CHIP, put(-1, "floors", "gemm/wall")),
     (CHIP, put({}, "classes", "gemm")),
+    ("serving.json", delete("base")), ("serving.json", put([0.1], "base")),
+    ("serving.json", delete("levels", "engine")),
+    ("serving.json", put([0.1], "levels", "engine", "vllm")), ("serving.json", put([0.1], "bands", BAND)),
+    ("serving.json", delete("bands", BAND)), ("serving.json", put(99, "format")), ("serving.json", put([], "columns")),
+    ("memory.json", delete("stacks")), ("memory.json", put("x", "stacks")),
 ])  # fmt: skip
 def test_a_table_that_is_not_of_its_form_is_refused_by_name(name: str, work: Any, other: Path):
     change(other / name, work)

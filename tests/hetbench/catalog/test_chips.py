@@ -22,6 +22,7 @@ SHEET = {"name": "my-npu", "family": "cann", "fp16_tflops": 312, "mem_bw_gbs": 2
     ({"fp16_tflops": 1e8}, "chips of the catalogue have"), ({"mem_bw_gbs": 2.0}, "2 TB/s, write mem_bw_gbs=2000"),
     ({"mem_bw_gbs": 2e12}, "bytes/s, write mem_bw_gbs=2000"), ({"fp16_tflops": 312e12}, "write fp16_tflops=312"),
     ({"mem_gb": 80e9}, "write mem_gb=80"), ({"boost_mhz": 1.4}, "1.4 GHz, write boost_mhz=1400"),
+    ({"fp32_tflops": 80, "fp16_tflops": 0.32}, "beside fp32_tflops=80 cannot be meant"),
     ({"fp16_tflops": 2400, "mem_bw_gbs": 8}, "8 TB/s write 8000"), ({"tdp_w": 0.35}, "0.35 kW, write tdp_w=350"),
 ])  # fmt: skip
 def test_a_figure_in_another_unit_is_refused_with_the_unit_it_is_likely_in(facts: dict[str, float], message: str):

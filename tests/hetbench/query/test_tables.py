@@ -213,3 +213,34 @@ def _any_library() -> str:
 def test_a_column_without_an_order_of_cells_is_refused(api: HetBench, column: Any):
     with pytest.raises(InvalidInputError, match="column 'op' must be a sequence"):
         api.query_operators({**_table(GOOD), "op": column})
+
+
+@pytest.mark.parametrize(("op", "dims", "said"), [
+    ("MaxPool3d", {"n": 1, "c": 8, "d": 1, "h": 50, "w": 64, "kd": 50, "kh": 8, "kw": 8}, "kd is larger than"),
+    ("ConvTranspose1d", {"n": 1, "c": 8, "l": 4, "oc": 8, "k": 4, "pad": 9}, "pad leaves nothing of l"),
+    ("ConvTranspose2d", {"n": 1, "c": 100, "h": 1, "w": 1, "oc": 512, "kh": 4, "kw": 4}, ""),  # larger than its input
+    ("Dropout", {"numel": 8}, ""),
+])  # fmt: skip
+def test_an_operator_without_a_result_is_refused_and_one_with_a_larger_result_is_not(op: str, dims: Any, said: str):
+    table = {"op": [op], "dims": [dims], "dtype": ["fp32"], "phase": ["fwd"], "chip": ["cuda"]}
+    found = HetBench().query_operators(table)
+    assert said in found["reason"][0]
+    assert (found["value"][0] >= 0) == (not said)
+
+
+def test_a_number_that_signals_when_it_is_compared_is_a_cell_like_others():
+    import decimal
+
+    table = {"model": ["gpt2", "gpt2"], "chip": ["cuda"] * 2, "batch": [1, decimal.Decimal("sNaN")]}
+    found = HetBench().query_models(table)
+    assert found["reason"][0] == ""
+    assert "batch must be a whole number" in found["reason"][1]
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused():
+    pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    cells = [["gpt2"], ["gpt2"], ["cuda"]]
+    names = ["model", "model", "chip"]
+    for table in (pd.DataFrame(list(zip(*cells, strict=True)), columns=names), pa.table(cells, names=names)):
+        with pytest.raises(InvalidInputError, match="two columns of the table are named 'model'"):
+            HetBench().query_models(table)

@@ -106,6 +106,7 @@ def test_what_the_process_refuses_the_client_raises(
 
 
 @pytest.mark.parametrize(("path", "body", "status"), [
+    ("/v1/query", b"[" * 5000, 400), ("/v1/query", b"\xff{", 400),
     ("/v1/query", b"{", 400), ("/v1/query", b"[]", 400), ("/v1/query", b"{}", 400), ("/v1/nothing", b"{}", 405),
     ("/v1/query", b'{"model": "gpt3"}', 400), ("/v1/models", b'{"table": {"model": "gpt2"}}', 400),
     ("/v1/query", b'{"model": "' + b"x" * 200_000 + b'"}', 413),

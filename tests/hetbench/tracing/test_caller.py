@@ -163,10 +163,10 @@ def test_a_precision_that_cannot_be_traced_is_refused_alone():
 
 def test_only_the_passes_that_are_asked_for_are_made():
     graph = trace(nn.ReLU(), torch.zeros(3))
-    assert list(graph._kept) == [("fp32", 3)]
+    assert [precision for precision, _ in graph._kept] == ["fp32"]
     graph.operators(precision="bf16")
     graph.operators(precision="bf16")
-    assert list(graph._kept) == [("fp32", 3), ("bf16", 3)]
+    assert [(precision, sizes.batch) for precision, sizes in graph._kept] == [("fp32", 3), ("bf16", 3)]
 
 
 def test_inputs_can_be_given_by_shape_and_another_batch_asked_for():
@@ -174,10 +174,56 @@ def test_inputs_can_be_given_by_shape_and_another_batch_asked_for():
     assert graph.batch == 2
     assert graph.operators(batch=32).flops == 16 * graph.operators().flops
     assert graph.at(32).operators().flops == graph.operators(batch=32).flops
-    with pytest.raises(InvalidInputError, match=r"query its `at\(8\)"):
+    with pytest.raises(InvalidInputError, match=r"query its `at\(batch=8\)"):
         HetBench().query(graph, target="cuda", metric="latency", batch=8)
     with pytest.raises(InvalidInputError, match="must be a tuple of whole numbers"):
         trace(nn.Conv2d(3, 8, 3), shapes={"input": (2, -3, 8, 8)})
+
+
+def test_a_trace_is_made_again_at_another_image_size_or_sequence_length():
+    image = trace(nn.Conv2d(3, 8, 3), torch.zeros(2, 3, 8, 8)).at(image_size=16)
+    assert image.operators().rows()[0]["dims"] == {
+        "n": 2, "c": 3, "h": 16, "w": 16, "oc": 8, "kh": 3, "kw": 3, "stride": 1, "pad": 0, "groups": 1,
+    }  # fmt: skip
+
+    class Text(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places = nn.Embedding(50, 6), nn.Embedding(20, 6)
+
+        def forward(self, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+            return self.words(ids) + self.places(places)
+
+    ids = torch.ones(2, 5, dtype=torch.long)
+    text = trace(Text(), (ids, torch.arange(5).expand(2, 5))).at(4, seq_len=12)
+    assert {row["dims"]["tokens"] for row in text.operators().rows() if row["op"] == "Embedding"} == {48}
+    with pytest.raises(InvalidInputError, match="do not tell its image_size"):
+        text.at(image_size=32)
+    with pytest.raises(InvalidInputError, match=r"query its `at\(seq_len=7\)"):
+        HetBench().query(text, target="cuda", metric="latency", seq_len=7)
+    with pytest.raises(InvalidInputError, match="as wide as it is long"):
+        trace(nn.Linear(4, 4), torch.zeros(1, 4, 4)).at(seq_len=8)
+
+
+def test_a_trace_is_answered_by_the_whole_model_surrogate_as_the_network_is_by_its_name():
+    from transformers import BertConfig, BertModel, ResNetConfig, ResNetForImageClassification
+
+    ids = torch.ones(4, 128, dtype=torch.long)
+    with torch.device("meta"):
+        networks = BertModel(BertConfig()), ResNetForImageClassification(ResNetConfig())
+    traced = {
+        "bert-base": trace(networks[0].eval(), {"input_ids": ids, "attention_mask": ids}),
+        "resnet-50": trace(networks[1].eval(), shapes={"pixel_values": (4, 3, 224, 224)}),
+    }
+    api = HetBench()
+    for name, graph in traced.items():
+        for chip in ("nvidia-rtx-4090", "amd-mi210"):
+            setting = {"target": chip, "metric": "latency", "precision": "fp16", "stack": "eager"}
+            whole, own = api.query(name, batch=4, **setting), api.query(graph, **setting)
+            assert own.batch == 4
+            assert any("whole models under" in note for note in own.notes)
+            assert max(whole.lower, own.lower) < min(whole.upper, own.upper)
+            assert own.value == pytest.approx(whole.value, rel=0.15)
 
 
 def test_an_empty_batch_is_refused():
