@@ -116,7 +116,7 @@ class Kernel:
         which: NDArray[np.int64], halves: Halves | None,
     ) -> NDArray[np.float64] | None:  # fmt: skip
         """Value and bounds in ms, [3, rows], None where numpy has to; arguments as of `OperatorSurrogate.evaluate`."""
-        if self._library is None:
+        if self._library is None or "saved" in shared:  # weights of a stored format
             return None
         block = self.block(cls, chip, protocol, choices)
         if block is None:
