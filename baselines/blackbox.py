@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from syne_tune.blackbox_repository.blackbox import Blackbox
 from syne_tune.config_space import choice, ordinal, randint
 
-from baselines.problems import REPEATS, WARM_UP, Problem, problem
+from baselines.problems import MOST_REPEATS, REPEATS, WARM_UP, Problem, problem
+from hetbench.checks import whole_number
+from hetbench.errors import InvalidInputError, shown
 from hetbench.spaces import Parameter, Space
 
 __all__ = ["HetBenchBlackbox", "configuration_space"]
@@ -54,7 +56,8 @@ class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
     ) -> None:  # fmt: skip
         self.problem = (space if isinstance(space, Problem) else
                         problem(space, objectives, constraints, quality, setting))  # fmt: skip
-        self.repeats, self.noise_seed = repeats, noise_seed
+        self.repeats = whole_number("repeats", repeats, 1, MOST_REPEATS)
+        self.noise_seed = None if noise_seed is None else whole_number("noise_seed", noise_seed, 0)
         names = [f"-{each.name}" if each.sign < 0 else each.name for each in self.problem.objectives]
         super().__init__(
             configuration_space=configuration_space(self.problem.space),
@@ -78,13 +81,32 @@ class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
         table = np.column_stack((shown, elapsed))
         if fidelity is None:
             return table
-        row = table[int(fidelity["repeats"]) - 1]
+        row = table[self._repeat(fidelity) - 1]
         return dict(zip(self.objectives_names, map(float, row), strict=True))
 
+    def _check_keys(self, config: Any, fidelity: Any) -> None:
+        """Syne Tune's own check of the names of parameters and fidelities, as an error that says what is known."""
+        try:
+            super()._check_keys(config, fidelity)
+        except AssertionError as why:
+            raise InvalidInputError(str(why)) from None
+
+    def _repeat(self, fidelity: Mapping[str, Any]) -> int:
+        """The number of repeats that a fidelity asks for; `InvalidInputError` for none of 1 .. R."""
+        if not isinstance(fidelity, Mapping) or set(fidelity) != {"repeats"}:
+            raise InvalidInputError(f'a fidelity is {{"repeats": 1 .. {self.repeats}}}; given: {shown(fidelity)}.')
+        return whole_number("repeats", _plain(fidelity["repeats"]), 1, self.repeats)
+
     def _codes(self, configuration: Mapping[str, Any]) -> NDArray[np.int64]:
-        columns = self.problem.space.parameters
-        row = [each.choices.index(_plain(configuration[each.name])) for each in columns]
-        return self.problem.space.canonical(np.array([row], dtype=np.int64))
+        space = self.problem.space
+        row = []
+        for each in space.parameters:
+            value = _plain(configuration.get(each.name))
+            if value not in each.choices:
+                choices = ", ".join(map(str, each.choices))
+                raise InvalidInputError(f"{each.name}={shown(value)} is not a choice of {space.name}: {choices}.")
+            row.append(each.choices.index(value))
+        return space.canonical(np.array([row], dtype=np.int64))
 
     def _penalised(self, found: Any) -> Array:
         """Minimised objectives in their original units, [n, objectives]."""

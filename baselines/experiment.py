@@ -21,7 +21,7 @@ from baselines.methods import METHODS
 from baselines.problems import Problem, problem
 from baselines.report import report
 from baselines.search import progressing
-from hetbench.errors import exit_code
+from hetbench.errors import InvalidInputError, exit_code
 from hetbench.schema import FAMILIES
 
 __all__ = ["CHIPS", "SPACES", "main", "problems"]
@@ -56,6 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    for name in ("seeds", "budget", "workers"):
+        if getattr(chosen, name) < 1:
+            raise InvalidInputError(f"--{name} must be a whole number from 1; given: {getattr(chosen, name)}.")
     names = list(METHODS) if chosen.methods == "all" else chosen.methods.split(",")
     asked, start = problems(chosen.spaces.split(",")), time.perf_counter()
     jobs = [Job(each, name, seed, chosen.budget, chosen.output)

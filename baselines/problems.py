@@ -18,11 +18,11 @@ from baselines.quantities import QUALITY, Constraint, Quantity, api, constraint,
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.spaces import Space, space
 
-__all__ = ["REPEATS", "WARM_UP", "Evaluation", "Problem", "Scale", "problem", "scale_of"]
+__all__ = ["MOST_REPEATS", "REPEATS", "WARM_UP", "Evaluation", "Problem", "Scale", "problem", "scale_of"]
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
-WARM_UP, REPEATS = 5, 10
+WARM_UP, REPEATS, MOST_REPEATS = 5, 10, 10_000
 """Calls of a simulated measurement: thrown away, and timed."""
 _SAMPLE, _SEED, _MARGIN = 2000, 0, 0.1
 _MOST_EXTREMES = 4096

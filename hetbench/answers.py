@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
-from hetbench.display.numbers import digits, number
+from hetbench.display.numbers import digits, number, percent
 from hetbench.display.tabular import Tabular
 from hetbench.display.view import Cell, Level, Range, View
 from hetbench.errors import RefusedError
 from hetbench.mappings import ReadOnly
 
-__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers", "digits", "level_cell", "number"]
+__all__ = ["KINDS", "LEVELS", "LEVEL_TEXTS", "Answer", "Answers", "digits", "level_cell", "number", "percent"]
 
 KINDS = ("measured", "predicted", "derived")
 LEVEL_TEXTS = MappingProxyType({

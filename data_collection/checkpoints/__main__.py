@@ -1,7 +1,8 @@
-"""python -m data_collection.checkpoints --clones FOLDER [--out FILE]
+"""python -m data_collection.checkpoints [--clones FOLDER] [--out FILE]
 
 FOLDER holds a clone of each repository of `CLONES` as owner+name (or owner+name/repo); the pinned commits are read.
-Writes the table of model types and checkpoints, and prints what was left out and why.
+Writes the table of model types and checkpoints, and prints what was left out and why. Without --clones the shipped
+table is kept, and what was read by hand (`checkpoints.toml`) and the defaults of new model types are added to it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from importlib.resources import files
@@ -43,11 +44,11 @@ Entry = tuple[str, dict[str, Any], str, str]  # name, configuration, ref, precis
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_collection.checkpoints", description=__doc__)
-    parser.add_argument("--clones", type=Path, required=True)
+    parser.add_argument("--clones", type=Path)
     parser.add_argument("--out", type=Path, default=Path(str(files("hetbench"))) / "catalog" / "huggingface.json.gz")
     chosen = parser.parse_args(argv)
     try:
-        table = build(chosen.clones, print)
+        table = build(chosen.clones, print) if chosen.clones else extended(_shipped(), print)
     except HetBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -60,11 +61,41 @@ def main(argv: Sequence[str] | None = None) -> int:
 def build(clones: Path, say: Callable[[str], None]) -> dict[str, Any]:
     """The whole table; a checkpoint that several sources hold is taken from the first."""
     wanted = read_names()
-    held = _held_types()
-    types = {name: defaults.facts(name, wanted) for name in held}
-    found: dict[str, dict[str, Any]] = {}
-    refs: dict[str, int] = {}
-    for name, values, ref, precision in _all(clones):
+    types = {name: defaults.facts(name, wanted) for name in _held_types()}
+    found, refs = _added({}, {}, _all(clones), types, say)
+    return {"format": FORMAT, "transformers": defaults.version(), "types": types, "refs": list(refs),
+            "checkpoints": dict(sorted(found.items()))}  # fmt: skip
+
+
+def extended(table: Mapping[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """A table with what `checkpoints.toml` and the installed transformers hold beyond it.
+
+    Raises `InvalidInputError` where the table was made with another version of transformers.
+    """
+    if table["transformers"] != defaults.version():
+        raise InvalidInputError(
+            f"the table was made with transformers {table['transformers']}, {defaults.version()} is installed: "
+            "make it anew from --clones."
+        )
+    wanted = read_names()
+    types = {**table["types"], **{name: defaults.facts(name, wanted) for name in _held_types()}}
+    refs = {ref: place for place, ref in enumerate(table["refs"])}
+    found, refs = _added(dict(table["checkpoints"]), refs, _by_hand(), types, say)
+    return {**table, "types": types, "refs": list(refs), "checkpoints": dict(sorted(found.items()))}
+
+
+def _shipped() -> Mapping[str, Any]:
+    path = files("hetbench") / "catalog" / "huggingface.json.gz"
+    return dict(json.loads(gzip.decompress(path.read_bytes())))
+
+
+def _added(
+    found: dict[str, dict[str, Any]], refs: dict[str, int], entries: Iterable[Entry], types: Mapping[str, Any],
+    say: Callable[[str], None],
+) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:  # fmt: skip
+    """Checkpoints and refs with those of the entries that are not among them."""
+    wanted = read_names()
+    for name, values, ref, precision in entries:
         if name in found:
             continue
         kept = _compact(values, wanted, types)
@@ -81,8 +112,7 @@ def build(clones: Path, say: Callable[[str], None]) -> dict[str, Any]:
             entry["precision"] = precision
         found[name] = entry
         say(f"{name}: {params:,} parameters")
-    return {"format": FORMAT, "transformers": defaults.version(), "types": types, "refs": list(refs),
-            "checkpoints": dict(sorted(found.items()))}  # fmt: skip
+    return found, refs
 
 
 def read_names() -> frozenset[str]:
@@ -127,8 +157,7 @@ def _all(clones: Path) -> Iterator[Entry]:
                       "aic-core/src/aiconfigurator_core/model_configs")  # fmt: skip
     for name, values, ref in _catalogue():
         yield name, values, ref, ""
-    for name, entry in tomllib.loads(READ_BY_HAND.read_text("utf-8")).items():
-        yield name, dict(entry["config"]), entry["ref"], ""
+    yield from _by_hand()
     path = "python/mlc_llm/model/model_preset.py"
     yield from _named("mlc", collections.presets(texts("mlc", path)[path]), path)
     path = "src/maxtext/checkpoint_conversion/utils/hf_model_configs.py"
@@ -137,6 +166,11 @@ def _all(clones: Path) -> Iterator[Entry]:
         yield name, values, "; ".join([_ref("litgpt", litgpt.PATH), *([f"tied weights: {tie}"] if tie else [])]), ""
     folder = "llm_analysis/model_configs"
     yield from _named("llm-analysis", collections.summaries(texts("llm-analysis", f"{folder}/**.json"), WIDTHS), folder)
+
+
+def _by_hand() -> Iterator[Entry]:
+    for name, entry in tomllib.loads(READ_BY_HAND.read_text("utf-8")).items():
+        yield name, dict(entry["config"]), entry["ref"], ""
 
 
 def _catalogue() -> Iterator[tuple[str, dict[str, Any], str]]:

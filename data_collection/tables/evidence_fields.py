@@ -11,25 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-USES = ("answer", "compare", "show")
+from hetbench.query.software import stated_stack
 
-# upstream software -> stack; the first pattern that matches decides
-STACKS: tuple[tuple[str, str], ...] = (
-    (r"transformers pipeline", "hf-pipeline"), (r"^([a-z]\w+) .*\+ neural-compressor", r"\1+neural-compressor"),
-    (r"neural-compressor", ""),
-    (r"^vllm/tgi", ""), (r"tensorrt-llm", "tensorrt-llm"), (r"^vllm", "vllm"), (r"llama\.cpp", "llama.cpp"),
-    (r"deepspeed-mii", "deepspeed-mii"), (r"deepspeed", "deepspeed"), (r"deepsparse", "deepsparse"),
-    (r"openvino genai", "openvino-genai"), (r"openvino", "openvino"), (r"tflite", "tflite"), (r"torchaie", "torchaie"),
-    (r"triton tensorrt", "triton-tensorrt"), (r"ort-gpu.*cuda", "onnxruntime-cuda"),
-    (r"ort-gpu.*tensorrt", "onnxruntime-tensorrt"), (r"onnx ?runtime|onnxrt", "onnxruntime"),
-    (r"(pytorch|tensorflow) EFF-FT(-INT8-v\d)?", r"fastertransformer-\1-unpadded\2"),
-    (r"(pytorch|tensorflow) FT(-INT8-v\d)?", r"fastertransformer-\1\2"), (r"torchscript", "torchscript"),
-    (r"\+ft op", "fastertransformer-pytorch-op"), (r"\+ft plugin", "fastertransformer-tensorrt-plugin"),
-    (r"^fastertransformer", "fastertransformer"),
-    (r"paddlepaddle", "paddle"), (r"mxnet", "mxnet"), (r"^acl/om", "acl"), (r"mindspore", "mindspore"),
-    (r"torch\.compile", "compiled"), (r"tensorrt", "tensorrt"), (r"^(huggingface )?pytorch", "eager"),
-    (r"tensorflow", "tensorflow"),
-)  # fmt: skip
+USES = ("answer", "compare", "show")
 
 PRECISIONS = {
     "amp_fp16": "fp16", "unspecified": None, "unstated": None, "bf16/fp16 (upstream default)": None,
@@ -57,13 +41,7 @@ def stack(row: Mapping[str, Any], extra: Mapping[str, Any]) -> str | None:
     >>> stack({"software": "pytorch 2.4.0 cuda 12.4 timm", "precision": "amp_fp16"}, {"layout": "nhwc"})
     'eager-amp-nhwc'
     """
-    text = row["software"] or ""
-    found = None
-    for pattern, name in STACKS:
-        match = re.search(pattern, text, re.IGNORECASE)
-        if match:
-            found = match.expand(name).lower() or None
-            break
+    found = stated_stack(row["software"] or "")
     if found is None:
         return None
     headings = f"{extra.get('heading') or ''} {extra.get('ctx') or ''}"

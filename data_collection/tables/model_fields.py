@@ -14,13 +14,6 @@ Raw = Mapping[str, Any]
 TIMES = ("latency", "e2e", "throughput")
 SAMPLES = r"(samples|images|imgs?|sequences|sentences)/s|fps$"
 DIES = 4  # an Atlas 300I card has four Ascend 310; published throughput is that of the card
-# software names that `evidence_fields.STACKS` lacks or maps differently
-STACKS: tuple[tuple[str, str | None], ...] = (
-    (r"^unstated", None), (r"^tensorflow2-magicmind", "tensorflow-magicmind"), (r"magicmind", "magicmind"),
-    (r"mindspore lite", "mindspore-lite"), (r"^ascend$", "acl"), (r"^pplnn", "pplnn"), (r"armnn", "armnn"),
-    (r"^native framework validation", "eager"), (r"^inductor", "compiled"), (r"^torchtrt", "torch-tensorrt"),
-    (r"reference implementation.*pytorch", "eager"),
-)  # fmt: skip
 SPELLED = {
     "amp_fp16": "fp16", "fp16-amp": "fp16", "uint8": "int8", "w:fp16": "fp16", **{name: name for name in PRECISIONS},
 }  # fmt: skip
@@ -33,7 +26,7 @@ TAGS = (
 
 
 def stack(raw: Raw) -> str | None:
-    """The software stack: `evidence_fields.stack`, plus names that occur only outside the catalogue's models.
+    """The software stack: `evidence_fields.stack`, and where a heading alone states the framework, that.
 
     >>> stack({"software": "1.7.0 + neural-compressor", "extra": {"heading": "MXNet Models"}, "precision": "int8"})
     'mxnet+neural-compressor'
@@ -41,9 +34,6 @@ def stack(raw: Raw) -> str | None:
     software = raw["software"] or ""
     if re.match(r"[\d.]+ \+ neural-compressor", software):  # the framework is stated in the heading only
         return f"{raw['extra']['heading'].split()[0].lower()}+neural-compressor"
-    for pattern, name in STACKS:
-        if re.search(pattern, software, re.IGNORECASE):
-            return name
     return published.stack(raw, raw["extra"])
 
 

@@ -36,7 +36,7 @@ from hetbench.query.breakdown import Signature, signature, split
 from hetbench.query.columns import positive_or_nan
 from hetbench.query.latency import PROTOCOL
 from hetbench.query.question import Question
-from hetbench.schema import STORAGE_BYTES
+from hetbench.schema import itemsize
 
 __all__ = ["DEPTH", "GROUPINGS", "HOST_LINK", "attribute", "fuses", "link_rate"]
 
@@ -170,7 +170,7 @@ def _side(
     floor = launch_floor(surrogate.floors, chip, "vector", PROTOCOL)
     alone = scale * ms
     if fuses(str(answer.stack)):
-        moved = [float(operator_type(n.op).bytes_moved(n.dims, STORAGE_BYTES[n.dtype])) for n in working]
+        moved = [float(operator_type(n.op).bytes_moved(n.dims, itemsize(n.dtype))) for n in working]
         alone = 1e3 * np.array(moved) / (chip.bandwidth or np.inf) + floor
     return Side(
         scale * ms, alone, scale * parts.call_ms, floor, 1e-6 / rate_gbs,

@@ -24,7 +24,7 @@ from hetbench.predict.features import chip_facts
 from hetbench.predict.protocols import convert_protocol, launch_floor
 from hetbench.query.breakdown import Signature, signature
 from hetbench.query.latency import PROTOCOL
-from hetbench.schema import STORAGE_BYTES
+from hetbench.schema import itemsize
 
 __all__ = ["BOUNDS", "RooflinePoint", "combined", "roofline_points"]
 
@@ -146,7 +146,7 @@ def _point(
 
 def _roof(cls: str, group: Any, chip: Chip) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Time of the FLOPs at the peak and of the bytes at the bandwidth, ms [rows] each."""
-    shared, facts = canonical_dims(group.op, group.dims, STORAGE_BYTES[group.dtype]), chip_facts(chip, group.dtype, 0.0)
+    shared, facts = canonical_dims(group.op, group.dims, itemsize(group.dtype)), chip_facts(chip, group.dtype, 0.0)
     peak = facts.vector_peak if cls == "vector" else facts.peak
     return np.nan_to_num(1e3 * shared["flops"] / peak), 1e3 * shared["bytes"] / facts.bandwidth
 

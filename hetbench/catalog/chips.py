@@ -19,6 +19,7 @@ from typing import Any
 from hetbench.catalog.plausible import check_plausible
 from hetbench.catalog.short_names import advice, expand
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
+from hetbench.formats import FORMATS, STORED
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
@@ -27,12 +28,11 @@ from hetbench.schema import family as family_named
 __all__ = ["CATALOGUE", "PEAK_COLUMNS", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
 
 CATALOGUE = Path(str(files("hetbench") / "catalog" / "chips.toml"))
-PEAK_COLUMNS = {
+PEAK_COLUMNS = {  # precision -> facts that state its peak; the first given counts
     "fp64": ("fp64_matrix_tflops", "fp64_tflops"), "fp32": ("fp32_tflops", "fp32_vector_tflops"),
     "tf32": ("tf32_tflops",), "fp16": ("fp16_tflops",), "bf16": ("bf16_tflops",), "fp8": ("fp8_tflops",),
-    "int8": ("int8_tops",),
+    "int8": ("int8_tops",), "fp4": ("fp4_tflops",),
 }  # fmt: skip
-"""Facts that state the peak at a precision; the first one that is given counts."""
 _ALWAYS_STATED = ("bf16", "fp8", "tf32")  # stated by every datasheet of a chip with such units
 
 
@@ -82,16 +82,22 @@ class Chip:
     """Name in published data -> certainty that it means this chip."""
 
     def peak_flops(self, precision: str) -> float | None:
-        """Dense peak in FLOP/s of the fastest units at a precision; None where the datasheet states none.
+        """Dense peak in FLOP/s of the fastest units at a precision; None where none is stated.
 
         >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
         312000000000000.0
         """
-        for column in PEAK_COLUMNS.get(precision, ()):
+        for column in PEAK_COLUMNS.get(self.computed_in(precision), ()):
             value = getattr(self, column)
             if value is not None:
                 return float(value) * 1e12
         return None
+
+    def computed_in(self, precision: str) -> str:
+        """The precision itself; of a format of stored weights the best whose peak the datasheet states."""
+        tries = FORMATS[precision].compute if precision in STORED else (precision,)
+        stated = (name for name in tries if any(getattr(self, each) for each in PEAK_COLUMNS.get(name, ())))
+        return next(stated, tries[-1])
 
     @property
     def die(self) -> str:
@@ -167,8 +173,7 @@ class Chip:
 
 _CHOICES = {"kind": ("gpu", "cpu", "npu"), "confidence": ("high", "medium", "low")}
 _WHOLE = {"launch_year": (1980, 2100), "compute_units": (1, 10**6)}
-_LONGEST = 1 << 20  # bytes of a datasheet
-_LONGEST_NAME = 100
+_LONGEST, _LONGEST_NAME = 1 << 20, 100  # bytes of a datasheet, letters of a name
 TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes",
          "estimated")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
@@ -238,7 +243,7 @@ def chips() -> Mapping[str, Chip]:
 
 
 def families() -> tuple[str, ...]:
-    """The five chip families.
+    """The chip families.
 
     >>> families()
     ('cuda', 'rocm', 'oneapi', 'cann', 'mlu')
@@ -280,7 +285,7 @@ def chip(name: str) -> Chip:
 
 
 def normalised_name(name: str) -> str:
-    """A name in lower case with hyphens for spaces and underscores."""
+    """Lower case, with hyphens for spaces and underscores."""
     return name.strip().lower().replace("_", "-").replace(" ", "-")
 
 

@@ -2,7 +2,8 @@
 
 A peak that is not stated is that of the units which run the precision instead, where those are no faster; else the
 chip's stated peak times the usual ratio of both precisions on related chips. A clock that is not stated is the median
-of related chips. Related are the chips of the same architecture, and where none states the fact those of the family.
+of related chips. Related are the chips of the same architecture, where none states the fact those of the family, and
+for peaks then those of the kind.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _SCALED_FROM = ("fp32", "bf16", "fp16", "int8")
 def peak_flops(chip: Chip, precision: str) -> float | None:
     """Dense peak in FLOP/s at a precision: as stated, else estimated; None where nothing tells.
 
-    A dtype without arithmetic units of its own, such as int64, counts as fp32.
+    A dtype without arithmetic units of its own, such as int64, counts as fp32; weights of a stored format count as
+    what they are computed in.
 
     >>> from hetbench.catalog.chips import chip
     >>> peak_flops(chip("nvidia-v100-sxm2-16gb"), "fp16") == chip("nvidia-v100-sxm2-16gb").peak_flops("fp16")
@@ -35,7 +37,8 @@ def peak_flops(chip: Chip, precision: str) -> float | None:
     >>> peak_flops(chip("huawei-ascend-910"), "fp64") is None
     True
     """
-    wanted = precision if precision in ("fp64", "fp32", *_INSTEAD) else "fp32"
+    units = chip.computed_in(precision)
+    wanted = units if units in ("fp64", "fp32", "fp4", *_INSTEAD) else "fp32"
     stated = (chip.peak_flops(name) for name in (wanted, *_INSTEAD.get(wanted, ())))
     return next((value for value in stated if value), None) or _scaled(chip, wanted)
 
@@ -46,8 +49,9 @@ def runs_instead(precision: str) -> tuple[str, ...]:
 
 
 def _scaled(chip: Chip, precision: str) -> float | None:
-    """A stated peak times the median ratio on chips of the architecture, or the least ratio on those of the family."""
-    for related, usual in ((_architecture(chip), median), (_family(chip), min)):
+    """A stated peak times the median ratio on chips of the architecture, else the least ratio on those of the family,
+    else on those of the kind."""
+    for related, usual in ((_architecture(chip), median), (_family(chip), min), (_kind(chip), min)):
         for known in _SCALED_FROM:
             own = chip.peak_flops(known)
             ratios = list(_ratios(related, precision, known)) if own else []
@@ -82,6 +86,11 @@ def _architecture(chip: Chip) -> list[Chip]:
     """Other chips of the same family and architecture: the first word of `arch`."""
     word = (chip.arch or "").split(" ")[0]
     return [c for c in _family(chip) if word and (c.arch or "").split(" ")[0] == word]
+
+
+def _kind(chip: Chip) -> list[Chip]:
+    """Other chips of the same kind, whoever makes them."""
+    return [c for c in chips().values() if chip.kind and c.kind == chip.kind and c.name != chip.name]
 
 
 def _family(chip: Chip) -> list[Chip]:

@@ -21,6 +21,7 @@ from hetbench.cli import (
     service,
     serving,
 )  # fmt: skip
+from hetbench.cli.pipes import quiet_where_closed
 from hetbench.errors import HetBenchError, InvalidInputError, escaped, open_streams, shown
 from hetbench.kernel.library import describe
 from hetbench.version import __version__
@@ -65,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for word in words:
             if escaped(word) != word:
                 raise InvalidInputError(f"an argument holds control characters: {shown(word)}.")
-        app(args=words, prog_name="hetbench")
+        with quiet_where_closed():
+            app(args=words, prog_name="hetbench")
     except HetBenchError as error:
         print(f"hetbench: {escaped(str(error), keep=_LINE_END)}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

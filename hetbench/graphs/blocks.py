@@ -32,6 +32,12 @@ class Step:
     """`data` is the precision of the query; another name is fixed, such as fp32 of rotary tables."""
     weights: int = 0
     """Parameters that it owns, where the composer says so."""
+    stored: bool = False
+    """Whether a `BMM` multiplies by weights, as those of experts do."""
+
+    def dtype_in(self, precision: str) -> str:
+        """The dtype that it runs in when the network runs in `precision`."""
+        return resolve_dtype("GroupedMatMul" if self.stored else self.op, self.dtype, precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ def operator_table(steps: Iterable[tuple[Step, int]], precision: str) -> Operato
     for step, times in steps:
         idle = step.op == "Cast" and step.dtype == TRACED_AS[precision] == "fp32"
         if not idle and operator_type(step.op).cost_class != "free":
-            key = step.op, resolve_dtype(step.op, step.dtype, precision), tuple(step.dims)
+            key = step.op, step.dtype_in(precision), tuple(step.dims)
             rows.setdefault(key, Counter())[tuple(step.dims.values())] += times
     groups = []
     for (op, dtype, names), found in sorted(rows.items()):

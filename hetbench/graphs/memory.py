@@ -88,12 +88,12 @@ def bytes_by_node(
 
 
 def memory_breakdown(
-    table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64], *, params: int, weight_bytes: int,
+    table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64], *, weights_bytes: int,
     data_bytes: int, kept: dict[Any, Any] | None = None,
 ) -> MemoryBreakdown:
     """Memory of a variant `table` at the sizes `values` [sizes]; `template` is the template of each node, [nodes].
 
-    `params` is the number of parameters, `weight_bytes` and `data_bytes` the bytes of one parameter and one activation;
+    `weights_bytes` are the bytes of all parameters, `data_bytes` those of one activation;
     `kept` holds from call to call what depends on the table alone.
     """
 
@@ -114,7 +114,7 @@ def memory_breakdown(
     given = sum(int(values[index]) * width(dtype) for index, dtype in table["inputs"])
     peak = given + int(np.cumsum(change).max(initial=0))
     cached = sum(times * _cached(each, values) for each, times in kept["caches"])
-    return MemoryBreakdown(params * weight_bytes, peak, cached * data_bytes)
+    return MemoryBreakdown(weights_bytes, peak, cached * data_bytes)
 
 
 def _cached(template: Sequence[Any], values: NDArray[np.int64]) -> int:

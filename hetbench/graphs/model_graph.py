@@ -18,12 +18,24 @@ from typing import Any, Self
 
 from hetbench.catalog.models import model, models
 from hetbench.errors import ArtifactError, RefusedError
+from hetbench.formats import FORMATS, STORED
 from hetbench.graphs.memory import MemoryBreakdown, NodeBytes, bytes_by_node, memory_breakdown
-from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, SizedTable, resolve_dtype
+from hetbench.graphs.operator_table import (
+    TRACED_AS,
+    GraphNode,
+    OperatorGroup,
+    OperatorTable,
+    SizedTable,
+    resolve_dtype,
+    settled,
+    settled_dtypes,
+    stored_elements,
+)
 from hetbench.graphs.setting import Setting, checked_setting
 from hetbench.graphs.variant import Variant, meets
 from hetbench.loading import load_once
-from hetbench.schema import PHASES, itemsize
+from hetbench.schema import PHASES, itemsize, weight_bytes
+from hetbench.schema import precision as canonical_precision
 
 __all__ = ["FORMAT", "ModelGraph", "load"]
 
@@ -111,7 +123,13 @@ class ModelGraph:
         """
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         variant = self.variant(setting)
-        return SizedTable(variant, setting.precision, variant.values(setting))
+        if setting.precision not in STORED:
+            return SizedTable(variant, setting.precision, variant.values(setting))
+        values = variant.values(setting)
+        return settled(OperatorTable(tuple(
+            OperatorGroup(op, dtype, dict(zip(names, values[sizes], strict=True)), count)
+            for op, dtype, names, sizes, count in variant.groups(setting.precision)
+        )), setting.precision)  # fmt: skip
 
     def nodes(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
@@ -130,6 +148,9 @@ class ModelGraph:
         for op, dtype, dims, *_ in table["templates"]:
             sizes = {name: int(values[size]) for name, size in dims.items()}
             made.append((op, sizes, resolve_dtype(op, dtype, setting.precision)))
+        if setting.precision in STORED:
+            dtypes = settled_dtypes(made, setting.precision)
+            made = [(op, sizes, dtype) for (op, sizes, _), dtype in zip(made, dtypes, strict=True)]
         nodes, paths = table["nodes"], table["paths"]
         return [
             GraphNode(*made[template], paths[path], tuple(index - back for back in reversed(sources)))
@@ -152,9 +173,31 @@ class ModelGraph:
         variant = self.variant(setting)
         activation = TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64"
         return memory_breakdown(
-            variant.table, variant.template, variant.values(setting), params=self.params,
-            weight_bytes=itemsize(setting.precision), data_bytes=itemsize(activation), kept=variant.kept,
+            variant.table, variant.template, variant.values(setting), weights_bytes=self.weights_bytes(precision),
+            data_bytes=itemsize(activation), kept=variant.kept,
         )  # fmt: skip
+
+    def weights_bytes(self, precision: str) -> int:
+        """Bytes of all parameters at a precision, tied weights once; of a stored format with what it leaves as it is.
+
+        >>> load("gpt2").weights_bytes("fp16") == 2 * 124_439_808
+        True
+        """
+        precision = canonical_precision(precision)
+        if precision not in STORED:
+            return self.params * itemsize(precision)
+        stored = self.params if FORMATS[precision].everything else self._stored_params(precision)
+        return round(stored * weight_bytes(precision)) + (self.params - stored) * itemsize(precision)
+
+    def _stored_params(self, precision: str) -> int:
+        """Parameters that a format stores: those of its products, less often used ones counted once at most."""
+        table = self.operators(precision=precision, phase=self.phases[0])
+        stored = sum(
+            int((stored_elements(g.op, g.dims) * g.count).sum()) for g in table.groups if g.dtype == precision
+        )
+        tables = {(int(vocab), int(dim)) for g in table.groups if g.op == "Embedding"
+                  for vocab, dim in zip(g.dims["vocab"], g.dims["dim"], strict=True)}  # fmt: skip
+        return min(stored, max(self.params - sum(vocab * dim for vocab, dim in tables), 0))
 
     def node_bytes(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
@@ -171,7 +214,7 @@ class ModelGraph:
         variant, activation = self.variant(setting), TRACED_AS[setting.precision]
         return bytes_by_node(
             variant.table, [(each.op, each.dims, each.sources) for each in nodes], variant.template,
-            variant.values(setting), weights_bytes=self.params * itemsize(setting.precision),
+            variant.values(setting), weights_bytes=self.weights_bytes(setting.precision),
             data_bytes=itemsize(activation if setting.precision != "fp64" else "fp64"),
         )  # fmt: skip
 

@@ -21,18 +21,11 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.graphs import model_graph, networks
 from hetbench.graphs.huggingface import checkpoints, compose
 from hetbench.graphs.model_graph import ModelGraph
-from hetbench.schema import ITEMSIZE
+from hetbench.graphs.suffixes import readings
 
 __all__ = ["every_name", "find"]
 
 _LIBRARIES = ("torchvision/", "timm/", "hf-hub:", "hf_hub:", "huggingface/", "https://huggingface.co/", "models/")
-_QUANTISED = re.compile(
-    r"[-_.](fp8(?:[-_](?:dynamic|kv|block|static-pertensor))?|nvfp4|mxfp4|awq|gptq|bnb|int8|int4|[348]bit|w8a8|w4a16|w8a16|"
-    r"fp16|bf16|quantized)$"
-)  # fmt: skip
-_FORMATS = {"fp8": "fp8", "w8a8": "int8", "int8": "int8", "8bit": "int8", "awq": "int4", "gptq": "int4",
-            "w4a16": "int4", "int4": "int4", "4bit": "int4", "bnb": "int4", "w8a16": "int8"}  # fmt: skip
-_TUNED = re.compile(r"[-_](instruct|chat|hf|it|base|sft|dpo|inst|latest|\d{4})$")
 _SYNONYMS = (("meta-llama-3", "llama-3"), ("llama2-", "llama-2-"), ("llama3-", "llama-3-"), ("qwen2-5", "qwen2.5"))
 """Spellings of a family that upstreams use side by side."""
 
@@ -97,6 +90,8 @@ def _find(name: str) -> ModelGraph | None:
         if graph is not None:
             asked = graph.precision or precision
             said = (f"{name} is answered as {graph.name}",) if notes else ()
+            if "gguf" in name.lower() and not asked:
+                notes = (*notes, "the name states no format of its weights: precision= does, such as q4_k_m")
             return graph.read_as(asked, graph.exact, (*said, *notes, *graph.notes, *_format_note(asked)))
     return None
 
@@ -110,9 +105,7 @@ def _unknown(name: str) -> UnknownNameError:
 def _format_note(precision: str | None) -> tuple[str, ...]:
     if precision is None:
         return ()
-    if precision in ITEMSIZE:
-        return (f"{precision} by the name of the checkpoint, where precision= is not given",)
-    return (f"weights in {precision} are not predicted: the answer is for the precision of the query, else fp16",)
+    return (f"{precision} by the name of the checkpoint, where precision= is not given",)
 
 
 def _readings(name: str) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
@@ -120,27 +113,11 @@ def _readings(name: str) -> Iterator[tuple[str, str | None, tuple[str, ...]]]:
     bare = name.strip()
     for library in _LIBRARIES:
         bare = bare.removeprefix(library)
-    precision: str | None = None
-    notes: tuple[str, ...] = ()
-    while True:
-        for candidate in dict.fromkeys((name.strip(), bare, bare.rpartition("/")[2])):
-            for spelling in _spelled(candidate) if notes else (candidate, *_spelled(candidate)):
-                yield spelling, precision, notes
-        match = _QUANTISED.search(bare.lower())
-        if match:
-            precision = _format(match[1]) or precision
-            notes = (*notes, f"{bare[match.start() :]} names the format of the weights")
-        else:
-            match = _TUNED.search(bare.lower())
-            if match is None:
-                return
-            notes = (*notes, f"{bare[match.start() :]} changes no operator")
-        name = bare = bare[: match.start()]
-
-
-def _format(word: str) -> str | None:
-    short = re.split(r"[-_]", word)[0]
-    return _FORMATS.get(short, short if short in ("nvfp4", "mxfp4", "fp16", "bf16") else None)
+    for each in readings(bare):
+        first = () if each.words or each.notes else (name.strip(),)
+        for candidate in dict.fromkeys((*first, each.name, each.name.rpartition("/")[2])):
+            for spelling in _spelled(candidate) if each.notes else (candidate, *_spelled(candidate)):
+                yield spelling, each.precision, each.notes
 
 
 def _spelled(name: str) -> tuple[str, ...]:
@@ -247,10 +224,32 @@ def _published(name: str) -> ModelGraph | None:
         return None
     if kind not in networks.SURE:
         return None
-    if kind == "exact":
-        return networks.load(graph)
+    if kind == "exact" and not _differs(name):
+        return _own(graph)
     note = f"{name} has the layers of {graph}: its vocabulary or output layer may differ"
-    return networks.load(graph).read_as(None, False, (note,))
+    return _own(graph).read_as(None, False, (note,))
+
+
+def _own(name: str) -> ModelGraph:
+    """The graph of a catalogue model or of an auxiliary network."""
+    return model_graph.load(name) if name in models() else _network(name)
+
+
+_OTHER_TABLES = re.compile(
+    r"(?<!un)cased|multilingual|chinese|japanese|german|squad|sst|mrpc|mnli|qnli|qqp|cola|stsb|sts-b|wikitext|imdb|conll|"
+    r"finetuned|fine-tuned|sentiment|emotion"
+)
+"""Words for another vocabulary, or for the output layer of a task."""
+
+
+def _differs(name: str) -> bool:
+    """Whether a name says that its vocabulary or output layer is not that of the network with its layers.
+
+    Weights that timm lists after a dot classify the 1,000 classes of ImageNet only where they say so.
+    """
+    _, dot, weights = name.partition(".")
+    tagged = dot and re.fullmatch(r"[a-z][a-z0-9_]*", weights) and "in1k" not in weights
+    return bool(tagged or _OTHER_TABLES.search(name.lower()))
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ from io import BytesIO
 from zipfile import ZipFile
 
 from hetbench.catalog.models import models
-from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.errors import InvalidInputError, UnknownNameError, shown
 from hetbench.graphs import model_graph
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.graphs.resized import ResizableGraph
@@ -39,15 +39,21 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_members()))
 
 
-@load_once(maxsize=256)
 def load(name: str) -> ModelGraph:
     """The auxiliary graph `name`, or that of the catalogue model with this name.
 
-    Raises `UnknownNameError` for any other name.
+    Raises `UnknownNameError` for any other name, `InvalidInputError` for what is none.
 
     >>> load("tv-vgg16").params
     138357544
     """
+    if not isinstance(name, str):
+        raise InvalidInputError(f"the name of an auxiliary graph must be a text; given: {shown(name)}.")
+    return _load(name)
+
+
+@load_once(maxsize=256)
+def _load(name: str) -> ModelGraph:
     archive = _members().get(name)
     if archive is None and name in models():
         return model_graph.load(name)
@@ -56,7 +62,6 @@ def load(name: str) -> ModelGraph:
     return ResizableGraph(json.loads(archive.read(f"{name}.json")))
 
 
-@lru_cache(maxsize=4096)
 def resolve(upstream_name: str, file: str | None = None) -> tuple[str, str]:
     """(graph, kind) of a model name in a published table; `file` is the data set, needed where two disagree.
 
@@ -66,12 +71,21 @@ def resolve(upstream_name: str, file: str | None = None) -> tuple[str, str]:
     >>> resolve("convnext_tiny.fb_in22k", "timm")
     ('convnext_tiny', 'exact')
     """
+    if not isinstance(upstream_name, str):
+        raise InvalidInputError(f"the name of a measured model must be a text; given: {shown(upstream_name)}.")
+    if file is not None and not isinstance(file, str):
+        raise InvalidInputError(f"file= is the name of a data set; given: {shown(file)}.")
+    return _resolve(upstream_name, file)
+
+
+@lru_cache(maxsize=4096)
+def _resolve(upstream_name: str, file: str | None) -> tuple[str, str]:
     table = upstream()
     sets = {file} if file else {known for known, name in table if name == upstream_name}
     found = {table[known, upstream_name] for known in sets if (known, upstream_name) in table}
     if not found and file in (None, "timm"):
         bare = upstream_name.removeprefix("timm/").split(".")[0]
-        own = table.get(("timm", bare)) or ((bare, "exact") if bare in _members() else None)
+        own = table.get(("timm", bare)) or ((bare, "exact") if bare in _members("vision") else None)
         found = {own} if own else set()
     if not found:
         raise UnknownNameError("measured model", upstream_name, (name for _, name in table))
@@ -120,12 +134,12 @@ def upstream() -> Mapping[tuple[str, str], tuple[str, str]]:
     return ReadOnly(found)
 
 
-@load_once()
-def _members() -> Mapping[str, ZipFile]:
-    """Graph name -> archive that holds it."""
+@load_once(maxsize=2)
+def _members(kind: str = "") -> Mapping[str, ZipFile]:
+    """Graph name -> archive that holds it; of the archives of one kind, `vision` or `text`, or of all."""
     found: dict[str, ZipFile] = {}
     for path in sorted((files("hetbench") / "catalog").iterdir(), key=lambda path: path.name):
-        if path.name.startswith("auxiliary-") and path.name.endswith(".zip"):
+        if path.name.startswith(f"auxiliary-{kind}") and path.name.endswith(".zip"):
             archive = ZipFile(BytesIO(path.read_bytes()))
             found.update({name.removesuffix(".json"): archive for name in archive.namelist()})
     return ReadOnly(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -10,14 +10,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.formats import FORMATS, STORED
 from hetbench.operators import operator_type
-from hetbench.schema import itemsize
+from hetbench.schema import itemsize, weight_bytes
 
-__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "SizedTable", "resolve_dtype"]
+__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "SizedTable", "plain_products",
+           "resolve_dtype", "settled", "settled_dtypes", "stored_elements"]
 
 Ints = NDArray[np.int64]
+_STORABLE = ("Linear", "GroupedMatMul")
+"""Operators whose second operand is weights, as which a `BMM` of experts counts too."""
 TRACED_AS = {
     "fp32": "fp32", "fp64": "fp32", "tf32": "fp32", "fp16": "fp16", "int8": "fp16", "bf16": "bf16", "fp8": "bf16",
+    **{name: FORMATS[name].activation for name in STORED},
 }  # fmt: skip
 """Precision -> precision whose traced structure is used; structures differ in their casts."""
 
@@ -27,15 +32,18 @@ def resolve_dtype(op: str, dtype: str, precision: str) -> str:
 
     `dtype` is that of the operator in the traced graph: `data` follows the model, any other is fixed (an intended
     upcast, integer indices). tf32, fp8 and int8 apply to matrix products and convolutions only; other operators run in
-    the full or half precision of the trace.
+    the full or half precision of the trace. So do all but products with weights where those are stored in a format of
+    `hetbench.formats`; such products have that as their dtype.
 
     >>> resolve_dtype("Linear", "data", "int8"), resolve_dtype("LayerNorm", "data", "int8")
     ('int8', 'fp16')
-    >>> resolve_dtype("Cos", "fp32", "fp16")
-    'fp32'
+    >>> resolve_dtype("Cos", "fp32", "fp16"), resolve_dtype("Linear", "data", "w4a16")
+    ('fp32', 'w4a16')
     """
     if dtype != "data":
         return dtype
+    if precision in STORED:
+        return precision if op in _STORABLE else TRACED_AS[precision]
     if precision in ("tf32", "fp8", "int8") and operator_type(op).cost_class not in ("gemm", "conv"):
         return TRACED_AS[precision]
     return precision
@@ -55,6 +63,17 @@ class Structure(Protocol):
         """See `SizedTable`."""
 
 
+def stored_elements(op: str, dims: Mapping[str, Any]) -> Any:
+    """Weights that a product with stored weights reads, float64 like `dims`.
+
+    >>> float(stored_elements("Linear", {"m": 1, "n": 3, "k": 4}))
+    12.0
+    """
+    many = {"GroupedMatMul": "groups", "BMM": "b"}.get(op)
+    each = np.asarray(dims["n"], dtype=np.float64) * dims["k"]
+    return each * dims[many] if many else each
+
+
 @dataclass(frozen=True, slots=True)
 class OperatorGroup:
     """Operators of one type and dtype, one row for each distinct shape."""
@@ -65,6 +84,14 @@ class OperatorGroup:
     """Dim name -> sizes, int64 [rows]."""
     count: Ints
     """Calls of each row in one pass, int64 [rows]."""
+
+    @property
+    def saved_bytes(self) -> float:
+        """Bytes of one pass less than with weights in the precision of the activations."""
+        if self.dtype not in STORED:
+            return 0.0
+        less = itemsize(self.dtype) - weight_bytes(self.dtype)
+        return float((stored_elements(self.op, self.dims) * self.count).sum()) * less
 
 
 @dataclass(frozen=True)
@@ -82,7 +109,7 @@ class OperatorTable:
     def bytes(self) -> int:
         """Bytes moved when every operator reads and writes each of its tensors once."""
         moved = ((operator_type(g.op).bytes_moved(g.dims, itemsize(g.dtype)) * g.count).sum() for g in self.groups)
-        return sum(int(each) for each in moved)
+        return sum(int(each) for each in moved) - round(sum(g.saved_bytes for g in self.groups))
 
     @cached_property
     def launches(self) -> int:
@@ -136,3 +163,66 @@ class GraphNode:
     """Path of the module that calls it."""
     sources: tuple[int, ...]
     """Indices of the nodes whose outputs it reads."""
+
+
+def settled(table: OperatorTable, precision: str) -> OperatorTable:
+    """The table with the activations' precision for products whose weights a stored format leaves as they are.
+
+    That is the output layer, told by the vocabulary of an embedding, and beside experts everything but the experts.
+    GGUF files leave nothing.
+    """
+    if precision not in STORED or FORMATS[precision].everything:
+        return table
+    keep = plain_products(precision, ((g.op, g.dtype, g.dims) for g in table.groups))
+    found: dict[tuple[str, str, tuple[str, ...]], list[OperatorGroup]] = {}
+    for group in table.groups:
+        for plain, rows in _divided(group, keep(group.op, group.dtype, group.dims)):
+            dtype = TRACED_AS[precision] if plain else group.dtype
+            dims = {name: sizes[rows] for name, sizes in group.dims.items()}
+            found.setdefault((group.op, dtype, tuple(dims)), []).append(
+                OperatorGroup(group.op, dtype, dims, group.count[rows])
+            )
+    return OperatorTable(tuple(_joined(groups) for _, groups in sorted(found.items())))
+
+
+def plain_products(
+    precision: str, operators: Iterable[tuple[str, str, Mapping[str, Any]]]
+) -> Callable[[str, str, Mapping[str, Any]], Any]:
+    """Of a network's operators (op, dtype, dims): which products keep plain weights, a function of those three."""
+    known = list(operators)
+    vocabularies = np.unique(np.concatenate([
+        np.atleast_1d(dims["vocab"]) for op, _, dims in known if op == "Embedding"
+    ] or [np.zeros(0, dtype=np.int64)]))  # fmt: skip
+    experts = FORMATS[precision].experts_only and any(
+        dtype == precision and op in ("BMM", "GroupedMatMul") for op, dtype, _ in known
+    )
+
+    def keep(op: str, dtype: str, dims: Mapping[str, Any]) -> Any:
+        if dtype != precision or op != "Linear":
+            return np.zeros_like(next(iter(dims.values())), dtype=bool)
+        return np.isin(dims["n"], vocabularies) | experts
+
+    return keep
+
+
+def settled_dtypes(operators: Sequence[tuple[str, Mapping[str, Any], str]], precision: str) -> list[str]:
+    """The dtypes of single operators (op, dims, dtype) as `settled` gives them to the rows of a table."""
+    if FORMATS[precision].everything:
+        return [dtype for *_, dtype in operators]
+    keep = plain_products(precision, ((op, dtype, dims) for op, dims, dtype in operators))
+    return [TRACED_AS[precision] if keep(op, dtype, dims) else dtype for op, dims, dtype in operators]
+
+
+def _divided(group: OperatorGroup, plain: NDArray[np.bool_]) -> Iterator[tuple[bool, NDArray[np.bool_]]]:
+    for which in (False, True):
+        rows = plain == which
+        if rows.any():
+            yield which, rows
+
+
+def _joined(groups: Sequence[OperatorGroup]) -> OperatorGroup:
+    first = groups[0]
+    if len(groups) == 1:
+        return first
+    dims = {name: np.concatenate([each.dims[name] for each in groups]) for name in first.dims}
+    return OperatorGroup(first.op, first.dtype, dims, np.concatenate([each.count for each in groups]))

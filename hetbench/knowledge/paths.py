@@ -18,7 +18,7 @@ from hetbench.checks import whole_number
 from hetbench.errors import InvalidInputError, shown
 from hetbench.knowledge.signature import dtype_named, identifier, sizes
 from hetbench.operators import operator_type
-from hetbench.schema import STORAGE_BYTES
+from hetbench.schema import itemsize
 
 if TYPE_CHECKING:
     from hetbench.knowledge.graph import KnowledgeGraph
@@ -213,7 +213,7 @@ def _heaviest(rows: Sequence[Row], shares: Mapping[str, float] | None, limit: in
         kind, dims = operator_type(row["op"]), {**sizes(row["op"], row["dims"]), **row["dims"]}
         free = kind.cost_class == "free"
         work.append(0 if free else row["count"] * int(kind.flops(dims)))
-        traffic.append(0 if free else row["count"] * int(kind.bytes_moved(dims, STORAGE_BYTES[row["dtype"]])))
+        traffic.append(0 if free else row["count"] * int(kind.bytes_moved(dims, itemsize(row["dtype"]))))
     total = max(sum(work), 1), max(sum(traffic), 1)
     weights = [(flops / total[0] + moved / total[1]) / 2 for flops, moved in zip(work, traffic, strict=True)]
     ranked = sorted(zip(rows, weights, strict=True), key=lambda pair: -pair[1])

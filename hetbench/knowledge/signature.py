@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hetbench.errors import InvalidInputError
 from hetbench.operators import operator_type
 from hetbench.predict.canonical import canonical_dims
-from hetbench.schema import STORAGE_BYTES, precision
+from hetbench.schema import STORAGE_BYTES, itemsize, precision
 
 __all__ = ["COLUMNS", "UNSTATED", "columns", "dim_names", "dtype_named", "identifier", "parse", "sizes"]
 
@@ -102,7 +102,7 @@ def columns(cls: str, op: str, dims: Mapping[str, Any], dtype: str) -> NDArray[n
     >>> columns("gemm", "Linear", {"m": 8, "n": 4, "k": 2}, "fp16").tolist()
     [[0.0, 3.0, 2.0, 1.0, 7.0, 6.807354922057604, 1.0]]
     """
-    size = STORAGE_BYTES[dtype]
+    size = itemsize(dtype)
     shared = canonical_dims(op, dims, size)
     named = [np.log2(np.maximum(shared[name], 0.5)) for name in COLUMNS[cls]]
     return np.stack([*named, np.full(len(named[0]), np.log2(size))], axis=1)

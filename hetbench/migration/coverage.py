@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench.answers import digits
+from hetbench.answers import percent
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.support import SUPPORT, Support
 from hetbench.display import Range, Tabular, View
@@ -89,8 +89,11 @@ class CoverageReport(Tabular):
         """Percent of the predicted time that is covered; None where no time is predicted."""
         if self.time_shares() is None:
             return None
-        uncovered = sum(each.time_share or 0.0 for each in self.operators if not each.support.covered)
-        return 100.0 - uncovered
+        covered, uncovered = (
+            sum(each.time_share or 0.0 for each in self.operators if each.support.covered is sort)
+            for sort in (True, False)
+        )
+        return 100.0 * covered / (covered + uncovered)
 
     @property
     def uncovered(self) -> tuple[CoveredOperator, ...]:
@@ -102,8 +105,8 @@ class CoverageReport(Tabular):
 
     def lines(self) -> list[str]:
         """The report as text, one line an operator."""
-        time = "" if self.time_share is None else f", {digits(self.time_share)} % of the predicted time"
-        lines = [f"{self.model} on {self.chip}: {digits(self.share)} % of the eager calls covered{time} ({self.title})"]
+        time = "" if self.time_share is None else f", {percent(self.time_share)} of the predicted time"
+        lines = [f"{self.model} on {self.chip}: {percent(self.share)} of the eager calls covered{time} ({self.title})"]
         width = max(len(each.support.operator) for each in self.operators)
         for each in self.operators:
             known = each.support

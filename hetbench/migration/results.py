@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hetbench.answers import Answer, digits, level_cell, number
+from hetbench.answers import Answer, digits, level_cell, number, percent
 from hetbench.display import Range, Tabular, View
 from hetbench.query.stacks import DEFAULT_STACK, KINDS, kind_of
 
@@ -165,7 +165,7 @@ def _line(each: Candidate, found: Migration) -> str:
     if found.objective == "throughput-per-watt":
         parts.append(f"{digits(each.score)} per J")
     if each.memory_share is not None:
-        parts.append(f"{digits(each.memory_share)} % of memory")
+        parts.append(f"{percent(each.memory_share)} of memory")
     if latency.ratio is not None:
         parts.append(f"{digits(latency.ratio)} x {found.source}")
     if each.beside:

@@ -19,6 +19,7 @@ from hetbench.answers import Answer
 from hetbench.attribution import Flow, flow
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.formats import STORED
 from hetbench.graphs import GraphNode, ModelGraph
 from hetbench.operators import operator_type
 from hetbench.predict import operators
@@ -33,6 +34,7 @@ from hetbench.query import (
     trained_stack,
     with_usable_stack,
 )
+from hetbench.schema import element
 
 __all__ = ["Baseline", "Floats", "PrecisionTimes", "baseline", "times_in"]
 
@@ -112,6 +114,11 @@ def baseline(graph: ModelGraph, question: Question, answer: Answer, predictor: s
     chip = question.chip
     if chip is None:
         raise InvalidInputError("a plan needs a chip: name one with target=.")
+    if question.precision in STORED:
+        raise RefusedError(
+            f"plans start from a precision of elements, not from weights in {question.precision}. Use precision="
+            f"{element(question.precision)!r}."
+        )
     every, made = graph.nodes(*question.sizes), graph.node_bytes(*question.sizes)
     found = flow(every)
     if not found.nodes:

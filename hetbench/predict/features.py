@@ -18,7 +18,7 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.estimates import peak_flops
 from hetbench.operators import operator_type
 from hetbench.predict.conv_work import block_padding, uses_winograd, winograd_savings
-from hetbench.schema import STORAGE_BYTES
+from hetbench.schema import itemsize
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorGroup, OperatorTable
@@ -102,7 +102,7 @@ def chip_facts(chip: Chip, dtype: str, floor_ms: float) -> Facts:
     cache_bandwidth = max(32e6 * (chip.compute_units or 0) * (chip.boost_mhz or 0), 3 * bandwidth)
     return Facts(
         peak, chip.vector_flops or peak_flops(chip, "fp32") or np.nan, bandwidth, chip.compute_units or np.nan,
-        max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, STORAGE_BYTES[dtype],
+        max(caches) * 2**20 if caches else np.nan, cache_bandwidth, floor_ms, itemsize(dtype),
         _FRACTAL if chip.kind == "npu" else 1, chip.kind == "cpu",
     )
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hetbench.catalog.chips import Chip
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.features import Facts, by_class, chip_facts
-from hetbench.schema import STORAGE_BYTES
+from hetbench.schema import itemsize as element_bytes
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
@@ -135,7 +135,7 @@ def _block(
     cls: str, groups: Sequence[Any], chip: Chip, on: Chip, times: float
 ) -> tuple[Array, Array, Array, Array, Array, list[str]]:  # fmt: skip
     """Matrix, counts and base ms of one class on the chip `on`; compute and base ms on `chip`; operator types."""
-    shared = [canonical_dims(g.op, g.dims, STORAGE_BYTES[g.dtype]) for g in groups]
+    shared = [canonical_dims(g.op, g.dims, element_bytes(g.dtype)) for g in groups]
     names = [name for name in shared[0] if all(name in each for each in shared)]
     d = {name: np.concatenate([each[name] for each in shared]) for name in names}
     sizes = [len(g.count) for g in groups]

@@ -24,9 +24,8 @@ from hetbench.catalog.chips import Chip
 from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
-from hetbench.predict import rgat
+from hetbench.predict import rgat, stored
 from hetbench.predict.by_kernel import COVERED, ByKernel, sum_prediction
-from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_halves
@@ -36,7 +35,6 @@ from hetbench.predict.operator_answers import ClassPart, Prediction, SumPredicti
 from hetbench.predict.protocols import asked_floor, convert_protocol, launch_floor
 from hetbench.predict.selection import Selector, said_by
 from hetbench.predict.speakers import chips_of_die, speaker
-from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
@@ -108,10 +106,11 @@ class OperatorSurrogate(ByKernel):
         """
         cls = class_of(op, dims)
         on = self.speaker(cls, chip, predictor)
-        choice = self.choose(cls, op, dtype, on, protocol, library, layout, predictor)
+        known = stored.computed_as(dtype, chip)
+        choice = stored.as_stored(self.choose(cls, op, known, on, protocol, library, layout, predictor), dtype)
         sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
-        shared = canonical_dims(op, sizes, STORAGE_BYTES[dtype])
+        shared = stored.dims_of(op, sizes, dtype, chip)
         value, lower, upper = self.evaluate(cls, shared, chip, protocol, [choice], which, halves, on)
         choice, source = said_by(on, chip, choice), choice.source
         if chip.name in self.observed:
@@ -152,12 +151,12 @@ class OperatorSurrogate(ByKernel):
         parts = []
         for cls, groups in by_class(table).items():
             on = self.speaker(cls, chip, predictor)
-            choices = [self.choose(cls, g.op, g.dtype, on, protocol, None, None, predictor) for g in groups]
+            chosen = (self.choose(cls, g.op, stored.computed_as(g.dtype, chip), on, protocol, None, None, predictor)
+                      for g in groups)  # fmt: skip
+            choices = [stored.as_stored(choice, g.dtype) for choice, g in zip(chosen, groups, strict=True)]
             expanded = (with_halves(g.op, g.dims, self._halved(c)) for g, c in zip(groups, choices, strict=True))
             sizes, each = zip(*expanded, strict=True)
-            blocks = [canonical_dims(g.op, d, STORAGE_BYTES[g.dtype]) for g, d in zip(groups, sizes, strict=True)]
-            names = [name for name in blocks[0] if all(name in block for block in blocks)]
-            shared = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+            shared = stored.dims_of_all([(g.op, d, g.dtype) for g, d in zip(groups, sizes, strict=True)], chip)
             halves = Halves.joined(each)
             which = np.repeat(np.arange(len(groups)), [len(block) for block in each])
             count = np.concatenate([g.count for g in groups])
@@ -177,7 +176,6 @@ class OperatorSurrogate(ByKernel):
         """Latency and bounds in ms, each [rows], from canonical dims; `which` is the index of each row's choice.
 
         The choices are those of the chip `on` (see `speaker`), by default `chip`: its efficiencies, on chip's roofline.
-
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
@@ -185,21 +183,22 @@ class OperatorSurrogate(ByKernel):
         by_kernel = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves) if on is chip else None
         if by_kernel is not None and chip.name not in self.observed:
             return by_kernel[0], by_kernel[1], by_kernel[2]
-        made = shown = features(cls, shared, self._facts(cls, chip, choices, which, on))
-        if on is not chip:
-            shown = features(cls, shared, self._facts(cls, on, choices, which, on))
+        made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which, on))
+        shown = made if on is chip else features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
         out = np.empty((3, len(which)))
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
-            part, seen = (each if len(chosen) == len(which) else each.take(chosen) for each in (made, shown))
-            picked, alike = which[chosen], [said_by(on, chip, choice) for choice in choices]
+            everything, picked = len(chosen) == len(which), which[chosen]
+            part, seen, its = (each if everything else each.take(chosen) for each in (made, shown, real))
+            own = shared if everything or real is made else {key: array[chosen] for key, array in shared.items()}
             learned = self._log_ratio(cls, head, name, seen, choices, picked)
             told = head.blended(learned, choices, picked, seen, on)
-            value = self._converted(part.base_ms * np.exp(told), on, cls, choices, picked, protocol)
-            low, high = head.interval(alike, picked, seen, chip, told)
+            native = (part.base_ms if real is made else stored.base_of(part, its, own)) * np.exp(told)
+            value = self._converted(native, on, cls, choices, picked, protocol)
+            low, high = head.interval([said_by(on, chip, each) for each in choices], picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            out[:, chosen] = np.maximum(bounds, part.least_ms)
+            out[:, chosen] = np.maximum(bounds if real is made else stored.widened(bounds, own), its.least_ms)
         out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:
@@ -287,7 +286,7 @@ class OperatorSurrogate(ByKernel):
         self, cls: str, op: str, dtype: str, chip: Chip, protocol: str, library: str | None, layout: str | None,
         predictor: str = "auto",
     ) -> Choice:  # fmt: skip
-        """The head and the measurement cell that answer for an operator; see `hetbench.predict.selection`."""
+        """The head and cell that answer for an operator; see `hetbench.predict.selection`."""
         return self._selector.choose(cls, op, dtype, chip, protocol, library, layout, predictor)
 
 

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
-from hetbench.errors import ArtifactError, InvalidInputError, RefusedError
+from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, UnknownNameError
 from hetbench.loading import load_once
 from hetbench.predict.features import chip_facts
-from hetbench.schema import STORAGE_BYTES
+from hetbench.schema import itemsize
 
 __all__ = [
     "FORMAT", "HIGHEST", "Estimate", "Law", "Pass", "PowerSurrogate", "board_watts", "joules", "load", "utilisation",
@@ -221,8 +221,10 @@ def _estimate(
 
 def _tdp(work: Pass, chip: Chip, precision: str) -> float:
     """The TDP of the chip in watts, after checking all inputs of the estimate."""
-    if precision not in STORAGE_BYTES:
-        raise InvalidInputError(f"precision {precision!r} is unknown. Known: {', '.join(STORAGE_BYTES)}.")
+    try:
+        itemsize(precision)
+    except UnknownNameError as why:
+        raise InvalidInputError(f"precision {precision!r} is unknown. {why}") from None
     if not work.latency_ms > 0 or work.flops < 0 or work.moved_bytes < 0:
         raise InvalidInputError(
             f"a pass needs a positive latency and no negative work; given: {work.latency_ms!r} ms, {work.flops!r} "

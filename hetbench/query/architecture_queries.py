@@ -11,6 +11,7 @@ import numpy as np
 from hetbench.catalog.chips import Chip
 from hetbench.checks import known_name, whole_number, yes_or_no
 from hetbench.errors import InvalidInputError
+from hetbench.loading import LOCK
 from hetbench.metrics import METRICS
 from hetbench.query.architectures import DERIVED, CompiledSpace, exact_metrics, query_deployments
 from hetbench.query.question import Options, check_options, check_predictor
@@ -36,12 +37,13 @@ class ArchitectureQueries:
         self.search_space = None if search_space is None else space_named(search_space)
         """The space that `sample_arch`, `set_arch` and `query_batch` refer to; None where none was named."""
         self._compiled: dict[Any, CompiledSpace] = {}
+        self._drawn = 0
 
-    def sample_arch(self, seed: int) -> dict[str, Any]:
+    def sample_arch(self, seed: int | None = None) -> dict[str, Any]:
         """Draw one architecture of the search space; the same seed gives the same architecture.
 
         Args:
-            seed: of the random generator.
+            seed: of the random generator; left out, each call of this `HetBench` takes the next: 0, 1, 2 ...
 
         Returns:
             The choice for each parameter of the space, by name.
@@ -53,7 +55,11 @@ class ArchitectureQueries:
         >>> HetBench(search_space="gpt-s").sample_arch(seed=0)["layers"] in (10, 11, 12)
         True
         """
-        return self._space(None).sample(seed)
+        found = self._space(None)
+        if seed is None:
+            with LOCK:
+                seed, self._drawn = self._drawn, self._drawn + 1
+        return found.sample(seed)
 
     def set_arch(self, arch: Any) -> None:
         """Set the architecture that a query means when it names no model.

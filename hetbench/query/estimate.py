@@ -18,13 +18,16 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import InvalidInputError
+from hetbench.formats import STORED
 from hetbench.predict import operators
 from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
+from hetbench.predict.stored import REALISED
 from hetbench.query.estimate_values import Estimate, at_least, at_most, blend, where
 from hetbench.query.question import Question
 from hetbench.query.size_grid import around, lengths, padded
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
+from hetbench.schema import element
 
 __all__ = ["LEVELS", "WHOLE", "Estimator", "Part"]
 
@@ -98,6 +101,8 @@ class Estimator:
 
     def _precise(self, stack: str, precision: str) -> Estimate:
         """Narrower precisions not slower than wider ones, where the chip's peaks say that they need not be."""
+        if precision in STORED:
+            return self._stored(stack, precision)
         found = self._stacked(stack, precision)
         if self.predictor not in WHOLE or not self.question.batch:
             return found
@@ -111,6 +116,23 @@ class Estimator:
         if not self._faster(precision, wider) or (stack != DEFAULT_STACK and not self.source(stack, wider)):
             return found
         return at_most(found, self._precise(stack, wider))
+
+    def _stored(self, stack: str, precision: str) -> Estimate:
+        """Weights in a stored format: the estimate for the activations' precision, as much faster as the operators.
+
+        How much of what the bytes spare a kernel reaches is uncertain, from nothing to all of it; that counts beside
+        the interval of the estimate, in quadrature.
+        """
+        narrow = self._summed(precision)
+        if self.predictor not in WHOLE:
+            return narrow
+        found = self._precise(stack, element(precision))
+        gain = np.log(np.maximum(self._summed(element(precision)).value / narrow.value, 1.0))
+        below, above = np.log(found.value / found.lower), np.log(found.upper / found.value)
+        value = found.value * np.exp(-gain)
+        lower = value * np.exp(-np.hypot(below, gain * (1 / REALISED - 1)))
+        level = np.where(found.level < "C", "C", found.level)
+        return Estimate(value, lower, value * np.exp(np.hypot(above, gain)), level)
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
         """A compiling stack not slower than eager launches.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from hetbench.answers import Answer, digits
+from hetbench.answers import Answer, percent
 from hetbench.catalog.chips import Chip
 from hetbench.errors import RefusedError
 from hetbench.graphs import Coverage, ModelGraph, operator_coverage
@@ -65,10 +65,10 @@ def coverage(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 def _coverage_notes(found: Coverage) -> tuple[str, ...]:
     """Notes: how the share is counted, and the operators that are not native."""
-    shares = ", ".join(f"{status} {digits(share)} %" for status, share in found.shares().items() if share)
+    shares = ", ".join(f"{status} {percent(share)}" for status, share in found.shares().items() if share)
     notes = [
         f"{sum(found.calls.values()):,} eager operator calls without views: {shares}; native and composite are covered",
-        f"{digits(found.distinct_share)} % of {len(found.operators)} distinct operators covered ({found.title})",
+        f"{percent(found.distinct_share)} of {len(found.operators)} distinct operators covered ({found.title})",
     ]
     if found.composite:
         names = [f"{each.operator} x {found.calls[each.operator]}" for each in found.composite]

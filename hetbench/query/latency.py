@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from hetbench.catalog.chips import Chip
+from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.whole_group import Calls
@@ -22,6 +23,7 @@ from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
+from hetbench.schema import itemsize
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
            "with_usable_stack"]
@@ -151,8 +153,12 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    table = graph.operators(part.batch, part.seq_len, part.image_size, part.dtype or part.precision, question.phase)
-    return terms_of(part, table, graph.params, question, chip, predictor)
+    dtype = part.dtype or part.precision
+    table = graph.operators(part.batch, part.seq_len, part.image_size, dtype, question.phase)
+    params: float = graph.params
+    if dtype in STORED:
+        params = graph.weights_bytes(dtype) / itemsize(dtype)
+    return terms_of(part, table, params, question, chip, predictor)
 
 
 _cached_terms = lru_cache(maxsize=4096)(_terms)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.formats import STORED
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.features import class_of
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
@@ -114,6 +115,8 @@ class Observations:
     ) -> None:  # fmt: skip
         """Add the rows `members`, which differ in their dims only."""
         kind, chip, dtype, protocol = check_cells(cells, chip_named)
+        if dtype in STORED:
+            raise InvalidInputError(f"operators are observed in the dtype that they compute in, not in {dtype}.")
         if kind.cost_class == "free":
             raise InvalidInputError(f"{kind.name} does nothing at inference: there is nothing to observe.")
         for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):

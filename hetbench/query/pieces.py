@@ -16,7 +16,7 @@ from hetbench.predict.models import group_of
 from hetbench.predict.whole_group import Group
 from hetbench.query.estimate import LEVELS, Part
 from hetbench.query.question import Question
-from hetbench.schema import itemsize
+from hetbench.schema import itemsize, weight_bytes
 
 __all__ = ["PROTOCOL", "Terms", "terms_of", "work_of"]
 
@@ -36,7 +36,7 @@ class Terms(NamedTuple):
 
 
 def terms_of(part: Part, table: OperatorTable, params: float, question: Question, chip: Chip, predictor: str) -> Terms:
-    """The additive terms of one part of a network, `params` its parameters.
+    """The additive terms of one part of a network, `params` its parameters, those in a narrower format counted less.
 
     >>> from hetbench.catalog.chips import chip
     >>> from hetbench.graphs.model_graph import load
@@ -111,5 +111,5 @@ def _read_weights(table: OperatorTable) -> float:
         each: Any = 1.0
         for name in dims:
             each = each * group.dims[name].astype(np.float64)
-        total += float((each / group.dims.get("groups", 1) * group.count).sum()) * itemsize(group.dtype)
+        total += float((each / group.dims.get("groups", 1) * group.count).sum()) * weight_bytes(group.dtype)
     return float(total)

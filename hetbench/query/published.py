@@ -11,9 +11,12 @@ from statistics import median
 
 from hetbench.answers import Answer
 from hetbench.catalog import evidence
+from hetbench.catalog.chips import Chip
 from hetbench.catalog.models import models
 from hetbench.metrics import metric as metric_named
+from hetbench.query.estimate import WHOLE
 from hetbench.query.question import DEFAULT_STACK, Question
+from hetbench.query.stacks import source
 
 __all__ = ["other_stacks", "published_answer", "unsupported_stack"]
 
@@ -66,18 +69,30 @@ def _rows_of_model(question: Question) -> tuple[evidence.Row, ...]:
     return evidence.rows(model=question.model) if question.batch and question.model in models() else ()
 
 
-def unsupported_stack(question: Question) -> str:
+def _predictable(question: Question, chip: Chip, predictor: str) -> tuple[str, ...]:
+    """The stacks that are answered in the precision of a question whose own stack is not."""
+    if not question.batch or predictor not in WHOLE:
+        return (DEFAULT_STACK,)
+    place = question.whole, chip, question.phase
+    known = (name for name in question.whole.stacks(chip, question.phase)
+             if name != question.stack and source(*place, name, question.precision) is not None)  # fmt: skip
+    return tuple(dict.fromkeys((DEFAULT_STACK, *known)))
+
+
+def unsupported_stack(question: Question, predictor: str = "auto") -> str:
     """Why the stack of a question cannot be answered, and where the model was measured instead."""
     chip = question.require_chip("latency")
     known = [row for row in _rows_of_model(question) if row.use == "answer" and row.stack is not None]
-    trained = question.whole.stacks(chip, question.phase)
+    why = (
+        "that needs measured rows of it on a chip of the family, and predictor auto or autogluon" if question.batch else
+        "a traced module is answered as the sum over eagerly launched operators"
+    )
     text = (
         f"stack {question.stack!r} in {question.precision} cannot be predicted for {question.phase} on {chip.name}: "
-        f"that needs measured rows of it on a chip of the family, and predictor auto or autogluon. Stacks that "
-        f"can be predicted there: {', '.join((DEFAULT_STACK, *trained))}."
+        f"{why}. Stacks that can be predicted there: {', '.join(_predictable(question, chip, predictor))}."
     )
-    exact = {row.stack for row in known if row.setting == question.evidence_setting}
-    here = {row.stack for row in known if row.chip == chip.name}
+    exact = {row.stack for row in known if row.setting == question.evidence_setting} - {question.stack}
+    here = {row.stack for row in known if row.chip == chip.name} - {question.stack}
     for stacks, where in ((exact, "at this setting"), (here, f"on this chip for {question.model}, at other settings")):
         if stacks:
             return f"{text} Measured {where}: {', '.join(sorted(map(str, stacks)))}."

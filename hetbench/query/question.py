@@ -19,6 +19,7 @@ from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, UnknownOptionError, shown
+from hetbench.formats import FORMATS, STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
@@ -28,7 +29,7 @@ from hetbench.predict.offsets import Offsets
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
 from hetbench.query.stacks import DEFAULT_STACK, default_stack, evidence_phase
-from hetbench.schema import PHASES, PRECISIONS
+from hetbench.schema import PHASES, PRECISIONS, QUERY_PRECISIONS, element
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
            "check_predictor", "default_precision", "default_stack"]
@@ -103,12 +104,13 @@ class Question:
         phase = _phase(graph, options.get("phase"))
         notes += graph.notes
         given = options.get("precision")
-        if given is None and graph.precision in PRECISIONS:
+        if given is None and graph.precision in QUERY_PRECISIONS:
             given, said = _named_precision(graph.precision, chip)
             notes += said
         precision = schema.precision(given) if given is not None else default_precision(chip)
         if chip is not None:
             notes += check_precision(precision, chip)
+        notes += _stored_note(precision, chip)
         sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
         if graph.fixed:
             sizes = _traced_sizes(graph, sizes)
@@ -247,6 +249,20 @@ def _named_precision(named: str, chip: Chip | None) -> tuple[str | None, tuple[s
     return None, (f"{chip.name} has no {named} units: {default_precision(chip)} instead",)
 
 
+def _stored_note(precision: str, chip: Chip | None) -> tuple[str, ...]:
+    """What a format of stored weights means for the answer; nothing for a precision of elements."""
+    if precision not in STORED:
+        return ()
+    form, half = FORMATS[precision], element(precision)
+    bits = f"{8 * form.weight_bytes:.3g} bits{' on average' if form.everything else ', scales included'}"
+    what = "all weights" if form.everything else (
+        "of a mixture of experts the experts', else all linear layers' weights but the output layer's"
+        if form.experts_only else "weights of linear layers but the output layer"
+    )  # fmt: skip
+    where = f"; products in {chip.computed_in(precision)}" if chip else ""
+    return (f"{precision}: {what} in {bits}{where}, all else in {half}",)
+
+
 def check_predictor(name: str | None) -> str:
     """The predictor called `name`, `auto` where none is named.
 
@@ -282,6 +298,9 @@ def _stack(given: object) -> str | None:
 def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
     """Check that a chip has units of a precision: `RefusedError` where not, a note where the datasheet is silent."""
     supported = chip.supports(precision)
+    if precision in STORED and not supported:
+        wanted = " or ".join(FORMATS[precision].compute)
+        raise RefusedError(f"{chip.name} states no peak in {wanted}, which weights in {precision} are multiplied in.")
     if supported is False:
         has = ", ".join(name for name in PRECISIONS if chip.supports(name))
         raise RefusedError(f"{chip.name} has no {precision} units. It has: {has}.")

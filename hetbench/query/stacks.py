@@ -12,7 +12,7 @@ from functools import lru_cache
 from hetbench.catalog.chips import Chip, chips
 from hetbench.errors import UnknownNameError
 from hetbench.predict.models import WholeModelSurrogate, group_of
-from hetbench.schema import PHASES
+from hetbench.schema import PHASES, element
 
 __all__ = ["COMPILING", "DEFAULT_STACK", "KINDS", "default_stack", "evidence_phase", "kind_of", "of_kind", "source",
            "strong"]
@@ -79,6 +79,7 @@ def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
     Rows of the chip's die come first, then those of its family in the same precision, then other precisions.
     Evidence of eager launches counts within one family and kind of chip, that of a compiling stack within one kind.
     """
+    precision = element(precision)  # of stored weights the rows of what their products are computed in
     found = list(_sources(whole, chip, phase, stack, precision))
     own = [each for each in found if whole.on_die(chip, phase, *each)]
     exact = [each for each in (*own, *found) if each[1] == precision]
@@ -100,7 +101,7 @@ def evidence_phase(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: st
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
     """Whether rows of this very die and precision speak for a stack."""
     found = source(whole, chip, phase, stack, precision)
-    return found is not None and found[1] == precision and whole.on_die(chip, phase, *found)
+    return found is not None and found[1] == element(precision) and whole.on_die(chip, phase, *found)
 
 
 def _sources(

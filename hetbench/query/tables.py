@@ -92,7 +92,7 @@ def check_cells(
     if cells.get("phase") not in (None, "fwd"):
         raise InvalidInputError(f"phase {shown(cells['phase'])} of an operator is not supported; use 'fwd'.")
     kind, chip, dtype = operator_type(cells["op"]), chip_named(cells["chip"]), _dtype(cells["dtype"])
-    if dtype in schema.ITEMSIZE:
+    if dtype in schema.QUERY_PRECISIONS:
         check_precision(dtype, chip)
     protocol = cells.get("protocol") or "event"
     if protocol not in schema.PROTOCOLS:

@@ -13,39 +13,17 @@ from typing import Any
 
 from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.query.columns import text_of
+from hetbench.query.software import stack_of
 from hetbench.serving.engines import engine_of, is_serving
 
 __all__ = ["answer_as_written", "plain_cells", "precision_of", "side_of", "stack_of"]
 
-_SOFTWARE = (
-    (r"neural-compressor", ""), (r"transformers pipeline", "hf-pipeline"), (r"tensorrt-llm|trt-llm", "tensorrt-llm"),
-    (r"vllm/tgi", ""), (r"\bvllm", "vllm"), (r"\bsglang", "sglang"), (r"llama\.?cpp", "llama.cpp"),
-    (r"deepspeed-mii", "deepspeed-mii"), (r"deepspeed", "deepspeed"), (r"deepsparse", "deepsparse"),
-    (r"openvino genai", "openvino-genai"), (r"openvino", "openvino"), (r"tflite", "tflite"), (r"torchaie", "torchaie"),
-    (r"triton tensorrt", "triton-tensorrt"), (r"ort-gpu.*cuda", "onnxruntime-cuda"),
-    (r"ort-gpu.*tensorrt", "onnxruntime-tensorrt"), (r"onnx ?runtime|onnxrt", "onnxruntime"),
-    (r"torchscript", "torchscript"), (r"^fastertransformer", "fastertransformer"), (r"armnn", "armnn"),
-    (r"paddle-?trt|paddle.*tensorrt", "paddle-tensorrt"), (r"paddle", "paddle"), (r"mxnet", "mxnet"),
-    (r"^acl|/om\b|\batc\b|^ascend$", "acl"), (r"tensorflow2?-magicmind", "tensorflow-magicmind"),
-    (r"magicmind", "magicmind"), (r"mindspore lite", "mindspore-lite"), (r"mindspore", "mindspore"),
-    (r"pplnn", "pplnn"), (r"torch\.compile|inductor", "compiled"), (r"tensorrt", "tensorrt"),
-    (r"tensorflow.*xla", "tensorflow-xla"), (r"tensorflow", "tensorflow"), (r"pytorch|^torch\b", "eager"),
-)  # fmt: skip
-"""What of a software text names which stack; the first that matches counts."""
 _PRECISIONS = {
     "amp_fp16": "fp16", "fp16-amp": "fp16", "amp-fp16": "fp16", "amp": "fp16", "w:fp16": "fp16", "uint8": "int8",
-    "amp_bf16": "bf16", "bf16-amp": "bf16", "w:fp8": "fp8", "w8a8": "int8",
+    "amp_bf16": "bf16", "bf16-amp": "bf16", "w:fp8": "fp8", "w8a8": "int8", "w:f16": "fp16", "w:int8": "int8",
+    "int8_fp16": "int8", "int8_fp32": "int8", "bnb+fp16": "nf4",
 }  # fmt: skip
 _UNSTATED = ("unstated", "unspecified", "unknown", "bf16/fp16 (upstream default)", "n/a", "")
-
-
-def stack_of(software: str) -> str | None:
-    """The stack that a software text means; None where it names none that is known.
-
-    >>> stack_of("vLLM 0.9.2"), stack_of("ACL/OM offline"), stack_of("PyTorch 2.4.0 cuda 12.4")
-    ('vllm', 'acl', 'eager')
-    """
-    return next((stack or None for pattern, stack in _SOFTWARE if re.search(pattern, software, re.IGNORECASE)), None)
 
 
 def precision_of(text: str) -> tuple[str | None, bool]:
@@ -86,6 +64,8 @@ def side_of(size: Any) -> Any:
 def plain_cells(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     """The cells of a row in the terms of a query, and the stack that its software means (None without software)."""
     cells = dict(row)
+    if _says_its_own(cells.get("model"), cells.get("precision")):
+        del cells["precision"]
     if isinstance(cells.get("precision"), str):
         precision, mixed = precision_of(cells.pop("precision"))
         cells |= {"precision": precision} if precision else {}
@@ -100,6 +80,15 @@ def plain_cells(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
         return cells, None
     meant = stack_of(text_of(software))
     return cells, f"{meant}-amp" if meant and mixed and meant in ("eager", "compiled", "tensorflow", "mxnet") else meant
+
+
+def _says_its_own(model: Any, precision: Any) -> bool:
+    """Whether a cell repeats the format of the weights that the name of a GGUF file states.
+
+    The name knows more: experts of gpt-oss stay in mxfp4 in a file that is called F16.
+    """
+    named = isinstance(model, str) and model.strip().lower().endswith(".gguf")
+    return named and isinstance(precision, str) and precision.strip().lower().startswith("w:")
 
 
 def answer_as_written(query: Callable[..., Any], row: Mapping[str, Any]) -> tuple[Any, str]:

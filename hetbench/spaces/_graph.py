@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import RefusedError
+from hetbench.formats import STORED
 from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, OperatorTable, Setting
 from hetbench.graphs.blocks import operator_table
 from hetbench.graphs.memory import MemoryBreakdown
@@ -46,6 +47,19 @@ class ComposedGraph(ModelGraph):
         return type(other) is ComposedGraph and self.name == other.name
 
     __hash__ = ModelGraph.__hash__
+
+    def setting(
+        self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
+        precision: str = "fp32", phase: str = "inference",
+    ) -> Setting:  # fmt: skip
+        """Check the setting of a query; `RefusedError` for weights that are stored in a format of their own."""
+        found = super().setting(batch, seq_len, image_size, precision, phase)
+        if found.precision in STORED:
+            raise RefusedError(
+                f"architectures of {self.space.name} are answered in a precision of elements, not with weights in "
+                f"{found.precision}: which of them stay plain is known for whole networks only."
+            )
+        return found
 
     def setting_of(self, options: Mapping[str, Any]) -> Setting:
         """The setting of a query without a chip, in fp16 by default."""

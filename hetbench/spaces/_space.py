@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hetbench.checks import whole_number
 from hetbench.errors import InvalidInputError, UnknownNameError, shown
+from hetbench.spaces._predecessors import in_own_words
 from hetbench.spaces._registry import space
 
 __all__ = ["Parameter", "Space"]
@@ -177,6 +178,7 @@ class Space:
         if not isinstance(arch, Mapping):
             raise InvalidInputError(f"an architecture of {self.name} is a mapping or its text; given: {shown(arch)}.")
         names = tuple(dict.fromkeys(parameter.name.partition(".")[0] for parameter in self.parameters))
+        arch = in_own_words(arch, names)
         for name in arch:
             if name not in names:
                 raise UnknownNameError(f"parameter of {self.name}", str(name), names)

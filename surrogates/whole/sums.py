@@ -13,6 +13,7 @@ of the sums.json that is there stay. Writes sums.json, with what factor and inte
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 

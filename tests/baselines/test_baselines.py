@@ -280,6 +280,21 @@ class TestBlackbox:
         assert pickle.loads(pickle.dumps(made)).objective_function(asked).tolist() == table.tolist()
         assert made.objective_function(asked, fidelity=3) == dict(zip(made.objectives_names, table[2], strict=True))
 
+    @pytest.mark.parametrize("repeats", [0, -1, 11, 2.5, "many", None, True])
+    def test_a_fidelity_outside_its_range_is_refused_with_the_range(self, repeats: object):
+        from baselines.blackbox import HetBenchBlackbox
+
+        made = HetBenchBlackbox("vit", ["capacity_proxy"])
+        asked = {name: domain.categories[0] for name, domain in made.configuration_space.items()}
+        with pytest.raises(InvalidInputError, match=r"repeats must be a whole number from 1 to 10; given"):
+            made.objective_function(asked, fidelity={"repeats": repeats})
+        with pytest.raises(InvalidInputError, match="epochs"):
+            made.objective_function(asked, fidelity={"epochs": 1})
+        with pytest.raises(InvalidInputError, match="layers=99 is not a choice of vit"):
+            made.objective_function({**asked, "layers": 99})
+        with pytest.raises(InvalidInputError, match="repeats must be a whole number from 1"):
+            HetBenchBlackbox("vit", ["capacity_proxy"], repeats=0)
+
     def test_repeats_show_the_same_value_unless_noise_is_asked_for(self):
         from baselines.blackbox import HetBenchBlackbox
 

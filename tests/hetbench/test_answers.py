@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from hetbench.answers import Answer, Answers, digits
+from hetbench.answers import Answer, Answers, digits, percent
 from hetbench.errors import RefusedError
 
 PREDICTED = Answer(
@@ -75,3 +75,12 @@ def test_answers_print_refusals_beside_answers():
 @pytest.mark.parametrize(("value", "text"), [(0.0123456, "0.0123"), (999.4, "999"), (1000.0, "1,000"), (0.0, "0")])
 def test_numbers_show_three_digits(value: float, text: str):
     assert digits(value) == text
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1.42e-14, "0 %"), (-3e-15, "0 %"), (0.0, "0 %"), (0.0004, "below 0.01 %"), (0.01, "0.01 %"), (42.0, "42 %"),
+     (99.97, "above 99.9 %"), (100 - 1e-12, "100 %"), (100.0, "100 %")],
+)  # fmt: skip
+def test_a_share_is_0_or_100_only_where_nothing_is_in_it_or_left(share: float, text: str):
+    assert percent(share) == text

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -143,6 +145,23 @@ def serving_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def model_types_table() -> str:
+    """Model types that are composed from a configuration, by what they do, with the number of shipped checkpoints."""
+    from hetbench.graphs.huggingface import checkpoints, model_types
+    from hetbench.graphs.huggingface.registry import GENERATING, MODULES, SAME
+
+    homes = {kind: name for name in MODULES for kind in import_module(f"hetbench.graphs.huggingface.{name}").TYPES}
+    shipped = Counter(str(each.config["model_type"]) for each in checkpoints().values())
+    groups: dict[str, list[str]] = {"generate text": [], "read, then generate": [], "one pass": []}
+    for name in model_types():
+        home = homes[SAME.get(name, name)]
+        group = "generate text" if home in GENERATING else "read, then generate" if "seq2seq" in home else "one pass"
+        groups[group].append(f"{name} ({shipped[name]})" if shipped[name] else name)
+    head = f"| {len(model_types())} model types | with the number of the {len(checkpoints())} shipped checkpoints |"
+    rows = (f"| {what} | {', '.join(names)} |" for what, names in groups.items())
+    return "\n".join([head, "|---|---|", *rows]) + "\n"
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "coverage": coverage_table,
     "accuracy": accuracy_table,
@@ -150,5 +169,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "observed": observed_table,
     "serving": serving_table,
     "support": support_table,
+    "model-types": model_types_table,
 }
 """Every table by the name that stands in the document."""

@@ -13,14 +13,14 @@ from hetbench.graphs.huggingface.graph import Network
 from hetbench.graphs.huggingface.tape import Piece, Sizes, Tape
 from hetbench.graphs.setting import Setting
 
-__all__ = ["TYPES", "encoding", "post_norm_layer"]
+__all__ = ["TYPES", "Embedding", "embedded", "encoding", "post_norm_layer"]
 
 _USUAL = 128
 _LONGEST = 2**21
 
 
 @dataclass(frozen=True, slots=True)
-class _Embedding:
+class Embedding:
     """What the sum of the embeddings is made of."""
 
     vocab: int
@@ -42,7 +42,8 @@ def encoding(longest: int, pieces: Callable[[Sizes], Iterator[Piece]]) -> Networ
     return Network(("inference",), limits, lambda s: list(pieces(sizes(s))), lambda s: [(sizes(s).rows, "int64")])
 
 
-def _embedded(tape: Tape, s: Sizes, e: _Embedding) -> int:
+def embedded(tape: Tape, s: Sizes, e: Embedding) -> int:
+    """The sum of the embeddings and its norm; the index of the norm."""
     numel = s.rows * e.width
     made = tape.lookup(s.rows, e.width, e.vocab)
     if e.types:
@@ -80,13 +81,13 @@ def _pooler(s: Sizes, hidden: int) -> Piece:
 
 def _bert_like(c: Config, *, types: bool = True, position_rows: bool = False, pooled: bool = True) -> Network:
     width = c.size("embedding_size", c.hidden)
-    table = _Embedding(c.size("vocab_size"), width, c.count("type_vocab_size") if types else 0,
+    table = Embedding(c.size("vocab_size"), width, c.count("type_vocab_size") if types else 0,
                        c.size("max_position_embeddings"), position_rows)  # fmt: skip
     inner, act = c.size("intermediate_size"), c.text("hidden_act", "gelu")
 
     def pieces(s: Sizes) -> Iterator[Piece]:
         tape = Tape()
-        _embedded(tape, s, table)
+        embedded(tape, s, table)
         if width != c.hidden:
             tape.linear(s.rows, c.hidden, width, bias=1)
         yield tape.piece()
@@ -111,11 +112,11 @@ def _electra(c: Config) -> Network:
 
 
 def _distilbert(c: Config) -> Network:
-    table = _Embedding(c.size("vocab_size"), c.hidden, 0, c.size("max_position_embeddings"), False)
+    table = Embedding(c.size("vocab_size"), c.hidden, 0, c.size("max_position_embeddings"), False)
 
     def pieces(s: Sizes) -> Iterator[Piece]:
         tape = Tape()
-        _embedded(tape, s, table)
+        embedded(tape, s, table)
         yield tape.piece()
         yield post_norm_layer(s, c, c.size("hidden_dim"), c.text("activation", "gelu"), c.depth)
 
@@ -124,13 +125,13 @@ def _distilbert(c: Config) -> Network:
 
 def _albert(c: Config) -> Network:
     """All layers of a group share their weights."""
-    table = _Embedding(c.size("vocab_size"), c.size("embedding_size"), c.count("type_vocab_size"),
+    table = Embedding(c.size("vocab_size"), c.size("embedding_size"), c.count("type_vocab_size"),
                        c.size("max_position_embeddings"), False)  # fmt: skip
     groups, inner = c.size("num_hidden_groups", 1), c.size("intermediate_size")
 
     def pieces(s: Sizes) -> Iterator[Piece]:
         tape = Tape()
-        _embedded(tape, s, table)
+        embedded(tape, s, table)
         tape.linear(s.rows, c.hidden, table.width, bias=1)
         yield tape.piece()
         yield post_norm_layer(s, c, inner, c.text("hidden_act"), groups)
@@ -143,11 +144,11 @@ def _albert(c: Config) -> Network:
 
 def _mpnet(c: Config) -> Network:
     """Positions count twice: a table as in RoBERTa, and a bias by distance that all layers share."""
-    table = _Embedding(c.size("vocab_size"), c.hidden, 0, c.size("max_position_embeddings"), True)
+    table = Embedding(c.size("vocab_size"), c.hidden, 0, c.size("max_position_embeddings"), True)
 
     def pieces(s: Sizes) -> Iterator[Piece]:
         tape = Tape()
-        _embedded(tape, s, table)
+        embedded(tape, s, table)
         tape.lookup(s.tokens**2, c.heads, c.size("relative_attention_num_buckets"))
         tape.each("Copy", s.rows * s.tokens * c.heads)
         yield tape.piece()
@@ -155,66 +156,6 @@ def _mpnet(c: Config) -> Network:
         yield _pooler(s, c.hidden)
 
     return encoding(table.positions - 2, pieces)
-
-
-def _deberta_v2(c: Config) -> Network:
-    """Scores by distance come from a table that the layers project like queries and keys."""
-    table = _Embedding(c.size("vocab_size"), c.hidden, c.count("type_vocab_size"),
-                       c.size("max_position_embeddings") if c.flag("position_biased_input", True) else 0, False)
-    span = c.count("position_buckets") if c.number("position_buckets", -1) > 0 else c.size("max_position_embeddings")
-
-    def pieces(s: Sizes) -> Iterator[Piece]:
-        tape = Tape()
-        _embedded(tape, s, table)
-        tape.each("Mul", s.rows * c.hidden)
-        if c.flag("relative_attention"):
-            tape.params += 2 * span * c.hidden
-            tape.active += 2 * span * c.hidden
-        if "layer_norm" in c.text("norm_rel_ebd", "none"):
-            tape.norm("layer", 2 * span, c.hidden, -1)
-        yield tape.piece()
-        yield _disentangled(s, c, span)
-
-    return encoding(c.size("max_position_embeddings"), pieces)
-
-
-def _disentangled(s: Sizes, c: Config, span: int) -> Piece:
-    tape, hidden, numel, scores = Tape(s.rows * c.hidden), c.hidden, s.rows * c.hidden, s.rows * s.tokens * c.heads
-    query = tape.linear(s.rows, hidden, hidden, -1, bias=1)
-    query = tape.each("Copy", numel, query)
-    key = tape.linear(s.rows, hidden, hidden, -1, bias=1)
-    key = tape.each("Copy", numel, key)
-    value = tape.linear(s.rows, hidden, hidden, -1, bias=1)
-    scaled = tape.each("DivScalar", numel, key)
-    kinds = c.value("pos_att_type") or ()
-    kinds = kinds.split("|") if isinstance(kinds, str) else kinds
-    own = not c.flag("share_att_key")
-    added = 0
-    for kind, given in (("c2p", query), ("p2c", key)):
-        if not c.flag("relative_attention") or kind not in kinds:
-            continue
-        tape.linear(2 * span, hidden, hidden, -1, bias=1, tied=not own)
-        tape.params -= 0 if own else hidden
-        tape.active -= 0 if own else hidden
-        tape.each("Copy", 2 * span * hidden)
-        table = tape.each("Repeat", 2 * span * hidden * s.batch)
-        dims = {"b": s.batch * c.heads, "m": s.tokens, "n": 2 * span, "k": c.head_dim}
-        tape.add("BMM", dims, s.rows * c.heads * 2 * span, (table, given))
-        tape.each("Copy", scores)
-        tape.each("DivScalar", scores)
-        tape.each("Add" if added else "AddScalar", scores)
-        added += 1
-    attend(tape, s, Attention(c.heads, c.heads, c.head_dim), query, scaled, value, causal=0)
-    tape.linear(s.rows, hidden, hidden, bias=1)
-    tape.each("Add", numel, tape.last, -1)
-    middle = tape.norm("layer", s.rows, hidden)
-    inner = c.size("intermediate_size")
-    tape.linear(s.rows, inner, hidden, bias=1)
-    tape.activate(c.text("hidden_act", "gelu"), s.rows * inner)
-    tape.linear(s.rows, hidden, inner, bias=1)
-    tape.each("Add", numel, tape.last, middle)
-    tape.norm("layer", s.rows, hidden)
-    return tape.piece(c.depth)
 
 
 def _modernbert(c: Config) -> Network:
@@ -266,6 +207,5 @@ def _modern_layer(s: Sizes, c: Config, local: bool, times: int, first: bool = Fa
 
 TYPES: Mapping[str, Callable[[Config], Network]] = MappingProxyType({
     "bert": _bert, "roberta": _roberta, "xlm-roberta": _roberta, "camembert": _roberta, "electra": _electra,
-    "distilbert": _distilbert, "albert": _albert, "mpnet": _mpnet, "deberta-v2": _deberta_v2,
-    "modernbert": _modernbert,
+    "distilbert": _distilbert, "albert": _albert, "mpnet": _mpnet, "modernbert": _modernbert,
 })  # fmt: skip

@@ -138,7 +138,7 @@ def _grouped(tape: Tape, routed: int, busy: int, n: int, k: int, e: Experts) -> 
     for experts, rows in ((busy - more, each), (more, each + 1)):
         if experts and rows:
             dims = {"b": experts, "m": rows, "n": n, "k": k}
-            tape.add("BMM", dims, experts * rows * n, (given,), params=params, active=active)
+            tape.add("BMM", dims, experts * rows * n, (given,), params=params, active=active, stored=True)
             params = active = 0
     return tape.each("Add", routed * n) if e.bias else tape.last
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from hetbench.errors import InvalidInputError, RefusedError
+from hetbench.formats import STORED
 from hetbench.graphs.blocks import operator_table
 from hetbench.graphs.huggingface.decoder import Decoder
 from hetbench.graphs.huggingface.tape import Piece
 from hetbench.graphs.memory import MemoryBreakdown, NodeBytes
 from hetbench.graphs.model_graph import FORMAT, ModelGraph
-from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, resolve_dtype
+from hetbench.graphs.operator_table import TRACED_AS, GraphNode, OperatorTable, settled, settled_dtypes
 from hetbench.graphs.setting import Setting
 from hetbench.schema import itemsize
 
@@ -94,7 +95,7 @@ class ConfigGraph(ModelGraph):
             if len(self._tables) >= _KEPT:
                 self._tables.clear()
             steps = ((step, piece.times) for piece in self.pieces(setting) for step in piece.block.steps)
-            self._tables[setting] = operator_table(steps, setting.precision)
+            self._tables[setting] = settled(operator_table(steps, setting.precision), setting.precision)
         return self._tables[setting]
 
     def nodes(
@@ -105,15 +106,35 @@ class ConfigGraph(ModelGraph):
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         found: list[GraphNode] = []
         before = -1
+        dtypes = self._dtypes(setting)
         for place, piece in enumerate(self.pieces(setting)):
             for turn in range(piece.times):
                 start = len(found)
-                for step in piece.block.steps:
+                for step, dtype in zip(piece.block.steps, dtypes[place], strict=True):
                     sources = tuple(sorted({start + at if at >= 0 else before for at in step.reads} - {-1}))
-                    dtype = resolve_dtype(step.op, step.dtype, setting.precision)
                     found.append(GraphNode(step.op, step.dims, dtype, f"{place}.{turn}", sources))
                 before = len(found) - 1 if piece.block.steps else before
         return found
+
+    def _dtypes(self, setting: Setting) -> list[list[str]]:
+        """The dtype of every step, by piece."""
+        pieces, precision = self.pieces(setting), setting.precision
+        steps = [step for piece in pieces for step in piece.block.steps]
+        dtypes = [step.dtype_in(precision) for step in steps]
+        if precision in STORED:
+            dtypes = settled_dtypes([(step.op, step.dims, dtype) for step, dtype in zip(steps, dtypes, strict=True)],
+                                    precision)  # fmt: skip
+        left = iter(dtypes)
+        return [[next(left) for _ in piece.block.steps] for piece in pieces]
+
+    def _stored_params(self, precision: str) -> int:
+        setting = self.setting(precision=precision, phase=self.phases[0])
+        return sum(
+            piece.times * (step.weights - step.dims.get("bias", 0) * step.dims["n"])
+            for piece, dtypes in zip(self.pieces(setting), self._dtypes(setting), strict=True)
+            for step, dtype in zip(piece.block.steps, dtypes, strict=True)
+            if dtype == precision and step.weights
+        )
 
     def node_bytes(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
@@ -131,7 +152,7 @@ class ConfigGraph(ModelGraph):
             results += each * piece.times
             weights += [step.weights for step in steps] * piece.times
             cached += [kept if step.op == "Attention" else 0 for step in steps] * piece.times
-        share = self.params * itemsize(setting.precision) / (sum(weights) or 1)
+        share = self.weights_bytes(setting.precision) / (sum(weights) or 1)
         return NodeBytes(np.array(results, dtype=np.int64), np.array(weights) * share, np.array(cached, dtype=np.int64))
 
     def memory(
@@ -145,7 +166,7 @@ class ConfigGraph(ModelGraph):
         given = sum(size * (width if kind == "data" else itemsize(kind)) for size, kind in self.network.inputs(setting))
         peak = max(piece.block.peak() for piece in pieces)
         cached = sum(piece.cached * piece.times for piece in pieces) if setting.phase != "inference" else 0
-        return MemoryBreakdown(self.params * itemsize(setting.precision), given + width * peak, cached * width)
+        return MemoryBreakdown(self.weights_bytes(setting.precision), given + width * peak, cached * width)
 
     def _refuse_if_compact(self, what: str) -> None:
         raise RefusedError(

@@ -30,7 +30,7 @@ SAME = {"RefinedWeb": "falcon", "RefinedWebModel": "falcon", "phi-msft": "phi", 
 """Other names of the same type; those of several networks mean the language model."""
 GENERATING = ("dense_types", "older_types", "expert_types")
 """Modules whose `TYPES` give a `Decoder`; the others give a `Network`."""
-MODULES = (*GENERATING, "encoder_types", "seq2seq_types", "vision_types", "swin_types", "speech_types")
+MODULES = (*GENERATING, "encoder_types", "deberta_types", "seq2seq_types", "vision_types", "swin_types", "speech_types")
 """Modules of this package that each hold some model types; loaded when the first configuration is composed."""
 
 

@@ -80,10 +80,10 @@ class Tape:
 
     def add(
         self, op: str, dims: dict[str, int], out: int, reads: Sequence[int] = (), *, params: int = 0,
-        active: int | None = None, dtype: str = "data",
+        active: int | None = None, dtype: str = "data", stored: bool = False,
     ) -> int:  # fmt: skip
         """Any operator, with the elements of its result and the parameters it owns."""
-        self.steps.append(Step(op, dims, out, tuple(reads) or (self.last,), dtype, params))
+        self.steps.append(Step(op, dims, out, tuple(reads) or (self.last,), dtype, params, stored))
         self.params += params
         self.active += params if active is None else active
         return self.last

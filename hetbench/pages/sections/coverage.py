@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hetbench.answers import digits
+from hetbench.answers import percent
 from hetbench.catalog.support import SUPPORT
 from hetbench.pages.html import (
     DASH,
@@ -49,7 +49,7 @@ def coverage_section(model: Facts, anchor: str) -> Markup:
 
 
 def _shares(shares: Mapping[str, float]) -> str:
-    return ", ".join(f"{name}\u00a0{digits(share)}\u00a0%" for name, share in shares.items() if share > 0)
+    return ", ".join(f"{name} {percent(share)}".replace(" ", "\u00a0") for name, share in shares.items() if share > 0)
 
 
 def _legend() -> Markup:
@@ -73,6 +73,6 @@ def _operators(known: Sequence[Facts]) -> Markup:
 def _operator(one: Facts | None) -> Any:
     if one is None:
         return None
-    time = "" if one["time_share"] is None else f" {digits(one['time_share'])} % of the time"
+    time = "" if one["time_share"] is None else f" {percent(one['time_share'])} of the time"
     via = f"<br><small>{_VIA.get(one['status'], 'lacks')} {to_html(one['via'])}</small>" if one["via"] else ""
     return Markup(f"{one['status']}<small>{time}</small>{via}")

@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 
 from hetbench import HetBench
-from hetbench.errors import RefusedError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.graphs import names, networks
 
 
 def test_every_network_resolves_to_itself_in_three_spellings():
-    for name in networks.names():
+    index, squeezed = names._index(), names._squeezed()
+    assert set(networks.names()) < set(names.every_name())
+    for name in names.every_name():
+        kind, own = index[names._fold(name)]
+        assert own == name or kind == "model", name  # the catalogue's, under the name that the hub gives it
         for spelling in (name, name.upper(), name.replace("-", "_").replace("_", " ")):
-            index, squeezed = names._index(), names._squeezed()
             target = index.get(names._fold(spelling)) or squeezed.get(names._squeeze(spelling))
-            assert target is not None, spelling
-            assert target in (("network", name), index[names._fold(name)]), spelling
+            assert target == (kind, own), spelling
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,45 @@ def test_another_vocabulary_is_another_network():
     assert counts == {
         "bert-base": 109_482_240, "bert-base-cased": 108_310_272, "bert-base-multilingual-cased": 177_853_440
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("bert-base-multilingual-uncased", 167_356_416), ("bert-base-chinese", 102_267_648),
+     ("bert-large-cased", 333_579_264), ("distilbert-base-cased", 65_190_912),
+     ("distilbert-base-cased-distilled-squad", None), ("deepset/roberta-base-squad2", None),
+     ("distilbert-base-uncased-finetuned-sst-2-english", None), ("convnext_tiny.fb_in22k", None),
+     ("convnext_tiny.fb_in22k_ft_in1k", 28_589_128)],
+)  # fmt: skip
+def test_params_are_those_of_the_very_vocabulary_and_output_layer_or_refused(name: str, params: int | None):
+    if params is None:
+        with pytest.raises(RefusedError, match="its vocabulary or output layer may differ"):
+            HetBench().query(name, metric="params")
+    else:
+        assert HetBench().query(name, metric="params").value == params
+
+
+@pytest.mark.parametrize(
+    ("name", "meant", "precision"),
+    [("llama-2-7b.Q4_K_M.gguf", "llama-2-7b", "q4_k_m"), ("gpt-oss-20b-F16.gguf", "openai/gpt-oss-20b", "mxfp4"),
+     ("Qwen3-30B-A3B-UD-Q4_K_XL.gguf", "Qwen/Qwen3-30B-A3B", "q4_k_m"),
+     ("GLM-4.5-Air-UD-Q4_K_XL-00001-of-00002.gguf", "zai-org/GLM-4.5-Air", "q4_k_m"),
+     ("bartowski/Meta-Llama-3.1-8B-Instruct-GGUF", "meta-llama/Meta-Llama-3.1-8B-Instruct", None)],
+)  # fmt: skip
+def test_a_gguf_file_is_its_network_in_its_format(name: str, meant: str, precision: str | None):
+    found = names.find(name)
+    assert (found.name, found.precision) == (meant, precision)
+    if precision is None:
+        assert any("states no format of its weights" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("given", [["resnet50"], {"a": 1}, None, 7])
+def test_what_is_no_name_is_refused_in_words(given: object):
+    for ask in (networks.load, networks.resolve):
+        with pytest.raises(InvalidInputError, match="must be a text"):
+            ask(given)
+    with pytest.raises(InvalidInputError, match="name of a data set"):
+        networks.resolve("resnet50", ["timm"])
 
 
 def test_a_name_with_the_same_layers_answers_latency_but_no_exact_facts():

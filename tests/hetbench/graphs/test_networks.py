@@ -141,7 +141,7 @@ def test_an_unknown_graph_says_which_is_nearest() -> None:
 def test_a_name_of_two_meanings_asks_for_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     table = {("a", "x"): ("resnet18", "exact"), ("b", "x"): ("vgg16", "near")}
     monkeypatch.setattr(auxiliary, "upstream", lambda: table)
-    auxiliary.resolve.cache_clear()
+    auxiliary._resolve.cache_clear()
     with pytest.raises(InvalidInputError, match="means resnet18, vgg16, depending on the data set: give file="):
         auxiliary.resolve("x")
-    auxiliary.resolve.cache_clear()
+    auxiliary._resolve.cache_clear()
