@@ -10,18 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from hetbench.answers import Answer
-from hetbench.attribution import DEPTH, Attribution, attribute
 from hetbench.catalog.chips import Chip, chips, load_chip
 from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
-from hetbench.migration import CoverageReport, Fleet, Migration, coverage_report, rank_chips, rank_fleet
-from hetbench.migration.deployments import ServingMigration, migrate_serving
-from hetbench.migration.ranking import select_chips, stack_options
-from hetbench.plans import advice
 from hetbench.query import (
     ArchitectureQueries,
     ModelQueries,
@@ -37,6 +32,12 @@ from hetbench.query import (
     spelled_out,
 )
 from hetbench.remote import RemoteHetBench
+
+if TYPE_CHECKING:  # the analyses are loaded by the methods that make them
+    from hetbench.attribution import Attribution
+    from hetbench.migration import CoverageReport, Fleet, Migration
+    from hetbench.migration.deployments import ServingMigration
+    from hetbench.plans.advice import Plan
 
 __all__ = ["HetBench"]
 
@@ -72,15 +73,10 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
 
     @staticmethod
     def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
-        """Ask a `hetbench serve` elsewhere, by the same methods.
+        """Ask a `hetbench serve` at an address such as `http://127.0.0.1:8000` by the same methods: see `RemoteHetBench`.
 
-        Args:
-            address: such as `http://127.0.0.1:8000`.
-            timeout_s: most seconds without a byte of an answer.
-
-        Raises:
-            InvalidInputError: malformed address.
-            RefusedError: no hetbench server answers there.
+        `timeout_s` is the most seconds without a byte. Raises `InvalidInputError` for a malformed address, `RefusedError`
+        where no hetbench server answers.
         """
         return RemoteHetBench(address, timeout_s)
 
@@ -106,7 +102,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     @spelled_out(Options)
     def explain(
         self, model: Any = None, source: str | None = None, target: str | None = None, *, by: str = "type",
-        depth: int = DEPTH, link_gbs: float | None = None, source_value: float | None = None,
+        depth: int | None = None, link_gbs: float | None = None, source_value: float | None = None,
         **options: Unpack[Options],
     ) -> Attribution:  # fmt: skip
         """Attribute the latency of a model on a chip, or its change from source to target, to groups of operators.
@@ -117,7 +113,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         Args:
             model, source, target, source_value, **options: as in `query`.
             by: grouping: `type` of operator, `layer` (module path up to its first number) or `module`.
-            depth: for `module`: the number of names of the module path to keep.
+            depth: for `module`: the number of names of the module path to keep, by default 4.
             link_gbs: rate in 1e9 bytes/s of a tensor from chip to chip; left out, over both host links in turn.
 
         Returns:
@@ -130,12 +126,15 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> found.groups[0].name, found.exact
         ('Conv2d', True)
         """
+        from hetbench.attribution import DEPTH, attribute
+
         graph, predictor = self._session.graph(model, options), check_predictor(options.get("predictor"))
         on_target, on_source = self._session.question_pair(graph, source, target, "latency", options)
         answer = answer_with_source(on_target, on_source, graph, "latency", predictor, source_value)
         origin = None if on_source is None or answer.source is None else (on_source, answer.source)
         return attribute(
-            graph, (on_target, answer), origin, by=by, depth=depth, link_gbs=link_gbs, predictor=predictor
+            graph, (on_target, answer), origin, by=by, depth=DEPTH if depth is None else depth, link_gbs=link_gbs,
+            predictor=predictor,
         )  # fmt: skip
 
     @spelled_out(Options)
@@ -155,6 +154,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> HetBench().coverage("gpt2", "mlu").share
         100.0
         """
+        from hetbench.migration import coverage_report
+
         graph = self._session.graph(model, options)
         return coverage_report(graph, self._session.question(graph, target, "coverage", options))
 
@@ -162,7 +163,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def advise(
         self, model: Any = None, target: str | None = None, *, accuracy_safe: bool = False, method: str = "beam",
         **options: Unpack[Options],
-    ) -> advice.Plan:  # fmt: skip
+    ) -> Plan:  # fmt: skip
         """What to change so that a model runs faster on a chip, in order of application.
 
         Args:
@@ -187,7 +188,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         asked = {**options, "precision": "fp32" if given is None else given}
         question = self._session.question(graph, target, "advice", asked)
         answer = answer_with_source(question, None, graph, "latency", predictor)
-        return advice.advise(
+        from hetbench.plans.advice import advise
+
+        return advise(
             graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor
         )  # fmt: skip
 
@@ -220,6 +223,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         >>> {each.family for each in HetBench().migrate("gpt2", targets="cann", slo_ms=5).candidates}
         {'cann'}
         """
+        from hetbench.migration import Migration, rank_chips, rank_fleet, select_chips, stack_options
+        from hetbench.migration.deployments import migrate_serving
+
         check_options(options)
         if slo is not None:
             return migrate_serving(self._session, model, targets, slo, options)

@@ -23,6 +23,7 @@ from hetbench.cli import (
 )  # fmt: skip
 from hetbench.cli.pipes import quiet_where_closed
 from hetbench.errors import HetBenchError, InvalidInputError, escaped, open_streams, shown
+from hetbench.kernel.library import describe
 from hetbench.version import __version__
 
 __all__ = ["app", "main"]
@@ -41,7 +42,7 @@ app.add_typer(graph.app, name="graph", rich_help_panel=graph.PANEL)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"hetbench {__version__}")
+        print(f"hetbench {__version__}, predictions by {describe()}")
         raise typer.Exit
 
 

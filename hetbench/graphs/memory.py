@@ -89,32 +89,32 @@ def bytes_by_node(
 
 def memory_breakdown(
     table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64], *, weights_bytes: int,
-    data_bytes: int,
+    data_bytes: int, kept: dict[Any, Any] | None = None,
 ) -> MemoryBreakdown:
     """Memory of a variant `table` at the sizes `values` [sizes]; `template` is the template of each node, [nodes].
 
-    `weights_bytes` are the bytes of all parameters, `data_bytes` those of one activation.
+    `weights_bytes` are the bytes of all parameters, `data_bytes` those of one activation;
+    `kept` holds from call to call what depends on the table alone.
     """
 
     def width(dtype: str) -> int:
         return data_bytes if dtype == "data" else itemsize(dtype)
 
-    buffers = table["buffers"]
+    kept = {} if kept is None else kept
+    if "buffers" not in kept:
+        kept["buffers"] = {name: np.array(each, dtype=np.int64) for name, each in table["buffers"].items()}
+        kept["caches"] = [(table["templates"][index], times) for index, times in Counter(template).items()
+                          if table["templates"][index][3]]  # fmt: skip
+    buffers = kept["buffers"]
     change = np.zeros(len(template) + 2, dtype=np.int64)  # bytes allocated (+) and freed (-) at each operator
-    made = np.array(buffers["made"], dtype=np.int64)
-    last = made + np.array(buffers["life"], dtype=np.int64)
     widths = np.array([width(dtype) for dtype in table["dtypes"]], dtype=np.int64)
-    size = values[np.array(buffers["size"], dtype=np.int64)] * widths[np.array(buffers["dtype"], dtype=np.int64)]
-    np.add.at(change, made, size)
-    np.subtract.at(change, last + 1, size)
+    size = values[buffers["size"]] * widths[buffers["dtype"]]
+    np.add.at(change, buffers["made"], size)
+    np.subtract.at(change, buffers["made"] + buffers["life"] + 1, size)
     given = sum(int(values[index]) * width(dtype) for index, dtype in table["inputs"])
     peak = given + int(np.cumsum(change).max(initial=0))
-    return MemoryBreakdown(weights_bytes, peak, _cache_elements(table, template, values) * data_bytes)
-
-
-def _cache_elements(table: Mapping[str, Any], template: Sequence[int], values: NDArray[np.int64]) -> int:
-    """Elements of all cached keys and values."""
-    return sum(times * _cached(table["templates"][index], values) for index, times in Counter(template).items())
+    cached = sum(times * _cached(each, values) for each, times in kept["caches"])
+    return MemoryBreakdown(weights_bytes, peak, cached * data_bytes)
 
 
 def _cached(template: Sequence[Any], values: NDArray[np.int64]) -> int:

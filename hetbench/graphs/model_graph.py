@@ -25,6 +25,7 @@ from hetbench.graphs.operator_table import (
     GraphNode,
     OperatorGroup,
     OperatorTable,
+    SizedTable,
     resolve_dtype,
     settled,
     settled_dtypes,
@@ -122,6 +123,8 @@ class ModelGraph:
         """
         setting = self.setting(batch, seq_len, image_size, precision, phase)
         variant = self.variant(setting)
+        if setting.precision not in STORED:
+            return SizedTable(variant, setting.precision, variant.values(setting))
         values = variant.values(setting)
         return settled(OperatorTable(tuple(
             OperatorGroup(op, dtype, dict(zip(names, values[sizes], strict=True)), count)
@@ -171,7 +174,7 @@ class ModelGraph:
         activation = TRACED_AS[setting.precision] if setting.precision != "fp64" else "fp64"
         return memory_breakdown(
             variant.table, variant.template, variant.values(setting), weights_bytes=self.weights_bytes(precision),
-            data_bytes=itemsize(activation),
+            data_bytes=itemsize(activation), kept=variant.kept,
         )  # fmt: skip
 
     def weights_bytes(self, precision: str) -> int:

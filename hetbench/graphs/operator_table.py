@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,8 @@ from hetbench.formats import FORMATS, STORED
 from hetbench.operators import operator_type
 from hetbench.schema import itemsize, weight_bytes
 
-__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "plain_products", "resolve_dtype", "settled",
-           "settled_dtypes",
-           "stored_elements"]
+__all__ = ["TRACED_AS", "GraphNode", "OperatorGroup", "OperatorTable", "SizedTable", "plain_products",
+           "resolve_dtype", "settled", "settled_dtypes", "stored_elements"]
 
 Ints = NDArray[np.int64]
 _STORABLE = ("Linear", "GroupedMatMul")
@@ -48,6 +47,20 @@ def resolve_dtype(op: str, dtype: str, precision: str) -> str:
     if precision in ("tf32", "fp8", "int8") and operator_type(op).cost_class not in ("gemm", "conv"):
         return TRACED_AS[precision]
     return precision
+
+
+class Structure(Protocol):
+    """One structure of a network, at any sizes."""
+
+    kept: dict[Any, Any]
+    """What callers derive from the structure alone, by keys of their own."""
+
+    @property
+    def fixed(self) -> NDArray[np.bool_]:
+        """Sizes that are the same at every setting, [sizes]."""
+
+    def groups(self, precision: str) -> Sequence[tuple[str, str, tuple[str, ...], Ints, Ints]]:
+        """See `SizedTable`."""
 
 
 def stored_elements(op: str, dims: Mapping[str, Any]) -> Any:
@@ -110,6 +123,33 @@ class OperatorTable:
             for g in self.groups
             for i in range(len(g.count))
         ]
+
+
+class SizedTable(OperatorTable):
+    """The operators of one structure of a network at one setting; their groups are made when asked for.
+
+    `structure` says which groups there are: `groups(precision)` gives (op, dtype, dim names, indices into `values`
+    [dims, rows], count [rows]) of each, and is the same for all settings that share the structure.
+    """
+
+    def __init__(self, structure: Structure, precision: str, values: Ints) -> None:
+        vars(self).update(structure=structure, precision=precision, values=values)
+
+    structure: Structure
+    precision: str
+    values: Ints
+    """All sizes at the setting, int64 [sizes]."""
+
+    @cached_property
+    def groups(self) -> tuple[OperatorGroup, ...]:
+        """The operators by type and dtype."""
+        return tuple(
+            OperatorGroup(op, dtype, dict(zip(names, self.values[sizes], strict=True)), count)
+            for op, dtype, names, sizes, count in self.structure.groups(self.precision)
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OperatorTable, (self.groups,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Variant:
         times = Counter(self.template)
         self.counts: list[int] = table.get("counts") or [times[index] for index in range(len(table["templates"]))]
         """How often one pass runs each template, [templates]."""
+        self.kept: dict[Any, Any] = {}
+        """What callers derive from the structure alone, by keys of their own."""
         self._groups: dict[str, list[tuple[str, str, tuple[str, ...], Ints, Ints]]] = {}
 
     def values(self, setting: Setting) -> Ints:
@@ -44,6 +47,13 @@ class Variant:
                 value *= symbols[factor] if isinstance(factor, str) else (image + factor[0]) // factor[1]
             powers.append(value)
         return self.coefficients @ np.array(powers, dtype=np.int64)
+
+    @cached_property
+    def fixed(self) -> NDArray[np.bool_]:
+        """Sizes that are the same at every setting, [sizes]."""
+        varies = np.array([bool(factors) for factors in self.monomials], dtype=bool)
+        found: NDArray[np.bool_] = ~(self.coefficients[:, varies] != 0).any(axis=1)
+        return found
 
     def groups(self, precision: str) -> list[tuple[str, str, tuple[str, ...], Ints, Ints]]:
         """(op, dtype, dim names, size indices [dims, rows], count [rows]) of each group."""

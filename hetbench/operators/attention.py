@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.operators._base import Dims, OperatorType, Size
+from hetbench.operators._base import Dims, OperatorType, Size, as_array
 
 __all__ = ["attended_pairs"]
 
@@ -26,12 +26,12 @@ def attended_pairs(q_len: Size, kv_len: Size, causal: Size, window: Size) -> Siz
     7
     """
     scalar = all(isinstance(v, int) for v in (q_len, kv_len, causal, window))
-    q, kv = np.asarray(q_len, dtype=np.int64), np.asarray(kv_len, dtype=np.int64)
-    width = np.where(np.asarray(window) > 0, window, kv)
+    q, kv = as_array(q_len, dtype=np.int64), as_array(kv_len, dtype=np.int64)
+    width = np.where(as_array(window) > 0, window, kv)
     first = np.maximum(kv - q + 1, 1)  # keys seen by the first query
     rising = np.clip(width - first + 1, 0, q)  # queries that see fewer keys than the window holds
     masked = rising * (2 * first + rising - 1) // 2 + (q - rising) * np.minimum(width, kv)
-    pairs = np.where(np.asarray(causal) > 0, masked, q * np.minimum(width, kv))
+    pairs = np.where(as_array(causal) > 0, masked, q * np.minimum(width, kv))
     return int(pairs) if scalar else pairs
 
 
@@ -39,7 +39,7 @@ def _widths(d: Dims) -> Size:
     """Width of a query or key plus that of a value; `v_dim` 0 means that values are `head_dim` wide too."""
     if isinstance(d["v_dim"], int):
         return d["head_dim"] + (d["v_dim"] or d["head_dim"])
-    return d["head_dim"] + np.where(np.asarray(d["v_dim"]) > 0, d["v_dim"], d["head_dim"])
+    return d["head_dim"] + np.where(as_array(d["v_dim"]) > 0, d["v_dim"], d["head_dim"])
 
 
 def _flops(d: Dims) -> Size:
@@ -48,7 +48,7 @@ def _flops(d: Dims) -> Size:
 
 
 def _elements(d: Dims) -> Size:
-    seen = np.where(np.asarray(d["window"]) > 0, np.minimum(d["kv_len"], d["window"] + d["q_len"]), d["kv_len"])
+    seen = np.where(as_array(d["window"]) > 0, np.minimum(d["kv_len"], d["window"] + d["q_len"]), d["kv_len"])
     # read q and write the output, read k and v: one of each pair is head_dim wide, the other v_dim
     total = d["batch"] * _widths(d) * (d["q_len"] * d["heads"] + seen * d["kv_heads"])
     return int(total) if isinstance(d["batch"], int) and isinstance(d["kv_len"], int) else total

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.operators._base import Dims, OperatorType, Size
+from hetbench.operators._base import Dims, OperatorType, Size, as_array
 
 __all__ = ["conv_out", "input_area"]
 
@@ -33,7 +33,7 @@ def input_area(d: Dims, usual: Size) -> Size:
     """
     if isinstance(d["area"], int):
         return d["area"] or usual
-    return np.where(np.asarray(d["area"]) > 0, d["area"], usual)
+    return np.where(as_array(d["area"]) > 0, d["area"], usual)
 
 
 def _out2d(d: Dims) -> Size:

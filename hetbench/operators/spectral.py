@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.operators._base import Dims, OperatorType, Size
+from hetbench.operators._base import Dims, OperatorType, Size, as_array
 
 
 def _flops(d: Dims) -> Size:
     scalar = all(isinstance(d[name], int) for name in ("rows", "cols", "real"))
-    points = np.asarray(d["cols"], dtype=np.float64)
-    work = np.rint(5 * points * np.log2(points) / (1 + np.asarray(d["real"]))).astype(np.int64) * d["rows"]
+    points = as_array(d["cols"], dtype=np.float64)
+    work = np.rint(5 * points * np.log2(points) / (1 + as_array(d["real"]))).astype(np.int64) * d["rows"]
     return int(work) if scalar else work
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.operators import operator_type
+from hetbench.operators._base import as_array
 from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
 
-__all__ = ["canonical_dims"]
+__all__ = ["canonical_columns", "canonical_dims"]
 
 Array = NDArray[Any]
 _LANES = 32  # threads that share a row of a norm or softmax: shorter rows leave the others idle
@@ -30,15 +31,20 @@ def canonical_dims(op: str, dims: Mapping[str, Any], itemsize: int) -> dict[str,
     >>> sorted(canonical_dims("Linear", {"m": 8, "n": 4, "k": 2}, 2))
     ['b', 'bytes', 'flops', 'k', 'm', 'n']
     """
-    kind = operator_type(op)
-    full = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in {**kind.optional, **dims}.items()}
+    given = {**operator_type(op).optional, **dims}
+    full = {name: np.atleast_1d(np.asarray(value, dtype=np.int64)) for name, value in given.items()}
     rows = max(len(value) for value in full.values())
-    full = {name: _spread(value, rows) for name, value in full.items()}
+    return canonical_columns(op, {name: _spread(value, rows) for name, value in full.items()}, itemsize)
+
+
+def canonical_columns(op: str, full: Mapping[str, Any], itemsize: int) -> dict[str, Any]:
+    """The same for dims that are all given and all [rows]; also for columns that only record what is done with them."""
+    kind = operator_type(op)
     own = full if kind.class_dims is None else kind.class_dims(full)
     shared = _CANONICAL[kind.cost_class](op, own if kind.cost_class != "vector" else full)
-    work, traffic = kind.flops(full), kind.bytes_moved(full, itemsize)
-    both = {"flops": np.asarray(work, dtype=np.float64), "bytes": np.asarray(traffic, dtype=np.float64)}
-    return {**shared, **{name: _spread(value, rows) for name, value in both.items()}}
+    rows = len(next(iter(full.values())))
+    both = {"flops": kind.flops(full), "bytes": kind.bytes_moved(full, itemsize)}
+    return {**shared, **{name: _spread(as_array(value, np.float64), rows) for name, value in both.items()}}
 
 
 def _spread(value: Array, rows: int) -> Array:

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from hetbench.operators import operator_type
 
-__all__ = ["DOUBLINGS", "LEAST", "Halves", "held_by_halves", "rows_of_work", "with_halves"]
+__all__ = ["DOUBLINGS", "GROWN", "LEAST", "Halves", "held_by_halves", "rows_of_work", "with_halves"]
 
 LEAST = 0.96
 """Share of an operator's time that those of twice, four times ... the rows take at least; more work may fill the last
 wave of blocks, or reach an aligned size."""
 DOUBLINGS = 16
 """How often an operator is halved at most."""
-_GROWN = 1.9  # an operator whose base latency nearly doubled since it was halved is not held up by its half
+GROWN = 1.9
+"""An operator whose base latency nearly doubled since it was halved is not held up by its half."""
 _AXES = ("b", "batch", "m", "rows", "tokens", "numel", "n")
 
 
@@ -48,7 +49,7 @@ class Halves:
 
     def that_matter(self, base_ms: NDArray[np.float64]) -> NDArray[np.int64]:
         """Indices of the rows asked for and of the halves whose base latency is close to that of their operator."""
-        return np.flatnonzero(self.whole | (base_ms * _GROWN > base_ms[self.row]))
+        return np.flatnonzero(self.whole | (base_ms * GROWN > base_ms[self.row]))
 
     @classmethod
     def joined(cls, parts: Sequence[Halves]) -> Halves:

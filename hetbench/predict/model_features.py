@@ -22,7 +22,7 @@ from hetbench.schema import itemsize as element_bytes
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
 
-__all__ = ["COLUMNS", "SUMMARY", "Composition", "composition", "summaries"]
+__all__ = ["COLUMNS", "SUMMARY", "USUAL_CACHE", "USUAL_UNITS", "Composition", "composition", "kind_of", "summaries"]
 
 Array = NDArray[Any]
 _CLASSES = ("conv", "gemm", "attention", "vector")
@@ -49,7 +49,8 @@ SUMMARY = (
     "intensity", "launches", "base a launch", *(f"mean {name}" for name in _MEANS), "memory-bound share",
 )  # fmt: skip
 _TILE = 128
-_USUAL_UNITS, _USUAL_CACHE = 64, 8e6  # of chips that state none
+USUAL_UNITS, USUAL_CACHE = 64, 8e6
+"""Of chips that state none."""
 _LEAST, _MOST = -20.0, 60.0
 
 
@@ -73,7 +74,7 @@ class Composition:
     def sums(self) -> NDArray[np.float64]:
         """The additive quantities that `summary` is computed from, [sums]; those of parts of a network add up."""
         x, base = self.matrix.astype(np.float64), self.base_ms * self.count
-        group = np.array([_GROUP_OF.get(name, 12) for name in self.operators])
+        group = np.array([kind_of(name) for name in self.operators])
         conv = x[:, _AT["conv"]] > 0
         group[conv] = 13 + np.select(
             [x[conv, _AT["special"]] > 0, x[conv, _AT["groups"]] > 0, x[conv, _AT["taps"]] == 0], [3, 2, 1], 0
@@ -90,6 +91,11 @@ class Composition:
         """One row of `SUMMARY` columns."""
         row: NDArray[np.float32] = summaries(self.sums()[None])[0]
         return row
+
+
+def kind_of(op: str) -> int:
+    """Index among the kinds of a summary; that of convolutions depends on their shape."""
+    return _GROUP_OF.get(op, 12)
 
 
 def summaries(sums: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -145,8 +151,8 @@ def _block(
     kind = "attention" if cls in ("prefill", "decode") else cls
     rows, cols, inner, batches, taps, stride, special, spatial, touched, work = _SHAPES[kind](d)
     tiles = np.maximum(np.ceil(rows / _TILE), 1) * np.maximum(np.ceil(cols / _TILE), 1)
-    waves = tiles * (batches if kind == "conv" else 1) / np.nan_to_num(facts[0].compute_units, nan=_USUAL_UNITS)
-    cache = np.nan_to_num(facts[0].l2_bytes, nan=_USUAL_CACHE)
+    waves = tiles * (batches if kind == "conv" else 1) / np.nan_to_num(facts[0].compute_units, nan=USUAL_UNITS)
+    cache = np.nan_to_num(facts[0].l2_bytes, nan=USUAL_CACHE)
     columns = [
         _log2(flops), _log2(moved), _log2(flops) - _log2(moved),
         *map(_log2, (rows, cols, inner, batches, taps, stride)), special,

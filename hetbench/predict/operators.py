@@ -25,6 +25,7 @@ from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict import rgat, stored
+from hetbench.predict.by_kernel import COVERED, ByKernel, sum_prediction
 from hetbench.predict.cells import Choice
 from hetbench.predict.class_surrogate import ClassSurrogate, added_chips
 from hetbench.predict.doubling import DOUBLINGS, Halves, held_by_halves, with_halves
@@ -41,12 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["COVERED", "FORMAT", "ClassPart", "OperatorSurrogate", "Prediction", "SumPrediction", "load"]
 
 FORMAT = FORMATS["operators.json"]
-COVERED = 0.9
-"""Share of the predicted time that the evidence level of a model must cover."""
 _OWN_ROWS = 300  # of a class: with fewer a chip is answered by the chip of its die that has most
 
 
-class OperatorSurrogate:
+class OperatorSurrogate(ByKernel):
     """The operator surrogates of one set.
 
     >>> import hetbench.predict.operators as predictors
@@ -77,6 +76,7 @@ class OperatorSurrogate:
         """A copy that is conditioned on the caller's measurements; `observed` maps a chip to its posterior."""
         made = copy(self)
         made.observed = observed
+        made.forget_kernel()
         return made
 
     @cached_property
@@ -126,6 +126,9 @@ class OperatorSurrogate:
         The interval is the sum of the operators' bounds, which assumes fully correlated errors. The level is the best
         one such that operators of this or a better level take 90 % of the predicted time.
         """
+        known = self.sum_by_kernel(table, chip, protocol, predictor)
+        if known is not None:
+            return known
         parts = self.predict_by_class(table, chip, protocol, predictor)
         total = np.sum([bounds.sum(axis=1) for *_, bounds in parts], axis=0)
         by_level: dict[str, float] = {}
@@ -135,17 +138,10 @@ class OperatorSurrogate:
                 level = self._level(cls, choices[index], chip)
                 by_level[level] = by_level.get(level, 0.0) + float(ms)
                 by_operator[groups[index].op] = by_operator.get(groups[index].op, 0.0) + float(ms)
-        launches = ((self._asked_floor(cls, chip, protocol), groups) for cls, groups, *_ in parts)
+        launches = ((self.asked_floor(cls, chip, protocol), groups) for cls, groups, *_ in parts)
         launch_ms = sum(floor * int(group.count.sum()) for floor, groups in launches for group in groups)
-        covered, level = 0.0, "D"
-        for name in sorted(by_level):
-            covered += by_level[name]
-            level = name
-            if covered >= COVERED * total[0]:
-                break
         support = sum({id(c): c.support for *_, choices, _, _ in parts for c in choices}.values())
-        value, lower, upper = map(float, total)
-        return SumPrediction(value, lower, upper, level, support, by_operator, by_level, launch_ms)
+        return sum_prediction(total, by_level, by_operator, support, launch_ms)
 
     def predict_by_class(
         self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
@@ -183,6 +179,9 @@ class OperatorSurrogate:
         (see `hetbench.predict.doubling`); only the others are answered.
         """
         head, on = self.class_surrogate(cls), on or chip
+        by_kernel = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves) if on is chip else None
+        if by_kernel is not None and chip.name not in self.observed:
+            return by_kernel[0], by_kernel[1], by_kernel[2]
         made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which, on))
         shown = made if on is chip else features(cls, shared, self._facts(cls, on, choices, which, on))
         kept = np.arange(len(which)) if halves is None else halves.that_matter(made.base_ms)
@@ -264,9 +263,10 @@ class OperatorSurrogate:
         if same.all():
             return native
         floor = np.array([launch_floor(self.floors, chip, cls, c.protocol) for c in choices])[which]
-        return np.where(same, native, convert_protocol(native, floor, self._asked_floor(cls, chip, asked)))
+        return np.where(same, native, convert_protocol(native, floor, self.asked_floor(cls, chip, asked)))
 
-    def _asked_floor(self, cls: str, chip: Chip, protocol: str) -> float:
+    def asked_floor(self, cls: str, chip: Chip, protocol: str) -> float:
+        """The launch floor of answers under a protocol, see `hetbench.predict.protocols.asked_floor`."""
         key = cls, protocol, chip
         if key not in self._floors:
             self._floors[key] = asked_floor(self.floors, chips_of_die(chip), chip, cls, protocol)

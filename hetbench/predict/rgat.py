@@ -66,7 +66,15 @@ class Rgat:
         self.arrays = {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()}
         self.scale = self.arrays["scale"].astype(np.float64)
         """Log amplitudes of the Gaussian process, [classes, 3 + kernels]."""
-        self._hidden = [(self.arrays[f"weight{i}"], self.arrays[f"bias{i}"]) for i in range(spec["layers"])]
+        self.hidden = [(self.arrays[f"weight{i}"], self.arrays[f"bias{i}"]) for i in range(spec["layers"])]
+
+    def of_kind(self, op: str, dtype: str, protocol: str) -> Array:
+        """What operator type, dtype and protocol add to the first layer, [hidden]."""
+        made: Array = (
+            self.arrays["types"][self.types.get(op, -1)] + self.arrays["dtypes"][_DTYPES.get(dtype, _USUAL_DTYPE)]
+            + self.arrays["protocols"][PROTOCOLS.index(protocol)]
+        )  # fmt: skip
+        return made
 
     def decode(
         self, cls: str, ratio: Array, kinds: Sequence[tuple[str, str, str]], which: NDArray[np.int64]
@@ -76,11 +84,7 @@ class Rgat:
         `kinds` lists (op, dtype, protocol); `which` is the index of each row's kind, [rows].
         """
         index = CLASSES.index(cls)
-        own = np.stack([
-            self.arrays["types"][self.types.get(op, -1)] + self.arrays["dtypes"][_DTYPES.get(dtype, _USUAL_DTYPE)]
-            + self.arrays["protocols"][PROTOCOLS.index(protocol)]
-            for op, dtype, protocol in kinds
-        ])  # [choices, hidden]  # fmt: skip
+        own = np.stack([self.of_kind(*kind) for kind in kinds])  # [choices, hidden]
         columns = ratio.shape[1]
         mean, scale = self.arrays["mean"][index, :columns], self.arrays["deviation"][index, :columns]
         into = self.arrays["into"][index, :columns]
@@ -90,7 +94,7 @@ class Rgat:
             part = slice(start, start + _CHUNK)
             x = np.clip((np.nan_to_num(ratio[part]) - mean) / scale, -CLIP, CLIP)
             hidden = silu(product(x, into) + own[which[part]])
-            for weight, bias in self._hidden:
+            for weight, bias in self.hidden:
                 hidden += silu(product(hidden, weight) + bias)
             out[part] = product(hidden, self.arrays["out"]) + self.arrays["out_bias"]
         noise = (np.logaddexp(0.0, out[:, 1] - 2) + NOISE_FLOOR) * self.arrays["noise"][index]

@@ -13,6 +13,7 @@ from hetbench.predict.model_features import Composition, summaries
 from hetbench.predict.network import LAUNCH, Network
 from hetbench.predict.pooling import LEVELS, WHOLE_HALF, Pooled, effect_of, weights_of
 from hetbench.predict.trees import Forest
+from hetbench.predict.whole_kernel import WholeKernel
 
 __all__ = ["COVERED", "RICH", "Calls", "Group", "Labels", "forest_rows"]
 
@@ -50,6 +51,7 @@ class Group:
         self.spec = spec
         self.networks = [Network.from_arrays(arrays, f"{name}.network{seed}") for seed in range(spec["seeds"])]
         self.forest = Forest.from_arrays(arrays, f"{name}.forest")
+        self.whole_kernel = WholeKernel(self.networks, self.forest)
 
     def thin(self, labels: Labels, level: str = "cells") -> bool:
         """Whether fewer than `RICH` networks were measured under the label of a level."""
@@ -77,7 +79,7 @@ class Group:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """What adds up over parts of a model: ms by each network, roofline ms of known types, `Composition.sums`; and
         the share of each row of the composition in the networks' time."""
-        pooled, index = self.pooled(made.operators, labels), self._indices(labels)
+        pooled, index = self.pooled(made.operators, labels), self.indices(labels)
         each = np.stack([network.operator_ms(made, batch, pooled, index) for network in self.networks])
         seen = made.base_ms * made.count @ (pooled.weights[-1] > 0)
         mean = each.mean(axis=0)
@@ -86,7 +88,7 @@ class Group:
     def calls(self, pieces: Array, batch: float, labels: Labels) -> Calls:
         """Predicted calls from their pieces, [calls, pieces]."""
         totals, sums = pieces[:, : len(self.networks)].T, pieces[:, len(self.networks) + 1 :]
-        base, own, index, believed = sums[:, 1], sums[:, -1], self._indices(labels), self.believed(labels)
+        base, own, index, believed = sums[:, 1], sums[:, -1], self.indices(labels), self.believed(labels)
         learned = np.mean(
             [net.log_ms(total, index, believed) for net, total in zip(self.networks, totals, strict=True)], axis=0
         )
@@ -94,7 +96,7 @@ class Group:
         columns = np.full(len(sums), float(batch)), np.full(len(sums), effect)
         # work smaller than any under the stack is launches and host time: trees answer as for the least measured
         taken = np.maximum(np.log(base), self.spec["range"].get(labels[0], (-np.inf,))[0])
-        trees = self.forest(forest_rows(summaries(sums), *columns)) + effect + taken
+        trees = self.whole_kernel.forest(forest_rows(summaries(sums), *columns)) + effect + taken
         rich, thin = self.spec["network_share"]
         thin = self.spec.get("stack_share", {}).get(labels[0], thin)
         outside = self.outside(base, labels)
@@ -110,7 +112,7 @@ class Group:
 
     def by_network(self, made: Composition, batch: float, labels: Labels) -> list[tuple[float, Array]]:
         """Of each network log ms of the call, and ms of each row; the call's own overhead is the rest."""
-        pooled, index, believed = self.pooled(made.operators, labels), self._indices(labels), self.believed(labels)
+        pooled, index, believed = self.pooled(made.operators, labels), self.indices(labels), self.believed(labels)
         found = []
         for net in self.networks:
             each = net.operator_ms(made, batch, pooled, index)
@@ -142,5 +144,5 @@ class Group:
         rows = int(self.spec["stacks"].get(stack, (0, 0))[1])
         return f"{rows} rows of other chips", rows
 
-    def _indices(self, labels: Labels) -> tuple[int, ...]:
+    def indices(self, labels: Labels) -> tuple[int, ...]:
         return tuple(self.spec[level].get(label, [0])[0] for level, label in zip(LEVELS, labels, strict=True))

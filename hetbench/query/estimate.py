@@ -210,12 +210,9 @@ class Estimator:
 
     def _calls(self, stack: str, taught: str, precision: str, batch: int) -> Calls:
         """Calls at one batch; a sequence length between two powers of two lies between their latencies."""
-        group = self.question.whole.group(group_of(self.chip.family, self.phase))
-        labels = self.question.whole.labels(self.chip, self.phase, stack, taught)
         length = self.question.seq_len
         grid = lengths(length, self.longest) if self._resizable else (length,)
-        place = "whole", stack, taught
-        found = [group.calls(self._between(*place, batch, each, precision), batch, labels) for each in grid]
+        found = [self.evaluated(stack, taught, precision, batch, each) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
         risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
@@ -223,6 +220,12 @@ class Estimator:
             return replace(found[0], value=risen[0])
         at = np.log(length / grid[0]) / np.log((grid[1] or length) / grid[0])
         return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
+
+    def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
+        """Calls of the whole-model surrogate at one batch and length."""
+        group = self.question.whole.group(group_of(self.chip.family, self.phase))
+        labels = self.question.whole.labels(self.chip, self.phase, stack, taught)
+        return group.calls(self._between("whole", stack, taught, batch, length, precision), batch, labels)
 
     def _summed(self, precision: str) -> Estimate:
         """The sum over the operator graph, each operator launched eagerly."""

@@ -15,8 +15,10 @@ from hetbench.catalog.chips import Chip
 from hetbench.formats import STORED
 from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
+from hetbench.predict.whole_group import Calls
 from hetbench.query.estimate import WHOLE, Estimator, Part
 from hetbench.query.estimates import Estimate
+from hetbench.query.kept_calls import kept_calls
 from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
@@ -110,7 +112,7 @@ class SingleEstimator(Estimator):
     def __init__(
         self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], graph: ModelGraph
     ) -> None:
-        self.terms = cache(make)
+        self.terms, self._graph = cache(make), graph
         generates = "decode" in graph.phases
         super().__init__(
             question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates,
@@ -127,6 +129,14 @@ class SingleEstimator(Estimator):
         found = corrected(before, self.question, self.chip, self.floor())
         self.factor = float(found.value[0] / before.value[0])
         return found
+
+    def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
+        """Calls at one batch and length, kept for other questions about the network on the chip."""
+        asked = self.question
+        key = asked.phase, self.phase, asked.image_size, asked.artifacts, self.predictor
+        sizes = stack, taught, precision, batch, length
+        make = super().evaluated
+        return kept_calls((self._graph, self.chip), (*key, *sizes), lambda: make(*sizes))
 
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:

@@ -18,6 +18,7 @@ from hetbench.predict import power
 from hetbench.predict.intervals import rescaled_bound
 from hetbench.query import exact
 from hetbench.query.latency import predict_latency, with_usable_stack
+from hetbench.query.pieces import work_of
 from hetbench.query.published import other_stacks, published_answer, unsupported_stack
 from hetbench.query.question import Question
 
@@ -119,8 +120,9 @@ def _from_latency(
     chip, table = question.require_chip(metric), graph.operators(*question.sizes)
     between = None if latency.lower is None or latency.upper is None else (latency.lower, latency.upper)
     known = question.power
+    flops, moved = work_of(table, question)
     found = law(
-        table.flops, table.bytes, latency.value, chip, question.precision, between_ms=between, surrogate=known
+        flops, moved, latency.value, chip, question.precision, between_ms=between, surrogate=known
     )  # fmt: skip
     lower, upper = (
         rescaled_bound(found.value, bound, known.interval_level, question.confidence)

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs import OperatorTable
+from hetbench.graphs.operator_table import SizedTable
 from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
+from hetbench.predict.whole_group import Group
 from hetbench.query.estimate import LEVELS, Part
 from hetbench.query.question import Question
 from hetbench.schema import itemsize, weight_bytes
 
-__all__ = ["PROTOCOL", "Terms", "terms_of"]
+__all__ = ["PROTOCOL", "Terms", "terms_of", "work_of"]
 
 PROTOCOL = "event"  # an eager model launches its operators one by one
 _WEIGHTS = {"Linear": ("n", "k"), "Conv2d": ("oc", "c", "kh", "kw"), "Conv1d": ("oc", "c", "k")}
@@ -46,7 +48,8 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
     (True, True)
     """
     if part.kind == "work":
-        work = table.flops, params * itemsize(part.precision), read_weights(table)
+        done = work_of(table, question)[0]
+        work = done, params * itemsize(part.precision), read_weights(table)
         return Terms(np.array(work, dtype=np.float64), {}, 0, {})
     if part.kind == "sum":
         found = question.surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
@@ -54,18 +57,52 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
         values = np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
         return Terms(values, found.by_operator, found.support, found.by_level)
     group = question.whole.group(group_of(chip.family, question.taught_phase))
-    place = chip, question.taught_phase, part.stack, part.precision
-    labels = question.whole.labels(*place)
-    made = composition([(1.0, table)], chip, question.whole.speaker(*place))
-    values, shares = group.pieces(made, part.batch or 1, labels)
+    labels = question.whole.labels(chip, question.taught_phase, part.stack, part.precision)
+    values, operators, shares = _whole(part, table, group, question, chip)
     by_operator: dict[str, float] = {}
-    for operator, share in zip(made.operators, shares.tolist(), strict=True):
+    for operator, share in zip(operators, shares.tolist(), strict=True):
         by_operator[operator] = by_operator.get(operator, 0.0) + share
     return Terms(values, by_operator, group.rows_of(labels)[1], {})
 
 
+def _whole(
+    part: Part, table: OperatorTable, group: Group, question: Question, chip: Chip
+) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]]:
+    """Pieces of a whole model, and the share of operators in the networks' time."""
+    place = chip, question.taught_phase, part.stack, part.precision
+    labels, on = question.whole.labels(*place), question.whole.speaker(*place)
+    if isinstance(table, SizedTable) and on is chip:
+        found = group.whole_kernel.pieces(group, table, question.surrogate.sums, chip, part.batch or 1, labels)
+        if found is not None:
+            return found
+    made = composition([(1.0, table)], chip, on)
+    values, shares = group.pieces(made, part.batch or 1, labels)
+    return values, made.operators, shares
+
+
+def work_of(table: OperatorTable, question: Question) -> tuple[float, float]:
+    """FLOP and bytes of one pass, for what needs them to a few digits; `table.flops` and `table.bytes` are exact."""
+    found = question.surrogate.sums.work(table) if isinstance(table, SizedTable) else None
+    return (float(table.flops), float(table.bytes)) if found is None else found
+
+
 def read_weights(table: OperatorTable) -> float:
     """Bytes of weights that the operators of a table read, each as often as it runs."""
+    if not isinstance(table, SizedTable):
+        return _read_weights(table)
+    kept: dict[Any, Any] = table.structure.kept
+    key = "weights", table.precision
+    if key not in kept:  # the same at all settings, or None
+        groups = table.structure.groups(table.precision)
+        read = [sizes[[names.index(name) for name in (*_WEIGHTS[op], "groups") if name in names]]
+                for op, _, names, sizes, _ in groups if op in _WEIGHTS]  # fmt: skip
+        fixed = all(table.structure.fixed[each].all() for each in read)
+        kept[key] = _read_weights(table) if fixed else None
+    known: float | None = kept[key]
+    return _read_weights(table) if known is None else known
+
+
+def _read_weights(table: OperatorTable) -> float:
     total: Any = 0.0
     for group in table.groups:
         dims = _WEIGHTS.get(group.op)

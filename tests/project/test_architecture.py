@@ -24,7 +24,8 @@ HEAVY = (
     "huggingface_hub", "gdown", "requests", "httpx",
 )  # fmt: skip
 FLOORS = (
-    "version", "mappings", "loading", "errors", "checks", "formats", "schema", "metrics", "plugins", "display",
+    "version", "mappings", "loading", "kernel", "errors", "checks", "formats", "schema", "metrics", "plugins",
+    "display",
     "answers", "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "onnx", "predict", "serving",
     "query", "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
 )  # fmt: skip

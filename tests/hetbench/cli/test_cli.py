@@ -17,6 +17,7 @@ from hetbench import ArtifactError, HetBench, __version__
 from hetbench.artifacts import integrity, sets
 from hetbench.attribution.copa import DEPTH, GROUPINGS
 from hetbench.cli.app import app
+from hetbench.kernel import describe
 from hetbench.knowledge import RELATIONS
 from hetbench.knowledge.export import FORMATS
 from hetbench.migration import OBJECTIVES
@@ -157,7 +158,7 @@ def test_the_package_runs_as_a_module_without_heavy_imports():
 
 
 def test_the_version_is_printed(run: Any):
-    assert run("--version") == (0, f"hetbench {__version__}\n", "")
+    assert run("--version") == (0, f"hetbench {__version__}, predictions by {describe()}\n", "")
 
 
 def test_help_starts_without_numpy():

@@ -75,7 +75,7 @@ def test_a_batch_takes_no_less_than_one_sample_and_no_more_than_each_in_turn(chi
 def test_chips_of_equal_datasheets_get_equal_answers():
     names = ("nvidia-v100-sxm2-16gb", "nvidia-v100-sxm2-32gb")
     one, other = (HetBench().query("resnet-50", target=name, metric="latency", batch=8) for name in names)
-    assert one.value == pytest.approx(other.value, rel=1e-9)
+    assert one.value == pytest.approx(other.value, rel=1e-6)
 
 
 def test_one_pass_over_a_prompt_is_inference_and_prefill():
