@@ -73,11 +73,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
 
     @staticmethod
     def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
-        """Ask a `hetbench serve` at an address such as `http://127.0.0.1:8000` by the same methods: see `RemoteHetBench`.
+        """Ask a `hetbench serve`, such as `http://127.0.0.1:8000`, by the same methods: see `RemoteHetBench`.
 
-        `timeout_s` is the most seconds without a byte. Raises `InvalidInputError` for a malformed address, `RefusedError`
-        where no hetbench server answers.
-        """
+        Raises `InvalidInputError` for a malformed address, `RefusedError` where no hetbench server answers."""
         return RemoteHetBench(address, timeout_s)
 
     @property
