@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.estimates import peak_flops
 from hetbench.errors import ArtifactError
 from hetbench.loading import LOCK, load_once
 from hetbench.predict.model_features import composition
@@ -99,7 +100,7 @@ class WholeModelSurrogate:
         neither."""
         spec = self.groups.get(group_of(chip.family, phase))
         label = f"{stack}|{precision}"
-        if spec is None or not chip.bandwidth or label not in spec["stacks"]:
+        if spec is None or label not in spec["stacks"] or not chip.bandwidth or peak_flops(chip, precision) is None:
             return None
         on = self.speaker(chip, phase, stack, precision)
         measured = f"{on.name}|{label}" in spec["cells"]

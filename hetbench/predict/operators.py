@@ -105,8 +105,7 @@ class OperatorSurrogate(ByKernel):
         surrogate covers the operator or the chip states no memory bandwidth.
         """
         cls = class_of(op, dims)
-        on = self.speaker(cls, chip, predictor)
-        known = stored.computed_as(dtype, chip)
+        on, known = self.speaker(cls, chip, predictor), stored.computed_as(dtype, chip)
         choice = stored.as_stored(self.choose(cls, op, known, on, protocol, library, layout, predictor), dtype)
         sizes, halves = with_halves(op, dims, self._halved(choice))
         which = np.zeros(len(halves), dtype=np.int64)
@@ -179,7 +178,7 @@ class OperatorSurrogate(ByKernel):
         With `halves` the entries of `shared` and `which` include operators of half the size, which hold the answers up
         (see `hetbench.predict.doubling`); only the others are answered.
         """
-        head, on = self.class_surrogate(cls), chip if on is None else on
+        head, on = self.class_surrogate(cls), on or chip
         by_kernel = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves) if on is chip else None
         if by_kernel is not None and chip.name not in self.observed:
             return by_kernel[0], by_kernel[1], by_kernel[2]
@@ -190,7 +189,8 @@ class OperatorSurrogate(ByKernel):
         for name in dict.fromkeys(c.head for c in choices):
             chosen = kept[np.array([c.head == name for c in choices])[which[kept]]]
             everything, picked = len(chosen) == len(which), which[chosen]
-            part, seen, its = (each if everything else each.take(chosen) for each in (made, shown, real))
+            part, seen = (each if everything else each.take(chosen) for each in (made, shown))
+            its = part if real is made else real if everything else real.take(chosen)
             own = shared if everything or real is made else {key: array[chosen] for key, array in shared.items()}
             learned = self._log_ratio(cls, head, name, seen, choices, picked)
             told = head.blended(learned, choices, picked, seen, on)
@@ -198,7 +198,8 @@ class OperatorSurrogate(ByKernel):
             value = self._converted(native, on, cls, choices, picked, protocol)
             low, high = head.interval([said_by(on, chip, each) for each in choices], picked, seen, chip, told)
             bounds = np.stack((value, value * np.exp(low), value * np.exp(high)))
-            out[:, chosen] = np.maximum(bounds if real is made else stored.widened(bounds, own), its.least_ms)
+            bounds = bounds if real is made else stored.widened(bounds, own)
+            out[:, chosen] = np.maximum(bounds, its.least_ms)
         out = out if halves is None else held_by_halves(out, halves, kept)
         if chip.name in self.observed and any(c.head != "roofline" for c in choices):
             if halves is not None:

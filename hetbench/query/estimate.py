@@ -23,7 +23,7 @@ from hetbench.predict import operators
 from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
 from hetbench.predict.stored import REALISED
-from hetbench.query.estimate_values import Estimate, at_least, at_most, blend, where
+from hetbench.query.estimates import Estimate, at_least, at_most, blend, either
 from hetbench.query.question import Question
 from hetbench.query.size_grid import around, lengths, padded
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
@@ -149,12 +149,12 @@ class Estimator:
             if not weaker and (found.level == "C").all():
                 return found
             bounded = at_most(found, self._direct(DEFAULT_STACK, precision))
-            return bounded if weaker else where(found.level == "C", found, bounded)
+            return bounded if weaker else either(found.level == "C", found, bounded)
         if stack == DEFAULT_STACK and not eager_known and not self.generates:
             other = next((name for name in COMPILING if self._strong(name, precision)), None)
             if other is not None:
                 compiled = self._direct(other, precision)
-                return where(compiled.level == "C", at_least(found, compiled), found)
+                return either(compiled.level == "C", at_least(found, compiled), found)
         return found
 
     def _direct(self, stack: str, precision: str) -> Estimate:

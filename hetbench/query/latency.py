@@ -17,13 +17,13 @@ from hetbench.graphs import ModelGraph
 from hetbench.predict.models import group_of
 from hetbench.predict.whole_group import Calls
 from hetbench.query.estimate import WHOLE, Estimator, Part
-from hetbench.query.estimate_values import Estimate
+from hetbench.query.estimates import Estimate
 from hetbench.query.kept_calls import kept_calls
 from hetbench.query.model_offsets import corrected, note_of
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
-from hetbench.schema import itemsize
+from hetbench.schema import element, itemsize
 
 __all__ = ["PROTOCOL", "WHOLE", "LatencyPrediction", "estimator", "predict_latency", "trained_stack",
            "with_usable_stack"]
@@ -84,7 +84,7 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
     names: list[str] = []
     support = 0
     if found is not None and share:
-        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size, question.precision))
+        terms = made.terms(Part("whole", *found, *made.upper_sizes, question.image_size, element(question.precision)))
         parts.append((share, terms.by_operator))
         notes += _whole_notes(question, chip, found)
         names.append(question.whole.id)
@@ -153,11 +153,11 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
 
 
 def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    dtype = part.dtype or part.precision
-    table = graph.operators(part.batch, part.seq_len, part.image_size, dtype, question.phase)
+    precision = part.dtype or part.precision
+    table = graph.operators(part.batch, part.seq_len, part.image_size, precision, question.phase)
     params: float = graph.params
-    if dtype in STORED:
-        params = graph.weights_bytes(dtype) / itemsize(dtype)
+    if part.precision in STORED:
+        params = graph.weights_bytes(part.precision) / itemsize(part.precision)
     return terms_of(part, table, params, question, chip, predictor)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hetbench.catalog.chips import Chip
 from hetbench.predict.models import group_of
 from hetbench.predict.offsets import OffsetRows, load_shares
-from hetbench.query.estimate_values import Estimate
+from hetbench.query.estimates import Estimate
 from hetbench.query.question import Question
 
 __all__ = ["corrected", "deviation", "note_of", "pass_rows"]

@@ -18,8 +18,7 @@ import numpy as np
 from hetbench import schema
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.evidence import Setting
-from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, UnknownOptionError, shown
-from hetbench.formats import FORMATS, STORED
+from hetbench.errors import InvalidInputError, UnknownNameError, UnknownOptionError, shown
 from hetbench.graphs import ModelGraph
 from hetbench.predict import models as whole
 from hetbench.predict import operators as predictors
@@ -28,8 +27,9 @@ from hetbench.predict.models import WholeModelSurrogate
 from hetbench.predict.offsets import Offsets
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.power import PowerSurrogate
+from hetbench.query.precisions import check_precision, default_precision, named_precision, stored_note
 from hetbench.query.stacks import DEFAULT_STACK, default_stack, evidence_phase
-from hetbench.schema import PHASES, PRECISIONS, QUERY_PRECISIONS, element
+from hetbench.schema import PHASES, QUERY_PRECISIONS
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
            "check_predictor", "default_precision", "default_stack"]
@@ -105,12 +105,12 @@ class Question:
         notes += graph.notes
         given = options.get("precision")
         if given is None and graph.precision in QUERY_PRECISIONS:
-            given, said = _named_precision(graph.precision, chip)
+            given, said = named_precision(graph.precision, chip)
             notes += said
         precision = schema.precision(given) if given is not None else default_precision(chip)
         if chip is not None:
             notes += check_precision(precision, chip)
-        notes += _stored_note(precision, chip)
+        notes += stored_note(precision, chip)
         sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
         if graph.fixed:
             sizes = _traced_sizes(graph, sizes)
@@ -219,16 +219,6 @@ def _traced_sizes(graph: Any, sizes: Mapping[str, int | None]) -> dict[str, int 
     return {**sizes, "seq_len": None, "image_size": None}
 
 
-def default_precision(*chips: Chip | None) -> str:
-    """fp16 where every chip has it, else fp32; without a chip fp16.
-
-    >>> from hetbench.catalog.chips import chip
-    >>> default_precision(chip("cuda")), default_precision(chip("cuda"), chip("amd-epyc-7r32"))
-    ('fp16', 'fp32')
-    """
-    return "fp16" if all(chip is None or chip.supports("fp16") for chip in chips) else "fp32"
-
-
 def check_confidence(given: float | None) -> float:
     """The coverage that intervals are calibrated for, 0.9 by default.
 
@@ -240,27 +230,6 @@ def check_confidence(given: float | None) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float | np.floating) or not 0.5 <= given <= 0.98:
         raise InvalidInputError(f"confidence must be a number from 0.5 to 0.98; given: {shown(given)}.")
     return float(given)
-
-
-def _named_precision(named: str, chip: Chip | None) -> tuple[str | None, tuple[str, ...]]:
-    """The format that a network's name asks for, or none and a note where the chip has no units for it."""
-    if chip is None or chip.supports(named) is not False:
-        return named, ()
-    return None, (f"{chip.name} has no {named} units: {default_precision(chip)} instead",)
-
-
-def _stored_note(precision: str, chip: Chip | None) -> tuple[str, ...]:
-    """What a format of stored weights means for the answer; nothing for a precision of elements."""
-    if precision not in STORED:
-        return ()
-    form, half = FORMATS[precision], element(precision)
-    bits = f"{8 * form.weight_bytes:.3g} bits{' on average' if form.everything else ', scales included'}"
-    what = "all weights" if form.everything else (
-        "of a mixture of experts the experts', else all linear layers' weights but the output layer's"
-        if form.experts_only else "weights of linear layers but the output layer"
-    )  # fmt: skip
-    where = f"; products in {chip.computed_in(precision)}" if chip else ""
-    return (f"{precision}: {what} in {bits}{where}, all else in {half}",)
 
 
 def check_predictor(name: str | None) -> str:
@@ -293,20 +262,6 @@ def _stack(given: object) -> str | None:
     if not isinstance(given, str) or not given.strip() or len(given) > _LONGEST_NAME:
         raise InvalidInputError(f"stack must be the name of a software stack such as eager; given: {shown(given)}.")
     return given.strip().lower()
-
-
-def check_precision(precision: str, chip: Chip) -> tuple[str, ...]:
-    """Check that a chip has units of a precision: `RefusedError` where not, a note where the datasheet is silent."""
-    supported = chip.supports(precision)
-    if precision in STORED and not supported:
-        wanted = " or ".join(FORMATS[precision].compute)
-        raise RefusedError(f"{chip.name} states no peak in {wanted}, which weights in {precision} are multiplied in.")
-    if supported is False:
-        has = ", ".join(name for name in PRECISIONS if chip.supports(name))
-        raise RefusedError(f"{chip.name} has no {precision} units. It has: {has}.")
-    if supported is None:
-        return (f"the datasheet of {chip.name} does not say whether it has {precision} units",)
-    return ()
 
 
 def _phase(graph: ModelGraph, given: str | None) -> str:

@@ -95,7 +95,7 @@ def evidence_phase(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: st
     if phase not in _ONE_PASS:
         return phase
     found = {each: source(whole, chip, each, stack, precision) for each in _ONE_PASS}
-    return next((each for each, known in found.items() if known and known[1] == precision), _ONE_PASS[0])
+    return next((each for each, known in found.items() if known and known[1] == element(precision)), _ONE_PASS[0])
 
 
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:

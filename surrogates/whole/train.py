@@ -48,7 +48,7 @@ SEEDS = 2
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
 _SMALL = 1000  # rows: hold-outs of smaller groups take as many seeds as the final fit
 SAMPLE, _LARGE = 400, 10_000  # rows of a cell, rows of a group
-_STACK_PRIOR = 5.0
+_STACK_PRIOR, _GAIN = 5.0, 0.05  # networks; log error
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
 
@@ -127,10 +127,13 @@ def stack_shares(frames: list[pd.DataFrame], shares: Sequence[float]) -> dict[st
     """The network's share in thin cells of each stack in a precision, with the least error over its held-out networks.
 
     The error of a stack is the mean over its networks of the median |log(measured / predicted)|; that of the group's
-    own share over all thin cells counts as `_STACK_PRIOR` networks more, so that a few networks decide little.
+    own share over all thin cells counts as `_STACK_PRIOR` networks more, so that a few networks decide little. A stack
+    with a rich cell, or that gains less than `_GAIN`, keeps the share of the group.
     """
     found: dict[str, float] = {}
-    thin = pd.concat([frame[frame.networks < RICH] for frame in frames])
+    every = pd.concat(frames)
+    stacks = labels_of(every)[0]
+    thin = every[~stacks.isin(set(stacks[every.networks >= RICH]))]
     if not len(thin):
         return found
     errors = pd.DataFrame({share: _stack_errors(thin, share) for share in SHARES})
@@ -138,7 +141,7 @@ def stack_shares(frames: list[pd.DataFrame], shares: Sequence[float]) -> dict[st
     for stack, part in errors.groupby(level=0):
         total = part.sum() + _STACK_PRIOR * everywhere
         best = float(total.idxmin())
-        if best != shares[1]:
+        if total[best] < total[shares[1]] - _GAIN * (len(part) + _STACK_PRIOR):
             found[str(stack)] = best
     return found
 

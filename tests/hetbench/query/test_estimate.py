@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hetbench import HetBench
-from hetbench.query.estimate_values import Estimate, at_least, at_most, blend
+from hetbench.query.estimates import Estimate, at_least, at_most, blend
 from hetbench.query.size_grid import around, lengths, padded
 
 

@@ -1,4 +1,4 @@
-"""Estimates of many calls at once, and how they are moved: blended, bounded by one another, chosen row by row."""
+"""Latency with its interval for many calls at once, and how two of them are combined."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Estimate", "at_least", "at_most", "blend", "where"]
+__all__ = ["Estimate", "at_least", "at_most", "blend", "either"]
 
 Array = NDArray[Any]
 
@@ -29,28 +29,24 @@ class Estimate:
 
 
 def at_least(found: Estimate, other: Estimate) -> Estimate:
-    """`found`, never faster than `other`.
-
-    >>> one, two = (Estimate(np.array([ms]), np.array([ms / 2]), np.array([2 * ms]), np.array(["C"])) for ms in (1, 2))
-    >>> at_least(one, two).upper.tolist(), at_most(two, one).lower.tolist()
-    ([4.0], [0.5])
-    """
+    """The estimate, moved up to another where that is slower."""
     return found.moved(np.maximum(found.value, other.value))
 
 
 def at_most(found: Estimate, other: Estimate) -> Estimate:
-    """`found`, never slower than `other`."""
+    """The estimate, moved down to another where that is faster."""
     return found.moved(np.minimum(found.value, other.value))
 
 
-def where(chosen: Array, one: Estimate, other: Estimate) -> Estimate:
-    """`one` where `chosen` [calls] is true, else `other`."""
+def either(chosen: Array, one: Estimate, other: Estimate) -> Estimate:
+    """The first estimate for the calls that are chosen, [calls], the other for the rest."""
     names = ("value", "lower", "upper", "level")
     return Estimate(*(np.where(chosen, getattr(one, name), getattr(other, name)) for name in names))
 
 
 def blend(whole: Estimate, summed: Estimate, share: float) -> Estimate:
     """Geometric mean of both by the share of whole models; the level is the better one, since both are evidence."""
+
     def mean(name: str) -> Array:
         found: Array = np.exp(share * np.log(getattr(whole, name)) + (1 - share) * np.log(getattr(summed, name)))
         return found
