@@ -36,6 +36,7 @@ from hetbench.remote import RemoteHetBench
 if TYPE_CHECKING:  # the analyses are loaded by the methods that make them
     from hetbench.attribution import Attribution
     from hetbench.migration import CoverageReport, Fleet, Migration
+    from hetbench.migration.deployments import ServingMigration
     from hetbench.plans.advice import Plan
 
 __all__ = ["HetBench"]
@@ -72,16 +73,9 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
 
     @staticmethod
     def connect(address: str, timeout_s: float = 60.0) -> RemoteHetBench:
-        """Ask a `hetbench serve` elsewhere, by the same methods.
+        """Ask a `hetbench serve`, such as `http://127.0.0.1:8000`, by the same methods: see `RemoteHetBench`.
 
-        Args:
-            address: such as `http://127.0.0.1:8000`.
-            timeout_s: most seconds without a byte of an answer.
-
-        Raises:
-            InvalidInputError: malformed address.
-            RefusedError: no hetbench server answers there.
-        """
+        Raises `InvalidInputError` for a malformed address, `RefusedError` where no hetbench server answers."""
         return RemoteHetBench(address, timeout_s)
 
     @property
@@ -202,8 +196,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
     def migrate(
         self, model: Any = None, source: str | None = None, targets: str | Sequence[str] = "all", *,
         source_value: float | None = None, slo_ms: float | None = None, objective: str = "latency",
-        **options: Unpack[Options],
-    ) -> Migration | Fleet:  # fmt: skip
+        slo: str | Mapping[str, float] | None = None, **options: Unpack[Options],
+    ) -> Migration | Fleet | ServingMigration:  # fmt: skip
         """Rank chips for a model, or for a list of models, and name the chips that cannot run it.
 
         Args:
@@ -213,11 +207,13 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
             source_value: latency in ms that you measured on the source (one model only).
             slo_ms: latency objective in ms; adds the probability of meeting it.
             objective: `latency`, `energy` or `throughput-per-watt`.
+            slo: objective of a deployment, such as `"ttft=500ms,tpot=30ms"`: chips are then ranked for serving the
+                model, by tokens per second and chip of the best deployment within it; `chips` bounds its size.
             **options: as in `query`, but without `precision` each chip takes its own default precision; `stack` also
                 takes a kind (`eager`, `compiled`, `serving`), by default eager for models that generate, else compiled.
 
         Returns:
-            A `Migration`; for a list of models a `Fleet`.
+            A `Migration`; for a list of models a `Fleet`; with `slo` a `ServingMigration`.
 
         Raises:
             As `query`; and UnknownNameError for another objective, RefusedError where no chip can run the model.
@@ -226,7 +222,11 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         {'cann'}
         """
         from hetbench.migration import Migration, rank_chips, rank_fleet, select_chips, stack_options
+        from hetbench.migration.deployments import migrate_serving
+
         check_options(options)
+        if slo is not None:
+            return migrate_serving(self._session, model, targets, slo, options)
         if isinstance(model, list | tuple):
             if source_value is not None:
                 raise InvalidInputError("source_value is the latency of one model; give it with a single model.")

@@ -46,6 +46,7 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
         ("data_collection.tables.serving_rows", ["--corpus", str(corpus), "--out", served[1]]),
         ("data_collection.tables.serving_evidence", served),
+        ("surrogates.serving.collectives", ["--corpus", str(corpus)]),
         ("surrogates.serving", [*served, *held]),
         ("surrogates.whole.offsets", [*models, "--serving", held[1]]),
         ("surrogates.whole.memory", []),

@@ -25,7 +25,8 @@ from hetbench.serving.engines import engine_of
 Raw = dict[str, Any]
 Row = dict[str, Any]
 TABLES = ("inferencex", "rocm_atom", "aiconfigurator_silicon", "dstack", "serving_cookbooks", "vllm_ascend_ci",
-          "vllm_ascend_commits", "ascend_vllm", "ascend_threads", "llm_inference_bench", "mlenergy")  # fmt: skip
+          "vllm_ascend_commits", "ascend_vllm", "ascend_threads", "llm_inference_bench", "mlenergy",
+          "strix_halo_lhl")  # fmt: skip
 COLUMNS = ("source", "ref", "model", "upstream", "chip", "engine", "version", "weights", "kv", "chips", "tp", "dp",
            "ep", "pp", "input_len", "output_len", "concurrency", "kind", "metric", "value", "drop")  # fmt: skip
 OFF = 1.4  # factor by which a rate may differ from what its own times make
@@ -41,6 +42,8 @@ def _inferencex(raw: Raw, e: Raw) -> Row:
     scale = raw["n_chips"] if "per chip" in raw["unit"] and raw["metric"] == "throughput" else 1
     row = _plan(1, tp, max(ep, tp)) if attention else _plan(tp, 1, tp if ep > 1 else 1)
     drop = "speculative decoding" if e["spec"] != "none" else "disaggregated" if e["disagg"] else ""
+    if "overview" in raw["ref"]:
+        drop = "figures of a test of the page upstream"
     if not drop and (e["prefill_tp"], e["num_prefill_gpu"]) != (tp, e["num_decode_gpu"]):
         drop = "disaggregated"
     return row | {"input_len": e.get("input_len"), "output_len": e.get("output_len"), "drop": drop,
@@ -129,6 +132,7 @@ def _argonne(raw: Raw, e: Raw) -> Row:
     if raw["software"] == "llama.cpp":
         drop = drop or "batch not stated"
     kv = str(e.get("kv_cache_dtype", "")).lower()
+    plan["version"] = f"{raw['software']} (2024)"  # measured in 2024: arXiv 2411.00136
     out = e.get("Output Length", e.get("out_len"))
     return plan | {"input_len": e.get("in_len"), "output_len": out, "concurrency": raw["batch"], "kind": "batch",
                    "drop": drop, "kv": "fp8" if kv.endswith("fp8") else "int8" if kv.endswith("int8") else "bf16",
@@ -148,10 +152,25 @@ def _energy(raw: Raw, e: Raw) -> Row:
     return row | {"drop": "the reciprocal of another row" if raw["metric"] == "throughput" else ""}
 
 
+def _strix(raw: Raw, e: Raw) -> Row:
+    if raw["metric"] == "memory_mb":
+        return {"drop": "allocated memory of the process, caches included"}
+    prompt = raw["phase"] == "prefill"
+    row = _plan(1) | {"input_len": e["n_prompt"] if prompt else max(e["depth"], 1), "concurrency": 1,
+                      "output_len": 1 if prompt else e["n_gen"]}  # fmt: skip
+    if "gpt-oss" in raw["model"]:  # such files keep the experts as they were published
+        row["precision"] = "mxfp4"
+    if raw["metric"] == "power_w":
+        return row | {"metric": "power", "drop": "watts of a package with a CPU in it"}
+    tokens, metric = (e["n_prompt"], "ttft") if prompt else (1, "tpot")
+    return row | {"metric": metric, "value": 1e3 * tokens / raw["value"]}
+
+
 READERS: dict[str, Callable[[Raw, Raw], Row]] = {
     "inferencex": _inferencex, "rocm_atom": _atom, "aiconfigurator_silicon": _silicon, "dstack": _dstack,
     "serving_cookbooks": _cookbook, "vllm_ascend_ci": _ascend, "vllm_ascend_commits": _ascend, "ascend_vllm": _ascend,
     "ascend_threads": _ascend, "llm_inference_bench": _argonne, "mlenergy": _energy,
+    "strix_halo_lhl": _strix,
 }  # fmt: skip
 _METRICS = {"ttft_ms": "ttft", "tpot_ms": "tpot", "latency_ms": "latency", "power_w": "power", "energy_j": "energy"}
 
@@ -167,7 +186,7 @@ def collect(corpus: Path) -> Iterator[Row]:
     for table in TABLES:
         for raw in pq.read_table(corpus / "model" / f"{table}.parquet").to_pylist():
             extra = json.loads(raw["extra"]) if raw["extra"] else {}
-            if raw["phase"] not in ("serving", "prefill", "generate"):
+            if raw["phase"] not in ("serving", "prefill", "generate", "decode"):
                 continue
             found = aliases.get((raw["platform"], raw["chip"]), {}).get("canonical") or raw["chip"]
             raw["n_chips"] = _whole(raw["n_chips"])
@@ -192,7 +211,7 @@ def _row(table: str, raw: Raw, extra: Raw, model: str) -> Row:
     if row["precision"] == "unstated" and kept is not None:  # engines run a checkpoint in its own format by default
         row["precision"] = kept.precision or "bf16"
     row["weights"] = rules.FORMATS.get(str(row["precision"]), "")
-    if row["weights"] in rules.EIGHT_BIT_CACHE and row["kind"] != "batch":
+    if row["weights"] in rules.EIGHT_BIT_CACHE and row["kind"] != "batch" and row["engine"] != "llama.cpp":
         row["kv"] = "fp8"
     for name in ("tp", "dp", "ep", "pp", "input_len", "output_len", "concurrency"):
         row[name] = _number(row.get(name))

@@ -9,6 +9,7 @@ FORMATS = {
     "fp4": "nvfp4", "int4": "w4a16", "bf16": "bf16", "fp16": "fp16", "w:fp16": "fp16", "w:fp8": "fp8",
     "bf16/fp16 (upstream default)": "bf16", "bf16 (default, not stated)": "bf16", "w8a8": "w8a8", "w4a8": "w4a8",
     "w8a8c8": "w8a8", "w4a8c8": "w4a8", "w:int8": "w8a16", "int8": "w8a8",
+    "w:q4_k_m": "q4_k_m", "w:q4_k_xl": "q4_k_m", "w:q4_0": "q4_0", "w:q8_0": "q8_0",
     "bf16 runtime (native int4 checkpoint)": "w4a16",
 }  # fmt: skip
 EIGHT_BIT_CACHE = ("fp8", "nvfp4", "mxfp4")
@@ -30,6 +31,10 @@ MODELS = {
     "deepseek-r1-0528": "deepseek-ai/DeepSeek-R1", "llama-3.3-70b-instruct": "meta-llama/Llama-3.3-70B-Instruct",
     "deepseek-v3.1-terminus": "deepseek-ai/DeepSeek-V3",
     "llama-3.3-70b-instruct-mxfp4-preview": "meta-llama/Llama-3.3-70B-Instruct",
+    "llama-2-7b.q4-k-m.gguf": "meta-llama/Llama-2-7b-hf", "llama-2-7b.q4-0.gguf": "meta-llama/Llama-2-7b-hf",
+    "qwen3-30b-a3b-ud-q4-k-xl.gguf": "Qwen/Qwen3-30B-A3B", "qwen3-32b-q8-0.gguf": "Qwen/Qwen3-32B",
+    "gpt-oss-20b-f16.gguf": "openai/gpt-oss-20b", "gpt-oss-120b-f16.gguf": "openai/gpt-oss-120b",
+    "shisa-v2-llama3.3-70b.i1-q4-k-m.gguf": "meta-llama/Llama-3.3-70B-Instruct",
 }  # fmt: skip
 """Published name, folded -> checkpoint whose layers are the same."""
 _SUFFIX = re.compile(

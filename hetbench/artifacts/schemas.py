@@ -28,6 +28,8 @@ _OPTIONAL = ("made_by", "seconds", "data_sha256", "sha256", "end_to_end", "dies"
 """Keys that no answer needs, except the scores of `transfer.json`."""
 _NOT_NEGATIVE = ("floors", "factor", "rows", "share", "width", "network_share", "seeds", "layers", "interval_level",
                  "members", "law", "seen_amplitude")  # fmt: skip
+_RESIDUALS = ("beside",)
+"""Key of `serving.json` whose `rows` hold weights of measured rows, of either sign."""
 _PAIR = 16
 """Lists that are all of one length up to this many in the packaged set have that length."""
 _FOREST = ("columns", "borders", "border_counts", "split_column", "split_rank", "leaves", "bias")
@@ -102,7 +104,7 @@ def _check(value: Any, form: Form, name: str, path: tuple[str, ...]) -> None:
     if _kind(value) == "number":
         if not -1e300 < value < 1e300:
             raise ArtifactError(f"{where} is {value!r:.40}, which is not a finite number.")
-        if value < 0 and not set(_NOT_NEGATIVE).isdisjoint(path):
+        if value < 0 and path[:1] != _RESIDUALS and not set(_NOT_NEGATIVE).isdisjoint(path):
             raise ArtifactError(f"{where} is {value!r}; it must be 0 or more.")
     elif isinstance(value, list):
         if form.length is not None and len(value) != form.length:

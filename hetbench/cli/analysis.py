@@ -12,8 +12,11 @@ from hetbench.cli.options import (
     Confidence,
     Deadline,
     ImageSize,
+    InputLen,
     Json,
+    KvFormat,
     Model,
+    OutputLen,
     Phase,
     Precision,
     Predictor,
@@ -133,17 +136,24 @@ def migrate(
     stack: Stack = None,
     predictor: Predictor = None,
     confidence: Confidence = None,
+    input_len: InputLen = None,
+    output_len: OutputLen = None,
+    kv: KvFormat = None,
     chip_file: ChipFile = None,
     as_json: Json = False,
 ) -> None:
-    """Choosing a chip: rank all candidates; * marks Pareto-optimal ones in latency, energy and memory share."""
+    """Choosing a chip: rank all candidates; * marks Pareto-optimal ones in latency, energy and memory share.
+
+    With --slo ttft=500ms,tpot=30ms chips are ranked for serving, by tokens per second and chip within the objective.
+    """
     at_least("--limit", limit, 0)
     api, _ = open_api_with_chip(chip_file)
+    served = slo is not None and "=" in slo
     found = api.migrate(
         models[0] if len(models) == 1 else models, source, targets, source_value=source_value,
-        slo_ms=None if slo is None else parse_milliseconds(slo), objective=objective, batch=batch, seq_len=seq_len,
-        image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
-        confidence=confidence,
+        slo_ms=None if slo is None or served else parse_milliseconds(slo), objective=objective, batch=batch,
+        seq_len=seq_len, image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
+        confidence=confidence, slo=slo if served else None, input_len=input_len, output_len=output_len, kv=kv,
     )  # fmt: skip
     _print(found, found.lines(limit), as_json)
 

@@ -107,7 +107,8 @@ SourceLatency = Annotated[
 ]
 Deadline = Annotated[
     str | None,
-    typer.Option(help="Latency deadline of one call, such as 50ms or 0.2s; in ms without a unit. Default: none."),
+    typer.Option(help="Latency deadline of one call, such as 50ms or 0.2s; in ms without a unit; or an objective of "
+                 "serving, such as ttft=500ms,tpot=30ms. Default: none."),
 ]
 
 

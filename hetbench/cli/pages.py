@@ -71,8 +71,9 @@ def report(
         "stack": stack, "predictor": predictor, "confidence": confidence,
     }  # fmt: skip
     options = {name: value for name, value in given.items() if value is not None}
-    slo_ms = None if slo is None else parse_milliseconds(slo)
-    data = report_data(api, ReportRequest(models, source, targets, source_value, slo_ms, options))
+    served = slo if slo is not None and "=" in slo else None
+    slo_ms = None if slo is None or served else parse_milliseconds(slo)
+    data = report_data(api, ReportRequest(models, source, targets, source_value, slo_ms, options, served))
     if output is not None or not as_json:
         path = output or Path("report.html")
         write_whole(path, report_page(data))

@@ -22,6 +22,7 @@ from hetbench.pages.sections.matrix import matrix_section
 from hetbench.pages.sections.measurements import measurements_section, sources_section
 from hetbench.pages.sections.plan import plan_section
 from hetbench.pages.sections.ranking import ranking_section
+from hetbench.pages.sections.serving import serving_section
 
 __all__ = ["report_page"]
 
@@ -73,7 +74,7 @@ def _model(model: Mapping[str, Any], chips: Sequence[str], anchor: str) -> Marku
         "note": known.get("note"),
     })  # fmt: skip
     return section(anchor, model["name"], [
-        facts, matrix_section(model, chips, anchor), ranking_section(model, anchor),
+        facts, matrix_section(model, chips, anchor), ranking_section(model, anchor), serving_section(model, anchor),
         measurements_section(model, anchor), coverage_section(model, anchor), attribution_section(model, anchor),
         plan_section(model, anchor),
     ])  # fmt: skip

@@ -49,6 +49,8 @@ class ReportRequest:
     slo_ms: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """Options of `HetBench.query`."""
+    slo: str | None = None
+    """Objective of deployments, such as `ttft=500ms,tpot=30ms`: adds the ranking of chips for serving."""
 
 
 def report_data(api: HetBench, request: ReportRequest) -> dict[str, Any]:
@@ -163,6 +165,7 @@ def _model(api: HetBench, request: ReportRequest, name: Any, compared: Sequence[
             _or_refusal(partial(_attribution, api, request, name, chip), chip) for chip in compared[1:] or compared
         ],
         "plan": [_or_refusal(partial(_plan, api, name, chip, options), chip) for chip in compared],
+        "serving": None if request.slo is None else _or_refusal(partial(_serving, api, request, name), ""),
     }  # fmt: skip
 
 
@@ -187,6 +190,12 @@ def _attribution(api: HetBench, request: ReportRequest, name: Any, chip: str) ->
 
 def _plan(api: HetBench, name: Any, chip: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return api.advise(name, chip, **options).to_dict()
+
+
+def _serving(api: HetBench, request: ReportRequest, name: Any) -> dict[str, Any]:
+    asked = {key: value for key, value in request.options.items() if key in ("precision", "stack")}
+    found = api.migrate(name, targets=request.targets, slo=request.slo, **asked)
+    return {} if isinstance(found, Migration) else found.to_dict()
 
 
 def _ranking(found: Migration) -> dict[str, Any]:

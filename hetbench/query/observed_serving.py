@@ -64,7 +64,7 @@ class ObservedEffects(Effects):
         return replace(self, observed=_ZERO, step_by=step_by, prompt_by=prompt_by)
 
     def _row(self, engine: str, stage: Stage, metric: str, weights: tuple[float, float]) -> OffsetRows:
-        evidence = self.evidence(engine, stage.chip, stage)
+        evidence = self.evidence(engine, stage)
         low, high = np.log(self.band(metric, evidence, 0.9, engine))
         sd = float(high - low) / (2 * NormalDist().inv_cdf(0.95))
         return offset_row(engine, stage, weights, sd, self.shares[f"serving {evidence}"])
@@ -119,13 +119,13 @@ def _asked(deployment: Deployment, metric: str, known: ObservedEffects, sd: floa
         ends = [serving.answer(deployment, metric, known.plain(*np.exp(np.multiply(by, side)).tolist())).value
                 for side in (0.5, -0.5)]  # fmt: skip
         moved.append(float(np.log(ends[0] / ends[1])) / _STEP * (-1 if metric in RATES else 1))
-    evidence = known.evidence(deployment.engine, stage.chip, stage)
+    evidence = known.evidence(deployment.engine, stage, deployment.software)
     return offset_row(deployment.engine, stage, (moved[0], moved[1]), sd, known.shares[f"serving {evidence}"])
 
 
 def _at_peak(deployment: Deployment, metric: str) -> float:
     """The figure where weights and keys stream at the bandwidth and prompts run at the peak, and nothing else costs."""
-    ideal = Factors(np.array(FLOORS[: len(TERMS)]), dict.fromkeys(EXTRA, 0.0), 1.0, 1.0)
+    ideal = Factors(np.array(FLOORS[: len(TERMS)]), dict.fromkeys(EXTRA, 0.0), 1.0, 1.0, 1.0)
     s = deployment.settings()
     load = steady_state(deployment.stage, s, ideal, memory(deployment.stage, s))
     return float(getattr(load, metric)[0]) * (1.0 if metric in RATES else 1e3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hetbench import schema
@@ -14,6 +15,7 @@ from hetbench.query.columns import Table
 from hetbench.query.operator_dims import check_dims
 from hetbench.query.question import check_precision, check_predictor, default_precision
 from hetbench.query.session import Session
+from hetbench.serving.collectives import COLLECTIVES, collective
 
 __all__ = ["OperatorQueries"]
 
@@ -37,7 +39,9 @@ class OperatorQueries:
             precision: of the arithmetic; left out, fp16 where the chip has it, else fp32.
             protocol: what the time includes. `kernel`: the kernels alone; `graph`: one replayed device graph;
                 `event` (default): device events around an eager launch; `wall`: host clock with synchronisation.
-            library: implementation, by its name in the published rows; left out, chosen by the evidence.
+            library: implementation, by its name in the published rows; left out, chosen by the evidence. Of a
+                collective (`AllReduce`, `AllGather`, `ReduceScatter`, `AllToAll` of `bytes` over `chips`): `library`
+                (NCCL, oneCCL; the default), or `engine`, the kernels of serving engines in a device graph.
             layout: memory layout, by its name in the published rows; left out, chosen by the evidence.
             predictor: `auto` (default), `autogluon`, `rgat` or `roofline`.
 
@@ -54,6 +58,8 @@ class OperatorQueries:
         >>> answer.unit, answer.precision, answer.lower < answer.value < answer.upper
         ('ms', 'fp16', True)
         """
+        if isinstance(op, str) and op in COLLECTIVES:
+            return self._collective(op, dims, device, precision, library)
         kind = operator_type(op)
         sizes = kind.check(dims)
         chip, notes = self._session.chip(device)
@@ -82,6 +88,14 @@ class OperatorQueries:
             surrogate=f"{surrogate.id}/{chosen}" + (f"/{found.head}" if chosen == "auto" else ""),
             notes=(*notes, found.source), **fields,
         )  # fmt: skip
+
+    def _collective(
+        self, op: str, dims: Mapping[str, int], device: str, precision: str | None, kernel: str | None
+    ) -> Answer:
+        chip, notes = self._session.chip(device)
+        name = None if precision is None else schema.precision(precision)
+        found = collective(op, dims, chip, kernel)
+        return replace(found, precision=name, notes=(*notes, *found.notes))
 
     def query_operators(self, table: Table, predictor: str | None = None) -> dict[str, Any]:
         """Forward latency of many operators, in ms.

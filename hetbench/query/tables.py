@@ -20,6 +20,7 @@ from hetbench.query.columns import AnswerColumns, Rows, group_rows, read_columns
 from hetbench.query.operator_dims import read_dims
 from hetbench.query.question import check_precision
 from hetbench.query.wording import answer_as_written
+from hetbench.serving.collectives import COLLECTIVES, collective
 from hetbench.serving.deployment import OPTIONS
 
 __all__ = ["MODEL_COLUMNS", "answer_models", "answer_operators", "check_cells", "question_rows", "split_decode"]
@@ -62,6 +63,9 @@ def _operator_group(
     chip_named: Callable[[str], Chip], predictor: str, surrogate: OperatorSurrogate,
 ) -> None:  # fmt: skip
     """Answer the rows `members`, which differ in their dims only."""
+    if isinstance(cells["op"], str) and cells["op"] in COLLECTIVES:
+        _collectives(cells, members, dims, out, chip_named)
+        return
     kind, chip, dtype, protocol = check_cells(cells, chip_named)
     for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
         if kind.cost_class == "free":
@@ -73,6 +77,22 @@ def _operator_group(
                 predictor=predictor,
             )  # fmt: skip
             at = good[rows]
+            out.value[at], out.lower[at], out.upper[at] = found.value, found.lower, found.upper
+            out.level[at] = found.level
+
+
+def _collectives(
+    cells: Mapping[str, Any], members: Rows, dims: Sequence[Any], out: AnswerColumns, chip_named: Callable[[str], Chip]
+) -> None:
+    chip, kind = chip_named(cells["chip"]), COLLECTIVES[cells["op"]]
+    for sizes, good in read_dims(kind, [dims[at] for at in members.tolist()], members, out):
+        for n, at in enumerate(good.tolist()):
+            own = {name: int(values[n]) for name, values in sizes.items()}
+            try:
+                found = collective(kind.name, own, chip, cells["library"])
+            except HetBenchError as why:
+                out.reason[at] = str(why)
+                continue
             out.value[at], out.lower[at], out.upper[at] = found.value, found.lower, found.upper
             out.level[at] = found.level
 

@@ -47,9 +47,10 @@ class Deployment:
         )  # fmt: skip
 
 
-def usual_kv(form: str) -> str:
-    """The format of the KV cache where a query states none: 8-bit beside 8-bit and 4-bit floating point weights."""
-    return "fp8" if form in ("fp8", "nvfp4", "mxfp4") else "bf16"
+def usual_kv(form: str, engine: str = "") -> str:
+    """The format of the KV cache where a query states none: 8-bit beside 8-bit and 4-bit floating point weights, but
+    16-bit under llama.cpp."""
+    return "fp8" if engine != "llama.cpp" and form in ("fp8", "nvfp4", "mxfp4") else "bf16"
 
 
 def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deployment:
@@ -71,7 +72,9 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deplo
     form = weight_format(given)
     if options.get("precision") is None:
         notes += (f"weights in {form.name}, the format of the checkpoint",)
-    kv = kv_format(usual_kv(form.name) if options.get("kv") is None else options["kv"])
+    stack = str(options.get("stack") or "")
+    engine = check_engine(stack, chip)
+    kv = kv_format(usual_kv(form.name, engine) if options.get("kv") is None else options["kv"])
     stage = Stage(model, chip, form, kv)
     if options.get("kv") is None and kv != "bf16":
         notes += (f"KV cache in {kv}, as in published deployments in {form.name}; kv= says otherwise",)
@@ -79,9 +82,8 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deplo
     if compute != form.compute[0]:
         notes += (f"{chip.name} states no peak in {form.compute[0]}: products in {compute}",)
     _check_plan(plan, model)
-    stack = str(options.get("stack") or "")
     return Deployment(
-        stage, plan, check_engine(stack, chip), stack, **sizes, request_rate=rate, notes=notes
+        stage, plan, engine, stack, **sizes, request_rate=rate, notes=notes
     )  # fmt: skip
 
 

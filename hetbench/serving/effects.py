@@ -18,18 +18,26 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.catalog.chips import Chip
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import ArtifactError
+from hetbench.serving.levels import era, level_keys, series
+from hetbench.serving.neighbours import CORRECTED, Neighbours, Points
 from hetbench.serving.physics import TERMS
-from hetbench.serving.settings import Floats, Stage
+from hetbench.serving.settings import Floats, Settings, Stage
 
-__all__ = ["COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "Effects", "Factors", "band_keys", "load"]
+__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "SCALES", "Effects", "Factors",
+           "band_keys", "load"]  # fmt: skip
 
-FORMAT = 1
-EXTRA = ("interleaved", "queued", "waited", "fixed")
-"""Prompts of other requests that a step waits for; prompts that a prompt waits for; steps that it waits for; ms that
-every request costs beside."""
+FORMAT = 2
+SCALES = ("step", "prompt", "queue", "host")
+"""What a model and a version of an engine scale: a decode step, a prompt, the wait of prompts for each other, and of
+both the parts that launches and the host cost (`HOST`)."""
+SCALED = ("model", "release", "version")
+HOST = tuple(name in ("layers", "experts", "requests", "iteration", "latent") for name in TERMS)
+EXTRA = ("interleaved", "queued", "waited", "fixed", "crowd")
+"""Share of the prompts of other requests that a step waits for; prompts that a prompt waits for beside one other
+request; steps that it waits for; ms that every request costs beside; x of the power x / (1 + x) with which the prompts
+that it waits for grow with the other requests (1: all arrive together; 0: at times of their own)."""
 COLUMNS = (*TERMS, *EXTRA)
 FLOORS = tuple(float(name in ("weights", "expert_weights", "kv", "prompt_flops")) for name in COLUMNS)
 """Least factor of each column: no weight or key is read faster than the datasheet's bandwidth, and no prompt is worked
@@ -39,6 +47,9 @@ NEAR = 4
 """Rows of a model under an engine on a chip in a weight format from which that setting counts as measured."""
 ENOUGH = 20
 """Rows of an engine on a chip from which the pair counts as known: with fewer its intervals are those of a new chip."""
+
+BESIDE = 0.4
+"""Share of the variance of residuals below which measured neighbours leave little open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,8 @@ class Factors:
     step: float
     """Of the model, and of the version of the engine, in decode; 1 where they were never measured."""
     prompt: float
+    queue: float
+    """Of prompts for each other; `step`, `prompt` and `queue` multiply times that hold `terms` already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +77,53 @@ class Effects:
         """Engines with rows."""
         return tuple(sorted(self.table["levels"]["engine"]))
 
-    def rows(self, engine: str, chip: str) -> int:
-        """Rows of an engine on a chip."""
-        return int(self.table["rows"].get(f"{engine} | {chip}", 0))
+    def rows(self, engine: str, chip: str, version: str = "") -> int:
+        """Rows of an engine on a chip, of versions as old or as new as this one."""
+        return int(self.table["rows"].get(f"{series(engine, version)} | {chip}", 0))
 
-    def near(self, engine: str, stage: Stage) -> int:
-        """Rows of this model under this engine on this chip in this weight format."""
-        key = f"{engine} | {stage.chip.name} | {stage.model.shape} | {stage.form.name}"
+    def near(self, engine: str, stage: Stage, version: str = "") -> int:
+        """Rows of this model under this engine on this chip in this weight format, of such versions."""
+        key = f"{series(engine, version)} | {stage.chip.name} | {stage.model.shape} | {stage.form.name}"
         return int(self.table["near"].get(key, 0))
 
-    def evidence(self, engine: str, chip: Chip, stage: Stage | None = None) -> str:
+    def evidence(self, engine: str, stage: Stage, version: str = "") -> str:
         """`model`: this model was measured under the engine on this chip; `known`: other models were; `engine`: the
-        engine was on another chip of the family; `none`."""
-        if stage is not None and self.near(engine, stage):
+        engine was on another chip of the family; `none`. (`beside` is decided by `unknown`.)"""
+        if self.near(engine, stage, version):
             return "model"
-        if self.rows(engine, chip.name) >= ENOUGH:
+        if self.rows(engine, stage.chip.name, version) >= ENOUGH:
             return "known"
-        if any(self._is_of(key, engine, chip.family) for key in self.table["rows"]):
+        own = series(engine, version)
+        if any(self._is_of(key, own, stage.chip.family) for key in self.table["rows"]):
             return "engine"
         return "none"
+
+    def beside(self, engine: str, stage: Stage, metric: str) -> Neighbours | None:
+        """The measured rows of this model under this engine on this chip that correct a metric, or None."""
+        return _neighbours(self, f"{engine} | {stage.chip.name} | {stage.model.shape}", metric)
+
+    def version(self, engine: str, stage: Stage, software: str) -> str:
+        """The version of the engine that a deployment is taken to run: the one named; where none was, the newest that
+        was measured with this model on this chip, or, where that one is old, the newest of the engine on any chip."""
+        if any(letter.isdigit() for letter in software) or self.knows_version(engine, stage, software):
+            return software
+        newest = self.table["newest"]
+        found = [newest.get(key) for key in (f"{engine} | {stage.chip.name} | {stage.model.shape}", engine)]
+        measured = [each for each in found if each]
+        return str(next((each for each in measured if not era(engine, each)), measured[0] if measured else software))
+
+    def missed(self, engine: str, stage: Stage, s: Settings, version: str = "") -> tuple[Floats, Floats]:
+        """Factors on TPOT and TTFT of what the physics misses beside measured rows, each [points]."""
+        there, out = Points.of(s, stage.form.name, version), []
+        for metric in CORRECTED:
+            near = self.beside(engine, stage, metric)
+            out.append(np.ones(len(there.at)) if near is None else np.exp(near.correction(there)))
+        return out[0], out[1]
+
+    def unknown(self, engine: str, stage: Stage, s: Settings, metric: str, version: str = "") -> float:
+        """Share of the variance beside the physics that measured rows leave open at one point; 1 without rows."""
+        near = self.beside(engine, stage, "ttft" if metric == "ttft" else "tpot")
+        return 1.0 if near is None else float(near.unknown(Points.of(s, stage.form.name, version))[0])
 
     def _is_of(self, key: str, engine: str, family: str) -> bool:
         own, _, name = key.partition(" | ")
@@ -108,17 +149,18 @@ class Effects:
     def factors(self, engine: str, stage: Stage, software: str = "") -> Factors:
         """The factors of a deployment; `software` is the engine with its version as published, where it is known."""
         levels, logs = self.table["levels"], np.array(self.table["base"], float)
-        for level, key in (
-            ("engine", engine), ("die", stage.chip.die), ("engine_chip", f"{engine} | {stage.chip.name}"),
-            ("format", f"{stage.form.name} | {stage.chip.family}"),
-        ):  # fmt: skip
+        own = np.zeros(len(SCALES))
+        for level, key in level_keys(engine, stage.chip, stage.form.name, stage.model.shape, software).items():
             if key in levels[level]:
-                logs += np.array(levels[level][key], float)
+                part = np.array(levels[level][key], float)
+                if level in SCALED:
+                    own += part
+                else:
+                    logs += part
         found, n = np.exp(logs) + np.array(FLOORS), len(TERMS)
-        zero = (0.0, 0.0)
-        version = levels["version"].get(f"{engine} | {stage.chip.name} | {software}", zero)
-        own = np.exp(np.add(levels["model"].get(stage.model.shape, zero), version))
-        return Factors(found[:n], dict(zip(EXTRA, found[n:].tolist(), strict=True)), float(own[0]), float(own[1]))
+        step, prompt, queue, host = np.exp(own).tolist()
+        terms = found[:n] * np.where(HOST, host, 1.0)
+        return Factors(terms, dict(zip(EXTRA, found[n:].tolist(), strict=True)), step, prompt, queue)
 
     def band(
         self, metric: str, evidence: str, confidence: float, engine: str = "", concurrency: float = 0
@@ -130,6 +172,17 @@ class Effects:
         found = next(bands[key] for key in band_keys(metric, evidence, engine, concurrency) if key in bands)
         low, high = np.interp([at, 1 - at], self.table["quantiles"], found)
         return float(min(np.exp(low), 1.0)), float(max(np.exp(high), 1.0))
+
+
+def _neighbours(effects: Effects, key: str, metric: str) -> Neighbours | None:
+    """The rows of one engine, chip and network, read once for every table of effects."""
+    table = effects.table["beside"]
+    read = table.setdefault("read", {})
+    if (key, metric) not in read:
+        kept = table["rows"].get(metric, {}).get(key)
+        read[key, metric] = None if kept is None else Neighbours.read(table["kernels"][metric], kept)
+    found: Neighbours | None = read[key, metric]
+    return found
 
 
 def band_keys(metric: str, evidence: str, engine: str, concurrency: float) -> tuple[str, str, str]:

@@ -1,7 +1,8 @@
 """The link between the chips of one node: rate in one direction, and how many chips it joins.
 
 Rates are the catalogue's `interconnect_gbs`, which datasheets state as the sum of both directions. Chips of one node
-are joined all to all (NVLink switch, Infinity Fabric mesh, HCCS) or over PCIe; links between nodes are not modelled.
+are joined all to all (NVLink switch, Infinity Fabric mesh, HCCS) or over PCIe; links between nodes are not modelled,
+and only copies that exchange nothing may be on several.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def link_of(chip: Chip, chips: int) -> Link:
     node = _NODES.get(chip.name, _USUAL_NODE)
     if chips > node:
         raise RefusedError(
-            f"a deployment on {chips} x {chip.name} spans nodes of {node}, and no rows teach the links between nodes. "
-            f"Ask for one copy on at most {node} chips; independent copies multiply the throughput."
+            f"{chips} x {chip.name} that work on one request span nodes of {node}, and no rows teach the links between "
+            f"nodes. Keep each copy on at most {node} chips; copies of their own may be on several nodes "
+            f"(parallel='tp{node}dp{-(-chips // node)}')."
         )
     if chips > 1 and not chip.interconnect_gbs:
         raise RefusedError(f"the catalogue states no link between chips of {chip.name}: only chips=1 can be answered.")

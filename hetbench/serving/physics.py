@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from hetbench.serving.collectives import wire
 from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
 
 __all__ = ["TERMS", "decode_terms", "prefill_terms"]
 
 TERMS = ("weights", "kv", "flops", "attention", "layers", "experts", "links", "exchange", "requests", "iteration",
          "prompt_flops", "prompt_attention", "expert_weights", "latent")  # fmt: skip
-"""Columns of the arrays [points, terms]. `layers`, `experts`, `links`, `latent` are counts x 1 us; `requests` x 1 us;
-`iteration` 1 ms; `exchange` bytes over the link."""
+"""Columns of the arrays [points, terms]. `layers`, `experts`, `latent` are counts x 1 us; `requests` x 1 us;
+`iteration` 1 ms; `links` the latencies of collectives and `exchange` what they send, by the laws of
+`hetbench.serving.collectives`."""
 _US = 1e-6
 
 
@@ -83,11 +85,14 @@ def _passes(stage: Stage, s: Settings, tokens: Floats, scored: Floats) -> Floats
     out[:, 2] = flops
     out[:, 4] = model.layers * _US
     out[:, 5] = model.expert_layers * _US
-    split, spread = s.tp > 1, s.ep > 1
-    out[:, 6] = (2 * model.layers * split + 2 * model.expert_layers * spread) * _US
-    reduced = 2 * model.layers * tokens * model.hidden * 2 * 2 * (s.tp - 1) / s.tp
-    routed = sum(f.times * np.minimum(float(f.chosen), s.ep) for f in model.feeds if f.experts)
-    out[:, 7] = (reduced + routed * tokens * model.hidden * 3 * (s.ep - 1) / s.ep) / s.link
+    reduced = s.reduce, 2.0 * model.layers, tokens * model.hidden * 2 * wire("AllReduce", s.tp)
+    chosen = sum(f.times * min(f.chosen, 8) for f in model.feeds if f.experts) / max(model.expert_layers, 1)
+    sent = tokens * model.hidden * np.minimum(chosen, s.ep) * 1.5  # 8-bit out, 16-bit back
+    routed = s.route, 2.0 * model.expert_layers, sent * wire("AllToAll", s.ep)
+    for law, times, size in (reduced, routed):  # rows of a law are zeros where a plan exchanges nothing
+        x = size / s.link / _US
+        out[:, 6] += times * law[:, 0] * _US
+        out[:, 7] += times * (law[:, 1] * np.sqrt(x) + law[:, 2] * x) * _US
     out[:, 8] = scored * _US
     out[:, 9] = 1e-3
     return out

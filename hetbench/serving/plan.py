@@ -62,6 +62,11 @@ class Plan:
         """Chips of the whole deployment."""
         return self.tp * self.dp * self.pp
 
+    @property
+    def joined(self) -> int:
+        """Chips that exchange activations: those of one copy, and of all copies where these share experts."""
+        return self.tp * self.pp * (self.dp if self.ep > 1 else 1)
+
     def __str__(self) -> str:
         parts = [f"{name}{getattr(self, name)}" for name in ("tp", "dp", "pp", "ep") if getattr(self, name) > 1]
         return "".join(parts) or "tp1"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,17 @@ import numpy as np
 from hetbench.catalog.chips import Chip
 from hetbench.checks import whole_number
 from hetbench.errors import InvalidInputError, RefusedError, shown
-from hetbench.serving.deployment import build
+from hetbench.serving.deployment import Deployment, build
 from hetbench.serving.effects import Effects
 from hetbench.serving.language import LanguageModel
+from hetbench.serving.levels import series
 from hetbench.serving.links import link_of
-from hetbench.serving.memory import memory
+from hetbench.serving.memory import Memory, memory
 from hetbench.serving.plan import Plan, plans_for
-from hetbench.serving.settings import Settings, Stage
-from hetbench.serving.steady import steady_state
+from hetbench.serving.settings import Floats, Settings
+from hetbench.serving.steady import Load, steady_state
 
-__all__ = ["Point", "ServePlan", "parse_slo", "serve_plan"]
+__all__ = ["Explored", "Point", "ServePlan", "explore", "parse_slo", "serve_plan"]
 
 CONCURRENCIES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 _SLO = re.compile(r"\s*(ttft|tpot|latency)\s*=\s*([0-9]{1,15}(?:\.[0-9]{0,15})?)\s*(ms|s)?\s*")
@@ -62,6 +63,10 @@ class ServePlan:
     """Points that no other beats in both throughput per chip and TPOT; fastest tokens first."""
     cheapest: Point | None
     """Of the points within the objective the one of most throughput per chip; None where there is none."""
+    evidence: str
+    """What the intervals rest on: see `Effects.evidence`."""
+    bands: Mapping[str, tuple[float, float]]
+    """Ends of the 90 % interval as factors of the value, by metric."""
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,6 +90,47 @@ class ServePlan:
             lines.append(f"{p.plan:<11}{mark}{p.chips:5d}{p.concurrency:11d}{p.ttft_ms:9.0f}{p.tpot_ms:10.2f}"
                          f"{p.throughput:11,.0f}{p.throughput_per_chip:15,.0f}{p.memory_gb:9.1f}")  # fmt: skip
         return lines + [f"note: {note}" for note in self.notes]
+
+
+@dataclass(frozen=True, slots=True)
+class Explored:
+    """Every plan at every load, [points]; those that do not fit in memory too."""
+
+    deployment: Deployment
+    pairs: Sequence[tuple[Plan, int]]
+    """Plan and requests in flight of each point."""
+    held: Memory
+    load: Load
+    chips: Floats
+
+    @property
+    def fits(self) -> np.ndarray[Any, Any]:
+        """Numbers of the points that fit."""
+        return np.flatnonzero(self.held.fits)
+
+    @property
+    def always(self) -> np.ndarray[Any, Any]:
+        """True for every point."""
+        return np.ones(len(self.pairs), bool)
+
+    @property
+    def times(self) -> Mapping[str, Floats]:
+        """TTFT, TPOT and latency in ms."""
+        return {name: 1e3 * getattr(self.load, name) for name in ("ttft", "tpot", "latency")}
+
+    @property
+    def per_chip(self) -> Floats:
+        """Output tokens per second and chip."""
+        return self.load.throughput / self.chips
+
+    def point(self, at: int, meets: bool = True) -> Point:
+        """One of the points as plain numbers."""
+        plan, requests = self.pairs[at]
+        ttft, tpot, latency = (round(float(values[at]), 3) for values in self.times.values())
+        return Point(
+            str(plan), plan.chips, requests, ttft, tpot, latency, round(float(self.load.throughput[at]), 1),
+            round(float(self.per_chip[at]), 1), round(float(self.held.total[at]) / 1e9, 2), meets,
+        )  # fmt: skip
 
 
 def parse_slo(text: str | Mapping[str, float] | None) -> dict[str, float]:
@@ -127,6 +173,32 @@ def serve_plan(
     Raises:
         RefusedError: nothing fits, or the chip lacks facts; see `build` for the options.
     """
+    found = explore(model, chip, options, known, plans, concurrencies)
+    deployment = found.deployment
+    if not len(found.fits):
+        largest = max(plan.chips for plan, _ in found.pairs)
+        raise RefusedError(
+            f"{model.name} in {deployment.stage.form.name} fits on no plan of up to {largest} x {chip.name}. Take a "
+            "smaller weight format (precision=)."
+        )
+    meets = np.all([found.times[name] <= value for name, value in slo.items()], axis=0) if slo else found.always
+    evidence, bands = _bands(known, deployment)
+    link_notes = () if chip.interconnect_gbs else (f"the catalogue states no link of {chip.name}: one chip alone",)
+    inside = found.fits[meets[found.fits]]
+    cheapest = found.point(int(inside[np.argmax(found.per_chip[inside])]), True) if len(inside) else None
+    front = tuple(found.point(at, bool(meets[at])) for at in _front(found.times["tpot"], found.per_chip, found.fits))
+    return ServePlan(
+        model.name, chip.name, deployment.engine, deployment.stage.form.name, dict(slo), len(found.fits), front,
+        cheapest, evidence, bands,
+        (*deployment.notes, *link_notes, _evidence_note(known, deployment, bands["tpot"])),
+    )  # fmt: skip
+
+
+def explore(
+    model: LanguageModel, chip: Chip, options: Mapping[str, Any], known: Effects, plans: Sequence[Plan] = (),
+    concurrencies: Sequence[int] = CONCURRENCIES,
+) -> Explored:  # fmt: skip
+    """Every plan at every load in one vectorised call; arguments as of `serve_plan`."""
     most = None if options.get("chips") is None else whole_number("chips", options["chips"], 1)
     asked = {name: value for name, value in options.items() if name not in ("chips", "parallel", "concurrency")}
     deployment = build(model, chip, asked | {"concurrency": 1})
@@ -138,33 +210,11 @@ def serve_plan(
     s = Settings.of(chip, [plan for plan, _ in pairs], [deployment.input_len] * n, [deployment.output_len] * n,
                     [load for _, load in pairs])  # fmt: skip
     held = memory(deployment.stage, s)
-    factors = known.factors(deployment.engine, deployment.stage, deployment.software)
-    load = steady_state(deployment.stage, s, factors, held)
-    fits = np.flatnonzero(held.fits)
-    if not len(fits):
-        raise RefusedError(
-            f"{model.name} in {deployment.stage.form.name} fits on no plan of up to {max(p.chips for p in plans)} x "
-            f"{chip.name}. Take a smaller weight format (precision=)."
-        )
-    times = {"ttft": 1e3 * load.ttft, "tpot": 1e3 * load.tpot, "latency": 1e3 * load.latency}
-    meets = np.all([times[name] <= value for name, value in slo.items()], axis=0) if slo else np.ones(n, bool)
-    per_chip = load.throughput / s.chips
-
-    def point(at: int) -> Point:
-        plan, requests = pairs[at]
-        return Point(
-            str(plan), plan.chips, requests, round(float(times["ttft"][at]), 3), round(float(times["tpot"][at]), 3),
-            round(float(times["latency"][at]), 3), round(float(load.throughput[at]), 1), round(float(per_chip[at]), 1),
-            round(float(held.total[at]) / 1e9, 2), bool(meets[at]),
-        )  # fmt: skip
-
-    inside = fits[meets[fits]]
-    cheapest = point(int(inside[np.argmax(per_chip[inside])])) if len(inside) else None
-    front = tuple(point(at) for at in _front(times["tpot"], per_chip, fits))
-    return ServePlan(
-        model.name, chip.name, deployment.engine, deployment.stage.form.name, dict(slo), len(fits), front, cheapest,
-        (*deployment.notes, _evidence_note(known, deployment.engine, deployment.stage)),
-    )  # fmt: skip
+    software = known.version(deployment.engine, deployment.stage, deployment.software)
+    deployment = replace(deployment, software=software)
+    factors = known.factors(deployment.engine, deployment.stage, software)
+    missed = known.missed(deployment.engine, deployment.stage, s, software)
+    return Explored(deployment, pairs, held, steady_state(deployment.stage, s, factors, held, missed), s.chips)
 
 
 def _front(tpot: np.ndarray[Any, Any], rate: np.ndarray[Any, Any], among: np.ndarray[Any, Any]) -> list[int]:
@@ -178,8 +228,17 @@ def _front(tpot: np.ndarray[Any, Any], rate: np.ndarray[Any, Any], among: np.nda
     return front
 
 
-def _evidence_note(known: Effects, engine: str, stage: Stage) -> str:
-    evidence, chip = known.evidence(engine, stage.chip, stage), stage.chip
-    low, high = known.band("tpot", evidence, 0.9)
-    return (f"point predictions; TPOT holds within x {low:.2f} to x {high:.2f} in 90 % of hold-outs like this one "
-            f"({known.rows(engine, chip.name)} rows of {engine} on {chip.name})")  # fmt: skip
+def _bands(known: Effects, deployment: Deployment) -> tuple[str, dict[str, tuple[float, float]]]:
+    """What the intervals rest on, and their ends as factors by metric."""
+    engine = deployment.engine
+    evidence = known.evidence(engine, deployment.stage, deployment.software)
+    out = {metric: known.band(metric, evidence, 0.9, engine) for metric in ("ttft", "tpot")}
+    few, many = known.band("throughput", evidence, 0.9, engine)
+    return evidence, out | {"latency": (1 / many, 1 / few)}
+
+
+def _evidence_note(known: Effects, deployment: Deployment, band: tuple[float, float]) -> str:
+    engine, chip, version = deployment.engine, deployment.stage.chip.name, deployment.software
+    return (f"point predictions under {version or engine}; TPOT holds within x {band[0]:.2f} to x {band[1]:.2f} in 90 "
+            f"% of hold-outs like this one ({known.rows(engine, chip, version)} rows of {series(engine, version)} on "
+            f"{chip})")  # fmt: skip

@@ -2,7 +2,7 @@
 
 Model by its layers, chip, engine, weight format, plan, lengths and requests in flight all equal. Publishers do not
 state the format of the KV cache, so a question about another than the usual one is predicted. Of several versions of
-an engine the newest answers, and the notes name it.
+an engine the newest answers, and the notes name it; a question that names another version is predicted.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNITS = {"ttft": "ms", "tpot": "ms", "latency": "ms", "throughput": "1/s", "tot
 def published(deployment: Deployment, metric: str) -> Answer | None:
     """The published figure of exactly this deployment, or None."""
     if metric not in _UNITS or deployment.request_rate is not None or deployment.stage.kv != usual_kv(
-        deployment.stage.form.name
+        deployment.stage.form.name, deployment.engine
     ):
         return None
     stage, plan = deployment.stage, deployment.plan
@@ -41,6 +41,8 @@ def published(deployment: Deployment, metric: str) -> Answer | None:
     if found is None or metric not in found[0]:
         return None
     figures, ref, version, rows = found
+    if any(letter.isdigit() for letter in deployment.software) and deployment.software != table["versions"][version]:
+        return None
     notes = (
         f"{plan} on {plan.chips} x {stage.chip.name}, {deployment.concurrency} requests in flight, "
         f"{deployment.input_len} tokens in, {deployment.output_len} out",

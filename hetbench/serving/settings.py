@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import RefusedError
+from hetbench.serving.collectives import law_of
 from hetbench.serving.formats import KV_BYTES, WeightFormat, compute_flops, weight_format
 from hetbench.serving.language import LanguageModel
 from hetbench.serving.links import link_of
@@ -75,6 +76,10 @@ class Settings:
     ep: Floats
     link: Floats
     """Bytes/s in one direction; 1 where one chip needs none."""
+    reduce: Floats
+    """Latency in us, spread and slope of an AllReduce over the tp chips of a copy, [points, 3]: see `collectives`."""
+    route: Floats
+    """The same of an AllToAll over the ep chips that share experts."""
     input_len: Floats
     output_len: Floats
     concurrency: Floats
@@ -85,11 +90,12 @@ class Settings:
         concurrency: Sequence[float],
     ) -> Settings:  # fmt: skip
         """Settings of equal length; raises as `link_of` for a plan that no link supports."""
-        rates = {plan: link_of(chip, plan.chips).rate or 1.0 for plan in dict.fromkeys(plans)}
+        each = {plan: _exchange(chip, plan) for plan in dict.fromkeys(plans)}
+        link, reduce, route = (np.array([each[plan][n] for plan in plans], float) for n in range(3))
         sizes = (np.array([getattr(plan, name) for plan in plans], float) for name in ("tp", "dp", "pp", "ep"))
         loads = (np.asarray(values, float) for values in (input_len, output_len, concurrency))
         tp, dp, pp, ep = sizes
-        return cls(tp, dp, pp, ep, np.array([rates[plan] for plan in plans]), *loads)
+        return cls(tp, dp, pp, ep, link, reduce, route, *loads)
 
     @property
     def chips(self) -> Floats:
@@ -105,3 +111,14 @@ class Settings:
     def spread(self) -> Floats:
         """Chips that the experts of one layer are divided over."""
         return np.maximum(self.tp, self.ep)
+
+
+def _exchange(chip: Chip, plan: Plan) -> tuple[float, list[float], list[float]]:
+    """Rate of the link, and the laws of AllReduce and AllToAll of a plan; zeros where it needs none."""
+    rate = link_of(chip, plan.joined).rate or 1.0
+    laws = [[0.0] * 3, [0.0] * 3]
+    for n, (op, chips) in enumerate((("AllReduce", plan.tp), ("AllToAll", plan.ep))):
+        if chips > 1:
+            law = law_of(op, chip, chips, "engine")
+            laws[n] = [law.latency, law.spread, law.slope]
+    return rate, laws[0], laws[1]

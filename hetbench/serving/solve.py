@@ -10,7 +10,8 @@ import numpy as np
 from hetbench.answers import Answer
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.serving.deployment import Deployment
-from hetbench.serving.effects import Effects
+from hetbench.serving.effects import BESIDE, Effects
+from hetbench.serving.levels import series
 from hetbench.serving.memory import Memory, check_fits, memory
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Settings, Stage
@@ -23,8 +24,9 @@ UNITS = {
     "power": "W", "memory": "MB",
 }  # fmt: skip
 METRICS = tuple(UNITS)
-_LEVELS = {"model": "C", "known": "C", "engine": "D", "none": "D"}
+_LEVELS = {"beside": "C", "model": "C", "known": "C", "engine": "D", "none": "D"}
 _SAID = {
+    "beside": "{near} rows of this model under {engine} on {chip}, some of them close to this setting",
     "model": "{near} rows of this model under {engine} on {chip}",
     "known": "{rows} rows of {engine} on {chip}",
     "engine": "no rows, or too few, of {engine} on {chip}: the effects of {engine} on {others}, and the datasheet of "
@@ -51,26 +53,48 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         deployment = _loaded(deployment, known)
         s = deployment.settings()
         held = memory(deployment.stage, s)
+    deployment = _versioned(deployment, known)
     factors = known.factors(deployment.engine, deployment.stage, deployment.software)
-    load = steady_state(deployment.stage, s, factors, held)
+    missed = known.missed(deployment.engine, deployment.stage, s, deployment.software)
+    load = steady_state(deployment.stage, s, factors, held, missed)
     if metric in ("energy", "power"):
         return _power(deployment, metric, load, known, confidence)
     value = {
         "ttft": 1e3 * load.ttft, "tpot": 1e3 * load.tpot, "latency": 1e3 * load.latency, "throughput": load.throughput,
         "total_throughput": load.total_throughput,
     }[metric]  # fmt: skip
-    evidence = known.evidence(deployment.engine, deployment.stage.chip, deployment.stage)
+    evidence = _evidence(deployment, metric, known)
     low, high = known.band(
         _banded(metric), evidence, confidence, deployment.engine, deployment.concurrency
     )
     if metric == "latency":
         low, high = 1 / high, 1 / low
-    fields = _fields(deployment, metric, _notes(deployment, held, known))
+    fields = _fields(deployment, metric, _notes(deployment, evidence, held, known))
     return Answer(
         float(value[0]), UNITS[metric], float(value[0]) * low, float(value[0]) * high, confidence,
-        level=_LEVELS[evidence], support=known.rows(deployment.engine, deployment.stage.chip.name),
+        level=_LEVELS[evidence], support=known.rows(deployment.engine, deployment.stage.chip.name, deployment.software),
         shares=_shares(load), surrogate="serving", **fields,
     )  # fmt: skip
+
+
+def _versioned(deployment: Deployment, known: Effects) -> Deployment:
+    """The deployment with the newest measured version of its engine, where it names none."""
+    version = known.version(deployment.engine, deployment.stage, deployment.software)
+    if version == deployment.software:
+        return deployment
+    return replace(deployment, software=version, notes=(
+        *deployment.notes, f"no version of {deployment.engine} was named: taken as {version}, the newest measured"
+    ))  # fmt: skip
+
+
+def _evidence(deployment: Deployment, metric: str, known: Effects) -> str:
+    """What the interval rests on: `beside` measured rows, else as `Effects.evidence` has it."""
+    stage, engine = deployment.stage, deployment.engine
+    found = known.evidence(engine, stage, deployment.software)
+    if found != "model":
+        return found
+    left = known.unknown(engine, stage, deployment.settings(), metric, deployment.software)
+    return "beside" if left < BESIDE else found
 
 
 def _banded(metric: str) -> str:
@@ -87,17 +111,17 @@ def _fields(deployment: Deployment, metric: str, notes: tuple[str, ...]) -> dict
     }  # fmt: skip
 
 
-def _notes(deployment: Deployment, held: Memory, known: Effects) -> tuple[str, ...]:
+def _notes(deployment: Deployment, evidence: str, held: Memory, known: Effects) -> tuple[str, ...]:
     stage, engine = deployment.stage, deployment.engine
-    evidence = known.evidence(engine, stage.chip, stage)
     setting = (
         f"{deployment.plan} on {deployment.plan.chips} x {stage.chip.name}, {deployment.concurrency} requests in "
         f"flight, {deployment.input_len} tokens in, {deployment.output_len} out, weights {stage.form.name}, KV cache "
         f"{stage.kv}"
     )
     said = _SAID[evidence].format(
-        rows=known.rows(engine, stage.chip.name), near=known.near(engine, stage), engine=engine, chip=stage.chip.name,
-        family=stage.chip.family,
+        rows=known.rows(engine, stage.chip.name, deployment.software),
+        near=known.near(engine, stage, deployment.software), engine=series(engine, deployment.software),
+        chip=stage.chip.name, family=stage.chip.family,
         others=", ".join(name for name in known.measured_on(engine)[:3] if name != stage.chip.name) or "other chips",
     )  # fmt: skip
     notes = (setting, *deployment.notes, said)
@@ -105,8 +129,9 @@ def _notes(deployment: Deployment, held: Memory, known: Effects) -> tuple[str, .
         notes += (f"{stage.model.name} was never measured: its configuration alone",)
     if not known.knows_format(stage):
         notes += (f"{stage.form.name} was never measured on {stage.chip.family}: its bytes and the datasheet's peak",)
-    if known.rows(engine, stage.chip.name) and not known.knows_version(engine, stage, deployment.software):
-        notes += (f"no measured version of {engine} was named: the mean of those measured",)
+    version = deployment.software
+    if known.rows(engine, stage.chip.name, version) and not known.knows_version(engine, stage, version):
+        notes += (f"{version} was not measured here: the mean of the measured versions of {engine}",)
     share = float(deployment.settings().share[0])
     if held.running[0] < share:
         notes += (f"the KV cache holds {held.running[0]:,.0f} of {share:,.0f} requests of a copy: the others wait",)
@@ -144,8 +169,10 @@ def _loaded(deployment: Deployment, known: Effects) -> Deployment:
     loads = np.unique(np.geomspace(1, max(most, 2) if most == most else 1024, _RATES).round())
     n = len(loads)
     s = Settings.of(stage.chip, [plan] * n, [deployment.input_len] * n, [deployment.output_len] * n, list(loads))
-    factors = known.factors(deployment.engine, stage, deployment.software)
-    done = steady_state(stage, s, factors).throughput / deployment.output_len
+    software = known.version(deployment.engine, stage, deployment.software)
+    factors = known.factors(deployment.engine, stage, software)
+    missed = known.missed(deployment.engine, stage, s, software)
+    done = steady_state(stage, s, factors, None, missed).throughput / deployment.output_len
     if rate > done.max():
         raise RefusedError(f"{rate:g} requests a second are more than this deployment completes: about "
                            f"{done.max():.3g} with {loads[done.argmax()]:,.0f} in flight, all that its KV cache "
@@ -160,16 +187,17 @@ def _power(deployment: Deployment, metric: str, load: Load, known: Effects, conf
     watts, level, said = watts_of(stage, load, known)
     low, high = known.band("power", level, confidence)
     value = watts if metric == "power" else watts * deployment.plan.chips / float(load.throughput[0])
-    unit = UNITS[metric]
-    if metric == "energy":
-        evidence = known.evidence(deployment.engine, stage.chip, stage)
+    unit, evidence = UNITS[metric], _evidence(deployment, "throughput", known)
+    if metric == "power":
+        high = max(min(high, (stage.chip.tdp_w or np.inf) / watts), 1.0)
+    else:
         few, many = known.band(
             "throughput", evidence, confidence, deployment.engine, deployment.concurrency
         )
         low, high = min(low, 1 / many), max(high, 1 / few)
     held = memory(stage, deployment.settings())
     what = "of one chip" if metric == "power" else "per output token, all chips, host left out"
-    notes = (*_notes(deployment, held, known), f"{unit} {what}; {said}")
+    notes = (*_notes(deployment, evidence, held, known), f"{unit} {what}; {said}")
     return Answer(
         value, unit, value * low, value * high, confidence, level="C" if level == "known" else "D",
         support=int(known.table["power"]["rows"].get(stage.chip.name, 0)), surrogate="serving",

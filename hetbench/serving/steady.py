@@ -5,7 +5,7 @@ tokens, each of the others of its copy is replaced once and its prompt is worked
 depend on how many of the requests decode, and that share on them: a fixed point, found by repetition.
 
     TPOT = step(batch, context) + interleaved x (requests - 1) x prompt / output_len
-    TTFT = fixed + prompt + queued x (requests - 1) x prompt + waited x step
+    TTFT = fixed + prompt + queued x (requests - 1) ** power x prompt + waited x step
     latency = TTFT + (output_len - 1) x TPOT;  throughput = concurrency x output_len / latency  (Little's law)
 
 Requests beyond what the KV cache holds wait: the latency of those that run is multiplied by the excess.
@@ -47,8 +47,12 @@ class Load:
     """Seconds of each part of a decode step, [points, terms]."""
 
 
-def steady_state(stage: Stage, s: Settings, factors: Factors, held: Memory | None = None) -> Load:
-    """The steady state of deployments; `held` says how many requests the cache holds, left out, all."""
+def steady_state(
+    stage: Stage, s: Settings, factors: Factors, held: Memory | None = None,
+    missed: tuple[Floats, Floats] | None = None,
+) -> Load:  # fmt: skip
+    """The steady state of deployments; `held` says how many requests the cache holds, left out, all; `missed` are
+    factors on TPOT and TTFT."""
     one = np.ones_like(s.concurrency)
     running = s.share if held is None else np.fmin(s.share, held.running)
     excess = s.share / running
@@ -57,18 +61,22 @@ def steady_state(stage: Stage, s: Settings, factors: Factors, held: Memory | Non
     prompt, packed = (factors.prompt * product(terms, factors.terms) for terms in (prompt_terms, packed_terms))
     others = np.maximum(running - 1, 0.0) / s.pp
     extra, busy = factors.extra, one
+    ahead = factors.queue * extra["queued"] * others ** (extra["crowd"] / (1 + extra["crowd"])) * packed
     for _ in range(_ROUNDS):
         terms = decode_terms(stage, s, np.maximum(running * busy, 1.0), s.input_len + s.output_len / 2)
         step = factors.step * product(terms, factors.terms)
         tpot = step + extra["interleaved"] * others * packed / s.output_len
-        ttft = extra["fixed"] * 1e-3 + prompt + extra["queued"] * others * packed + extra["waited"] * step
+        ttft = extra["fixed"] * 1e-3 + prompt + ahead + extra["waited"] * step
         generating = (s.output_len - 1) * tpot
         busy = generating / (ttft + generating)
-    latency = (ttft + generating) * excess
+    ttft = ttft + (excess - 1) * (ttft + generating)  # of those that wait, too
+    if missed is not None:
+        tpot, ttft = tpot * missed[0], ttft * missed[1]
+    latency = ttft + (s.output_len - 1) * tpot
     rate = s.concurrency * s.output_len / latency
     work = terms + packed_terms * (running / np.maximum(s.output_len, 1) / s.pp)[:, None]
     return Load(
-        ttft + latency * (1 - 1 / excess), tpot, latency, rate, rate * (s.input_len + s.output_len) / s.output_len,
+        ttft, tpot, latency, rate, rate * (s.input_len + s.output_len) / s.output_len,
         (work[:, 0] + work[:, 1] + work[:, 12]) / tpot, (work[:, 2] + work[:, 3] + work[:, 10] + work[:, 11]) / tpot,
-        terms * factors.terms * factors.step,
+        terms * factors.terms * factors.step * (1.0 if missed is None else missed[0][:, None]),
     )  # fmt: skip

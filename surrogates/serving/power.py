@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import nnls
+from scipy.stats import t
 
 from hetbench.catalog.chips import chip as chip_named
 from surrogates.serving.rows import SETTING, terms
-from surrogates.serving.score import quantiles
+from surrogates.serving.score import QUANTILES, quantiles
 
 _OWN, _SCALED = 30, 4
 
@@ -81,5 +82,17 @@ def held_out(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def bands(held: pd.DataFrame) -> dict[str, list[float]]:
-    """Quantiles of log(measured / predicted) by evidence."""
-    return {f"power | {name}": quantiles(part) for name, part in held.groupby("evidence")}
+    """Quantiles of log(measured / predicted) by evidence.
+
+    For a chip never seen they are those of the next chip: Student's t of the medians of the few chips left out, beside
+    the quantiles of rows within a chip.
+    """
+    out = {f"power | {name}": quantiles(part) for name, part in held.groupby("evidence")}
+    never = held[held.evidence == "engine"]
+    middle = (-np.log(never.ratio)).groupby(never.chip).median()
+    if len(middle) > 1:
+        spread = float(middle.std(ddof=1)) * (1 + 1 / len(middle)) ** 0.5
+        within = np.array(quantiles(never.assign(ratio=never.ratio * np.exp(never.chip.map(middle)))))
+        away = t.ppf(QUANTILES, len(middle) - 1) * spread
+        out["power | engine"] = (float(middle.mean()) + np.sign(away) * np.hypot(away, within)).tolist()
+    return out

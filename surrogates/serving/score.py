@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hetbench.serving.effects import band_keys
+from hetbench.serving.effects import BESIDE, band_keys
+from hetbench.serving.neighbours import Kernel
+from surrogates.serving import neighbours
 from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
 from surrogates.serving.rows import Terms
 from surrogates.serving.splits import SPLITS, Fold, evidence, folds
@@ -33,23 +35,52 @@ def roofline(frame: pd.DataFrame, made: Terms) -> np.ndarray:
     return np.select([frame.metric == name for name in METRICS], [step + steady, one, batch, rate])
 
 
-def held_out(frame: pd.DataFrame, made: Terms) -> pd.DataFrame:
+def residuals(effects: Effects, frame: pd.DataFrame, made: Terms) -> np.ndarray:
+    """Logarithm of measured over predicted by the effects alone, [rows]."""
+    return np.log(measured(frame) / chosen(answers(effects, frame, made), frame))
+
+
+def held_out(frame: pd.DataFrame, made: Terms, kernels: dict[str, Kernel]) -> pd.DataFrame:
     """Every fold of every split: predicted, roofline and constant over measured, [rows of all folds]."""
-    parts = [one_fold(fold, frame, made) for split in SPLITS for fold in folds(frame, split)]
+    parts = [one_fold(fold, frame, made, kernels) for split in SPLITS for fold in folds(frame, split)]
     return pd.concat(parts, ignore_index=True)
 
 
-def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms) -> pd.DataFrame:
+def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms, kernels: dict[str, Kernel]) -> pd.DataFrame:
     train, test = frame[fold.train].reset_index(drop=True), frame[fold.test].reset_index(drop=True)
     there = made.take(fold.test)
     effects: Effects = fit(train, made.take(fold.train))
-    truth = measured(test)
+    missed = residuals(effects, train, made.take(fold.train))
+    fixes = neighbours.corrected(kernels, train, missed, test)
+    truth, plain = measured(test), answers(effects, test, there)
+    left = np.where(neighbours.metric_of(test) == "ttft", fixes["ttft"][1], fixes["tpot"][1])
     roof = roofline(test, there)
     return test.assign(
-        split=fold.split, fold=fold.name, evidence=evidence(frame, fold.train, fold.test),
-        row=np.flatnonzero(fold.test), ratio=chosen(answers(effects, test, there), test) / truth,
+        split=fold.split, fold=fold.name, left=left, row=np.flatnonzero(fold.test), effects=chosen(plain, test) / truth,
+        ratio=chosen(applied(plain, fixes, test), test) / truth,
         roofline=roof / truth, constant=roof / truth * _constant(train, made.take(fold.train), test),
     )  # fmt: skip
+
+
+def with_evidence(held: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """The held-out rows with what the training rows of their folds say of them."""
+    found = {}
+    for split in held.split.unique():
+        for fold in folds(frame, split):
+            known = evidence(frame, fold.train, fold.test)
+            found |= {(split, fold.name, row): each for row, each in zip(np.flatnonzero(fold.test), known, strict=True)}
+    known = np.array([found[key] for key in zip(held.split, held.fold, held.row, strict=True)])
+    return held.assign(evidence=np.where((known == "model") & (held.left < BESIDE), "beside", known))
+
+
+def applied(
+    found: dict[str, np.ndarray], fixes: dict[str, tuple[np.ndarray, np.ndarray]], frame: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """The predictions with the corrections of measured neighbours."""
+    step, first = np.exp(fixes["tpot"][0]), np.exp(fixes["ttft"][0])
+    ttft, tpot, length = found["ttft"] * first, found["tpot"] * step, frame.output_len.to_numpy()
+    rate = frame.concurrency.to_numpy() * length / (ttft + (length - 1) * tpot)
+    return {"tpot": tpot, "ttft": ttft, "latency": found["latency"] * step, "throughput": rate}
 
 
 def _constant(train: pd.DataFrame, made: Terms, test: pd.DataFrame) -> np.ndarray:
@@ -67,13 +98,32 @@ def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
     Where the very model was measured there are bands of single loads and engines too, if `ENOUGH_OF_A_KIND` rows have
     them; where it was not, the folds of one engine are too few to tell.
     """
-    keys = [band_keys(*row) for row in zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)]
+    frame = frame if "key_0" in frame else keyed(frame)
     out = {}
     for level, least in ((2, 1), (1, ENOUGH_OF_A_KIND), (0, ENOUGH_OF_A_KIND)):
-        for key, part in frame.groupby([each[level] for each in keys]):
-            if len(part) >= least and (level == 2 or part.evidence.iloc[0] == "model"):
+        for key, part in frame.groupby(f"key_{level}"):
+            if len(part) >= least and (level == 2 or part.evidence.iloc[0] in ("beside", "model")):
                 out[str(key)] = quantiles(part)
+    for level in ("known", "engine", "none"):
+        rate, step = (out.get(f"{metric} | {level}") for metric in ("throughput", "tpot"))
+        if rate and step:
+            out[f"throughput | {level}"] = _outer(rate, [-each for each in reversed(step)])
     return out
+
+
+def _outer(one: list[float], other: list[float]) -> list[float]:
+    """Quantiles that hold both: fewer sources state rates than times per token, which rates are the reciprocal of."""
+    middle = QUANTILES.index(0.5)
+    pairs = list(zip(one, other, strict=True))
+    return [*map(min, pairs[:middle]), one[middle], *map(max, pairs[middle + 1 :])]
+
+
+def keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    """With the keys of the intervals of each row, and the number of the group that it weighs with."""
+    asked = zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)
+    keys = pd.DataFrame([band_keys(*row) for row in asked], columns=["key_0", "key_1", "key_2"], index=frame.index)
+    groups = frame.source + frame.chip + frame.engine + frame.model
+    return frame.assign(**{name: keys[name] for name in keys}, group=pd.factorize(groups)[0])
 
 
 def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
@@ -82,7 +132,7 @@ def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
     middle = QUANTILES.index(0.5)
     for metric in METRICS:
         before = [0.0] * len(QUANTILES)
-        for level in ("model", "known", "engine", "none"):
+        for level in ("beside", "model", "known", "engine", "none"):
             own = made.get(f"{metric} | {level}", before)
             low = [min(pair) for pair in zip(own[:middle], before[:middle], strict=True)]
             high = [max(pair) for pair in zip(own[middle + 1 :], before[middle + 1 :], strict=True)]
@@ -92,8 +142,8 @@ def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
 
 def quantiles(part: pd.DataFrame) -> list[float]:
     logs = -np.log(part.ratio.to_numpy())
-    group = part.groupby(["source", "chip", "engine", "model"])["value"].transform("size").to_numpy(float)
-    weight = group**-0.5
+    group = part.group if "group" in part else pd.factorize(part.source + part.chip + part.engine + part.model)[0]
+    weight = np.bincount(group)[group] ** -0.5
     order = np.argsort(logs)
     cumulated = (np.cumsum(weight[order]) - weight[order] / 2) / weight.sum()
     return [float(np.interp(q, cumulated, logs[order])) for q in QUANTILES]
@@ -108,7 +158,7 @@ def _band(made: dict[str, list[float]], keys: tuple[str, ...]) -> list[float]:
 def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
     """With `low` and `high` of the 90 % interval over predicted; the rows of a fold never make its own interval."""
     low, high = QUANTILES.index(0.05), QUANTILES.index(0.95)
-    parts = []
+    parts, frame = [], keyed(frame)
     for (split, _), part in frame.groupby(["split", "fold"]):
         alone = split in ("setting", "model", "source", "chip", "engine")  # folds of a split that share no rows
         others = frame.drop(part.index) if alone else frame[frame.split != split]
@@ -120,13 +170,15 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Rows, median APE in % of the surrogate, the constant and the roofline, share inside, median upper/lower."""
+    """Rows, median APE in % of the surrogate, of its effects without the correction of neighbours, of the constant and
+    the roofline, share inside, median upper/lower."""
     truth = 1 / frame.ratio
     frame = frame.assign(
-        ape=100 * abs(frame.ratio - 1), roof=100 * abs(frame.roofline - 1), const=100 * abs(frame.constant - 1),
-        inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)), width=frame.high / frame.low,
+        ape=100 * abs(frame.ratio - 1), alone=100 * abs(frame.effects - 1), roof=100 * abs(frame.roofline - 1),
+        const=100 * abs(frame.constant - 1), inside=100.0 * ((truth >= frame.low) & (truth <= frame.high)),
+        width=frame.high / frame.low,
     )  # fmt: skip
     return frame.groupby(by).agg(
-        rows=("ape", "size"), median_ape=("ape", "median"), mean_ape=("ape", "mean"), constant=("const", "median"),
-        roofline=("roof", "median"), inside=("inside", "mean"), width=("width", "median"),
+        rows=("ape", "size"), median_ape=("ape", "median"), mean_ape=("ape", "mean"), effects=("alone", "median"),
+        constant=("const", "median"), roofline=("roof", "median"), inside=("inside", "mean"), width=("width", "median"),
     ).round(1)  # fmt: skip

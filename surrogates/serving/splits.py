@@ -11,6 +11,7 @@ import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.serving.effects import ENOUGH, NEAR
+from hetbench.serving.levels import series
 from hetbench.serving.names import named
 
 SPLITS = ("setting", "plan", "version", "model", "source", "chip", "engine")
@@ -81,8 +82,8 @@ def _versions(frame: pd.DataFrame) -> Iterator[Fold]:
 
 def evidence(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.ndarray:
     """What the training rows say of each test row, as `hetbench.serving.effects.Effects.evidence` has it; [tested]."""
-    pair, family = frame.engine + " | " + frame.chip, pd.Series([chip_named(name).family for name in frame.chip])
-    near, own = frame.engine + " | " + family, nearest(frame)
+    own_series, family = series_of(frame), pd.Series([chip_named(name).family for name in frame.chip])
+    pair, near, own = own_series + " | " + frame.chip, own_series + " | " + family, nearest(frame)
     counts, nears, owns = pair[train].value_counts(), set(near[train]), own[train].value_counts()
     tested = zip(own[test], pair[test], near[test], strict=True)
     return np.array([
@@ -91,7 +92,13 @@ def evidence(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.nda
     ])  # fmt: skip
 
 
+def series_of(frame: pd.DataFrame) -> pd.Series:
+    """The engine of each row, old versions apart."""
+    pairs = zip(frame.engine, frame.version, strict=True)
+    return pd.Series([series(engine, version) for engine, version in pairs], index=frame.index)
+
+
 def nearest(frame: pd.DataFrame) -> pd.Series:
     """Engine, chip, network and weight format of each row: the key of `Effects.measured`."""
     shapes = pd.Series([named(name).shape for name in frame.model], index=frame.index)
-    return frame.engine + " | " + frame.chip + " | " + shapes + " | " + frame.weights
+    return series_of(frame) + " | " + frame.chip + " | " + shapes + " | " + frame.weights

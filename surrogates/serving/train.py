@@ -20,31 +20,43 @@ import pandas as pd
 
 from hetbench.errors import command
 from hetbench.serving.effects import COLUMNS, FORMAT, NEAR
-from surrogates.serving import power, rows, score
-from surrogates.serving.fit import Effects, settled
-from surrogates.serving.splits import nearest
+from hetbench.serving.levels import recency
+from surrogates.serving import neighbours, power, rows, score
+from surrogates.serving.fit import LEVELS, Effects, settled
+from surrogates.serving.splits import nearest, series_of
 from surrogates.writing import joining, write_json, write_table
 
 OUT = Path(__file__).resolve().parents[2] / "hetbench" / "catalog" / "surrogates"
-EXPORTED = ("engine", "die", "engine_chip", "format", "model", "version")
 
 
 def exported(
-    effects: Effects, frame: pd.DataFrame, made: dict[str, list[float]], watts: dict[str, Any]
-) -> dict[str, Any]:
+    effects: Effects, frame: pd.DataFrame, made: dict[str, list[float]], watts: dict[str, Any],
+    beside: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
     """What `hetbench.serving.effects` reads."""
-    pairs = (frame.engine + " | " + frame.chip).value_counts()
+    pairs = (series_of(frame) + " | " + frame.chip).value_counts()
     near = nearest(frame).value_counts()
     levels = {
         level: {name: [round(float(v), 4) for v in values] for name, values in sorted(effects.levels[level].items())}
-        for level in EXPORTED
+        for level in LEVELS
     }  # fmt: skip
     return {
         "format": FORMAT, "columns": list(COLUMNS), "base": [round(float(v), 4) for v in effects.base],
         "levels": levels, "rows": {name: int(n) for name, n in pairs.items()},
         "near": {name: int(n) for name, n in near.items() if n >= NEAR}, "quantiles": list(score.QUANTILES),
+        "newest": newest(frame), "beside": beside,
         "bands": {k: [round(v, 4) for v in b] for k, b in made.items()}, "power": watts,
     }  # fmt: skip
+
+
+def newest(frame: pd.DataFrame) -> dict[str, str]:
+    """The newest version of each engine, and on each chip with each network."""
+    out = {}
+    for keys in (frame.engine, neighbours.group_of(frame)):
+        for key, part in frame.groupby(keys):
+            engine = part.engine.iloc[0]
+            out[str(key)] = max(part.version.unique(), key=lambda version, engine=engine: recency(engine, version))
+    return out
 
 
 @command("stopped")
@@ -61,20 +73,25 @@ def main() -> int:
     print(f"{len(frame):,} rows, {int((~kept).sum())} faster than the memory allows; {dict(dropped)}")
     frame = frame[kept].reset_index(drop=True)
     effects, made = settled(frame)
+    missed = score.residuals(effects, frame, made)
+    kernels = neighbours.kernels(frame, missed)
+    print(kernels)
     if arguments.held is not None and arguments.held.is_file():
         held = pd.read_parquet(arguments.held)
         held = held.merge(frame[rows.SETTING].drop_duplicates(), on=rows.SETTING)  # rows that a rule dropped since
     else:
-        held = score.held_out(frame, made)
+        held = score.with_evidence(score.held_out(frame, made, kernels), frame)
         if arguments.held is not None:
             write_table(arguments.held, held)
-    _export(arguments, frame, effects, score.with_bands(held), watted, int((~kept).sum()))
+    beside = neighbours.exported(kernels, frame, missed)
+    held = score.with_bands(score.with_evidence(held, frame))
+    _export(arguments, frame, effects, held, watted, beside, int((~kept).sum()))
     return 0
 
 
 def _export(
     arguments: argparse.Namespace, frame: pd.DataFrame, effects: Effects, held: pd.DataFrame, watted: pd.DataFrame,
-    unphysical: int,
+    beside: dict[str, Any], unphysical: int,
 ) -> None:  # fmt: skip
     powered, law = power.held_out(watted), power.law(watted)
     watts = {
@@ -83,7 +100,7 @@ def _export(
         "rows": {name: int(n) for name, n in watted.chip.value_counts().items()},
     }  # fmt: skip
     bands = score.nested(score.bands(held[held.split.isin(score.CALIBRATING)])) | power.bands(powered)
-    table = exported(effects, frame, bands, watts)
+    table = exported(effects, frame, bands, watts, beside)
     card = {
         "rows": len(frame), "rows_sha256": hashlib.sha256(arguments.rows.read_bytes()).hexdigest(),
         "unphysical": unphysical, "sources": {str(k): int(v) for k, v in frame.source.value_counts().items()},

@@ -321,6 +321,17 @@ def test_a_row_of_batch_sizes_is_what_the_question_answers(answers: Any):
     assert titles[4].startswith("cambricon-mlu370-x4")
 
 
+def test_the_front_of_deployments_rises_and_every_panel_names_its_chip():
+    from plotting import serving_pareto, serving_tables
+
+    found = serving_tables.deployments("meta-llama/Llama-3.1-8B", {"amd-mi300x": "fp8", "nvidia-l40s": "fp8"})
+    for _, part in found[found.front].sort_values("tpot_ms").groupby("chip"):
+        assert part.rate.is_monotonic_increasing
+        assert len(part) > 3
+    titles = [axis.get_title().split("\n")[0] for axis in serving_pareto.draw(found).axes]
+    assert titles == ["amd-mi300x", "nvidia-l40s"]
+
+
 def test_migration_there_and_back_is_one(answers: Any):
     from hetbench import HetBench
 
@@ -399,11 +410,11 @@ def test_every_figure_reads_draws_and_has_a_command_of_its_own(name: str, tmp_pa
         figure.read(tmp_path / figure.RESULTS)
 
 
-def test_there_are_fifteen_figures():
+def test_there_are_sixteen_figures():
     assert set(FIGURES) == {
         "pareto_2d", "pareto_3d", "attainment", "hypervolume", "regret", "correlation", "measured_vs_predicted",
         "calibration", "intervals", "error_by_chip", "coverage", "batch_scaling", "migration_matrix",
-        "waterfall", "treemap",
+        "waterfall", "treemap", "serving_pareto",
     }  # fmt: skip
 
 

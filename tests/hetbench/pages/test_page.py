@@ -167,6 +167,16 @@ def test_a_deadline_a_measured_source_and_sizes_reach_the_page(api: HetBench):
     assert "the deadline of 8 ms" in text
 
 
+def test_an_objective_of_deployments_adds_the_chips_that_serve_within_it(api: HetBench):
+    found = report_data(api, ReportRequest(["qwen2.5-7b"], targets="cuda,nvidia-l4", slo="tpot=30ms"))
+    served = found["models"][0]["serving"]
+    asked = api.migrate("qwen2.5-7b", targets="cuda,nvidia-l4", slo="tpot=30ms")
+    assert [each["chip"] for each in served["candidates"]] == [each.chip for each in asked.candidates]
+    text = report_page(found)
+    assert "Deployments within the objective" in text
+    assert digits(served["candidates"][0]["point"]["tpot_ms"]) in text
+
+
 def test_a_refusal_stands_in_its_cell_with_the_reason(api: HetBench):
     request = ReportRequest(["bert-tiny"], targets="nvidia-v100-sxm2-16gb,mlu", options={"precision": "bf16"})
     data = report_data(api, request)

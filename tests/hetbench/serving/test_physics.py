@@ -101,7 +101,7 @@ def test_a_link_is_half_of_what_the_datasheet_sums_over_both_directions():
 
 
 def test_a_deployment_over_several_nodes_is_refused():
-    with pytest.raises(RefusedError, match="spans nodes of 8"):
+    with pytest.raises(RefusedError, match="span nodes of 8"):
         link_of(chip(H100), 16)
 
 
@@ -145,6 +145,16 @@ def test_requests_that_fit_are_about_those_of_a_log_of_llama_70b():
     weights, token = _published_log(LLAMA_70B, "tp1", "w8a8")
     room = 0.98 * 79.1 * 2**30 - weights * 2**30  # an H100 reports 79.1 GiB to PyTorch
     assert 10.79 < room / token / 2048 < 1.5 * 10.79  # activations and CUDA graphs take the rest
+
+
+def test_requests_that_fit_are_those_of_a_log_of_llama_8b_on_one_a100():
+    """vllm-project/vllm#12330, Meta-Llama-3-8B on an A100 of 40 GB: "Loading model weights took 14.9595 GB", "the rest
+    of the memory reserved for KV Cache is 11.12GiB", "Maximum concurrency for 8192 tokens per request: 11.12x"."""
+    model = "meta-llama/Meta-Llama-3-8B"
+    held = memory(_stage(model, "nvidia-a100-sxm4-40gb"), _settings("nvidia-a100-sxm4-40gb", "tp1", [1], 8191, 1))
+    assert float(held.weights[0]) / 2**30 == pytest.approx(14.9595, rel=0.002)
+    assert 11.12 * 2**30 / float(held.request[0]) == pytest.approx(11.12, rel=0.002)
+    assert 11.12 < float(held.most[0]) < 2 * 11.12  # that run kept 9.4 GiB for activations of many requests
 
 
 def test_requests_that_fit_are_about_those_of_a_log_of_deepseek_r1():

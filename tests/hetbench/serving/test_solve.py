@@ -85,7 +85,7 @@ def test_weights_that_do_not_fit_are_refused_with_what_would(api: HetBench):
 @pytest.mark.parametrize(("options", "error", "match"), [
     ({"speculative": "mtp"}, RefusedError, "acceptance rate"),
     ({"parallel": "disagg"}, RefusedError, "disaggregated"),
-    ({"chips": 16}, RefusedError, "spans nodes"),
+    ({"chips": 16}, RefusedError, "span nodes"),
     ({"stack": "mindie"}, RefusedError, "runs on cann"),
     ({"stack": "vlllm"}, UnknownNameError, "vllm"),
     ({"precision": "fp7"}, UnknownNameError, "unknown precision"),
@@ -158,10 +158,10 @@ def test_ten_thousand_points_take_less_than_a_second():
     loads = list(range(1, 201))
     plans = [Plan(tp, dp) for tp in (1, 2, 4, 8) for dp in (1, 2, 4, 8) if tp * dp <= 8] * 5
     known, model = load(), named("meta-llama/Llama-3.1-8B")
-    start = time.perf_counter()
+    start = time.process_time()
     found = serve_plan(model, chip(H100), {}, known, {}, plans, loads)
     assert found.points > 9_000
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_a_published_version_of_an_engine_has_its_own_speed(api: HetBench):
@@ -170,7 +170,27 @@ def test_a_published_version_of_an_engine_has_its_own_speed(api: HetBench):
     mean, one = (api.query(**question, stack=name) for name in ("atom", "ATOM 2026-05, ROCm 7.2.3"))
     assert one.stack == mean.stack == "atom"
     assert one.value != mean.value
-    assert any("no measured version" in note for note in mean.notes)
+    assert any("no version of atom was named" in note for note in mean.notes)
+
+
+def test_copies_of_their_own_may_be_on_several_nodes(api: HetBench):
+    one, two = (api.query(**{**LLAMA, "chips": 8 * n}, parallel=f"tp8dp{n}", target=H100, metric="throughput",
+                          **{**LOAD, "concurrency": 32 * n}) for n in (1, 2))  # fmt: skip
+    assert two.value == pytest.approx(2 * one.value, rel=0.2)
+
+
+def test_without_a_version_the_newest_measured_one_answers(api: HetBench):
+    known, stage = load(), build(named("meta-llama/Llama-3.1-8B"), chip(H100), {"precision": "bf16"}).stage
+    assert known.version("vllm", stage, "vllm 0.6.3") == "vllm 0.6.3"
+    assert known.version("vllm", stage, "vllm") == known.version("vllm", stage, "")
+    assert not known.version("vllm", stage, "").startswith("vLLM (2024)")
+
+
+def test_a_published_row_answers_for_its_own_version_and_where_none_is_named(api: HetBench):
+    question = {"model": "openai/gpt-oss-120b", "target": "amd-mi355x", "metric": "tpot", "phase": "serving",
+                "concurrency": 16, "input_len": 1024, "output_len": 1024, "precision": "mxfp4"}  # fmt: skip
+    newest, other = (api.query(**question, stack=name) for name in ("atom", "ATOM 2026-03"))
+    assert (newest.kind, other.kind) == ("measured", "predicted")
 
 
 def test_a_deployment_notes_the_defaults_it_took():

@@ -6,7 +6,8 @@ import pytest
 
 from data_collection.tables import serving_rules as rules
 from hetbench.serving.engines import engine_of
-from surrogates.serving import fit, score, splits
+from hetbench.serving.neighbours import Kernel
+from surrogates.serving import collectives, fit, neighbours, score, splits
 from surrogates.serving.rows import physical, terms, usable
 
 BASE = {"source": "s", "ref": "r", "model": "meta-llama/Meta-Llama-3.1-8B", "chip": "nvidia-h100-sxm5-80gb",
@@ -40,6 +41,33 @@ def test_a_row_faster_than_its_weights_can_be_read_is_not_physical():
     frame = _measured(_frame(), 1.0)
     frame.loc[0, "value"] = 1.0  # 8 billion weights in bf16 take 4.8 ms at 3.35 TB/s
     assert physical(frame, terms(frame)).tolist() == [False] + [True] * (len(frame) - 1)
+
+
+def test_residuals_of_neighbours_correct_a_load_between_them():
+    frame = _measured(_frame(), 1.0)
+    missed = np.where(frame.metric == "tpot", 0.2, -0.1)
+    test = (frame.concurrency == 8).to_numpy()
+    kernel = Kernel([4.0] * 7, [0.9, 0.9, 0.5], 0.1, 0.001)
+    train, held = (frame[each].reset_index(drop=True) for each in (~test, test))
+    found = neighbours.corrected({"tpot": kernel, "ttft": kernel}, train, missed[~test], held)
+    for name, expected in (("tpot", 0.2), ("ttft", -0.1)):
+        at = (held.metric == name).to_numpy()
+        assert found[name][0][at] == pytest.approx([expected], rel=0.1)
+        assert found[name][1][at] < 0.3
+
+
+def test_rows_of_old_versions_are_no_evidence_of_later_ones():
+    frame = _frame().assign(version="vllm 0.19.0")
+    old = frame.assign(version="vLLM 0.6.3 (Nov 2024)")
+    both = pd.concat([old, frame], ignore_index=True)
+    test = (both.version == "vllm 0.19.0").to_numpy()
+    assert set(splits.evidence(both, ~test, test)) == {"none"}
+
+
+def test_collectives_of_known_factors_are_found_again():
+    x = np.geomspace(0.01, 1000, 30)
+    rows = pd.DataFrame({"x": x, "us": 8 + 2 * x**0.5 + 1.2 * x, "bytes": 1e4 * x})
+    assert collectives.solve(rows) == pytest.approx([8, 2, 1.2], rel=1e-6)
 
 
 def test_rows_over_several_nodes_are_counted_and_dropped():
