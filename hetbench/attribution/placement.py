@@ -176,7 +176,8 @@ class Placement:
     def _unfused(self, inside: NDArray[np.bool_]) -> Floats:
         leads, follows = inside[:, self.fusions.leader], inside[:, self.fusions.follower]
         only_first = product(follows & ~leads, self.fusions.target_ms)
-        return only_first + product(leads & ~follows, self.fusions.source_ms)
+        found: Floats = only_first + product(leads & ~follows, self.fusions.source_ms)
+        return found
 
 
 def placement(

@@ -53,7 +53,7 @@ def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     [[0.5, 0.0], [0.0, 0.25]]
     """
     if len(matrix) <= _WHOLE:
-        return np.linalg.inv(matrix)
+        return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
     half = len(matrix) // 2
     across, last = matrix[:half, half:], matrix[half:, half:]
     first = inverse(matrix[:half, :half])
