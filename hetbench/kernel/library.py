@@ -16,7 +16,7 @@ LIBRARIES = Path(__file__).parent / "libraries"
 MANIFEST = LIBRARIES / "manifest.json"
 SWITCH = "HETBENCH_KERNEL"
 """Environment variable: `off` leaves the library unused."""
-_FORMAT = 1
+_FORMAT = 2
 _LONG, _POINTER = ctypes.c_int64, ctypes.c_void_p
 _ENTRIES: dict[str, tuple[Any, ...]] = {
     "forest": (_POINTER, _POINTER, _LONG, _LONG, _POINTER),
@@ -24,7 +24,7 @@ _ENTRIES: dict[str, tuple[Any, ...]] = {
     "operators": (_LONG, *(_POINTER,) * 7, _LONG, _LONG, _POINTER, _POINTER),
     "work": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER),
     "whole": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _LONG, ctypes.c_double, _POINTER, _POINTER, _POINTER),
-    "sums": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER, _POINTER),
+    "sums": (_POINTER, _LONG, _POINTER, _POINTER, _POINTER),
 }
 _MACHINES = {
     "linux": {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"},

@@ -33,7 +33,8 @@ _CLASS = np.dtype([
 ])  # fmt: skip
 PEER = np.dtype([("effects", _REAL, 5), ("cell", _INT)])
 GROUP = np.dtype([
-    ("peak", _REAL), ("floor", _REAL), ("itemsize", _REAL), ("effects", _REAL, 5), ("protocol", _REAL), ("bias", _REAL),
+    ("own_peak", _REAL), ("peak", _REAL), ("floor", _REAL),
+    ("itemsize", _REAL), ("effects", _REAL, 5), ("protocol", _REAL), ("bias", _REAL),
     ("constant", _REAL), ("rgat", _REAL), ("usual", _REAL), ("asked_floor", _REAL), ("shares", _REAL, 6),
     ("bands", _REAL, 12), ("of_clock", _REAL), ("of_peak", _REAL), ("head", _INT), ("cell", _INT),
     ("same_protocol", _INT), ("widened", _INT), ("peers", _INT), ("peer", _POINTER), ("forest", _POINTER),

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from hetbench.errors import InvalidInputError, nearest, shown
 
-__all__ = ["Dims", "OperatorType", "Size", "as_array"]
+__all__ = ["Dims", "OperatorType", "Size"]
 
 Size = Any
 """An `int`, an int64 array [rows], or anything that numpy's functions take in place of one; formulas work on all."""
@@ -92,13 +90,6 @@ class OperatorType:
                     return int(value)  # type: ignore[call-overload, no-any-return]
         allowed = f"a whole number from {least} to {most:.0e}" if most > 1 else "0 or 1"
         raise InvalidInputError(f"{self.name}: dim {name}={shown(value)} must be {allowed}.")
-
-
-def as_array(value: Any, dtype: Any = None) -> Any:
-    """The value as an array; what only behaves as one, such as a column of a recorded formula, stays as it is."""
-    if hasattr(value, "__array_ufunc__") and not isinstance(value, np.ndarray | np.generic):
-        return value
-    return np.asarray(value, dtype=dtype)
 
 
 ZERO_ALLOWED = frozenset({"pad", "causal", "window", "bias", "v_dim", "area", "indices", "real", "extra"})

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.operators._base import Dims, OperatorType, Size, as_array
+from hetbench.operators._arrays import as_array
+from hetbench.operators._base import Dims, OperatorType, Size
 
 __all__ = ["conv_out", "input_area"]
 

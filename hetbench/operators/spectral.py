@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.operators._base import Dims, OperatorType, Size, as_array
+from hetbench.operators._arrays import as_array
+from hetbench.operators._base import Dims, OperatorType, Size
 
 
 def _flops(d: Dims) -> Size:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.operators import operator_type
-from hetbench.operators._base import as_array
+from hetbench.operators._arrays import as_array
 from hetbench.operators.attention import attended_pairs
 from hetbench.operators.conv import conv_out
 

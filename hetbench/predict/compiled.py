@@ -25,6 +25,7 @@ from hetbench.predict.perceptron import Perceptron
 from hetbench.predict.protocols import launch_floor
 from hetbench.predict.rgat import CLIP as RGAT_CLIP
 from hetbench.predict.rgat import Rgat
+from hetbench.predict.selection import said_by
 from hetbench.predict.trees import Forest
 from hetbench.schema import PROTOCOLS
 
@@ -61,6 +62,7 @@ class Block(NamedTuple):
 
     cls: Record
     facts: NDArray[np.float64]
+    """Of the chip, and of the one that speaks for it, [2, facts]."""
     groups: Record
     kept: tuple[Any, ...]
     """Choices and chip, whose identity is the key of the block."""
@@ -112,13 +114,13 @@ class Kernel:
         return self._library is not None
 
     def evaluate(
-        self, cls: str, shared: Mapping[str, NDArray[Any]], chip: Chip, protocol: str, choices: Sequence[Choice],
-        which: NDArray[np.int64], halves: Halves | None,
+        self, cls: str, shared: Mapping[str, NDArray[Any]], chips: tuple[Chip, Chip], protocol: str,
+        choices: Sequence[Choice], which: NDArray[np.int64], halves: Halves | None,
     ) -> NDArray[np.float64] | None:  # fmt: skip
         """Value and bounds in ms, [3, rows], None where numpy has to; arguments as of `OperatorSurrogate.evaluate`."""
         if self._library is None or "saved" in shared:  # weights of a stored format
             return None
-        block = self.block(cls, chip, protocol, choices)
+        block = self.block(cls, *chips, protocol, choices)
         if block is None:
             return None
         names, rows = COLUMNS[cls], len(which)
@@ -137,33 +139,37 @@ class Kernel:
         )  # fmt: skip
         return out
 
-    def block(self, cls: str, chip: Chip, protocol: str, choices: Sequence[Choice]) -> Block | None:
+    def block(self, cls: str, chip: Chip, on: Chip, protocol: str, choices: Sequence[Choice]) -> Block | None:
         """The records of a class on a chip; None where the kernel cannot take them."""
-        key = (cls, protocol, id(chip), *map(id, choices))
+        key = (cls, protocol, id(chip), id(on), *map(id, choices))
         try:
             return self._blocks[key]
         except KeyError:
             with LOCK:
-                made = self._made(cls, chip, protocol, tuple(choices))
+                made = self._made(cls, chip, on, protocol, tuple(choices))
                 if len(self._blocks) >= _MOST_BLOCKS:
                     self._blocks.clear()
                 self._blocks[key] = made
             return made
 
-    def _made(self, cls: str, chip: Chip, protocol: str, choices: tuple[Choice, ...]) -> Block | None:
+    def _made(self, cls: str, chip: Chip, on: Chip, protocol: str, choices: tuple[Choice, ...]) -> Block | None:
         head = self._surrogate.class_surrogate(cls)
         known = self._class(cls, head)
         if known is None:
             return None
-        groups = [self._group(cls, head, chip, protocol, choice) for choice in choices]
+        groups = [self._group(cls, head, (chip, on), protocol, choice) for choice in choices]
         if any(each is None for each in groups):
             return None
-        facts = chip_facts(chip, "fp32", 0.0)
-        values = (facts.vector_peak, facts.bandwidth, facts.compute_units, facts.l2_bytes, facts.cache_bandwidth,
-                  facts.fractal, facts.turbo, self._surrogate.doublings, LEAST, GROWN)  # fmt: skip
+        values = []
+        for each in (chip, on):
+            facts = chip_facts(each, "fp32", 0.0)
+            values.append((
+                facts.vector_peak, facts.bandwidth, facts.compute_units, facts.l2_bytes, facts.cache_bandwidth,
+                facts.fractal, facts.turbo, on is not chip, self._surrogate.doublings, LEAST, GROWN,
+            ))  # fmt: skip
         made = group_records([each for each in groups if each is not None])
         made.values["widened"] = bool(made.values["of_clock"].any() or made.values["of_peak"].any())
-        return Block(known, np.array(values, dtype=np.float64), made, (choices, chip))
+        return Block(known, np.array(values, dtype=np.float64), made, (choices, chip, on))
 
     def _class(self, cls: str, head: ClassSurrogate) -> Record | None:
         """Full head and RGAT of a class."""
@@ -185,27 +191,29 @@ class Kernel:
         return self._classes[cls]
 
     def _group(
-        self, cls: str, head: ClassSurrogate, chip: Chip, protocol: str, choice: Choice
+        self, cls: str, head: ClassSurrogate, chips: tuple[Chip, Chip], protocol: str, choice: Choice
     ) -> dict[str, Any] | None:
+        (chip, on), said = chips, said_by(chips[1], chips[0], choice)
         kind, _, name = choice.head.partition("/")
         floors = self._surrogate.floors
-        facts = chip_facts(chip, choice.dtype, launch_floor(floors, chip, cls, choice.protocol))
+        facts = chip_facts(on, choice.dtype, launch_floor(floors, on, cls, choice.protocol))
         made: dict[str, Any] = {
-            "peak": facts.peak, "floor": facts.floor_ms, "itemsize": facts.itemsize, "effects": choice.effects,
+            "own_peak": chip_facts(chip, choice.dtype, 0.0).peak, "peak": facts.peak,
+            "floor": facts.floor_ms, "itemsize": facts.itemsize, "effects": choice.effects,
             "protocol": PROTOCOLS.index(choice.protocol), "bias": choice.bias, "constant": choice.constant,
-            "rgat": choice.rgat, "shares": [*head._shares(choice, chip), *head._shares(choice, chip, "X")],
+            "rgat": choice.rgat, "shares": [*head._shares(choice, on), *head._shares(choice, on, "X")],
             "head": _HEADS[kind], "cell": choice.cell,
             "same_protocol": choice.protocol == protocol,
-            "asked_floor": self._surrogate.asked_floor(cls, chip, protocol),
-            "bands": _bands(head, choice, chip),
+            "asked_floor": self._surrogate.asked_floor(cls, on, protocol),
+            "bands": _bands(head, said, chip),
             "rgat_own": self._surrogate.network.of_kind(choice.op, choice.dtype, choice.protocol),
         }  # fmt: skip
         if choice.peers:
             peers = [(each.effects, each.index) for each in choice.peers]
             made["peers"], made["peer"] = len(peers), np.array(peers, dtype=PEER)
-        made["of_clock"], made["of_peak"] = head._of_estimates(choice, chip)
+        made["of_clock"], made["of_peak"] = head._of_estimates(said, chip)
         if made["shares"][0] != 1 or made["shares"][3] != 1:
-            made["usual"] = head._usual(choice, chip)
+            made["usual"] = head._usual(choice, on)
         if kind in ("ratio", "chip"):
             key = cls, choice.head
             if key not in self._forests:

@@ -179,7 +179,7 @@ class OperatorSurrogate(ByKernel):
         (see `hetbench.predict.doubling`); only the others are answered.
         """
         head, on = self.class_surrogate(cls), on or chip
-        by_kernel = self.kernel.evaluate(cls, shared, chip, protocol, choices, which, halves) if on is chip else None
+        by_kernel = self.kernel.evaluate(cls, shared, (chip, on), protocol, choices, which, halves)
         if by_kernel is not None and chip.name not in self.observed:
             return by_kernel[0], by_kernel[1], by_kernel[2]
         made, real = stored.features_of(cls, shared, self._facts(cls, chip, choices, which, on))

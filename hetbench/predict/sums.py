@@ -26,6 +26,7 @@ from hetbench.predict.canonical import canonical_columns
 from hetbench.predict.compiled import COLUMNS, Block
 from hetbench.predict.doubling import DOUBLINGS, rows_of_work
 from hetbench.predict.features import CLASSES
+from hetbench.predict.selection import said_by
 from hetbench.schema import STORAGE_BYTES
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _PIECE = np.dtype([
 ])  # fmt: skip
 _PART = np.dtype([
     ("which_class", _INT), ("rows", _INT), ("columns", _INT), ("pieces", _INT), ("groups", _INT), ("piece", _POINTER),
-    ("count", _POINTER), ("which", _POINTER), ("cls", _POINTER), ("group", _POINTER),
+    ("count", _POINTER), ("which", _POINTER), ("cls", _POINTER), ("group", _POINTER), ("facts", _POINTER),
 ])  # fmt: skip
 _ENDS = 3
 """Value, lower and upper bound come before the groups in what the kernel returns."""
@@ -80,7 +81,6 @@ class SumPlan(NamedTuple):
 
     layout: Layout
     parts: Record
-    facts: NDArray[np.float64]
     choices: tuple[Any, ...]
     """Of every group, class by class."""
     names: tuple[tuple[str, str], ...]
@@ -93,7 +93,7 @@ class SumPlan(NamedTuple):
         """Value, lower and upper bound of the sum, then of each group, in ms; None where rows left their class."""
         out, work = np.empty(_ENDS + len(self.names)), scratch(self.layout.work)
         failed = kernel.hetbench_sums(
-            self.parts.address, len(self.layout.parts), address(self.facts), address(values), work, address(out)
+            self.parts.address, len(self.layout.parts), address(values), work, address(out)
         )
         return None if failed else out
 
@@ -140,7 +140,7 @@ def layout_of(table: SizedTable) -> Layout | None:
     for index, part in enumerate(parts):
         records[index] = (
             CLASSES.index(part.cls), part.rows, len(COLUMNS[part.cls]), len(part.kinds), len(part.kinds),
-            part.pieces.address, address(part.times), address(part.which), 0, 0,
+            part.pieces.address, address(part.times), address(part.which), 0, 0, 0,
         )  # fmt: skip
     return Layout(parts, Record(records), max(room, default=0))
 
@@ -169,16 +169,17 @@ def plan_of(
     chosen, names, launch_ms = [], [], 0.0
     block: Block | None = None
     for index, part in enumerate(layout.parts):
-        if surrogate.speaker(part.cls, chip, predictor) is not chip:
-            return None
+        on = surrogate.speaker(part.cls, chip, predictor)
         choices = [
-            surrogate.choose(part.cls, op, dtype, chip, protocol, None, None, predictor) for op, dtype in part.kinds
+            surrogate.choose(part.cls, op, dtype, on, protocol, None, None, predictor) for op, dtype in part.kinds
         ]
-        block = surrogate.kernel.block(part.cls, chip, protocol, choices)
+        block = surrogate.kernel.block(part.cls, chip, on, protocol, choices)
         if block is None:
             return None
         parts["cls"][index], parts["group"][index] = block.cls.address, block.groups.address
+        parts["facts"][index] = address(block.facts)
         kept.append(block)
+        choices = [said_by(on, chip, choice) for choice in choices]
         chosen += choices
         names += [(choice.level, op) for choice, (op, _) in zip(choices, part.kinds, strict=True)]
         launch_ms += surrogate.asked_floor(part.cls, chip, protocol) * sum(part.runs)
@@ -186,7 +187,7 @@ def plan_of(
         return None
     support = sum({id(choice): choice.support for choice in chosen}.values())
     return SumPlan(
-        layout, Record(parts), block.facts, tuple(chosen), tuple(names), launch_ms, support, (layout, kept, chip)
+        layout, Record(parts), tuple(chosen), tuple(names), launch_ms, support, (layout, kept, chip)
     )  # fmt: skip
 
 

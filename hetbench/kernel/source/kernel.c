@@ -54,9 +54,9 @@ BOTH(operators, int64_t, P, P, P, const int32_t *, const int32_t *, const int32_
      double *, double *)
 BOTH(work, P, int64_t, const double *, double *, double *)
 BOTH(whole, P, int64_t, P, P, P, int64_t, double, const double *, double *, double *)
-BOTH(sums, P, int64_t, P, const double *, double *, double *)
+BOTH(sums, P, int64_t, const double *, double *, double *)
 
-EXPORT int hetbench_format(void) { return 1; }
+EXPORT int hetbench_format(void) { return 2; }
 EXPORT int hetbench_forest(P f, const float *matrix, int64_t stride, int64_t rows, double *out) {
     CHOOSE(forest, f, matrix, stride, rows, out);
 }
@@ -69,8 +69,8 @@ EXPORT int hetbench_operators(int64_t which_class, P cls, P facts, P groups, con
                               double *work) {
     CHOOSE(operators, which_class, cls, facts, groups, which, row, halved, columns, rows, asked, out, work);
 }
-EXPORT int hetbench_sums(P parts, int64_t many, P facts, const double *values, double *work, double *out) {
-    CHOOSE(sums, parts, many, facts, values, work, out);
+EXPORT int hetbench_sums(P parts, int64_t many, const double *values, double *work, double *out) {
+    CHOOSE(sums, parts, many, values, work, out);
 }
 EXPORT int hetbench_work(P parts, int64_t many, const double *values, double *work, double *out) {
     CHOOSE(work, parts, many, values, work, out);

@@ -5,6 +5,7 @@ enum { ROOFLINE, FULL, RATIO, CHIP };
 
 typedef struct { /* of the chip */
     double vector_peak, bandwidth, units, cache, cache_bandwidth, fractal, turbo;
+    double spoken_for; /* whether the next facts, those that the heads see, are of another chip of the die */
     double halvings, held, grown; /* halves that hold an answer up: how many, by which share, unless it grew so much */
 } Facts;
 
@@ -26,6 +27,7 @@ typedef struct { /* what else the full head is asked as: the cell of another eng
 } Peer;
 
 typedef struct { /* of one operator type, dtype and protocol on the chip */
+    double own_peak; /* of the chip itself, where another one of its die speaks for it */
     double peak, floor, itemsize, effects[5], protocol, bias, constant, rgat, usual, asked_floor;
     double shares[6]; /* [inside or outside, 3] */
     double bands[12]; /* [inside or outside, sizes, 2] */
@@ -38,7 +40,7 @@ typedef struct { /* of one operator type, dtype and protocol on the chip */
 
 typedef struct {
     float ratio[BLOCK * MOST_COLUMNS], absolute[BLOCK * 16];
-    double roofline[BLOCK], base[BLOCK], least[BLOCK];
+    double roofline[BLOCK], base[BLOCK], own_base[BLOCK], least[BLOCK];
     int columns;
 } Made;
 
@@ -145,11 +147,12 @@ typedef struct {
     double flops, moved, compute, memory, cached, bound, roofline, least, base;
 } Work;
 
-static Work work_of(int cls, const double *columns, int64_t rows, int64_t row, const Facts *f, const Group *g) {
+static Work work_of(int cls, const double *columns, int64_t rows, int64_t row, const Facts *f, const Group *g,
+                    double peak) {
     Work w;
     w.flops = C(WORK_AT[cls]);
     w.moved = C(WORK_AT[cls] + 1);
-    w.compute = 1e3 * w.flops / (cls == VECTOR ? f->vector_peak : g->peak);
+    w.compute = 1e3 * w.flops / (cls == VECTOR ? f->vector_peak : peak);
     w.memory = 1e3 * w.moved / f->bandwidth;
     w.roofline = fmax_(w.compute, w.memory);
     double hit = minimum(maximum((1.5 - w.moved / f->cache) / 0.8, 0.0), 1.0);
@@ -170,7 +173,6 @@ static Work work_of(int cls, const double *columns, int64_t rows, int64_t row, c
 static void features(int cls, const double *columns, int64_t rows, int64_t row, const Facts *f, const Group *g,
                      const Work *w, Made *made, int to) {
     made->roofline[to] = w->roofline;
-    made->least[to] = w->least;
     made->base[to] = w->base;
     double lc = logged(w->compute), lm = logged(w->memory), lk = logged(w->cached), lb = logged(w->bound);
     double lf = logged(g->floor), size = logged(w->moved), cache = logged(f->cache), work = logged(w->flops);
@@ -299,7 +301,7 @@ static Bounds finish(const Class *cls, const Group *g, const Made *made, int r, 
     int beyond = outside(cls, g, made, r);
     const double *shares = g->shares + 3 * beyond;
     if (shares[0] != 1) head = shares[0] * head + shares[1] * g->usual + shares[2] * roofline;
-    double value = converted(base * exp_(head), g);
+    double value = converted(made->own_base[r] * exp_(head), g);
     int size = made->roofline[r] <= base / 2 ? 0 : base < 1.0 ? 1 : 2;
     double low = g->bands[6 * beyond + 2 * size], high = g->bands[6 * beyond + 2 * size + 1];
     if (cls->slow && g->head != CHIP) {
@@ -376,10 +378,13 @@ static void operators_of_class(int which_class, const Class *cls, const Facts *f
     for (int64_t r = 0; r < rows; r++) {
         int slot = waiting.size;
         const Group *g = groups + which[r];
-        Work work = work_of(which_class, columns, stride, r, facts, g);
-        if (halved[r] == 0) base[row[r]] = work.base;
-        else if (!(work.base * facts->grown > base[row[r]])) continue;
-        features(which_class, columns, stride, r, facts, g, &work, &waiting.made, slot);
+        Work own = work_of(which_class, columns, stride, r, facts, g, g->own_peak);
+        if (halved[r] == 0) base[row[r]] = own.base;
+        else if (!(own.base * facts->grown > base[row[r]])) continue;
+        waiting.made.own_base[slot] = own.base;
+        waiting.made.least[slot] = own.least;
+        if (facts->spoken_for != 0) own = work_of(which_class, columns, stride, r, facts + 1, g, g->peak);
+        features(which_class, columns, stride, r, facts + 1, g, &own, &waiting.made, slot);
         waiting.group[slot] = g;
         waiting.row[slot] = row[r];
         waiting.whole[slot] = halved[r] == 0;

@@ -15,6 +15,7 @@ typedef struct { /* operators of one class */
     const int32_t *which; /* [rows]: group of each */
     const Class *cls;
     const Group *group;
+    const Facts *facts; /* of the chip, and of the one that speaks for it */
 } Part;
 
 #define CHUNK 16
@@ -58,21 +59,19 @@ static int64_t dims(const Part *part, const double *values, int64_t halvings, in
 /* Sums of value, lower and upper bound in ms, then the ms of every group; `work` has room for (columns + 4) x
    (1 + halvings) + 5 numbers for each row of the largest class. Returns 1 where a row belongs to another class: attention
    of one query is decoding. */
-static int sum_of_parts(const Part *parts, int64_t many, const Facts *facts, const double *values, double *work,
-                        double *out) {
+static int sum_of_parts(const Part *parts, int64_t many, const double *values, double *work, double *out) {
     double *by_group = out + 3;
-    int64_t halvings = (int64_t)facts->halvings;
     out[0] = out[1] = out[2] = 0.0;
     for (int64_t p = 0; p < many; p++) {
         const Part *part = parts + p;
-        int64_t asked = part->rows, total = asked * (1 + halvings);
+        int64_t halvings = (int64_t)part->facts->halvings, asked = part->rows, total = asked * (1 + halvings);
         double *bounds = work, *base = bounds + 3 * asked, *least = base + asked, *columns = least + asked;
         int32_t *row = (int32_t *)(columns + part->columns * total), *halved = row + total, *which = halved + total;
         int64_t rows = dims(part, values, halvings, total, columns, row, halved, which);
         if (part->which_class == PREFILL || part->which_class == DECODE)
             for (int64_t r = 0; r < rows; r++)
                 if ((columns[total + r] == 1) != (part->which_class == DECODE)) return 1;
-        operators_of_class((int)part->which_class, part->cls, facts, part->group, which, row, halved, columns, rows,
+        operators_of_class((int)part->which_class, part->cls, part->facts, part->group, which, row, halved, columns, rows,
                            total, asked, bounds, base, least);
         for (int64_t g = 0; g < part->groups; g++) by_group[g] = 0.0;
         for (int end = 0; end < 3; end++) {

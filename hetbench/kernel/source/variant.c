@@ -37,8 +37,8 @@ ENTRY(operators)(int64_t which_class, const Class *cls, const Facts *facts, cons
     return 0;
 }
 
-ENTRY(sums)(const Part *parts, int64_t many, const Facts *facts, const double *values, double *work, double *out) {
-    return sum_of_parts(parts, many, facts, values, work, out);
+ENTRY(sums)(const Part *parts, int64_t many, const double *values, double *work, double *out) {
+    return sum_of_parts(parts, many, values, work, out);
 }
 
 ENTRY(work)(const Part *parts, int64_t many, const double *values, double *work, double *out) {

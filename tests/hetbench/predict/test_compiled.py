@@ -115,5 +115,5 @@ def test_a_surrogate_that_says_more_than_the_kernel_knows_is_left_to_numpy(monke
         vars(surrogate).pop(name, None)
     monkeypatch.setattr(compiled, "_KNOWN_SPEC", {"cells"})
     choice = surrogate.choose("gemm", "Linear", "fp16", chip, "event", None, None)
-    assert surrogate.kernel.block("gemm", chip, "event", [choice]) is None
+    assert surrogate.kernel.block("gemm", chip, chip, "event", [choice]) is None
     assert surrogate.predict("Linear", "fp16", {"m": 64, "n": 64, "k": 64}, chip).value > 0
