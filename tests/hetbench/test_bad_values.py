@@ -144,7 +144,8 @@ def _failures(call: Callable[..., Any], good: Mapping[str, Any], argument: str) 
 def _method_cases() -> list[tuple[str, str]]:
     cases = []
     for name, method in METHODS.items():
-        named = [name for name in inspect.signature(method).parameters if name not in ("self", *OPTIONS)]
+        named = [each.name for each in inspect.signature(method).parameters.values()
+                 if each.name not in ("self", *OPTIONS) and each.kind is not inspect.Parameter.VAR_KEYWORD]  # fmt: skip
         cases += [(name, argument) for argument in dict.fromkeys((*named, *GOOD.get(name, {})))]
     return cases
 
