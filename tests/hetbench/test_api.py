@@ -334,7 +334,7 @@ def test_a_traced_module_is_asked_like_a_model(api: HetBench):
     assert api.query(graph, metric="flops").value >= 2 * 32 * 64 * 256
     answer = api.query(graph, source="cuda", target="rocm", metric="latency", precision="fp32")
     assert 0 < answer.value < 1
-    assert answer.batch is None
+    assert answer.batch == 32
     with pytest.raises(InvalidInputError, match="traced at batch 32"):
         api.query(graph, target="cuda", metric="latency", batch=2)
 
