@@ -121,8 +121,11 @@ def test_writing_into_an_answer_is_refused_and_changes_nobody_elses():
     with pytest.raises(TypeError, match="read-only"):
         answer.shares["Linear"] = 0.0
     both = api.query("gpt2", target="cuda", metric=("latency", "energy"), batch=3)
+    with pytest.raises(TypeError, match="item assignment"):
+        both["latency"] = answer
+    each = api.query("gpt2", device=("cuda", "mlu"), metric=("latency", "params"), batch=3)
     with pytest.raises(TypeError, match="read-only"):
-        both.clear()
+        each.clear()
     assert api.query("gpt2", device=("cuda", "mlu"), metric="latency", batch=3)["cuda"] == answer
 
 
