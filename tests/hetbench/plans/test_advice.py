@@ -235,7 +235,8 @@ def test_eager_attention_gains_by_one_operator_what_the_surrogate_says(eager_att
     last = {"b": 2, "m": 512, "n": 64, "k": 512}
     composed = ms["BMM"] + ms["Softmax"] + float(surrogate().predict("BMM", "fp32", last, chip("cuda")).value[0])
     gain, parts = plans(frozenset()) - plans(frozenset({option})), plans.group_ms(frozenset())
-    assert gain == pytest.approx((parts["BMM"] + parts["Softmax"]) * (1 - ms["Attention"] / composed))
+    told = (parts["BMM"] + parts["Softmax"]) * (1 - ms["Attention"] / composed)
+    assert gain == pytest.approx(told, rel=0.02)  # the geometric mean of two estimates, each of which gains this share
 
 
 def test_accuracy_safe_leaves_precision_alone(api: HetBench):
