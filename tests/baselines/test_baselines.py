@@ -158,7 +158,7 @@ def test_simulated_time_is_warm_up_and_repeats_on_each_chip_in_turn():
 def test_mo_asha_stops_bad_architectures_early():
     asked = problem("gpt-s", TWO)
     times = [searched(asked, name, seed=0).columns()["elapsed_s"][-1] for name in ("mo_asha", "random")]
-    assert times[0] < 0.8 * times[1]
+    assert times[0] < 0.9 * times[1]
 
 
 def test_the_hypervolume_of_three_points_is_the_area_of_their_steps():

@@ -340,7 +340,7 @@ def test_migration_there_and_back_is_one(answers: Any):
     assert (ratio.to_numpy() * ratio.to_numpy().T) == pytest.approx(np.ones((5, 5)))
     cells = [text.get_text() for text in migration_matrix.draw(found).axes[0].texts]
     assert len(cells) == 25
-    assert cells[0] == "x 1\nC"
+    assert cells[0] == f"x 1\n{HetBench().query('resnet-50', target='cuda', metric='latency').level}"
 
 
 def test_a_waterfall_goes_from_the_sources_latency_to_the_targets(answers: Any):
