@@ -25,7 +25,8 @@ __all__ = ["ONLY_IN_PROCESS", "RemoteHetBench"]
 
 ONLY_IN_PROCESS = (
     "add_chip", "advise", "artifacts", "chip", "coverage", "explain", "forget", "load_observations", "observe",
-    "observed_rows", "query_batch", "sample_arch", "save_observations", "search_space", "serve_plan", "set_arch", "set_model", "trace",
+    "observed_rows", "query_batch", "sample_arch", "save_observations", "search_space", "serve_plan", "set_arch",
+    "set_model", "trace",
 )  # fmt: skip
 """What `HetBench` has and a server does not offer: state of one caller, and analyses that return large objects."""
 _JSON = "application/json"
