@@ -114,7 +114,7 @@ def collective(
 
     >>> from hetbench.catalog.chips import chip
     >>> found = collective("AllReduce", {"bytes": 2**24, "chips": 8}, chip("nvidia-h100-sxm5-80gb"))
-    >>> found.unit, found.level, found.lower < found.value < found.upper
+    >>> found.unit, found.level, bool(found.lower < found.value < found.upper)
     ('ms', 'B', True)
     """
     sizes = COLLECTIVES[op].check(dims)
