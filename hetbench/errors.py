@@ -21,13 +21,13 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 __all__ = [
-    "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError", "UnknownOptionError",
-    "command", "escaped", "exit_code", "nearest", "open_streams", "shown",
+    "PIPE_CLOSED", "ArtifactError", "HetBenchError", "InvalidInputError", "RefusedError", "UnknownNameError",
+    "UnknownOptionError", "command", "escaped", "exit_code", "nearest", "open_streams", "shown",
 ]  # fmt: skip
 
 _Words = ParamSpec("_Words")
 _STOPPED = 130
-_PIPE_CLOSED = 141
+PIPE_CLOSED = 141
 _SHOWN = 120  # characters of a value in a message
 _COMPARED = 100  # characters of a name that are compared with known ones
 
@@ -167,7 +167,7 @@ def exit_code(work: Callable[[], int], stopped: str) -> int:
         return _STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered goes nowhere
-        return _PIPE_CLOSED
+        return PIPE_CLOSED
     except _reported() as error:
         taught = error if isinstance(error, HetBenchError) else _taught(error)
         sys.stderr.write(f"error: {escaped(str(taught), keep=_LINE_END)}\n")

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-__all__ = ["PIPE_CLOSED", "quiet_where_closed"]
+from hetbench.errors import PIPE_CLOSED
 
-PIPE_CLOSED = 141
+__all__ = ["PIPE_CLOSED", "quiet_where_closed"]
 
 
 @contextmanager

@@ -5,14 +5,12 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from hetbench.display.view import View
+from hetbench.display.view import View, is_logarithmic
 from hetbench.errors import RefusedError
 
 __all__ = ["draw"]
 
 _ROW_INCHES, _FRAME_INCHES, _WIDTH_INCHES = 0.3, 1.2, 7.0
-_SPREAD = 50.0
-"""Largest over smallest figure above which the axis is logarithmic."""
 
 
 def draw(view: View, axes: Any = None) -> Any:
@@ -44,8 +42,7 @@ def draw(view: View, axes: Any = None) -> Any:
     values = [cell.value for _, cell in shown]
     below = [cell.value - cell.ends[0] for _, cell in shown]
     above = [cell.ends[1] - cell.value for _, cell in shown]
-    positive = min(cell.ends[0] for _, cell in shown) > 0
-    if positive and max(cell.ends[1] for _, cell in shown) > _SPREAD * min(cell.ends[0] for _, cell in shown):
+    if is_logarithmic(min(cell.ends[0] for _, cell in shown), max(cell.ends[1] for _, cell in shown)):
         axes.set_xscale("log")
         axes.errorbar(values, places, xerr=[below, above], fmt="o", capsize=3)
     else:

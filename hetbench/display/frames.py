@@ -8,7 +8,7 @@ from typing import Any
 
 from hetbench.errors import RefusedError, UnknownNameError
 
-__all__ = ["LIBRARIES", "to_frame"]
+__all__ = ["LIBRARIES", "columns_of", "to_frame"]
 
 LIBRARIES = ("pandas", "pyarrow", "polars")
 """Libraries of data frames, the preferred first."""
@@ -34,7 +34,7 @@ def to_frame(records: Sequence[Mapping[str, Any]], library: str | None = None) -
             f"a data frame needs {' or '.join(wanted)}, which is not installed: pip install {wanted[0]}. "
             "records() gives the rows as plain dictionaries."
         )
-    columns = _columns(records)
+    columns = columns_of(records)
     if chosen == "pandas":
         from pandas import DataFrame
 
@@ -48,6 +48,11 @@ def to_frame(records: Sequence[Mapping[str, Any]], library: str | None = None) -
     return PolarsFrame(columns)
 
 
-def _columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def columns_of(records: Sequence[Mapping[Any, Any]]) -> dict[Any, list[Any]]:
+    """Dictionaries [rows] as columns, in the order in which keys first occur; what a row lacks is None.
+
+    >>> columns_of([{"a": 1}, {"a": 2, "b": 3}])
+    {'a': [1, 2], 'b': [None, 3]}
+    """
     names = dict.fromkeys(name for record in records for name in record)
     return {name: [record.get(name) for record in records] for name in names}

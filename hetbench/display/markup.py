@@ -10,14 +10,12 @@ import math
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from hetbench.display.view import Cell, Level, Range, View
+from hetbench.display.view import Cell, Level, Range, View, is_logarithmic
 
 __all__ = ["html_of"]
 
 _WIDTH, _HEIGHT = 140, 12  # of an interval bar, in pixels
 _MARGIN = 4
-_SPREAD = 50.0
-"""Largest over smallest figure above which bars are on a logarithmic scale."""
 _BADGES = {"A": "#1a7f37", "B": "#0969da", "C": "#9a6700", "D": "#bc4c00"}
 _CELL = "text-align:left;padding:2px 10px 2px 0;vertical-align:top;white-space:nowrap"
 
@@ -63,7 +61,7 @@ def _scales(ranges: Iterable[Range]) -> dict[str, Scale]:
     scales = {}
     for unit, figures in by_unit.items():
         low, high = min(figures, default=0.0), max(figures, default=1.0)
-        logarithmic = low > 0 and high > _SPREAD * low
+        logarithmic = is_logarithmic(low, high)
         scales[unit] = (low if logarithmic else min(low, 0.0), high if high > min(low, 0.0) else 1.0, logarithmic)
     return scales
 

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 
 from hetbench.display.numbers import digits, number
 
-__all__ = ["Cell", "Level", "Range", "View"]
+__all__ = ["Cell", "Level", "Range", "View", "is_logarithmic"]
+
+_SPREAD = 50.0
+
+
+def is_logarithmic(low: float, high: float) -> bool:
+    """Whether figures from `low` to `high` are drawn on a logarithmic scale: positive, and far apart.
+
+    >>> is_logarithmic(1.0, 51.0), is_logarithmic(1.0, 50.0), is_logarithmic(0.0, 51.0)
+    (True, False, False)
+    """
+    return low > 0 and high > _SPREAD * low
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,7 @@ def merge_roots(flow: Flow) -> None:
 
 def merge_layer_norms(flow: Flow) -> None:
     """(x - mean) / sqrt(mean of squares + eps), its weight and its bias."""
-    for index, step in list(flow.live()):
-        if step.lowered.op == "Mean" and flow.steps[index] is step:
-            found = _layer_norm(flow, index, step)
-            if found is not None:
-                flow.merge(*found)
+    flow.merge_each("Mean", _layer_norm)
 
 
 def _layer_norm(flow: Flow, index: int, mean: Step) -> tuple[list[int], Lowered] | None:

@@ -14,6 +14,7 @@ from warnings import warn
 import numpy as np
 from numpy.typing import NDArray
 
+from hetbench.display.frames import columns_of
 from hetbench.errors import InvalidInputError, nearest, shown
 
 __all__ = ["AnswerColumns", "Rows", "Table", "group_rows", "plain_columns", "positive_or_nan", "read_columns",
@@ -91,8 +92,7 @@ def _as_columns(table: Table, example: str) -> Mapping[str, Any]:
     if isinstance(table, Mapping):
         return table
     if isinstance(table, list | tuple) and all(isinstance(row, Mapping) for row in table):
-        keys = dict.fromkeys(name for row in table for name in row)
-        return {name: [row.get(name) for row in table] for name in keys}
+        return columns_of(table)
     names: Any = getattr(table, "column_names", getattr(table, "columns", None))  # Arrow tables; data frames
     if hasattr(type(table), "__getitem__") and hasattr(names, "__iter__") and not isinstance(table, type):
         listed = [name if isinstance(name, str) else shown(name) for name in names]

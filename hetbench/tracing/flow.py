@@ -103,6 +103,14 @@ class Flow:
         step = self.steps[index]
         return step is not None and step.lowered.op == "Dropout" and not step.fresh
 
+    def merge_each(self, op: str, find: Callable[[Flow, int, Step], tuple[list[int], Lowered] | None]) -> None:
+        """Merge what `find` says belongs to each step of an operator type: members and what they are, or None."""
+        for index, step in list(self.live()):
+            if step.lowered.op == op and self.steps[index] is step:
+                found = find(self, index, step)
+                if found is not None:
+                    self.merge(*found)
+
     def merge(self, members: list[int], lowered: Lowered, *, cached: str = "") -> None:
         """Make `members` one step, at the place of the last."""
         own = set().union(*(step.fresh for index in members if (step := self.steps[index]) is not None))

@@ -19,11 +19,7 @@ __all__ = ["merge_rms_norms", "merge_rotations"]
 
 def merge_rms_norms(flow: Flow) -> None:
     """Put every RMSNorm together that is written as square, mean, reciprocal root and products."""
-    for index, step in list(flow.live()):
-        if step.lowered.op == "Mean" and flow.steps[index] is step:
-            found = _rms_norm(flow, index, step)
-            if found is not None:
-                flow.merge(*found)
+    flow.merge_each("Mean", _rms_norm)
 
 
 def _rms_norm(flow: Flow, index: int, mean: Step) -> tuple[list[int], Lowered] | None:

@@ -25,19 +25,24 @@ def _kinds(c: Config) -> tuple[str, ...]:
     return tuple(kinds.split("|") if isinstance(kinds, str) else kinds) if c.flag("relative_attention") else ()
 
 
+def _started(s: Sizes, c: Config, span: int) -> Tape:
+    """The embeddings under their mask, and the parameters of the table of distances up to `span` either way."""
+    tape = Tape()
+    embedded(tape, s, _table(c))
+    tape.each("Mul", s.rows * c.hidden)
+    if c.flag("relative_attention"):
+        tape.params += 2 * span * c.hidden
+        tape.active += 2 * span * c.hidden
+    return tape
+
+
 def _deberta(c: Config) -> Network:
     """One projection for queries, keys and values; the table has a row for each distance."""
     stated = int(c.number("max_relative_positions", -1))
     farthest = stated if stated > 0 else c.size("max_position_embeddings")
 
     def pieces(s: Sizes) -> Iterator[Piece]:
-        tape = Tape()
-        embedded(tape, s, _table(c))
-        tape.each("Mul", s.rows * c.hidden)
-        if c.flag("relative_attention"):
-            tape.params += 2 * farthest * c.hidden
-            tape.active += 2 * farthest * c.hidden
-        yield tape.piece()
+        yield _started(s, c, farthest).piece()
         yield _joint(s, c, min(s.tokens, farthest))
 
     return encoding(c.size("max_position_embeddings"), pieces)
@@ -66,12 +71,7 @@ def _deberta_v2(c: Config) -> Network:
     span = c.count("position_buckets") if c.number("position_buckets", -1) > 0 else c.size("max_position_embeddings")
 
     def pieces(s: Sizes) -> Iterator[Piece]:
-        tape = Tape()
-        embedded(tape, s, _table(c))
-        tape.each("Mul", s.rows * c.hidden)
-        if c.flag("relative_attention"):
-            tape.params += 2 * span * c.hidden
-            tape.active += 2 * span * c.hidden
+        tape = _started(s, c, span)
         if "layer_norm" in c.text("norm_rel_ebd", "none"):
             tape.norm("layer", 2 * span, c.hidden, -1)
         yield tape.piece()
