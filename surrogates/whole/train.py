@@ -252,6 +252,13 @@ def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def one_thread() -> None:
+    """Sums of one thread: the same bytes on a machine with any number of cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -262,6 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     for folder in (options.work, options.out):
         folder.mkdir(parents=True, exist_ok=True)
+    one_thread()
     tables = read(options.rows, options.own)
     specs, cards, held = {}, {}, {}
     for name in options.groups:
