@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hetbench.serving.effects import BESIDE, band_keys
+from hetbench.serving.effects import BESIDE, band_keys, load_kind
 from hetbench.serving.neighbours import Kernel
 from surrogates.serving import neighbours
 from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
 from surrogates.serving.rows import Terms
-from surrogates.serving.splits import SPLITS, Fold, evidence, folds
+from surrogates.serving.splits import SPLITS, Fold, evidence, folds, same
 
 ENOUGH_OF_A_KIND = 150
 CALIBRATING = ("setting", "plan", "version", "model", "source", "chip", "engine")
@@ -27,8 +27,8 @@ def chosen(found: dict[str, np.ndarray], frame: pd.DataFrame) -> np.ndarray:
 def roofline(frame: pd.DataFrame, made: Terms) -> np.ndarray:
     """Seconds at the datasheet's peaks: the slower of memory and compute, and the link."""
     step = np.maximum(made.step[:, [0, 1, 12]].sum(1), made.step[:, 2] + made.step[:, 3]) + made.step[:, 7]
-    one = np.maximum(made.prompt[:, [0, 12]].sum(1), made.prompt[:, 10] + made.prompt[:, 11]) + made.prompt[:, 7]
-    packed = np.maximum(made.packed[:, [0, 12]].sum(1), made.packed[:, 10] + made.packed[:, 11]) + made.packed[:, 7]
+    one = np.maximum(made.prompt[:, [0, 12]].sum(1), made.prompt[:, [10, 11, 14]].sum(1)) + made.prompt[:, 7]
+    packed = np.maximum(made.packed[:, [0, 12]].sum(1), made.packed[:, [10, 11, 14]].sum(1)) + made.packed[:, 7]
     steady = np.where(frame.kind == "batch", 0, np.maximum(made.share - 1, 0)) * packed / frame.output_len
     batch = packed * made.share + (frame.output_len - 1) * step
     rate = frame.concurrency * frame.output_len / (one + (frame.output_len - 1) * (step + steady))
@@ -56,7 +56,8 @@ def one_fold(fold: Fold, frame: pd.DataFrame, made: Terms, kernels: dict[str, Ke
     left = np.where(neighbours.metric_of(test) == "ttft", fixes["ttft"][1], fixes["tpot"][1])
     roof = roofline(test, there)
     return test.assign(
-        split=fold.split, fold=fold.name, left=left, row=np.flatnonzero(fold.test), effects=chosen(plain, test) / truth,
+        split=fold.split, fold=fold.name, left=left, fill=there.fill, row=np.flatnonzero(fold.test),
+        effects=chosen(plain, test) / truth,
         ratio=chosen(applied(plain, fixes, test), test) / truth,
         roofline=roof / truth, constant=roof / truth * _constant(train, made.take(fold.train), test),
     )  # fmt: skip
@@ -67,10 +68,11 @@ def with_evidence(held: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     found = {}
     for split in held.split.unique():
         for fold in folds(frame, split):
-            known = evidence(frame, fold.train, fold.test)
+            known = zip(evidence(frame, fold.train, fold.test), same(frame, fold.train, fold.test), strict=True)
             found |= {(split, fold.name, row): each for row, each in zip(np.flatnonzero(fold.test), known, strict=True)}
-    known = np.array([found[key] for key in zip(held.split, held.fold, held.row, strict=True)])
-    return held.assign(evidence=np.where((known == "model") & (held.left < BESIDE), "beside", known))
+    known, alike = zip(*(found[key] for key in zip(held.split, held.fold, held.row, strict=True)), strict=True)
+    beside = (np.array(known) == "model") & np.array(alike) & (held.left < BESIDE)
+    return held.assign(evidence=np.where(beside, "beside", known))
 
 
 def applied(
@@ -104,7 +106,7 @@ def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
         for key, part in frame.groupby(f"key_{level}"):
             if len(part) >= least and (level == 2 or part.evidence.iloc[0] in ("beside", "model")):
                 out[str(key)] = quantiles(part)
-    for level in ("known", "engine", "none"):
+    for level in ("known", "engine", "none", "alone"):
         rate, step = (out.get(f"{metric} | {level}") for metric in ("throughput", "tpot"))
         if rate and step:
             out[f"throughput | {level}"] = _outer(rate, [-each for each in reversed(step)])
@@ -118,10 +120,14 @@ def _outer(one: list[float], other: list[float]) -> list[float]:
     return [*map(min, pairs[:middle]), one[middle], *map(max, pairs[middle + 1 :])]
 
 
+def _keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
+    loads = [load_kind(c, f) for c, f in zip(frame.concurrency, frame.fill, strict=True)]
+    return [band_keys(*row) for row in zip(frame.metric, frame.evidence, frame.engine, loads, strict=True)]
+
+
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
     """With the keys of the intervals of each row, and the number of the group that it weighs with."""
-    asked = zip(frame.metric, frame.evidence, frame.engine, frame.concurrency, strict=True)
-    keys = pd.DataFrame([band_keys(*row) for row in asked], columns=["key_0", "key_1", "key_2"], index=frame.index)
+    keys = pd.DataFrame(_keys(frame), columns=["key_0", "key_1", "key_2"], index=frame.index)
     groups = frame.source + frame.chip + frame.engine + frame.model
     return frame.assign(**{name: keys[name] for name in keys}, group=pd.factorize(groups)[0])
 
@@ -132,7 +138,7 @@ def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
     middle = QUANTILES.index(0.5)
     for metric in METRICS:
         before = [0.0] * len(QUANTILES)
-        for level in ("beside", "model", "known", "engine", "none"):
+        for level in ("beside", "model", "known", "engine", "none", "alone"):
             own = made.get(f"{metric} | {level}", before)
             low = [min(pair) for pair in zip(own[:middle], before[:middle], strict=True)]
             high = [max(pair) for pair in zip(own[middle + 1 :], before[middle + 1 :], strict=True)]
@@ -163,8 +169,7 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
         alone = split in ("setting", "model", "source", "chip", "engine")  # folds of a split that share no rows
         others = frame.drop(part.index) if alone else frame[frame.split != split]
         made = bands(others)
-        asked = zip(part.metric, part.evidence, part.engine, part.concurrency, strict=True)
-        found = [_band(made, band_keys(*row)) for row in asked]
+        found = [_band(made, keys) for keys in _keys(part)]
         parts.append(part.assign(low=np.exp([f[low] for f in found]), high=np.exp([f[high] for f in found])))
     return pd.concat(parts).sort_index()
 
