@@ -26,7 +26,7 @@ from hetbench.serving.neighbours import CORRECTED, Neighbours, Points
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
 
-__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "SCALES", "Effects", "Factors",
+__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "LOADS", "NEAR", "SCALES", "Effects", "Factors",
            "band_keys", "load", "load_kind"]  # fmt: skip
 
 FORMAT = 3
@@ -59,6 +59,8 @@ ENOUGH = 20
 
 TIGHT = 0.35
 """Share of the room for requests from which a prediction of waiting rests on how much memory an engine leaves."""
+LOADS = ("light", "medium", "heavy", "tight")
+"""What `load_kind` tells apart."""
 BESIDE = 0.4
 """Share of the variance of residuals below which measured neighbours leave little open."""
 

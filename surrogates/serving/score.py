@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
-from hetbench.serving.effects import BESIDE, band_keys, load_kind
+from hetbench.serving.effects import BESIDE, LOADS, band_keys, load_kind
 from hetbench.serving.neighbours import Kernel
 from surrogates.serving import neighbours
 from surrogates.serving.fit import METRICS, Effects, answers, fit, measured
 from surrogates.serving.rows import Terms
 from surrogates.serving.splits import SPLITS, Fold, evidence, folds, same
 
-ENOUGH_OF_A_KIND = 150
+ENOUGH_OF_A_KIND, FOLDS_OF_A_KIND = 150, 4
 CALIBRATING = ("setting", "plan", "version", "model", "source", "chip", "engine")
 """Hold-outs that the exported intervals are made of."""
 QUANTILES = (0.02, 0.025, 0.03, 0.04, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 0.75, 0.8, 0.85, 0.9, 0.95, 0.96, 0.97, 0.975,
@@ -97,20 +99,29 @@ def _constant(train: pd.DataFrame, made: Terms, test: pd.DataFrame) -> np.ndarra
 def bands(frame: pd.DataFrame) -> dict[str, list[float]]:
     """Quantiles of log(measured / predicted) by metric and evidence, every group of rows weighing alike.
 
-    Where the very model was measured there are bands of single loads and engines too, if `ENOUGH_OF_A_KIND` rows have
-    them; where it was not, the folds of one engine are too few to tell.
+    There are bands of single loads where `ENOUGH_OF_A_KIND` rows of several folds have them, and of single engines
+    where the very model was measured; where it was not, the folds of one engine are too few to tell. Rates elsewhere
+    are those of few sources, and take what times per token say instead.
     """
     frame = frame if "key_0" in frame else keyed(frame)
     out = {}
     for level, least in ((2, 1), (1, ENOUGH_OF_A_KIND), (0, ENOUGH_OF_A_KIND)):
         for key, part in frame.groupby(f"key_{level}"):
-            if len(part) >= least and (level == 2 or part.evidence.iloc[0] in ("beside", "model")):
+            if len(part) >= least and (level == 2 or _particular(part, level)):
                 out[str(key)] = quantiles(part)
     for level in ("known", "engine", "none", "alone"):
         rate, step = (out.get(f"{metric} | {level}") for metric in ("throughput", "tpot"))
         if rate and step:
             out[f"throughput | {level}"] = _outer(rate, [-each for each in reversed(step)])
     return out
+
+
+def _particular(part: pd.DataFrame, level: int) -> bool:
+    """Whether rows of one load (level 1) or one engine (level 0) may have a band of their own."""
+    if part.evidence.iloc[0] in ("beside", "model"):
+        return True
+    folds_of = (part.split + part.fold).nunique()
+    return level == 1 and part.metric.iloc[0] != "throughput" and folds_of >= FOLDS_OF_A_KIND
 
 
 def _outer(one: list[float], other: list[float]) -> list[float]:
@@ -133,16 +144,19 @@ def keyed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def nested(made: dict[str, list[float]]) -> dict[str, list[float]]:
-    """The bands of every metric and evidence, none narrower than where more is known."""
-    out = {key: band for key, band in made.items() if key.count(" | ") > 1}
+    """The bands of every metric and evidence, at every load, none narrower than where more is known."""
+    out = {key: band for key, band in made.items() if key.count(" | ") > 2}
     middle = QUANTILES.index(0.5)
-    for metric in METRICS:
+    for metric, load in product(METRICS, ("", *LOADS)):
         before = [0.0] * len(QUANTILES)
         for level in ("beside", "model", "known", "engine", "none", "alone"):
-            own = made.get(f"{metric} | {level}", before)
+            key = f"{metric} | {level}" + (f" | {load}" if load else "")
+            if load and key not in made:
+                continue
+            own = made.get(key, before)
             low = [min(pair) for pair in zip(own[:middle], before[:middle], strict=True)]
             high = [max(pair) for pair in zip(own[middle + 1 :], before[middle + 1 :], strict=True)]
-            before = out[f"{metric} | {level}"] = [*low, own[middle], *high]
+            before = out[key] = [*low, own[middle], *high]
     return out
 
 
@@ -165,10 +179,8 @@ def with_bands(frame: pd.DataFrame) -> pd.DataFrame:
     """With `low` and `high` of the 90 % interval over predicted; the rows of a fold never make its own interval."""
     low, high = QUANTILES.index(0.05), QUANTILES.index(0.95)
     parts, frame = [], keyed(frame)
-    for (split, _), part in frame.groupby(["split", "fold"]):
-        alone = split in ("setting", "model", "source", "chip", "engine")  # folds of a split that share no rows
-        others = frame.drop(part.index) if alone else frame[frame.split != split]
-        made = bands(others)
+    for _, part in frame.groupby(["split", "fold"]):
+        made = bands(frame.drop(part.index))  # folds of a split share no rows
         found = [_band(made, keys) for keys in _keys(part)]
         parts.append(part.assign(low=np.exp([f[low] for f in found]), high=np.exp([f[high] for f in found])))
     return pd.concat(parts).sort_index()
