@@ -28,7 +28,7 @@ import pyarrow
 from hetbench.artifacts import MANIFEST, check_complete
 from hetbench.catalog.chips import Chip
 from hetbench.catalog.own_chips import any_chip
-from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, command, shown
+from hetbench.errors import ArtifactError, InvalidInputError, RefusedError, command
 from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
@@ -79,7 +79,7 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
         raise InvalidInputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
     table, sizes = checked_rows(table, path)
     if table.chip.nunique() != 1:
-        names = shown(table.chip.unique().tolist())
+        names = ", ".join(str(each)[:80] for each in table.chip.unique()[:8])
         raise InvalidInputError(f"{path} must hold rows of one chip; found: {names}.")
     record = any_chip(table.chip.iloc[0])
     table = table[["op", "dtype", "protocol", "latency_ms"]].assign(

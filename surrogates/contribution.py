@@ -37,14 +37,15 @@ def checked_rows(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[di
     if not fine.all():
         found = table.latency_ms[~fine].iloc[0]
         raise InvalidInputError(
-            f"{path}: latency_ms={shown(str(found)).strip(chr(39))} must be above 0 and finite ({int((~fine).sum())} rows, the first is row "
-            f"{int(np.flatnonzero(~fine)[0]) + 1})."
+            f"{path}: latency_ms={str(found)[:80]} must be above 0 and finite ({int((~fine).sum())} rows, the first is "
+            f"row {int(np.flatnonzero(~fine)[0]) + 1})."
         )
     for name in _COLUMNS:
         text = np.array([isinstance(value, str) and bool(value) for value in table[name]])
         if not text.all():
             row = int(np.flatnonzero(~text)[0])
-            raise InvalidInputError(f"{path}: row {row + 1} has {name}={shown(table[name].iloc[row])}, which is no text.")
+            found = shown(table[name].iloc[row])
+            raise InvalidInputError(f"{path}: row {row + 1} has {name}={found}, which is no text.")
     for name, known in (("protocol", PROTOCOLS), ("dtype", tuple(STORAGE_BYTES))):
         for value in table[name].unique():
             if value not in known:

@@ -73,7 +73,7 @@ def _change(a: dict[str, Any], b: dict[str, Any], q: float, threshold: float, le
 
 
 def _without_figure(a: dict[str, Any], b: dict[str, Any]) -> Change:
-    """A disturbed row says nothing about the software, nor does one without repeats; any other without a latency does."""
+    """A disturbed row and one without repeats say nothing about the software; any other without a latency does."""
     said = f"{a['status']} -> {b['status']}"
     if a["status"] == b["status"] == "ok":
         return Change(_label(a), a["chip"], "unknown", said="no repeats were kept, so that chance cannot be told apart")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.formats import STORED
 from hetbench.predict import operators
 from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
@@ -266,7 +266,7 @@ class Estimator:
             if other != sizes:
                 try:
                     near = self._pieces(Part(*place, *other, dtype))
-                except InvalidInputError:  # the model does not take such an image
+                except (InvalidInputError, RefusedError):  # the model does not take such an image
                     continue
                 off = near[:, :1] < found[:, :1] if longer else near[:, :1] > found[:, :1]
                 found = np.where(off, near, found)
