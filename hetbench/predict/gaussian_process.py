@@ -189,7 +189,8 @@ class Posterior:
         total = out + product(alike * self._own**2, self._weights)
         least = np.where(alike, self._residual, np.inf).min(axis=1)
         most = np.where(alike, self._residual, -np.inf).max(axis=1)
-        return np.clip(total, np.minimum(out, least), np.maximum(out, most))
+        bounded: Floats = np.clip(total, np.minimum(out, least), np.maximum(out, most))
+        return bounded
 
 
 def _same(a: OperatorRows, b: OperatorRows) -> NDArray[np.bool_]:

@@ -139,10 +139,10 @@ class Observations:
                 out.value[at] = value
                 least = features(cls, shared, chip_facts(chip, dtype, 0.0)).least_ms
                 for place, row in enumerate(at.tolist()):
-                    said = (chip.name, kind.name, dtype, protocol, float(measured[row]),
-                            *(int(sizes_of[place]) for sizes_of in shared.values()))
-                    out.reason[row] = _doubt(float(np.exp(off[place])), measured[row], float(least[place]), said, keys)
-                    keys.add(said)
+                    key = (chip.name, kind.name, dtype, protocol, float(measured[row]),
+                           *(int(sizes_of[place]) for sizes_of in shared.values()))
+                    out.reason[row] = _doubt(float(np.exp(off[place])), measured[row], float(least[place]), key, keys)
+                    keys.add(key)
                 usual = out.reason[at] == ""
                 out.value[at[~usual]] = np.nan
                 if usual.any():

@@ -236,7 +236,7 @@ def test_a_thousand_nodes_are_answered_within_a_second(tmp_path: Path):
     (_node("Split", "x", "y z", axis=0, num_outputs=2**31), (4, 8), (1,), "2,147,483,648 parts"),
     (_node("MaxPool", "x", kernel_shape=[0, 0]), (1, 3, 8, 8), (1,), "does not go over"),
     (_node("AveragePool", "x", kernel_shape=[2]), (1, 3, 8, 8), (1,), "does not go over"),
-    (_node("LSTM", "x w w", hidden_size=8), (2**20, 1, 16), (1, 32, 16), "1,048,576 steps"),
+    (_node("LSTM", "x w w", hidden_size=8, layout=1), (1, 2**20, 16), (1, 32, 16), "1,048,576 steps"),
     (_fused("MultiHeadAttention", "x x x", num_heads=7), (1, 8, 64), (1,), "64 channels do not go into 7 heads"),
 ])  # fmt: skip
 def test_what_no_runtime_would_run_is_not_answered(tmp_path: Path, node, shape, weight, said: str):

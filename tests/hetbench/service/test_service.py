@@ -226,7 +226,7 @@ def _sent(body: str) -> list[bytes]:
 
 @pytest.mark.parametrize("body", ["5", "null", "[]", '"hetbench"', "[" * 5000, "{", ""])
 def test_a_server_of_something_else_is_named(body: str):
-    with _rude(lambda number: _sent(body)) as address, pytest.raises(RefusedError, match="no hetbench server|no JSON"):
+    with _rude(lambda number: _sent(body)) as address, pytest.raises(RefusedError, match=r"no hetbench server|no JSON"):
         HetBench.connect(address)
 
 
