@@ -68,9 +68,11 @@ def _change(a: dict[str, Any], b: dict[str, Any], q: float, threshold: float, le
 
 
 def _without_figure(a: dict[str, Any], b: dict[str, Any]) -> Change:
-    """A disturbed row says nothing about the software; any other row without a latency does."""
+    """A disturbed or noisy row says nothing about the software; any other row without a latency does."""
     said = f"{a['status']} -> {b['status']}"
-    if "disturbed" in (a["status"], b["status"]) or "ok" not in (a["status"], b["status"]):
+    if a["latency_ms"] and b["latency_ms"]:
+        said += f", x {b['latency_ms'] / a['latency_ms']:.3f}"
+    if {"disturbed", "noisy"} & {a["status"], b["status"]} or "ok" not in (a["status"], b["status"]):
         return Change(_label(a), a["chip"], "unknown", said=said)
     return Change(_label(a), a["chip"], "broken" if a["status"] == "ok" else "mended", said=said)
 
