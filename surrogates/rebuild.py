@@ -44,6 +44,7 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
         ("surrogates.whole.sums", rows),
         *(("surrogates.whole.end_to_end", [path]) for path in own),
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
+        ("surrogates.training", ["--corpus", str(corpus), *rows]),
         ("data_collection.tables.serving_rows", ["--corpus", str(corpus), "--out", served[1]]),
         ("data_collection.tables.serving_evidence", served),
         ("surrogates.serving.collectives", ["--corpus", str(corpus)]),

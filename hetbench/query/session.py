@@ -34,6 +34,7 @@ from hetbench.query.observed_serving import ObservedEffects
 from hetbench.query.observed_tables import joined, split_table
 from hetbench.query.question import Question, default_precision, size
 from hetbench.serving.effects import Effects
+from hetbench.training import TRAINING, TrainingGraph, optimizer
 
 __all__ = ["Session"]
 
@@ -166,6 +167,8 @@ class Session:
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
         """
+        if options.get("phase") == TRAINING:
+            return training_graph(self.graph(model, {**options, "phase": None}), options)
         model = self.model if model is None else model
         if model is None:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
@@ -224,6 +227,11 @@ class Session:
         """The complete question about a model on a chip, to be answered by the surrogates of this session."""
         made = Question.build(graph, chip, options, notes)
         return replace(made, artifacts=self.artifacts, operators=self._conditioned, observed=self._offsets)
+
+
+def training_graph(graph: ModelGraph, options: Mapping[str, Any]) -> TrainingGraph:
+    """The training step of a network under the options of a query."""
+    return TrainingGraph(graph, optimizer(options.get("optimizer")), size("chips", options.get("chips")) or 1)
 
 
 def _is_onnx(model: object) -> bool:

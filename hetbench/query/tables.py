@@ -28,7 +28,7 @@ __all__ = ["MODEL_COLUMNS", "answer_models", "answer_operators", "check_cells", 
 _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
 MODEL_COLUMNS = ("model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
-                  "metric", *OPTIONS)
+                  "metric", *OPTIONS, "optimizer")
 _WHOLE = ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips")
 
 
