@@ -94,7 +94,7 @@ def _known(
     if isinstance(graph, TrainingGraph):
         return predict_step(question, chip, graph, predictor).value, 0.0, None
     made = estimator(question, chip, graph, predictor)
-    return float(made.latency().value[0]), made.share(), made.source(question.stack, question.precision)
+    return float(made.latency().value), made.share(), made.source(question.stack, question.precision)
 
 
 def _learned(question: Question, chip: Chip, graph: ModelGraph, found: tuple[str, str]) -> tuple[float, Any]:

@@ -97,12 +97,17 @@ class ObservedModels:
         """
         given = read_columns(table, ("model", "chip"), tuple(name for name in COLUMNS if name not in ("model", "chip")))
         out, taken = AnswerColumns(len(given["model"])), []
+        known = {_said(name, row) for name, row in self._rows}
         for at, row in enumerate(question_rows(given)):
             try:
                 seen = read_row(row, asks)
             except HetBenchError as why:
                 out.reason[at] = str(why)
                 continue
+            if (said := _said(seen.chip, row)) in known:
+                out.reason[at] = "this row was observed before, to the last digit: it counts once"
+                continue
+            known.add(said)
             out.value[at] = seen.predicted
             taken.append((at, seen, row))
         for chip in {seen.chip for _, seen, _ in taken}:
@@ -189,11 +194,11 @@ def _pass(
     made = estimator(question, chip, graph, "auto")
     if made.source(question.stack, question.precision) is None and question.stack != DEFAULT_STACK:
         raise RefusedError(unsupported_stack(question))
-    found = made.latency()
+    found = made.latency().arrays()
     middle, sd = deviation(found.lower / found.value, found.upper / found.value, 0.9)
     ms = float(found.value[0])
     predicted = ms if metric == "latency" else 1e3 * question.items_per_call()[0] / ms
-    least = float(made.floor()[0])
+    least = float(made.floor())
     if metric != "latency" and least:
         least = 1e3 * question.items_per_call()[0] / least
     return predicted, pass_rows(question, found), float(middle[0]), float(sd[0]), least
@@ -246,6 +251,12 @@ def likely_unit(metric: str, off: float) -> str:
         return "in s"
     unit = "ms" if metric in _TIMES else "items per second"
     return f"in {unit}, of one call, and of this model, batch and precision"
+
+
+def _said(chip: str, row: Mapping[str, Any]) -> str:
+    """What a row says, alike for rows that say the same of the chip."""
+    cells = {name: str(cell) for name, cell in row.items() if cell is not None and name != "chip"}
+    return repr((chip, sorted(cells.items())))
 
 
 def _flag(seen: SeenRow, surprise: float) -> str:

@@ -66,7 +66,7 @@ def step_parts(question: Question, chip: Chip, graph: TrainingGraph, predictor: 
     asked = replace(question, phase=graph.forward_phase, stack=DEFAULT_STACK, taught=None)
     made = estimator(asked, chip, graph.network, predictor)
     found = made.latency()
-    scale = float(found.value[0]) / forward[0] if forward[0] else 1.0
+    scale = float(found.value) / forward[0] if forward[0] else 1.0
     usual = pass_factor(question.surrogate, chip) if predictor in WHOLE else 1.0
     shares: dict[str, float] = {}
     for each, factor in ((forward, scale), (beside, scale), (backward, scale), (update, 1.0)):
@@ -74,7 +74,7 @@ def step_parts(question: Question, chip: Chip, graph: TrainingGraph, predictor: 
             shares[op] = shares.get(op, 0.0) + factor * ms
     return StepParts(
         scale * (forward[0] + beside[0]), scale * backward[0], update[0],
-        usual * (forward[0] + beside[0] + backward[0]) + update[0], str(found.level[0]), forward[2], shares,
+        usual * (forward[0] + beside[0] + backward[0]) + update[0], str(found.level), forward[2], shares,
     )  # fmt: skip
 
 
@@ -105,12 +105,12 @@ def predict_step(question: Question, chip: Chip, graph: TrainingGraph, predictor
     if predictor not in WHOLE:
         ratio = replace(ratio, value=1.0, lower=ratio.lower / ratio.value, upper=ratio.upper / ratio.value, level="D")
     made = _estimate(question, chip, composed, ratio)
-    value, lower, upper = (float(each[0]) for each in (made.value, made.lower, made.upper))
+    value, lower, upper = (float(each) for each in (made.value, made.lower, made.upper))
     waits, level, notes = _all_reduce(question, chip, graph, value * parts.backward / parts.total)
     notes = (*_said(ratio, parts, chip, graph, question.precision, stack), *notes,
              *note_of(question, chip, value / (composed * ratio.value)))  # fmt: skip
     return LatencyPrediction(
-        value + waits[0], lower + waits[1], upper + waits[2], max(str(made.level[0]), level),
+        value + waits[0], lower + waits[1], upper + waits[2], max(str(made.level), level),
         ratio.support or parts.support, f"{known.id} x {question.surrogate.id}/{predictor}", question.stack, "wall",
         {op: (value + waits[0]) * ms / sum(parts.shares.values()) for op, ms in parts.shares.items()}, notes,
     )  # fmt: skip
@@ -118,9 +118,8 @@ def predict_step(question: Question, chip: Chip, graph: TrainingGraph, predictor
 
 def _estimate(question: Question, chip: Chip, composed: float, ratio: steps.Ratio) -> Estimate:
     """The composed step times its factor, corrected by steps that were observed on the chip."""
-    ends = (np.array([composed * factor]) for factor in (ratio.value, ratio.lower, ratio.upper))
-    made = Estimate(*ends, np.array([ratio.level]))
-    return corrected(made, question, chip, np.zeros(1)) if question.observed else made
+    made = Estimate(*(composed * factor for factor in (ratio.value, ratio.lower, ratio.upper)), ratio.level)
+    return corrected(made.arrays(), question, chip, np.zeros(1)).single() if question.observed else made
 
 
 def _said(
@@ -186,7 +185,7 @@ def observed_step(
     """Of a step that was observed: predicted figure, row, middle and deviation, and its least at the chip's peak, the
     figures in the unit of `metric`, latency or throughput."""
     found = predict_step(question, chip, graph, "auto")
-    made = Estimate(*(np.array([each]) for each in (found.value, found.lower, found.upper)), np.array([found.level]))
+    made = Estimate(found.value, found.lower, found.upper, found.level).arrays()
     middle, sd = deviation(made.lower / made.value, made.upper / made.value, 0.9)
     work, peak = graph.operators(*question.sizes).flops, chip.peak_flops(question.precision)
     least = 1e3 * work / peak if peak else 0.0
