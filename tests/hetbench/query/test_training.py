@@ -105,3 +105,15 @@ def test_factors_of_the_package_are_read_with_their_cells():
     known = load()
     assert {"eager", "mindspore"} <= set(known.stacks)
     assert all(rows >= networks > 0 for rows, networks in known.cells.values())
+
+
+def test_an_observed_step_moves_later_steps_on_its_chip_and_no_pass(api: HetBench):
+    own = HetBench()
+    asked = {"target": "nvidia-l4", "metric": "latency", "batch": 8, "precision": "fp32"}
+    pass_before, before = own.query("bert-tiny", **asked), own.query("bert-tiny", phase="training", **asked)
+    own.observe({"model": ["bert-tiny"], "chip": ["nvidia-l4"], "phase": ["training"], "batch": [8],
+                 "precision": ["fp32"], "metric": ["latency"], "value": [1.5 * before.value]})  # fmt: skip
+    after = own.query("bert-tiny", phase="training", **asked)
+    assert before.value < after.value < 1.5 * before.value
+    assert own.query("bert-tiny", **asked).value == pass_before.value
+    assert own.query("gpt2", phase="training", **asked).value > api.query("gpt2", phase="training", **asked).value
