@@ -118,7 +118,7 @@ def predict_step(question: Question, chip: Chip, graph: TrainingGraph, predictor
 
 def _estimate(question: Question, chip: Chip, composed: float, ratio: steps.Ratio) -> Estimate:
     """The composed step times its factor, corrected by steps that were observed on the chip."""
-    made = Estimate(*(composed * factor for factor in (ratio.value, ratio.lower, ratio.upper)), ratio.level)
+    made = Estimate(composed * ratio.value, composed * ratio.lower, composed * ratio.upper, ratio.level)
     return corrected(made.arrays(), question, chip, np.zeros(1)).single() if question.observed else made
 
 
@@ -154,7 +154,7 @@ def _all_reduce(
         f"{found.value:.3g} ms, of which {value:.3g} ms are not hidden by the backward pass"
     )
     bounds = value, min(float(found.lower or 0.0) * last, value), float(upper)
-    return bounds, found.level or "D", (note, *found.notes[:1])
+    return bounds, "D", (note, *found.notes[:1])  # no step of several chips was scored
 
 
 def step_memory(question: Question, graph: TrainingGraph) -> Answer:

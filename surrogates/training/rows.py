@@ -7,7 +7,7 @@ here, with the reason. Rows whose network, batch or precision is not stated are 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import HetBenchError
 from hetbench.graphs import ModelGraph, networks
 from hetbench.graphs.names import find
+from hetbench.training import TRAINING
 from surrogates.reading import read_table
 from surrogates.training.heads import MASKED, MaskedBert
+from surrogates.whole.rows import OWN_COLUMNS
 
 __all__ = ["COLUMNS", "graph_of", "read", "read_memory"]
 
@@ -41,6 +43,7 @@ MILABENCH: Mapping[str, tuple[str, str, str]] = {
 }
 _LENGTH = {MASKED: 512}
 _SIDE = 224  # of the images of milabench and of the TensorFlow tables
+_SIZES = ("batch", "seq_len", "image_size")
 Say = Callable[[str], None]
 _RAW = ("model", "phase", "metric", "software", "precision", "batch", "seq_len", "value", "chip", "extra", "ref")
 _FRAMEWORK = {"pytorch": "eager-fused", "tensorflow2": "tensorflow", "tensorflow": "tensorflow",
@@ -58,14 +61,14 @@ def graph_of(name: str) -> ModelGraph:
         return find(name)
 
 
-def read(rows: Path, corpus: Path, say: Say = print) -> pd.DataFrame:
+def read(rows: Path, corpus: Path, own: Iterable[Path] = (), say: Say = print) -> pd.DataFrame:
     """Every usable step on one chip or on several that exchange gradients, in `COLUMNS`; the same step once, at its
-    median."""
+    median. `own` are files of `python -m data_collection.store publish`."""
     excluded = rows.with_name(f"{rows.stem}.excluded.parquet")
     table = read_table(excluded, _NEEDED, _MADE_BY)
     table = table[table.match_use == "exclude:training"]
     made = [*_timm(table), *_neusight(table), *_mindcv(table), *_cambricon(table), *_milabench(table),
-            *_examples(corpus)]  # fmt: skip
+            *_examples(corpus), *(row for path in own for row in _measured(path))]  # fmt: skip
     frame = pd.DataFrame(made, columns=list(COLUMNS))
     say(f"{len(table):6d} rows of training steps, {len(frame)} usable")
     keys = [name for name in COLUMNS if name not in ("ms", "memory_mb", "ref")]
@@ -83,8 +86,7 @@ def read_memory(rows: Path) -> pd.DataFrame:
 
 
 def _row(raw: Any, graph: str, **more: Any) -> dict[str, Any]:
-    size = {name: None if pd.isna(getattr(raw, name)) else int(getattr(raw, name))
-            for name in ("batch", "seq_len", "image_size")}  # fmt: skip
+    size = {name: None if pd.isna(getattr(raw, name)) else int(getattr(raw, name)) for name in _SIZES}
     plain = {"source": raw.file, "chip": raw.chip, "model": raw.upstream, "graph": graph, "chips": 1,
              "ms": raw.value, "memory_mb": None, "ref": raw.ref, "stack": raw.stack.replace("-amp", ""),
              "precision": raw.precision}  # fmt: skip
@@ -151,6 +153,19 @@ def _milabench(table: pd.DataFrame, metric: str = "throughput") -> Iterator[dict
             "batch": int(raw.batch), "seq_len": _LENGTH.get(graph), "stack": "eager",
             "image_size": None if graph in _LENGTH else _SIDE, "optimizer": optimizer, "chips": 1, "memory_mb": None,
             "ref": raw.ref, **figure,
+        }  # fmt: skip
+
+
+def _measured(path: Path) -> Iterator[dict[str, Any]]:
+    """Steps that the profiler timed, tensors contiguous."""
+    table = read_table(path, (*OWN_COLUMNS, "dims", "run"), "python -m data_collection.store publish FILE")
+    table = table[(table.kind == "model") & (table.phase == TRAINING) & (table.layout == "contiguous")]
+    for raw in table.itertuples():
+        yield {
+            "source": "own", "chip": raw.chip, "model": raw.name, "graph": raw.name, "precision": raw.precision,
+            **{name: None if pd.isna(getattr(raw, name)) else int(getattr(raw, name)) for name in _SIZES},
+            "stack": raw.stack, "optimizer": json.loads(raw.dims)["optimizer"], "chips": 1, "ms": raw.latency_ms,
+            "memory_mb": None, "ref": f"run {raw.run}",
         }  # fmt: skip
 
 

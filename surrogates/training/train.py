@@ -26,6 +26,7 @@ from surrogates.training.fit import best_share, effects, held_out, labelled, med
 from surrogates.training.peers import neusight
 from surrogates.training.rows import read, read_memory
 from surrogates.whole.bands import of_one_more, quantiles, variance_among
+from surrogates.whole.rows import add_rows
 from surrogates.writing import write_json
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -38,10 +39,10 @@ _OWN_BAND = 30  # rows that a stack needs for a band of its own
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, default=Path("runs/models/rows.parquet"))
+    add_rows(parser)
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     given = parser.parse_args()
-    frame = labelled(composed(read(given.rows, given.corpus)))
+    frame = labelled(composed(read(given.rows, given.corpus, given.own)))
     memory = with_memory(read_memory(given.rows))
     artefact, card = train(frame, memory)
     card["neusight"] = neusight(given.corpus, frame, artefact["share"])
@@ -112,19 +113,20 @@ def _constant(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(out, index=frame.index)
 
 
-def _inside(held: pd.DataFrame, by: str) -> pd.Series:
+def _inside(held: pd.DataFrame, by: str) -> np.ndarray:
     """Whether each step lies in the 90 % interval that the other groups give."""
-    log, inside = np.log(held.ms / held.surrogate), pd.Series(False, index=held.index)
+    log, inside = np.log(held.ms / held.surrogate).to_numpy(), np.zeros(len(held), dtype=bool)
+    stacks = held["stack"].to_numpy()
     for group in held[by].unique():
-        own, others = held[by] == group, held[held[by] != group]
+        own, others = (held[by] == group).to_numpy(), held[held[by] != group]
         tables = {"": (_networks if by == "fold" else _dies)(others)}
         for stack, part in others.groupby("stack"):
             if by == "fold" and len(part) >= _OWN_BAND:
                 tables[str(stack)] = _networks(part)
-        for stack in held["stack"][own].unique():
+        for stack in set(stacks[own]):
             low, high = np.interp([0.05, 0.95], AT, tables.get(stack, tables[""]))
-            chosen = own & (held["stack"] == stack)
-            inside[chosen] = log[chosen].between(min(low, 0.0), max(high, 0.0))
+            chosen = own & (stacks == stack)
+            inside[chosen] = (log[chosen] >= min(low, 0.0)) & (log[chosen] <= max(high, 0.0))
     return inside
 
 
