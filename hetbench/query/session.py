@@ -34,7 +34,7 @@ from hetbench.query.observed_serving import ObservedEffects
 from hetbench.query.observed_tables import joined, split_table
 from hetbench.query.question import Question, default_precision, size
 from hetbench.serving.effects import Effects
-from hetbench.training import TRAINING, TrainingGraph, optimizer
+from hetbench.training import TrainingGraph, is_training, optimizer
 
 __all__ = ["Session"]
 
@@ -167,7 +167,7 @@ class Session:
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
         """
-        if options.get("phase") == TRAINING:
+        if is_training(options.get("phase")):
             return training_graph(self.graph(model, {**options, "phase": None}), options)
         model = self.model if model is None else model
         if model is None:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING
 from hetbench.plugins import lazy_exports
 
 if TYPE_CHECKING:
-    from hetbench.training.graph import TRAINING, StepTables, TrainingGraph
+    from hetbench.training.graph import TRAINING, StepTables, TrainingGraph, is_training
     from hetbench.training.memory import TrainingMemory
     from hetbench.training.optimizers import OPTIMIZERS, Optimizer, optimizer
 
-__all__ = ["OPTIMIZERS", "TRAINING", "Optimizer", "StepTables", "TrainingGraph", "TrainingMemory", "optimizer"]
+__all__ = ["OPTIMIZERS", "TRAINING", "Optimizer", "StepTables", "TrainingGraph", "TrainingMemory", "is_training",
+           "optimizer"]
 
 __getattr__ = lazy_exports(
     __name__,
     {
-        "graph": "TRAINING StepTables TrainingGraph",
+        "graph": "TRAINING StepTables TrainingGraph is_training",
         "memory": "TrainingMemory",
         "optimizers": "OPTIMIZERS Optimizer optimizer",
     },

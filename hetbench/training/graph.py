@@ -21,7 +21,7 @@ from hetbench.training.backward import backward_of, beside_forward
 from hetbench.training.memory import IN_FULL, MIXED, memory_without_flow, training_memory
 from hetbench.training.optimizers import Optimizer
 
-__all__ = ["TRAINING", "StepTables", "TrainingGraph"]
+__all__ = ["TRAINING", "StepTables", "TrainingGraph", "is_training"]
 
 TRAINING = "training"
 PRECISIONS = ("fp32", "tf32", *MIXED)
@@ -29,6 +29,15 @@ PRECISIONS = ("fp32", "tf32", *MIXED)
 Row = tuple[str, str, tuple[tuple[str, int], ...]]
 Typed = tuple[str, str, dict[str, int]]
 """Operator type, dtype and dims."""
+
+
+def is_training(phase: object) -> bool:
+    """Whether a phase as a caller gives it is that of training.
+
+    >>> is_training("training"), is_training(None)
+    (True, False)
+    """
+    return isinstance(phase, str) and phase == TRAINING
 
 
 class StepTables(NamedTuple):
