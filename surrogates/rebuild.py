@@ -41,7 +41,7 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
         *(("surrogates.add", [path]) for path in own),
         ("surrogates.whole", [*rows, *models]),
         ("surrogates.whole.transfer", models),
-        ("surrogates.whole.sums", rows),
+        ("surrogates.whole.sums", [*rows, *models]),
         *(("surrogates.whole.end_to_end", [path]) for path in own),
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
         ("data_collection.tables.serving_rows", ["--corpus", str(corpus), "--out", served[1]]),

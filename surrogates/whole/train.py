@@ -26,6 +26,7 @@ from hetbench.errors import command
 from hetbench.predict.models import FORMAT, RICH
 from surrogates.evaluate import score
 from surrogates.splits import balanced_folds, die
+from surrogates.threads import one_thread
 from surrogates.whole.bands import (
     calibration_half,
     coverage,
@@ -250,13 +251,6 @@ def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
          "rows": int(ratio.loc[key, "size"])}
         for key in order
     ]  # fmt: skip
-
-
-def one_thread() -> None:
-    """Sums of one thread: the same bytes on a machine with any number of cores."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 @command("stopped")
