@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hetbench.artifacts.integrity import FORMATS
 from hetbench.artifacts.sets import EMBEDDED
@@ -164,8 +163,10 @@ class WholeModelSurrogate:
         )  # fmt: skip
 
     @staticmethod
-    def levels(level: str, found: Calls) -> NDArray[np.str_]:
-        """Level of each call, [calls]: the setting's, D where its cell never saw such work."""
+    def levels(level: str, found: Calls) -> Any:
+        """Level of a call, or of each [calls]: the setting's, D where its cell never saw such work."""
+        if isinstance(found.seen, bool):
+            return "D" if found.beyond or not found.seen else level
         return np.where(found.beyond | ~found.seen, "D", level)
 
     @staticmethod

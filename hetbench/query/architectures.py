@@ -24,9 +24,10 @@ from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs import TRACED_AS, OperatorTable, Setting
 from hetbench.predict import power
 from hetbench.predict.products import product
-from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate import WHOLE, Estimator
 from hetbench.query.latency import with_usable_stack
 from hetbench.query.model_offsets import corrected
+from hetbench.query.parts import Part
 from hetbench.query.pieces import terms_of
 from hetbench.query.question import Question
 from hetbench.query.stacks import DEFAULT_STACK, source
@@ -170,7 +171,7 @@ class CompiledSpace:
                 self.tables.setting, batch=part.batch, seq_len=part.seq_len, image_size=part.image_size,
                 precision=part.dtype or part.precision,
             ))  # fmt: skip
-            self._each[part] = np.stack([
+            self._each[part] = np.array([
                 terms_of(part, table, params, self.question, self.chip, self.predictor).values
                 for table, params in zip(tables.operators, tables.work[:, 0].tolist(), strict=True)
             ])  # fmt: skip
@@ -180,7 +181,7 @@ class CompiledSpace:
         counts = self.space.counts(codes)
         longest = (self.space.limits.get("seq_len") or (None, None))[1]
         made = Estimator(
-            self.question, self.chip, self.predictor, lambda part: product(counts, self._pieces(part)), longest,
+            self.question, self.chip, self.predictor, lambda part: product(counts, self._pieces(part)).T, longest,
             "decode" in self.space.phases,
         )  # fmt: skip
         found = corrected(made.latency(), self.question, self.chip, made.floor())

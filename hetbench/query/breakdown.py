@@ -71,7 +71,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     """
     table, question = graph.operators(*question.sizes), with_usable_stack(question, chip, predictor)
     made = estimator(question, chip, graph, predictor)
-    value, share, found = float(made.latency().value[0]), made.share(), made.source(question.stack, question.precision)
+    value, share, found = made.latency().value, made.share(), made.source(question.stack, question.precision)
     call, ms = 0.0, np.zeros(len(list(rows(table))))
     if share < 1:
         parts = question.surrogate.predict_by_class(table, chip, PROTOCOL, predictor)

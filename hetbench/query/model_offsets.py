@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -61,10 +60,8 @@ def corrected(made: Estimate, question: Question, chip: Chip, floor: Array) -> E
     value = np.maximum(made.value * np.exp(shift.mean), floor)
     lower, upper = (np.maximum(np.exp(middle + shift.centre + side * half), floor) for side in (-1, 1))
     here = np.isin(rows.labels[:, 1], known.seen.labels[:, 1])
-    return replace(
-        made, value=value, lower=np.minimum(lower, value), upper=np.maximum(upper, value),
-        level=np.where(here & (made.level == "D"), "C", made.level),
-    )  # fmt: skip
+    level = np.where(here & (made.level == "D"), "C", made.level)
+    return Estimate(value, np.minimum(lower, value), np.maximum(upper, value), level)
 
 
 def note_of(question: Question, chip: Chip, factor: float) -> tuple[str, ...]:

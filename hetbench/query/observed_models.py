@@ -185,11 +185,11 @@ def _pass(
     made = estimator(question, chip, graph, "auto")
     if made.source(question.stack, question.precision) is None and question.stack != DEFAULT_STACK:
         raise RefusedError(unsupported_stack(question))
-    found = made.latency()
+    found = made.latency().arrays()
     middle, sd = deviation(found.lower / found.value, found.upper / found.value, 0.9)
     ms = float(found.value[0])
     predicted = ms if metric == "latency" else 1e3 * question.items_per_call()[0] / ms
-    least = float(made.floor()[0])
+    least = float(made.floor())
     if metric != "latency" and least:
         least = 1e3 * question.items_per_call()[0] / least
     return predicted, pass_rows(question, found), float(middle[0]), float(sd[0]), least

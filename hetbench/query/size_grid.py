@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["around", "lengths", "padded"]
+__all__ = ["around", "lengths", "on_grid", "padded"]
 
 _USUAL = 128  # tokens: shorter sequences than any measured are no slower than this one
 _ALIGNED = 8  # sizes that kernels of half precision take without a remainder are multiples of this
@@ -40,6 +40,15 @@ def around(size: int | None, step: int | None = None) -> tuple[int | None, int |
     if above == size:
         return size, size
     return (above // 2 if step is None else max(above - step, 0) or size), above
+
+
+def on_grid(size: int | None) -> bool:
+    """Whether many questions look at a size: a power of two, or a multiple of 8 up to 64.
+
+    >>> [size for size in range(1, 70) if on_grid(size)]
+    [1, 2, 4, 8, 16, 24, 32, 40, 48, 56, 64]
+    """
+    return size is None or size & (size - 1) == 0 or (size % _ALIGNED == 0 and size <= _ALIGNED**2)
 
 
 def padded(size: int | None, longest: int | None = None) -> int | None:
