@@ -85,3 +85,8 @@ def test_one_pass_over_a_prompt_is_inference_and_prefill():
         for phase in ("inference", "prefill")
     )
     assert prefill.value <= whole.value * 1.001 <= 1.5 * prefill.value
+
+
+def test_a_network_traced_at_one_image_size_is_answered_there():
+    answer = HetBench().query("inception_v3", target="cuda", metric="latency")
+    assert answer.lower < answer.value < answer.upper
