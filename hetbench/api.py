@@ -1,8 +1,7 @@
 """`HetBench`, the public class: queries about models, operators and architectures, and the analyses built on them.
 
 The query methods are in `hetbench.query`: `ModelQueries`, `OperatorQueries`, `ArchitectureQueries`, `ServingQueries`.
-Everything is read on first use and kept, so constructing costs nothing and a repeated question costs one dictionary
-look-up.
+Everything is read on first use and kept: a repeated question costs one dictionary look-up.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hetbench.answers import Answer
-from hetbench.catalog.chips import Chip, chips, load_chip
+from hetbench.catalog.chips import Chip, chips
+from hetbench.catalog.datasheets import load_chip
 from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK

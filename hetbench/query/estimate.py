@@ -181,6 +181,11 @@ class Estimator:
 
     def _ends(self, stack: str, taught: str, level: str) -> tuple[float, float]:
         """Factors to the bounds of an answer of a level."""
+        asked = self.question
+        key = "ends", self.chip, self.phase, asked.stack, stack, taught, level, asked.confidence
+        return asked.whole.remembered(key, lambda: self._made_ends(stack, taught, level))  # type: ignore[no-any-return]
+
+    def _made_ends(self, stack: str, taught: str, level: str) -> tuple[float, float]:
         phase, chip, asked = self.phase, self.chip, self.question
         group = asked.whole.group(group_of(chip.family, phase))
         stands_in = (asked.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
