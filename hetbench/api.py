@@ -31,13 +31,13 @@ from hetbench.query import (
     check_predictor,
     spelled_out,
 )
-from hetbench.remote import RemoteHetBench
 
 if TYPE_CHECKING:  # the analyses are loaded by the methods that make them
     from hetbench.attribution import Attribution
     from hetbench.migration import CoverageReport, Fleet, Migration
     from hetbench.migration.deployments import ServingMigration
     from hetbench.plans.advice import Plan
+    from hetbench.remote import RemoteHetBench
 
 __all__ = ["HetBench"]
 
@@ -76,6 +76,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         """Ask a `hetbench serve`, such as `http://127.0.0.1:8000`, by the same methods: see `RemoteHetBench`.
 
         Raises `InvalidInputError` for a malformed address, `RefusedError` where no hetbench server answers."""
+        from hetbench.remote import RemoteHetBench
+
         return RemoteHetBench(address, timeout_s)
 
     @property
@@ -188,9 +190,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         answer = answer_with_source(question, None, graph, "latency", predictor)
         from hetbench.plans.advice import advise
 
-        return advise(
-            graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor
-        )  # fmt: skip
+        return advise(graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor)
 
     @spelled_out(Options)
     def migrate(

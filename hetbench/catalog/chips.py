@@ -6,7 +6,6 @@ Case, spaces and underscores in names do not count; aliases are the names of a c
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Any
 
 from hetbench.catalog.plausible import check_plausible
 from hetbench.catalog.short_names import advice, expand
+from hetbench.catalog.toml_tables import read_table
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
 from hetbench.formats import FORMATS, STORED
 from hetbench.loading import load_once
@@ -211,7 +211,7 @@ def _peak_flops(chip: Chip, precision: str) -> float | None:
 
 @load_once()
 def _catalogue() -> tuple[Mapping[str, Chip], Mapping[str, tuple[str, str]]]:
-    data = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+    data = read_table("chips")
     found = {name: Chip(name=name, **facts) for name, facts in data["chips"].items()}
     defaults = {family: (entry["chip"], entry["why"]) for family, entry in data["defaults"].items()}
     return ReadOnly(found), ReadOnly(defaults)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from pathlib import Path
+from typing import Any
 
 from hetbench.catalog.chips import LONGEST, Chip
 from hetbench.errors import InvalidInputError, shown
@@ -25,8 +25,7 @@ def load_chip(path: str | Path) -> Chip:
             packed = file.read(LONGEST + 1)
         if len(packed) > LONGEST:
             raise InvalidInputError(f"{path} is longer than a datasheet may be, {LONGEST:,} bytes.")
-        text = packed.decode("utf-8-sig")
-        facts = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        facts = _parsed(packed.decode("utf-8-sig"), path.suffix)
     except OSError as error:
         raise InvalidInputError(f"cannot read {shown(str(path))}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -34,3 +33,11 @@ def load_chip(path: str | Path) -> Chip:
     if not isinstance(facts, dict):
         raise InvalidInputError(f"{path} must hold one table of facts.")
     return Chip.from_mapping(facts)
+
+
+def _parsed(text: str, suffix: str) -> Any:
+    if suffix == ".json":
+        return json.loads(text)
+    import tomllib  # the catalogue itself is read without it
+
+    return tomllib.loads(text)
