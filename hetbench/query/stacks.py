@@ -95,6 +95,11 @@ def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
     Evidence of eager launches counts within one family and kind of chip, that of a compiling stack within one kind.
     """
     precision = element(precision)  # of stored weights the rows of what their products are computed in
+    key = "source", chip, phase, stack, precision
+    return whole.remembered(key, lambda: _source(whole, chip, phase, stack, precision))  # type: ignore[no-any-return]
+
+
+def _source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> tuple[str, str] | None:
     found = list(_sources(whole, chip, phase, stack, precision))
     own = [each for each in found if whole.on_die(chip, phase, *each)]
     exact = [each for each in (*own, *found) if each[1] == precision]
@@ -109,8 +114,11 @@ def evidence_phase(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: st
     """
     if phase not in _ONE_PASS:
         return phase
-    found = {each: source(whole, chip, each, stack, precision) for each in _ONE_PASS}
-    return next((each for each, known in found.items() if known and known[1] == element(precision)), _ONE_PASS[0])
+    for each in _ONE_PASS:
+        found = source(whole, chip, each, stack, precision)
+        if found is not None and found[1] == element(precision):
+            return each
+    return _ONE_PASS[0]
 
 
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
