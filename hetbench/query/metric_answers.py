@@ -73,7 +73,6 @@ def _predict_latency(question: Question, graph: ModelGraph, predictor: str) -> A
         found = predict_latency(question, chip, graph, predictor)
     if found is None:
         raise RefusedError(unsupported_stack(question, predictor))
-    question = replace(question, stack=found.stack)
     shortfall, others = exact.memory_shortfall(question, graph, chip), other_stacks(question, "latency")
     notes = (*question.notes, *shortfall, *found.notes, *others)
     return Answer(

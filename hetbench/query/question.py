@@ -97,10 +97,12 @@ class Question:
 
     @classmethod
     def build(
-        cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()
-    ) -> Question:
+        cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = (),
+        **answered_by: Any,
+    ) -> Question:  # fmt: skip
         """Fill in the defaults of `options` (see `Options`) from the graph and the chip, and check every entry.
 
+        `answered_by` are the fields `artifacts`, `operators` and `observed`.
         Raises `InvalidInputError`, `UnknownNameError`, or `RefusedError` for a precision that the chip does not have.
         """
         check_options(options)
@@ -117,9 +119,8 @@ class Question:
         sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
         if graph.fixed:
             sizes = _traced_sizes(graph, sizes)
-        usual = graph.setting(precision=precision, phase=phase)
         for name in ("seq_len", "image_size"):
-            if sizes[name] is not None and getattr(usual, name) is None:
+            if sizes[name] is not None and getattr(graph.setting(precision=precision, phase=phase), name) is None:
                 notes += (f"{graph.name} takes no {name}: {sizes[name]} was ignored",)
                 sizes[name] = None
         full = graph.setting(**sizes, precision=precision, phase=phase)
@@ -127,11 +128,11 @@ class Question:
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if graph.fixed:
             notes += ("a traced module: its sizes are those of the example inputs",)
-            sized = usual.batch, None, None
+            sized = graph.setting(precision=precision, phase=phase).batch, None, None
         meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
         return cls(
             graph.name, chip, *sized, precision, phase, meant, notes, stack is None,
-            check_confidence(options.get("confidence")), "decode" in graph.phases,
+            check_confidence(options.get("confidence")), "decode" in graph.phases, **answered_by,
         )  # fmt: skip
 
     @property

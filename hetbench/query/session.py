@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -225,8 +224,9 @@ class Session:
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...] = ()
     ) -> Question:
         """The complete question about a model on a chip, to be answered by the surrogates of this session."""
-        made = Question.build(graph, chip, options, notes)
-        return replace(made, artifacts=self.artifacts, operators=self._conditioned, observed=self._offsets)
+        return Question.build(
+            graph, chip, options, notes, artifacts=self.artifacts, operators=self._conditioned, observed=self._offsets
+        )
 
 
 def training_graph(graph: ModelGraph, options: Mapping[str, Any]) -> TrainingGraph:
