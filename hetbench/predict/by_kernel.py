@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
 from hetbench.graphs.operator_table import SizedTable
 from hetbench.predict.compiled import Kernel
 from hetbench.predict.operator_answers import SumPrediction
-from hetbench.predict.sums import Sums
+from hetbench.predict.sums import SumPlan, Sums
 
 if TYPE_CHECKING:
     from hetbench.graphs import OperatorTable
@@ -44,11 +45,17 @@ class ByKernel:
         vars(self).pop("kernel", None)
         vars(self).pop("sums", None)
 
-    def sum_by_kernel(self, table: OperatorTable, chip: Chip, protocol: str, predictor: str) -> SumPrediction | None:
-        """As `predict_model`; None where numpy has to answer."""
+    def sum_parts(
+        self, table: OperatorTable, chip: Chip, protocol: str, predictor: str
+    ) -> tuple[SumPlan, NDArray[np.float64]] | None:
+        """The plan of a sum, and what `SumPlan.ms` gives; None where numpy has to answer."""
         if not isinstance(table, SizedTable) or chip.name in self.observed:
             return None
-        found = self.sums.find(table, chip, protocol, predictor)
+        return self.sums.find(table, chip, protocol, predictor)
+
+    def sum_by_kernel(self, table: OperatorTable, chip: Chip, protocol: str, predictor: str) -> SumPrediction | None:
+        """As `predict_model`; None where numpy has to answer."""
+        found = self.sum_parts(table, chip, protocol, predictor)
         if found is None:
             return None
         plan, ms = found

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
+from hetbench.predict.figures import larger, smaller
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.operators import load as shipped
 
@@ -47,7 +48,7 @@ def pass_interval(
     """
     low, high = (rescaled_bound(value, bound, surrogate.interval_level, confidence) for bound in (lower, upper))
     least, most = _ends(surrogate.folder, confidence)
-    return np.minimum(low, value * least), np.maximum(high, value * most)
+    return smaller(low, value * least), larger(high, value * most)
 
 
 def whole_model_weight(surrogate: OperatorSurrogate, networks: int) -> float:

@@ -85,6 +85,8 @@ class SumPlan(NamedTuple):
     """Of every group, class by class."""
     names: tuple[tuple[str, str], ...]
     """Level and operator type of every group."""
+    operators: tuple[str, ...]
+    """Operator type of every group."""
     launch_ms: float
     support: int
     kept: tuple[Any, ...]
@@ -187,7 +189,8 @@ def plan_of(
         return None
     support = sum({id(choice): choice.support for choice in chosen}.values())
     return SumPlan(
-        layout, Record(parts), tuple(chosen), tuple(names), launch_ms, support, (layout, kept, chip)
+        layout, Record(parts), tuple(chosen), tuple(names), tuple(op for _, op in names), launch_ms, support,
+        (layout, kept, chip),
     )  # fmt: skip
 
 

@@ -27,16 +27,20 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Predicted calls, [calls] each."""
+    """Predicted calls, [calls] each, or one of them."""
 
-    value: NDArray[np.float64]
+    value: Any
     """ms."""
-    floor: NDArray[np.float64]
+    floor: Any
     """ms at the chip's peak: no call is faster, where the peak is a stated one."""
-    seen: NDArray[np.bool_]
+    seen: Any
     """Whether the cell has measured the operator types that take most of the roofline time."""
-    beyond: NDArray[np.bool_]
+    beyond: Any
     """Whether the call is far smaller or larger than any measured on the die under the stack."""
+
+    def single(self) -> Calls:
+        """The first call as floats and bools."""
+        return Calls(*(each[0].item() for each in (self.value, self.floor, self.seen, self.beyond)))
 
 
 def forest_rows(summary: Array, batch: Any, effect: Any) -> NDArray[np.float32]:
@@ -98,7 +102,6 @@ class Group:
         taken = np.maximum(np.log(base), self.spec["range"].get(labels[0], (-np.inf,))[0])
         trees = self.whole_kernel.forest(forest_rows(summaries(sums), *columns)) + effect + taken
         rich, thin = self.spec["network_share"]
-        thin = self.spec.get("stack_share", {}).get(labels[0], thin)
         outside = self.outside(base, labels)
         fades = 0.0 if self.thin(labels, "dies") else np.exp(-outside)  # trees do not extrapolate
         share = thin + (rich - thin) * fades

@@ -1,7 +1,7 @@
 """Latency from the evidence there is: whole models and sums of operators, blended, consistent and within physics.
 
-Everything is computed for many calls at once from *pieces*, which add up over the parts of a network: one query has
-one call, a search space thousands. Rules, in this order: the whole-model surrogate and the operator sum are blended by
+Everything is computed from *pieces*, which add up over the parts of a network, of one call in floats or of many calls
+of a search space in arrays at once. Rules, in this order: the whole-model surrogate and the operator sum are blended by
 their validated error; batches never get faster; a compiling stack is never slower than eager launches; a narrower
 precision is never slower than a wider one; nothing beats the chip's peak or the streaming of the weights. Where two
 answers disagree with such a rule the one with less evidence moves.
@@ -11,52 +11,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from math import inf
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.formats import STORED
-from hetbench.predict import operators
+from hetbench.predict.figures import Figures, every, exp, hypot, larger, log, picked, smaller
 from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
 from hetbench.predict.models import GENERATION, Calls, WholeModelSurrogate, group_of
 from hetbench.predict.stored import REALISED
 from hetbench.query.estimates import Estimate, at_least, at_most, blend, either
+from hetbench.query.parts import Part, Pieces, covering_level
 from hetbench.query.question import Question
-from hetbench.query.size_grid import around, lengths, padded
+from hetbench.query.size_grid import lengths, neighbours
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
 from hetbench.schema import element
 
-__all__ = ["LEVELS", "WHOLE", "Estimator", "Part"]
+__all__ = ["WHOLE", "Estimator"]
 
-LEVELS = "BCD"
 WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
-_IMAGE_STEP = 32  # pixels
 _FASTER = 1.5  # peaks of two precisions that differ by so much make the faster one faster for any network
 
-Array = NDArray[Any]
-
-
-class Part(NamedTuple):
-    """What pieces are of: `whole` (a stack's surrogate), `sum` (eager launches) or `work` (flops and weight bytes)."""
-
-    kind: str
-    stack: str
-    precision: str
-    batch: int | None
-    seq_len: int | None
-    image_size: int | None = None
-    dtype: str | None = None
-    """Precision of the operators where rows in another, `precision`, speak for it."""
+_LOG_2 = log(2.0)
 
 
 class Estimator:
-    """The estimate for a question; `pieces` gives those of a part, [calls, pieces]."""
+    """The estimate for a question; `pieces` gives those of a part."""
 
     def __init__(
-        self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Array],
+        self, question: Question, chip: Chip, predictor: str, pieces: Callable[[Part], Pieces],
         longest: int | None = None, generates: bool = False, resizable: bool = True,
     ) -> None:  # fmt: skip
         self.question, self.chip, self.predictor, self._pieces = question, chip, predictor, pieces
@@ -70,7 +56,7 @@ class Estimator:
         """The estimate under the question's stack and precision."""
         found = self._precise(self.question.stack, self.question.precision)
         floor = self.floor()
-        value, lower, upper = (np.maximum(each, floor) for each in (found.value, found.lower, found.upper))
+        value, lower, upper = (larger(each, floor) for each in found[:3])
         return Estimate(value, lower, upper, found.level)
 
     def share(self) -> float:
@@ -127,12 +113,12 @@ class Estimator:
         if self.predictor not in WHOLE:
             return narrow
         found = self._precise(stack, element(precision))
-        gain = np.log(np.maximum(self._summed(element(precision)).value / narrow.value, 1.0))
-        below, above = np.log(found.value / found.lower), np.log(found.upper / found.value)
-        value = found.value * np.exp(-gain)
-        lower = value * np.exp(-np.hypot(below, gain * (1 / REALISED - 1)))
-        level = np.where(found.level < "C", "C", found.level)
-        return Estimate(value, lower, value * np.exp(np.hypot(above, gain)), level)
+        gain = log(larger(self._summed(element(precision)).value / narrow.value, 1.0))
+        below, above = log(found.value / found.lower), log(found.upper / found.value)
+        value = found.value * exp(-gain)
+        lower = value * exp(-hypot(below, gain * (1 / REALISED - 1)))
+        level = picked(found.level < "C", "C", found.level)
+        return Estimate(value, lower, value * exp(hypot(above, gain)), level)
 
     def _stacked(self, stack: str, precision: str) -> Estimate:
         """A compiling stack not slower than eager launches.
@@ -146,7 +132,7 @@ class Estimator:
         eager_known = self._strong(DEFAULT_STACK, precision)
         if stack in COMPILING:
             weaker = eager_known or self.generates
-            if not weaker and (found.level == "C").all():
+            if not weaker and every(found.level == "C"):
                 return found
             bounded = at_most(found, self._direct(DEFAULT_STACK, precision))
             return bounded if weaker else either(found.level == "C", found, bounded)
@@ -181,31 +167,46 @@ class Estimator:
         """The whole-model surrogate of a stack; in another precision than its rows, their factors on its operators."""
         stack, taught = found
         calls = self._not_faster(stack, taught, precision)
-        value, phase, chip = calls.value, self.phase, self.chip
-        level = WholeModelSurrogate.levels(self.question.whole.level(chip, phase, stack, taught) or "D", calls)
-        stands_in = (self.question.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
-        if taught != precision:
-            level = np.full(len(value), "D")
-        group = self.question.whole.group(group_of(chip.family, phase))
-        thin = stands_in or group.thin(self.question.whole.labels(chip, phase, stack, taught))
+        value = calls.value
+        known = self.question.whole.level(self.chip, self.phase, stack, taught) if taught == precision else None
+        level = WholeModelSurrogate.levels(known or "D", calls)
+        if isinstance(level, str):
+            low, high = self._ends(stack, taught, level)
+            return Estimate(value, value * low, value * high, level)
         ends = np.empty((2, len(value)))
         for each in np.unique(level):
-            band = WholeModelSurrogate.band(group.spec, str(each), chip.family, phase if phase in GENERATION else stack,
-                              self.question.confidence, thin=thin)  # fmt: skip
-            ends[:, level == each] = np.exp(np.array(band))[:, None]
+            ends[:, level == each] = np.array(self._ends(stack, taught, str(each)))[:, None]
         return Estimate(value, value * ends[0], value * ends[1], level)
+
+    def _ends(self, stack: str, taught: str, level: str) -> tuple[float, float]:
+        """Factors to the bounds of an answer of a level."""
+        asked = self.question
+        key = "ends", self.chip, self.phase, asked.stack, stack, taught, level, asked.confidence
+        return asked.whole.remembered(key, lambda: self._made_ends(stack, taught, level))  # type: ignore[no-any-return]
+
+    def _made_ends(self, stack: str, taught: str, level: str) -> tuple[float, float]:
+        phase, chip, asked = self.phase, self.chip, self.question
+        group = asked.whole.group(group_of(chip.family, phase))
+        stands_in = (asked.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
+        thin = stands_in or group.thin(asked.whole.labels(chip, phase, stack, taught))
+        low, high = WholeModelSurrogate.band(
+            group.spec, level, chip.family, phase if phase in GENERATION else stack, asked.confidence, thin=thin
+        )
+        return exp(low), exp(high)
 
     def _not_faster(self, stack: str, taught: str, precision: str) -> Calls:
         """Calls at the question's batch, between those of the next powers of two, none faster than a smaller batch."""
         batch = self.question.batch or 1
         grid = [2**k for k in range((batch - 1).bit_length() + 1)] if self._resizable else [batch]
         found = [self._calls(stack, taught, precision, each) for each in grid]
-        risen = np.maximum.accumulate([each.value for each in found])
-        risen = np.minimum(risen, np.array(grid)[:, None] / grid[0] * risen[0])  # samples can be run in turn
+        first, most, risen = found[0].value, -inf, []
+        for size, each in zip(grid, found, strict=True):
+            most = larger(most, each.value)
+            risen.append(smaller(most, size / grid[0] * first))  # samples can be run in turn
         value = risen[-1]
         if grid[-1] != batch:
-            at = np.log2(batch / grid[-2])
-            value = np.exp((1 - at) * np.log(risen[-2]) + at * np.log(risen[-1]))
+            at = log(batch / grid[-2]) / _LOG_2
+            value = exp((1 - at) * log(risen[-2]) + at * log(risen[-1]))
         return replace(found[-1], value=value)
 
     def _calls(self, stack: str, taught: str, precision: str, batch: int) -> Calls:
@@ -215,17 +216,21 @@ class Estimator:
         found = [self.evaluated(stack, taught, precision, batch, each) for each in grid]
         if length is None or grid[0] is None or len(grid) == 1:
             return found[0]
-        risen = np.minimum.accumulate([each.value for each in found[::-1]])[::-1]  # padding is always possible
+        least, risen = inf, []
+        for each in found[::-1]:  # padding is always possible
+            least = smaller(least, each.value)
+            risen.append(least)
         if grid[0] == length:
-            return replace(found[0], value=risen[0])
-        at = np.log(length / grid[0]) / np.log((grid[1] or length) / grid[0])
-        return replace(found[1], value=np.exp((1 - at) * np.log(risen[0]) + at * np.log(risen[1])))
+            return replace(found[0], value=risen[-1])
+        at = log(length / grid[0]) / log((grid[1] or length) / grid[0])
+        return replace(found[1], value=exp((1 - at) * log(risen[-1]) + at * log(risen[-2])))
 
     def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
         """Calls of the whole-model surrogate at one batch and length."""
         group = self.question.whole.group(group_of(self.chip.family, self.phase))
         labels = self.question.whole.labels(self.chip, self.phase, stack, taught)
-        return group.calls(self._between("whole", stack, taught, batch, length, precision), batch, labels)
+        pieces = np.array(self._between("whole", stack, taught, batch, length, precision))
+        return group.calls(pieces[None] if pieces.ndim == 1 else pieces.T, batch, labels)
 
     def _summed(self, precision: str) -> Estimate:
         """The sum over the operator graph, each operator launched eagerly."""
@@ -233,56 +238,48 @@ class Estimator:
         if key not in self._known:
             batch, length = self.question.batch, self.question.seq_len
             place = "sum", DEFAULT_STACK, precision
-            pieces = self._between(*place, batch, length)
-            if (batch or 1) > 1 and self._resizable:  # no less than one sample takes, and no more than each in turn
-                alone = self._between(*place, 1, length)
-                held = np.clip(pieces[:, 0], alone[:, 0], batch * alone[:, 0])
-                pieces = np.concatenate((pieces[:, :3] * (held / pieces[:, 0])[:, None], pieces[:, 3:]), axis=1)
-            value, lower, upper, _, *by_level = pieces.T
-            covered = np.cumsum(np.stack(by_level), axis=0) >= operators.COVERED * np.sum(by_level, axis=0)
-            level = np.array(list(LEVELS))[covered.argmax(axis=0)]
+            value, lower, upper, _, *by_level = self._between(*place, batch, length)
+            if batch is not None and batch > 1 and self._resizable:
+                alone = self._between(*place, 1, length)[0]  # no less than one sample takes, no more than each in turn
+                factor = smaller(larger(value, alone), batch * alone) / value
+                value, lower, upper = value * factor, lower * factor, upper * factor
             if self.predictor in WHOLE:
-                value, lower, upper = pass_factor(self.question.surrogate, self.chip) * np.stack((value, lower, upper))
+                factor = pass_factor(self.question.surrogate, self.chip)
+                value, lower, upper = value * factor, lower * factor, upper * factor
             low, high = pass_interval(self.question.surrogate, value, lower, upper, self.question.confidence)
-            self._known[key] = Estimate(value, low, high, level)
+            self._known[key] = Estimate(value, low, high, covering_level(by_level))
         made: Estimate = self._known[key]
         return made
 
     def _between(
         self, kind: str, stack: str, precision: str, batch: int | None, length: int | None, dtype: str | None = None
-    ) -> Array:
-        """Pieces at the sizes, [calls, pieces]; where those take longer than what the sizes can be padded to, or less
-        than the next smaller sizes of a coarse grid, the pieces of these."""
+    ) -> Pieces:
+        """Pieces at the sizes; where those take longer than what the sizes can be padded to, or less than the next
+        smaller sizes of a coarse grid, the pieces of these."""
         image = self.question.image_size
         place, sizes = (kind, stack, precision), (batch, length, image)
         found = self._pieces(Part(*place, *sizes, dtype))
         if not self._resizable:
             return found
-        grid = around(batch), around(length), around(image, _IMAGE_STEP)
-        least, most = zip(*grid, strict=True)
-        fine = padded(batch), padded(length, self.longest), padded(image)
-        most = most[0], most[1] if self.longest is None else min(most[1] or 0, self.longest) or None, most[2]
-        for other, longer in ((fine, True), (most, True), (least, False)):
-            if other != sizes:
-                try:
-                    near = self._pieces(Part(*place, *other, dtype))
-                except InvalidInputError:  # the model does not take such an image
-                    continue
-                off = near[:, :1] < found[:, :1] if longer else near[:, :1] > found[:, :1]
-                found = np.where(off, near, found)
+        for other, longer in neighbours(*sizes, self.longest):
+            try:
+                near = self._pieces(Part(*place, *other, dtype))
+            except (InvalidInputError, RefusedError):  # the model does not take such an image
+                continue
+            off = near[0] < found[0] if longer else near[0] > found[0]
+            found = picked(off, near, found)
         return found
 
-    def floor(self) -> Array:
+    def floor(self) -> Figures:
         """ms at the chip's peak, and of streaming the weights that no cache holds."""
         precision = self.question.precision
         sizes = self.question.batch, self.question.seq_len, self.question.image_size
-        flops, weights, read = self._pieces(Part("work", "", precision, *sizes)).T
+        flops, weights, read = self._pieces(Part("work", "", precision, *sizes))
         peak, chip = self.chip.peak_flops(precision), self.chip
         cache = max((size for size in (chip.l2_mb, chip.llc_mb) if size), default=0.0) * 2**20
-        compute = 1e3 * flops / peak if peak else np.zeros(len(flops))
-        streamed = 1e3 * np.maximum(np.minimum(weights, read) - cache, 0) / chip.bandwidth if chip.bandwidth else 0.0
-        floor: Array = np.maximum(compute, streamed)
-        return floor
+        compute = 1e3 * flops / peak if peak else 0.0 * flops
+        streamed = 1e3 * larger(smaller(weights, read) - cache, 0.0) / chip.bandwidth if chip.bandwidth else 0.0
+        return larger(compute, streamed)
 
     def _strong(self, stack: str, precision: str) -> bool:
         return strong(self.question.whole, self.chip, self.phase, stack, precision)

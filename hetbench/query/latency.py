@@ -7,20 +7,23 @@ caller named and that was never measured on a chip of the kind is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
+from typing import Any
+
+import numpy as np
 
 from hetbench.catalog.chips import Chip
 from hetbench.formats import STORED
-from hetbench.graphs import ModelGraph
+from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict.models import group_of
 from hetbench.predict.whole_group import Calls
-from hetbench.query.estimate import WHOLE, Estimator, Part
+from hetbench.query.estimate import WHOLE, Estimator
 from hetbench.query.estimates import Estimate
-from hetbench.query.kept_calls import kept_calls
 from hetbench.query.model_offsets import corrected, note_of
+from hetbench.query.parts import Part
 from hetbench.query.pieces import PROTOCOL, Terms, terms_of
+from hetbench.query.plan import plan_of
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.stacks import source, strong
 from hetbench.schema import element, itemsize
@@ -100,68 +103,67 @@ def predict_latency(question: Question, chip: Chip, graph: ModelGraph, predictor
         notes.append(f"weights by held-out error: whole-model surrogate {share:.0%}, operator sum {1 - share:.0%}")
     notes += note_of(question, chip, made.factor)
     return LatencyPrediction(
-        float(ms.value[0]), float(ms.lower[0]), float(ms.upper[0]), str(ms.level[0]), support,
+        *ms, support,
         f"{' + '.join(names)}/{'whole' if share else predictor}", question.stack, "wall" if share else PROTOCOL,
-        _mixed(parts, float(ms.value[0])), tuple(notes),
+        _mixed(parts, ms.value), tuple(notes),
     )  # fmt: skip
 
 
 class SingleEstimator(Estimator):
     """The estimator of one question, which remembers the terms that it asked for."""
 
-    def __init__(
-        self, question: Question, chip: Chip, predictor: str, make: Callable[[Part], Terms], graph: ModelGraph
-    ) -> None:
-        self.terms, self._graph = cache(make), graph
-        generates = "decode" in graph.phases
+    def __init__(self, question: Question, chip: Chip, predictor: str, graph: ModelGraph) -> None:
+        self._graph, self._plan = graph, plan_of(question, chip, graph, predictor)
+        self._own: dict[Part, Terms] = {}
+        self._table: tuple[Any, OperatorTable] | None = None
         super().__init__(
-            question, chip, predictor, lambda part: self.terms(part).values[None], graph.longest, generates,
+            question, chip, predictor, lambda part: self.terms(part).values, graph.longest, "decode" in graph.phases,
             graph.resizable,
         )
         self.factor = 1.0
         """By which observed passes have corrected `latency`."""
+
+    def terms(self, part: Part) -> Terms:
+        """The terms of a part."""
+        found = self._own.get(part)
+        if found is None:
+            found = self._own[part] = self._plan.terms(self.phase, part, self._make)
+        return found
+
+    def _make(self, part: Part) -> Terms:
+        sizes = part.batch, part.seq_len, part.image_size, part.dtype or part.precision
+        if self._table is None or self._table[0] != sizes:  # work and sum are of the same operators
+            self._table = sizes, self._graph.operators(*sizes, self.question.phase)
+        return _terms(part, self._table[1], self._graph, self.question, self.chip, self.predictor)
 
     def latency(self) -> Estimate:
         """The estimate, corrected by passes that were observed on the chip."""
         before = super().latency()
         if not self.question.observed:
             return before
-        found = corrected(before, self.question, self.chip, self.floor())
-        self.factor = float(found.value[0] / before.value[0])
+        found = corrected(before.arrays(), self.question, self.chip, np.array([self.floor()])).single()
+        self.factor = found.value / before.value
         return found
 
     def evaluated(self, stack: str, taught: str, precision: str, batch: int, length: int | None) -> Calls:
         """Calls at one batch and length, kept for other questions about the network on the chip."""
-        asked = self.question
-        key = asked.phase, self.phase, asked.image_size, asked.artifacts, self.predictor
-        sizes = stack, taught, precision, batch, length
+        key = self.phase, stack, taught, precision, batch, length, self.question.image_size
         make = super().evaluated
-        return kept_calls((self._graph, self.chip), (*key, *sizes), lambda: make(*sizes))
+        return self._plan.calls(key, lambda: make(stack, taught, precision, batch, length).single())
 
 
 def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str) -> SingleEstimator:
-    """The estimator of one question; terms of whole models are cached, since other batches need some of them."""
-    plain = replace(question, notes=(), usual_stack=False, batch=None, seq_len=None, image_size=None, precision="fp32",
-                    stack="", confidence=0.9, taught=question.taught_phase)  # fmt: skip
-
-    def make(part: Part) -> Terms:
-        if part.kind == "whole":
-            return _cached_terms(part, graph, plain, chip, predictor)
-        return _terms(part, graph, question, chip, predictor)
-
-    return SingleEstimator(question, chip, predictor, make, graph)
+    """The estimator of one question."""
+    return SingleEstimator(question, chip, predictor, graph)
 
 
-def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    precision = part.dtype or part.precision
-    table = graph.operators(part.batch, part.seq_len, part.image_size, precision, question.phase)
+def _terms(
+    part: Part, table: OperatorTable, graph: ModelGraph, question: Question, chip: Chip, predictor: str
+) -> Terms:
     params: float = graph.params
     if part.precision in STORED:
         params = graph.weights_bytes(part.precision) / itemsize(part.precision)
     return terms_of(part, table, params, question, chip, predictor)
-
-
-_cached_terms = lru_cache(maxsize=4096)(_terms)
 
 
 def trained_stack(question: Question, chip: Chip) -> str | None:

@@ -27,8 +27,10 @@ from hetbench.query.observed_serving import RATES, deployment_row
 from hetbench.query.published import unsupported_stack
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.tables import MODEL_COLUMNS, question_rows
+from hetbench.query.training import observed_step
 from hetbench.query.wording import plain_cells
 from hetbench.serving.engines import is_serving
+from hetbench.training import TrainingGraph
 
 __all__ = ["COLUMNS", "MOST_MODEL_ROWS", "Asks", "ObservedModels", "SeenRow", "likely_unit"]
 
@@ -52,8 +54,8 @@ class Asks(Protocol):
     def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:
         """The chip of a name."""
 
-    def graph(self, model: Any) -> ModelGraph:
-        """The operator graph of a model."""
+    def graph(self, model: Any, options: Mapping[str, Any] = ...) -> ModelGraph:
+        """The operator graph of a model, of its step where the options ask for training."""
 
     def question_on(
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...] = ()
@@ -95,12 +97,17 @@ class ObservedModels:
         """
         given = read_columns(table, ("model", "chip"), tuple(name for name in COLUMNS if name not in ("model", "chip")))
         out, taken = AnswerColumns(len(given["model"])), []
+        known = {_said(name, row) for name, row in self._rows}
         for at, row in enumerate(question_rows(given)):
             try:
                 seen = read_row(row, asks)
             except HetBenchError as why:
                 out.reason[at] = str(why)
                 continue
+            if (said := _said(seen.chip, row)) in known:
+                out.reason[at] = "this row was observed before, to the last digit: it counts once"
+                continue
+            known.add(said)
             out.value[at] = seen.predicted
             taken.append((at, seen, row))
         for chip in {seen.chip for _, seen, _ in taken}:
@@ -162,7 +169,7 @@ def read_row(row: Mapping[str, Any], asks: Asks) -> SeenRow:
         cells["stack"] = meant
     model, (chip, _) = cells.pop("model", None), asks.chip(_text(cells.pop("chip", None)))
     options = {name: cell for name, cell in cells.items() if cell is not None}
-    graph = asks.graph(model)
+    graph = asks.graph(model, {name: options[name] for name in ("phase", "optimizer", "chips") if name in options})
     if is_serving(options.get("phase")):
         found = deployment_row(graph, chip, metric, options, asks.artifacts)
         predicted, rows, centre, sd, least = found
@@ -181,15 +188,17 @@ def _pass(
 ) -> tuple[float, OffsetRows, float, float, float]:
     """Predicted figure, row, middle, deviation and the least ms at the chip's peak, of one pass."""
     question = replace(asks.question_on(graph, chip, options), observed=None, confidence=0.9)
+    if isinstance(graph, TrainingGraph):
+        return observed_step(question, chip, graph, metric)
     question = with_usable_stack(question, chip, "auto")
     made = estimator(question, chip, graph, "auto")
     if made.source(question.stack, question.precision) is None and question.stack != DEFAULT_STACK:
         raise RefusedError(unsupported_stack(question))
-    found = made.latency()
+    found = made.latency().arrays()
     middle, sd = deviation(found.lower / found.value, found.upper / found.value, 0.9)
     ms = float(found.value[0])
     predicted = ms if metric == "latency" else 1e3 * question.items_per_call()[0] / ms
-    least = float(made.floor()[0])
+    least = float(made.floor())
     if metric != "latency" and least:
         least = 1e3 * question.items_per_call()[0] / least
     return predicted, pass_rows(question, found), float(middle[0]), float(sd[0]), least
@@ -242,6 +251,12 @@ def likely_unit(metric: str, off: float) -> str:
         return "in s"
     unit = "ms" if metric in _TIMES else "items per second"
     return f"in {unit}, of one call, and of this model, batch and precision"
+
+
+def _said(chip: str, row: Mapping[str, Any]) -> str:
+    """What a row says, alike for rows that say the same of the chip."""
+    cells = {name: str(cell) for name, cell in row.items() if cell is not None and name != "chip"}
+    return repr((chip, sorted(cells.items())))
 
 
 def _flag(seen: SeenRow, surprise: float) -> str:

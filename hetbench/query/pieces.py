@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +13,9 @@ from hetbench.graphs import OperatorTable
 from hetbench.graphs.operator_table import SizedTable
 from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
+from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.whole_group import Group
-from hetbench.query.estimate import LEVELS, Part
+from hetbench.query.parts import LEVELS, Part
 from hetbench.query.question import Question
 from hetbench.schema import itemsize, weight_bytes
 
@@ -26,13 +27,28 @@ _WEIGHTS = {"Linear": ("n", "k"), "Conv2d": ("oc", "c", "kh", "kw"), "Conv1d": (
 
 
 class Terms(NamedTuple):
-    """The additive terms of one part, and ms or shares of each operator type, where the part has them."""
+    """The additive terms of one part, and the operators that they are of, where the part has them."""
 
-    values: NDArray[np.float64]
-    by_operator: Mapping[str, float]
+    values: tuple[float, ...]
+    operators: Sequence[str]
+    """Type of each operator; a type may be there several times."""
+    each: Sequence[float]
+    """ms of each operator, or its share."""
     support: int
     """Measured rows behind them."""
-    by_level: Mapping[str, float]
+
+    @property
+    def by_level(self) -> dict[str, float]:
+        """ms at each evidence level of an operator sum."""
+        return {level: ms for level, ms in zip(LEVELS, self.values[4:], strict=True) if ms}
+
+    @property
+    def by_operator(self) -> dict[str, float]:
+        """ms or share of each operator type."""
+        found: dict[str, float] = {}
+        for operator, ms in zip(self.operators, self.each, strict=True):
+            found[operator] = found.get(operator, 0.0) + ms
+        return found
 
 
 def terms_of(part: Part, table: OperatorTable, params: float, question: Question, chip: Chip, predictor: str) -> Terms:
@@ -49,20 +65,29 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
     """
     if part.kind == "work":
         done = work_of(table, question)[0]
-        work = done, params * itemsize(part.precision), read_weights(table)
-        return Terms(np.array(work, dtype=np.float64), {}, 0, {})
+        work = done, float(params * itemsize(part.precision)), read_weights(table)
+        return Terms(work, (), (), 0)
     if part.kind == "sum":
-        found = question.surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
-        levels = [found.by_level.get(level, 0.0) for level in LEVELS]
-        values = np.array([found.value, found.lower, found.upper, found.launch_ms, *levels])
-        return Terms(values, found.by_operator, found.support, found.by_level)
+        return _sum(table, question.surrogate, chip, predictor)
     group = question.whole.group(group_of(chip.family, question.taught_phase))
     labels = question.whole.labels(chip, question.taught_phase, part.stack, part.precision)
     values, operators, shares = _whole(part, table, group, question, chip)
-    by_operator: dict[str, float] = {}
-    for operator, share in zip(operators, shares.tolist(), strict=True):
-        by_operator[operator] = by_operator.get(operator, 0.0) + share
-    return Terms(values, by_operator, group.rows_of(labels)[1], {})
+    return Terms(tuple(values.tolist()), operators, shares.tolist(), group.rows_of(labels)[1])
+
+
+def _sum(table: OperatorTable, surrogate: OperatorSurrogate, chip: Chip, predictor: str) -> Terms:
+    found = surrogate.sum_parts(table, chip, PROTOCOL, predictor)
+    by_level = dict.fromkeys(LEVELS, 0.0)
+    if found is None:
+        made = surrogate.predict_model(table, chip, protocol=PROTOCOL, predictor=predictor)
+        by_level |= made.by_level
+        values = made.value, made.lower, made.upper, made.launch_ms, *by_level.values()
+        return Terms(values, tuple(made.by_operator), tuple(made.by_operator.values()), made.support)
+    plan, ms = found
+    value, lower, upper, *each = ms.tolist()
+    for (level, _), own in zip(plan.names, each, strict=True):
+        by_level[level] += own
+    return Terms((value, lower, upper, plan.launch_ms, *by_level.values()), plan.operators, each, plan.support)
 
 
 def _whole(
