@@ -15,7 +15,7 @@ from hetbench.serving.levels import series
 from hetbench.serving.memory import Memory, check_fits, memory
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Settings, Stage
-from hetbench.serving.steady import Load, steady_state
+from hetbench.serving.steady import Load, rising, steady_state
 
 __all__ = ["METRICS", "UNITS", "answer"]
 
@@ -58,8 +58,9 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         held = memory(deployment.stage, s)
     deployment = _versioned(deployment, known)
     factors = known.factors(deployment.engine, deployment.stage, deployment.software)
-    missed = known.missed(deployment.engine, deployment.stage, s, deployment.software)
-    load = steady_state(deployment.stage, s, factors, held, missed)
+    ladder = _ladder(deployment)
+    missed = known.missed(deployment.engine, deployment.stage, ladder, deployment.software)
+    load = rising(steady_state(deployment.stage, ladder, factors, memory(deployment.stage, ladder), missed), ladder)
     if metric in ("energy", "power"):
         return _power(deployment, metric, load, known, confidence)
     value = {
@@ -72,7 +73,8 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         low, high = 1 / high, 1 / low
     notes = _notes(deployment, evidence, held, known)
     if metric == "ttft":
-        started = steady_state(deployment.stage, s, factors, held, missed, mean=True)
+        room = memory(deployment.stage, ladder)
+        started = rising(steady_state(deployment.stage, ladder, factors, room, missed, mean=True), ladder)
         notes += (_STARTED.format(mean=1e3 * float(started.ttft[0])),)
     fields = _fields(deployment, metric, notes)
     return Answer(
@@ -80,6 +82,14 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         level=_LEVELS[evidence], support=known.rows(deployment.engine, deployment.stage.chip.name, deployment.software),
         shares=_shares(load), surrogate="serving", **fields,
     )  # fmt: skip
+
+
+def _ladder(deployment: Deployment) -> Settings:
+    """The point of a deployment, and those of fewer requests in flight, by doublings."""
+    loads = [deployment.concurrency, *(2**n for n in range(16) if 2**n < deployment.concurrency)]
+    n = len(loads)
+    return Settings.of(deployment.stage.chip, [deployment.plan] * n, [deployment.input_len] * n,
+                       [deployment.output_len] * n, loads)  # fmt: skip
 
 
 def _versioned(deployment: Deployment, known: Effects) -> Deployment:

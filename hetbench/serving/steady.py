@@ -18,7 +18,7 @@ Requests beyond what the KV cache holds wait: the latency of those that run is m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from hetbench.serving.memory import Memory
 from hetbench.serving.physics import decode_terms, prefill_terms
 from hetbench.serving.settings import Floats, Settings, Stage
 
-__all__ = ["Load", "steady_state"]
+__all__ = ["Load", "rising", "steady_state"]
 
 _ROUNDS = 4
 
@@ -86,3 +86,20 @@ def steady_state(
         work[:, [0, 1, 12]].sum(1) / tpot, work[:, [2, 3, 10, 11, 14, 16]].sum(1) / tpot,
         terms * factors.terms * factors.step * (1.0 if missed is None else missed[0][:, None]),
     )  # fmt: skip
+
+
+def rising(load: Load, s: Settings) -> Load:
+    """The load with a TTFT that never falls as more requests of one plan are in flight, and what follows from it.
+
+    Residuals of single published runs may bend the curve; that others arrive as well never serves a request sooner.
+    """
+    plan = np.stack([s.tp, s.dp, s.pp, s.ep, s.input_len, s.output_len], axis=1)
+    order = np.lexsort((s.concurrency, *plan.T))
+    ends = np.flatnonzero((plan[order][1:] != plan[order][:-1]).any(axis=1)) + 1
+    ttft = load.ttft.copy()
+    for part in np.split(order, ends):
+        ttft[part] = np.maximum.accumulate(ttft[part])
+    latency = ttft + (s.output_len - 1) * load.tpot
+    slower = load.latency / latency
+    return replace(load, ttft=ttft, latency=latency, throughput=load.throughput * slower,
+                   total_throughput=load.total_throughput * slower)  # fmt: skip

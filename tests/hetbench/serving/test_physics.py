@@ -12,7 +12,7 @@ from hetbench.serving.links import link_of
 from hetbench.serving.memory import memory
 from hetbench.serving.physics import TERMS, decode_terms, prefill_terms
 from hetbench.serving.settings import Settings, Stage
-from hetbench.serving.steady import steady_state
+from hetbench.serving.steady import Load, rising, steady_state
 
 H100 = "nvidia-h100-sxm5-80gb"
 LLAMA_70B = "meta-llama/Meta-Llama-3.1-70B"
@@ -197,3 +197,12 @@ def test_requests_that_fit_are_about_those_of_a_log_of_deepseek_r1():
     weights = (model.params - 2 * model.head + 4 * model.head) / 16
     room = 0.9 * 79.1 * 2**30 - weights
     assert room / (model.cached_elements / 2 * 2) / 32768 == pytest.approx(29.06, rel=0.25)
+
+
+def test_a_first_token_never_comes_sooner_because_others_wait_too():
+    n = np.arange(1.0, 4.0)
+    load = Load(n[::-1].copy(), n, n[::-1] + n * 1023, n, n, n, n, np.zeros((3, len(TERMS))))
+    found = rising(load, _settings(H100, "tp1", [2, 1, 4]))  # TTFT 3, 2, 1 at 2, 1 and 4 requests
+    assert found.ttft.tolist() == [3, 2, 3]
+    assert found.latency == pytest.approx(found.ttft + 1023 * n)
+    assert found.throughput == pytest.approx(load.throughput * load.latency / found.latency)
