@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -80,6 +81,11 @@ class Answer(Tabular):
     """Value divided by the value on the source chip; None without a source."""
 
     def __post_init__(self) -> None:
+        if not isfinite(self.value):
+            raise RefusedError(
+                f"the evidence gives no finite {self.metric} for {self.model or self.operator or 'this'}: check its "
+                f"sizes, and the datasheet of {self.chip or 'the chip'}."
+            )
         if type(self.shares) is not ReadOnly:
             object.__setattr__(self, "shares", ReadOnly(self.shares))
 

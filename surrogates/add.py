@@ -79,7 +79,7 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
         raise InvalidInputError(f"{path} lacks the columns {', '.join(sorted(missing))}.")
     table, sizes = checked_rows(table, path)
     if table.chip.nunique() != 1:
-        names = ", ".join(map(str, table.chip.unique()))
+        names = ", ".join(str(each)[:80] for each in table.chip.unique()[:8])
         raise InvalidInputError(f"{path} must hold rows of one chip; found: {names}.")
     record = any_chip(table.chip.iloc[0])
     table = table[["op", "dtype", "protocol", "latency_ms"]].assign(

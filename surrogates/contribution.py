@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, UnknownNameError
+from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, UnknownNameError, shown
 from hetbench.operators import operator_type
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
@@ -37,14 +37,15 @@ def checked_rows(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[di
     if not fine.all():
         found = table.latency_ms[~fine].iloc[0]
         raise InvalidInputError(
-            f"{path}: latency_ms={found} must be above 0 and finite ({int((~fine).sum())} rows, the first is row "
-            f"{int(np.flatnonzero(~fine)[0]) + 1})."
+            f"{path}: latency_ms={str(found)[:80]} must be above 0 and finite ({int((~fine).sum())} rows, the first is "
+            f"row {int(np.flatnonzero(~fine)[0]) + 1})."
         )
     for name in _COLUMNS:
         text = np.array([isinstance(value, str) and bool(value) for value in table[name]])
         if not text.all():
             row = int(np.flatnonzero(~text)[0])
-            raise InvalidInputError(f"{path}: row {row + 1} has {name}={table[name].iloc[row]!r}, which is no text.")
+            found = shown(table[name].iloc[row])
+            raise InvalidInputError(f"{path}: row {row + 1} has {name}={found}, which is no text.")
     for name, known in (("protocol", PROTOCOLS), ("dtype", tuple(STORAGE_BYTES))):
         for value in table[name].unique():
             if value not in known:
@@ -57,10 +58,10 @@ def _dims(op: str, text: str, row: int, path: Path) -> dict[str, int]:
     try:
         dims = json.loads(text)
         if not isinstance(dims, dict):
-            raise InvalidInputError(f"dims={text!r:.60} must be a JSON object.")
+            raise InvalidInputError(f"dims={shown(text)} must be a JSON object.")
         return operator_type(op).check(dims)
     except (ValueError, RecursionError, OverflowError) as error:
-        raise InvalidInputError(f"{path}: row {row} has dims={text!r:.60}, which is not valid: {error}.") from None
+        raise InvalidInputError(f"{path}: row {row} has dims={shown(text)}, which is not valid: {error}.") from None
     except HetBenchError as error:
         raise InvalidInputError(f"{path}: row {row}: {error}") from None
 

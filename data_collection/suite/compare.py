@@ -53,10 +53,15 @@ def compare(store: Path, first: str, second: str, *, threshold: float = 1.05, le
     contents = connect(read(store))
     rows = [_rows(contents, run) for run in _runs(contents, first, second)]
     both = [(rows[0][key], rows[1][key]) for key in rows[0] if key in rows[1]]
-    measured = [(a, b) for a, b in both if a["status"] == b["status"] == "ok"]
+    measured = [(a, b) for a, b in both if _repeated(a) and _repeated(b)]
     sure = adjusted([mann_whitney(a["raw_ms"], b["raw_ms"]) for a, b in measured])
     found = [_change(a, b, q, threshold, level) for (a, b), q in zip(measured, sure, strict=True)]
-    return found + [_without_figure(a, b) for a, b in both if not a["status"] == b["status"] == "ok"]
+    return found + [_without_figure(a, b) for a, b in both if not (_repeated(a) and _repeated(b))]
+
+
+def _repeated(row: dict[str, Any]) -> bool:
+    """Whether a row has repeats to compare."""
+    return row["status"] == "ok" and bool(row["raw_ms"])
 
 
 def _change(a: dict[str, Any], b: dict[str, Any], q: float, threshold: float, level: float) -> Change:
@@ -68,8 +73,10 @@ def _change(a: dict[str, Any], b: dict[str, Any], q: float, threshold: float, le
 
 
 def _without_figure(a: dict[str, Any], b: dict[str, Any]) -> Change:
-    """A disturbed row says nothing about the software; any other row without a latency does."""
+    """A disturbed row and one without repeats say nothing about the software; any other without a latency does."""
     said = f"{a['status']} -> {b['status']}"
+    if a["status"] == b["status"] == "ok":
+        return Change(_label(a), a["chip"], "unknown", said="no repeats were kept, so that chance cannot be told apart")
     if "disturbed" in (a["status"], b["status"]) or "ok" not in (a["status"], b["status"]):
         return Change(_label(a), a["chip"], "unknown", said=said)
     return Change(_label(a), a["chip"], "broken" if a["status"] == "ok" else "mended", said=said)

@@ -74,12 +74,13 @@ https://..., file://....
 
 @contextmanager
 def _alone(say: Callable[[str], object]) -> Iterator[None]:
-    """Hold a lock, so that two downloads cannot write the same set; without effect on Windows."""
+    """Hold a lock, so that two downloads cannot write the same set; Windows has none of these, which is said."""
     path = home() / _PARTIAL / "lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:
+        say("this system has no POSIX file locks: let no other download run at the same time")
         yield
         return
     with path.open("w") as lock:

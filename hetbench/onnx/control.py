@@ -6,12 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hetbench.onnx.movement import concatenated, whole
-from hetbench.onnx.run import Op, Run, number
-from hetbench.onnx.tensors import Tensor
+from hetbench.onnx.run import MOST_PARTS, Op, Run, number
+from hetbench.onnx.tensors import Tensor, axis_of
 
 __all__ = ["HANDLERS"]
-
-_MOST_TURNS = 4096
 
 
 def _if(run: Run, op: Op, given: Any) -> Any:
@@ -26,8 +24,8 @@ def _loop(run: Run, op: Op, given: Any) -> Any:
     """Every turn, where how many there are is known."""
     most, going, *state = given
     turns = None if most is None else whole(most, "number of turns")[0]
-    if turns is None or turns > _MOST_TURNS:
-        raise ValueError(f"how often it runs must be known and at most {_MOST_TURNS:,}")
+    if turns is None or turns > MOST_PARTS:
+        raise ValueError(f"how often it runs must be known and at most {MOST_PARTS:,}")
     assert run.walk is not None
     collected: list[list[Tensor]] = []
     going = run.constant(True) if going is None else going
@@ -59,8 +57,8 @@ def _scan(run: Run, op: Op, given: Any) -> Any:
     state, scanned = list(given[: len(given) - many]), given[len(given) - many :]
     axes = op.get("scan_input_axes") or [0] * many
     turns = scanned[0].shape[axes[0]]
-    if turns > _MOST_TURNS:
-        raise ValueError(f"it runs {turns:,} times; at most {_MOST_TURNS:,} are read")
+    if turns > MOST_PARTS:
+        raise ValueError(f"it runs {turns:,} times; at most {MOST_PARTS:,} are read")
     assert run.walk is not None
     collected: list[list[Tensor]] = []
     for _ in range(turns):
@@ -75,14 +73,14 @@ def _scan(run: Run, op: Op, given: Any) -> Any:
 
 
 def _split(run: Run, op: Op, given: Any) -> Any:
-    x, axis = given[0], op.get("axis", 0) % given[0].ndim
+    x, axis = given[0], axis_of(op.get("axis", 0), given[0].ndim)
     kept = op.get("keepdims", 1) or (len(given) > 1 and given[1] is not None)
-    sizes = [1] * x.shape[axis]
-    if len(given) > 1 and given[1] is not None:
-        sizes = whole(given[1], "parts")
-        if given[1].ndim == 0:
-            each = sizes[0]
-            sizes = [min(each, x.shape[axis] - start) for start in range(0, x.shape[axis], each)]
+    sizes = whole(given[1], "parts") if len(given) > 1 and given[1] is not None else [1]
+    if len(given) < 2 or given[1] is None or given[1].ndim == 0:
+        starts = range(0, x.shape[axis], sizes[0])
+        if len(starts) > MOST_PARTS:
+            raise ValueError(f"it has {len(starts):,} parts; at most {MOST_PARTS:,} are read")
+        sizes = [min(sizes[0], x.shape[axis] - start) for start in starts]
     found = []
     for size in sizes:
         shape, strides = [*x.shape], [*x.strides]

@@ -10,7 +10,7 @@ import numpy as np
 
 from hetbench.onnx.movement import first, known, reshaped, whole
 from hetbench.onnx.run import MOST_VALUES, Given, Op, Run, number
-from hetbench.onnx.tensors import Tensor
+from hetbench.onnx.tensors import Tensor, axis_of
 
 __all__ = ["HANDLERS"]
 
@@ -62,7 +62,7 @@ def _where_true(run: Run, op: Op, given: Given) -> Tensor:
     if op.kind == "NonZero":
         return run.constant(np.array(np.nonzero(_values(x)), dtype=np.int64))
     chosen, axis = np.flatnonzero(_values(given[1])), op.get("axis")
-    given_axis = 0 if axis is None else axis % x.ndim
+    given_axis = 0 if axis is None else axis_of(axis, x.ndim)
     source = x if axis is not None else reshaped(run, x, (x.numel(),))
     shape = (*source.shape[:given_axis], len(chosen), *source.shape[given_axis + 1 :])
     return run.call("index_select", [source], run.new(shape, x.dtype))  # type: ignore[no-any-return]

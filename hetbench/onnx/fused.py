@@ -30,6 +30,8 @@ def _by_head(run: Run, x: Tensor, heads: int) -> Tensor:
     if x.ndim == 4:
         return x
     batch, length, wide = x.shape
+    if heads < 1 or wide % heads:
+        raise ValueError(f"{wide} channels do not go into {heads} heads")
     return transposed(run, reshaped(run, x, (batch, length, heads, wide // heads)), (0, 2, 1, 3))
 
 

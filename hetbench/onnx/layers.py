@@ -13,7 +13,7 @@ from hetbench.onnx.elementwise import each
 from hetbench.onnx.movement import known, whole
 from hetbench.onnx.products import stored
 from hetbench.onnx.run import Given, Op, Run
-from hetbench.onnx.tensors import DTYPES, Tensor
+from hetbench.onnx.tensors import DTYPES, Tensor, axis_of
 
 __all__ = ["HANDLERS", "convolved", "pooled"]
 
@@ -41,6 +41,8 @@ def _steps(op: Op, axes: int, kernel: Sequence[int], size: Sequence[int]) -> tup
 def _window(op: Op, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], list[int], list[int], list[int]]:
     """Output sizes, strides, padding and dilations of a window that walks over the last axes."""
     axes = len(kernel)
+    if axes != x.ndim - 2 or min(kernel) < 1:
+        raise ValueError(f"a window of {tuple(kernel)} does not go over a tensor of shape {x.shape}")
     size = x.shape[-axes:]
     strides, pads, dilations = _steps(op, axes, kernel, size)
     out = []
@@ -54,13 +56,15 @@ def _window(op: Op, x: Tensor, kernel: Sequence[int]) -> tuple[list[int], list[i
 
 def convolved(run: Run, op: Op, x: Tensor, weight: Tensor, bias: Tensor | None, made: Any = None) -> Tensor:
     """A convolution; uneven padding, which torch has no word for, goes by its outputs."""
-    axes = weight.ndim - 2
+    axes, groups = weight.ndim - 2, op.get("group", 1)
+    if groups < 1 or weight.shape[0] % groups or x.shape[1] != weight.shape[1] * groups:
+        raise ValueError(f"{x.shape[1]} channels and weights of shape {weight.shape} do not meet in {groups} groups")
     out, strides, pads, dilations = _window(op, x, weight.shape[2:])
     even = pads[:axes] == pads[axes:]
     result = run.new((x.shape[0], weight.shape[0], *out), made or x.dtype)
     padding = pads[:axes] if even else [-1] * axes  # no padding gives these outputs: only the outputs count
     x, weight = stored(run, x, weight)
-    args = [x, weight, bias, tuple(strides), tuple(padding), tuple(dilations), op.get("group", 1)]
+    args = [x, weight, bias, tuple(strides), tuple(padding), tuple(dilations), groups]
     return run.call(f"conv{axes}d", args, result)  # type: ignore[no-any-return]
 
 
@@ -89,6 +93,8 @@ def _conv_transpose(run: Run, op: Op, given: Given) -> Tensor:
         out = [(size[a] - 1) * strides[a] - pads[a] - pads[a + axes] + (kernel[a] - 1) * dilations[a] + 1 + extra[a]
                for a in range(axes)]  # fmt: skip
     groups = op.get("group", 1)
+    if groups < 1 or x.shape[1] != weight.shape[0] or x.shape[1] % groups:
+        raise ValueError(f"{x.shape[1]} channels and weights of shape {weight.shape} do not meet in {groups} groups")
     made = run.new((x.shape[0], weight.shape[1] * groups, *out), x.dtype)
     args = [x, weight, bias, tuple(strides), tuple(pads[:axes]), tuple(extra), groups]
     return run.call(f"conv_transpose{axes}d", args, made)  # type: ignore[no-any-return]
@@ -121,7 +127,7 @@ def _batch_norm(run: Run, op: Op, given: Given) -> Any:
 def _normalised(name: str, run: Run, op: Op, given: Given) -> Any:
     """Norms over the axes from `axis`; mean and deviation of each row come with some of them."""
     x = _first(given)
-    axis = op.get("axis", -1) % x.ndim
+    axis = axis_of(op.get("axis", -1), x.ndim)
     rows = (*x.shape[:axis], *[1] * (x.ndim - axis))
     made = [run.new(x.shape, x.dtype)] + [run.new(rows, x.dtype) for _ in range(op.outputs - 1)]
     run.call(name, [x, x.shape[axis:], *given[1:]], made)
@@ -139,8 +145,9 @@ def _softmax(run: Run, op: Op, given: Given) -> Tensor:
     name = "log_softmax" if op.kind == "LogSoftmax" else "softmax"
     made = run.new(x.shape, x.dtype)
     if op.version >= 13:
-        return run.call(name, [x, op.get("axis", -1)], made)  # type: ignore[no-any-return]
-    cols = prod(x.shape[op.get("axis", 1) % x.ndim :])  # rows of all axes from this one on
+        axis_of(axis := op.get("axis", -1), x.ndim)
+        return run.call(name, [x, axis], made)  # type: ignore[no-any-return]
+    cols = prod(x.shape[axis_of(op.get("axis", 1), x.ndim) :])  # rows of all axes from this one on
     dims = {"rows": x.numel() // max(cols, 1), "cols": cols}
     return run.run("LogSoftmax" if name == "log_softmax" else "Softmax", dims, [x], made)
 
@@ -161,7 +168,7 @@ def _reduced(run: Run, op: Op, given: Given) -> Tensor:
         axes = whole(given[1], "axes")
     if not axes and op.get("noop_with_empty_axes", 0):
         return x
-    gone = {axis % x.ndim for axis in axes} if axes else set(range(x.ndim))
+    gone = {axis_of(axis, x.ndim) for axis in axes} if axes else set(range(x.ndim))
     kept = bool(op.get("keepdims", 1))
     if func is not None and known(run, x):
         return run.constant(func(np.asarray(x.value), axis=tuple(sorted(gone)), keepdims=kept))
@@ -171,7 +178,7 @@ def _reduced(run: Run, op: Op, given: Given) -> Tensor:
 
 def _arg_max(run: Run, op: Op, given: Given) -> Tensor:
     x = _first(given)
-    axis, kept = op.get("axis", 0) % x.ndim, op.get("keepdims", 1)
+    axis, kept = axis_of(op.get("axis", 0), x.ndim), op.get("keepdims", 1)
     shape = [1 if at == axis else size for at, size in enumerate(x.shape) if kept or at != axis]
     if known(run, x):
         func = np.argmax if op.kind == "ArgMax" else np.argmin
@@ -181,7 +188,7 @@ def _arg_max(run: Run, op: Op, given: Given) -> Tensor:
 
 def _cumulative(run: Run, op: Op, given: Given) -> Tensor:
     x = _first(given)
-    axis = whole(given[1], "axis")[0] % x.ndim
+    axis = axis_of(whole(given[1], "axis")[0], x.ndim)
     plain = not op.get("exclusive", 0) and not op.get("reverse", 0)
     if plain and known(run, x):
         return run.new(x.shape, x.dtype, np.cumsum(np.asarray(x.value), axis))
@@ -189,8 +196,11 @@ def _cumulative(run: Run, op: Op, given: Given) -> Tensor:
 
 
 def _top_k(run: Run, op: Op, given: Given) -> list[Tensor]:
-    x, axis = _first(given), op.get("axis", -1)
+    x = _first(given)
+    axis = axis_of(op.get("axis", -1), x.ndim)
     many = op.get("k") or whole(given[1], "k")[0]
+    if many > x.shape[axis]:
+        raise ValueError(f"it keeps {many:,} of {x.shape[axis]:,}")
     shape = list(x.shape)
     shape[axis] = many
     made = [run.new(shape, x.dtype), run.new(shape, _INT64)]

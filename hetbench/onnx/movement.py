@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hetbench.onnx.run import MOST_VALUES, Given, Op, Run, number
-from hetbench.onnx.tensors import DTYPES, Tensor, broadcast, viewed
+from hetbench.onnx.run import MOST_PARTS, MOST_VALUES, Given, Op, Run, number
+from hetbench.onnx.tensors import DTYPES, Tensor, axis_of, broadcast, viewed
 
 __all__ = ["HANDLERS", "concatenated", "first", "known", "reshaped", "transposed", "whole"]
-
 
 
 def whole(tensor: Tensor | None, what: str) -> list[int]:
@@ -70,8 +69,9 @@ def _axes(op: Op, given: Given, place: int) -> list[int] | None:
 
 def _squeeze(run: Run, op: Op, given: Given) -> Tensor:
     x, axes = first(given), _axes(op, given, 1)
-    gone = {axis % x.ndim for axis in axes} if axes is not None else {a for a, size in enumerate(x.shape) if size == 1}
-    if any(x.shape[axis] != 1 for axis in gone):
+    ones = {axis for axis, size in enumerate(x.shape) if size == 1}
+    gone = ones if axes is None else {axis_of(axis, x.ndim) for axis in axes}
+    if gone - ones:
         raise ValueError(f"axes {sorted(gone)} of shape {x.shape} are not all 1")
     kept = [axis for axis in range(x.ndim) if axis not in gone]
     return _looked(run, x, [x.shape[a] for a in kept], [x.strides[a] for a in kept])
@@ -80,7 +80,7 @@ def _squeeze(run: Run, op: Op, given: Given) -> Tensor:
 def _unsqueeze(run: Run, op: Op, given: Given) -> Tensor:
     x, axes = first(given), _axes(op, given, 1) or []
     rank = x.ndim + len(axes)
-    new = {axis % rank for axis in axes}
+    new = {axis_of(axis, rank) for axis in axes}
     sizes, strides = iter(x.shape), iter(x.strides)
     shape = [1 if axis in new else next(sizes) for axis in range(rank)]
     return _looked(run, x, shape, [1 if axis in new else next(strides) for axis in range(rank)])
@@ -93,6 +93,8 @@ def _looked(run: Run, x: Tensor, shape: Sequence[int], strides: Sequence[int]) -
 
 def transposed(run: Run, x: Tensor, order: Sequence[int]) -> Tensor:
     """The axes in another order."""
+    if sorted(order) != list(range(x.ndim)):
+        raise ValueError(f"{tuple(order)} is no order of {x.ndim} axes")
     value = np.asarray(x.value).transpose(tuple(order)) if known(run, x) else None
     return run.view(x, [x.shape[a] for a in order], [x.strides[a] for a in order], value)
 
@@ -140,12 +142,14 @@ def _slice(run: Run, op: Op, given: Given) -> Tensor:
 
 def _split(run: Run, op: Op, given: Given) -> list[Tensor]:
     x = first(given)
-    axis = op.get("axis", 0) % x.ndim
+    axis = axis_of(op.get("axis", 0), x.ndim)
     sizes = list(op.get("split") or ())
     if len(given) > 1 and given[1] is not None:
         sizes = whole(given[1], "parts")
     elif not sizes:
         parts = op.get("num_outputs", op.outputs)
+        if parts > MOST_PARTS:
+            raise ValueError(f"it has {parts:,} parts; at most {MOST_PARTS:,} are read")
         each = -(-x.shape[axis] // parts)
         sizes = [min(each, x.shape[axis] - each * part) for part in range(parts)]
     found, start = [], 0
@@ -160,7 +164,7 @@ def _split(run: Run, op: Op, given: Given) -> list[Tensor]:
 def concatenated(run: Run, parts: Sequence[Tensor], axis: int) -> Tensor:
     """Tensors one after the other along an axis."""
     head = parts[0]
-    axis %= head.ndim
+    axis = axis_of(axis, head.ndim)
     shape = [*head.shape[:axis], sum(part.shape[axis] for part in parts), *head.shape[axis + 1 :]]
     if known(run, *parts) and prod(shape) <= MOST_VALUES:
         return run.new(shape, head.dtype, np.concatenate([np.asarray(part.value) for part in parts], axis))
@@ -176,7 +180,7 @@ def _concat(run: Run, op: Op, given: Given) -> Tensor:
 def _gather(run: Run, op: Op, given: Given) -> Tensor:
     x, index = first(given), given[1]
     assert index is not None
-    axis = op.get("axis", 0) % x.ndim
+    axis = axis_of(op.get("axis", 0), x.ndim)
     shape = (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
     if known(run, x, index):
         return run.new(shape, x.dtype, np.take(np.asarray(x.value), np.asarray(index.value).astype(np.int64), axis))

@@ -7,9 +7,10 @@ from math import prod
 from typing import Any
 
 from hetbench.onnx.elementwise import each
+from hetbench.onnx.file import MOST_NODES
 from hetbench.onnx.movement import transposed
 from hetbench.onnx.run import Given, Op, Run
-from hetbench.onnx.tensors import DTYPES, DType, Tensor, broadcast
+from hetbench.onnx.tensors import DTYPES, DType, Tensor, axis_of, broadcast
 from hetbench.tracing.lowered import Lowered, lowered_type
 
 __all__ = ["HANDLERS", "kind_of", "linear", "multiplied", "stored"]
@@ -53,6 +54,8 @@ def multiplied(run: Run, a: Tensor, b: Tensor, made: DType | None = None) -> Ten
 
 def linear(run: Run, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Rows [.., k] by a weight [k, n], with a bias."""
+    if not x.shape or x.shape[-1] != weight.shape[0]:
+        raise ValueError(f"matrices of shapes {x.shape} and {weight.shape} do not meet")
     made = run.new((*x.shape[:-1], weight.shape[-1]), x.dtype)
     x, weight = stored(run, x, weight)
     turned = run.view(weight, weight.shape[::-1], weight.strides[::-1])
@@ -142,6 +145,8 @@ def _recurrent(run: Run, op: Op, given: Given) -> list[Tensor]:
     gates, many = _GATES[op.kind]
     both, hidden = weight.shape[0], state.shape[-1]
     steps, batch = x.shape[:2] if not op.get("layout", 0) else x.shape[1::-1]
+    if steps * both > MOST_NODES:
+        raise ValueError(f"it runs {steps:,} steps; at most {MOST_NODES // both:,} are read")
     bias, dtype = int(len(given) > 3 and given[3] is not None), lowered_type(x.dtype)
     found: list[Lowered] = []
     for _ in range(both):
@@ -159,7 +164,7 @@ def _recurrent(run: Run, op: Op, given: Given) -> list[Tensor]:
 def _fourier(run: Run, op: Op, given: Given) -> Tensor:
     x = given[0]
     assert x is not None
-    axis = op.get("axis", 1 if op.version < 20 else -2) % x.ndim
+    axis = axis_of(op.get("axis", 1 if op.version < 20 else -2), x.ndim)
     real, points = x.shape[-1] == 1, x.shape[axis]
     shape = [*x.shape[:-1], 2]
     if op.get("onesided", 0):

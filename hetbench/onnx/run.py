@@ -14,10 +14,12 @@ from hetbench.onnx.tensors import DTYPES, DType, Storage, Tensor, contiguous
 from hetbench.tracing.lowered import Lowered, lowered_type
 from hetbench.tracing.recording import Call, Frame, Recording
 
-__all__ = ["MOST_VALUES", "Given", "Op", "Results", "Run", "number"]
+__all__ = ["MOST_PARTS", "MOST_VALUES", "Given", "Op", "Results", "Run", "number"]
 
 MOST_VALUES = 2**22
 """Largest tensor whose values are computed."""
+MOST_PARTS = 4096
+"""Most turns of a loop and most parts of a tensor."""
 _MOST_ELEMENTS = 2**46
 _ROOT = SimpleNamespace()
 

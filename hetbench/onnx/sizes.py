@@ -58,8 +58,10 @@ def parse_dims(text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     for word in text.split(","):
         name, equals, value = (part.strip() for part in word.partition("="))
-        if not equals or not name or not value.isdecimal() or len(value) > 18:
+        if not equals or not name or not (value.isascii() and value.isdecimal()) or len(value) > 18:
             raise InvalidInputError(f"sizes are given as name=number, such as batch=8,seq=128; given: {shown(text)}.")
+        if name in found:
+            raise InvalidInputError(f"the size {shown(name)} is given twice: {shown(text)}.")
         found[name] = int(value)
     return found
 

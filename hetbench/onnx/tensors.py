@@ -12,7 +12,7 @@ from itertools import count
 from math import prod
 from typing import Any
 
-__all__ = ["DTYPES", "DType", "Storage", "Tensor", "broadcast", "contiguous", "viewed"]
+__all__ = ["DTYPES", "DType", "Storage", "Tensor", "axis_of", "broadcast", "contiguous", "viewed"]
 
 _NEXT = count(1)
 
@@ -147,6 +147,17 @@ def viewed(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int]) 
             chunk, held = strides[axis - 1], 1
     found += [1] * (place + 1)
     return tuple(reversed(found)) if place < 0 or all(size == 1 for size in wanted[: place + 1]) else None
+
+
+def axis_of(axis: int, rank: int) -> int:
+    """An axis counted from the front; `ValueError` where a tensor of so many axes has none such.
+
+    >>> axis_of(-1, 4)
+    3
+    """
+    if not -rank <= axis < rank:
+        raise ValueError(f"a tensor of {rank} axes has no axis {axis}")
+    return axis % rank
 
 
 def broadcast(*shapes: Sequence[int]) -> tuple[int, ...]:

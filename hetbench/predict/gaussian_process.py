@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 CLIP_RESIDUAL = 1.5
-"""Observed log residuals are clipped to this, so that a wrong row cannot distort its neighbours."""
+"""What a log residual is more than this off those of the chip's other rows is taken as of its operator alone."""
 MOST_NOISE = 0.28
 """Two timings of one operator on one chip differ by no more: the largest median |log ratio| between GEMM sources."""
 _FIXED = 3  # amplitudes of the offsets, before those of the smooth kernels
@@ -32,6 +32,8 @@ _NORMAL_SURPRISE = 2.706  # 90 % quantile of the square of a standard normal var
 _MOST_SPREAD = 4.0  # surprising rows widen the variance by no more: they are down-weighted instead
 _OUTLIER = 2.0  # leave-one-out standard deviations from which the noise of a row grows
 _ROUNDS = 3  # of down-weighting outliers
+_TELLING = 2  # rows; more of them tell what is usual on a chip
+_SAME_PLACE = 1e-6  # between coordinates of one operator, as rounding leaves them
 _USUAL_ROWS = 10.0  # weight of the prior on the scale of the variance, in rows
 
 _NARROWEST, _WIDEST = 0.25, 1.5  # of an interval after observing, next to before
@@ -96,6 +98,8 @@ class Conditioned(NamedTuple):
     """Factor on the variance: above 1 where rows surprise one another more than their covariance says."""
     surprise: Floats
     """Leave-one-out error of each row over its deviation before it was down-weighted, [rows]."""
+    extra: Floats
+    """Variance that down-weighting added to each row, [rows]."""
 
 
 def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
@@ -120,7 +124,8 @@ def condition(shared: Floats, noise: Floats, residual: Floats) -> Conditioned:
     surprise = left_out**2 / variance  # leave-one-out: squared residual / variance
     usual = min(float(np.quantile(surprise, 0.9)) / _NORMAL_SURPRISE, _MOST_SPREAD)
     spread = (len(residual) * usual + _USUAL_ROWS) / (len(residual) + _USUAL_ROWS)
-    return Conditioned(inverted, weights, spread, left_out / np.sqrt(np.maximum(variance - extra, JITTER)))
+    surprises = left_out / np.sqrt(np.maximum(variance - extra, JITTER))
+    return Conditioned(inverted, weights, spread, surprises, extra)
 
 
 class Posterior:
@@ -137,18 +142,24 @@ class Posterior:
     """
 
     def __init__(self, scale: Floats, seen: OperatorRows, residual: Floats) -> None:
-        self.scale, self.seen = scale, seen
+        self.scale, self.seen, self._residual = scale, seen, residual
         shared = covariance(scale, seen, seen)
         noise = (seen.noise**2 + JITTER) * seen.amplitude**2
-        self._inverse, self._weights, self._spread, _ = condition(
-            shared, noise, np.clip(residual, -CLIP_RESIDUAL, CLIP_RESIDUAL)
-        )
+        usual = float(np.median(residual)) if len(residual) > _TELLING else 0.0
+        far = np.maximum(np.abs(residual - usual) - CLIP_RESIDUAL, 0.0) ** 2
+        solved = condition(shared, noise + far, residual)
+        self._own = np.sqrt(far + solved.extra)
+        self._inverse, self._weights, self._spread = solved.inverse, solved.weights, solved.spread
+        if self._own.any():  # repetitions of one operator share what is its own
+            alike = _same(seen, seen) * self._own[:, None] * self._own
+            self._inverse = inverse(shared + alike + np.diag(noise))
+            self._weights = product(self._inverse, residual)
         explained = product(shared, self._weights)
         self._least, self._most = min(0.0, float(explained.min())), max(0.0, float(explained.max()))
 
     def mean(self, asked: OperatorRows) -> Floats:
         """Posterior mean of the log residual, [rows]."""
-        return self._bounded(covariance(self.scale, asked, self.seen))
+        return self._mean(asked, covariance(self.scale, asked, self.seen))
 
     def mean_and_variance(self, asked: OperatorRows) -> tuple[Floats, Floats]:
         """Posterior mean and variance of the log residual, noise included, each [rows]."""
@@ -156,15 +167,36 @@ class Posterior:
         explained = (product(shared, self._inverse) * shared).sum(axis=1)
         noise = (asked.noise * asked.amplitude) ** 2
         variance = np.maximum(prior_variance(self.scale, asked) - explained, noise)
-        return self._bounded(shared), variance * self._spread
+        return self._mean(asked, shared), variance * self._spread
 
-    def width(self, asked: OperatorRows) -> Floats:
-        """Width of each row's log residual after observing over that before: 1 where nothing was learned, [rows]."""
-        _, variance = self.mean_and_variance(asked)
-        out: Floats = np.clip(np.sqrt(variance / prior_variance(self.scale, asked)), _NARROWEST, _WIDEST)
+    def moved(self, bounds: Floats, asked: OperatorRows) -> Floats:
+        """Value, lower and upper bound in ms after observing, [3, rows]; an operator that the other rows contradict
+        keeps the width that it had."""
+        mean, variance = self.mean_and_variance(asked)
+        width = np.clip(np.sqrt(variance / prior_variance(self.scale, asked)), _NARROWEST, _WIDEST)
+        if self._own.any():
+            width = np.where((_same(asked, self.seen) & (self._own > 0)).any(axis=1), np.maximum(width, 1.0), width)
+        out: Floats = bounds[0] * np.exp(mean) * (bounds / bounds[0]) ** width
         return out
 
-    def _bounded(self, shared: Floats) -> Floats:
-        """The posterior mean, no further from 0 than that of the observed rows; `shared` is their covariance."""
+    def _mean(self, asked: OperatorRows, shared: Floats) -> Floats:
+        """The posterior mean: what is shared moves no further from 0 than that of the observed rows; `shared` is the
+        covariance with them. An observed operator has its own part beside, up to what was measured."""
         out: Floats = np.clip(product(shared, self._weights), self._least, self._most)
-        return out
+        if not self._own.any():
+            return out
+        alike = _same(asked, self.seen)
+        total = out + product(alike * self._own**2, self._weights)
+        least = np.where(alike, self._residual, np.inf).min(axis=1)
+        most = np.where(alike, self._residual, -np.inf).max(axis=1)
+        bounded: Floats = np.clip(total, np.minimum(out, least), np.maximum(out, most))
+        return bounded
+
+
+def _same(a: OperatorRows, b: OperatorRows) -> NDArray[np.bool_]:
+    """Which rows are one operator, [a, b]: of one cell, at one place."""
+    same: NDArray[np.bool_] = (a.cls[:, None] == b.cls) & (a.cell[:, None] == b.cell)
+    for row in np.flatnonzero(same.any(axis=1)).tolist():
+        near = np.abs(b.coordinates[same[row]] - a.coordinates[row]).max(axis=1, initial=0.0) < _SAME_PLACE
+        same[row, same[row]] = near
+    return same

@@ -206,9 +206,8 @@ class OperatorSurrogate(ByKernel):
                 shared, which = {key: array[halves.whole] for key, array in shared.items()}, which[halves.whole]
             said = [said_by(on, chip, choice) for choice in choices]
             asked = self.operator_rows(cls, shared, chip, protocol, said, which)
-            known = self.observed[chip.name]
-            moved, width = np.exp(known.mean(asked)), known.width(asked)
-            out = out[0] * moved * (out / out[0]) ** width
+            least = real.least_ms if halves is None else real.least_ms[halves.whole]
+            out = np.maximum(self.observed[chip.name].moved(out, asked), least)
         return out[0], out[1], out[2]
 
     def _log_ratio(

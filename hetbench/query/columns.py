@@ -7,7 +7,7 @@ None, NaN, NaT, NA or "". A column that no question has is named, unless it desc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from warnings import warn
 
@@ -18,7 +18,7 @@ from hetbench.display.frames import columns_of
 from hetbench.errors import InvalidInputError, nearest, shown
 
 __all__ = ["AnswerColumns", "Rows", "Table", "group_rows", "plain_columns", "positive_or_nan", "read_columns",
-           "text_of"]
+           "text_of", "unread", "warn_of_unread"]
 
 _DESCRIPTIVE = (
     "dataset", "ref", "licence", "license", "platform", "software", "stat", "extra", "split", "latency_ms", "unit",
@@ -70,7 +70,7 @@ def read_columns(table: Table, required: Sequence[str], optional: Sequence[str])
             f"the table lacks the columns {', '.join(missing)}; it has: {', '.join(names) or 'none'}."
             + (f" Rename {near[0]!r} to {missing[0]!r} if that is what it holds." if near else "")
         )
-    _check_other([name for name in names if name not in (*required, *optional)], (*required, *optional))
+    warn_of_unread(unread(names, (*required, *optional)), (*required, *optional))
     out = {name: _cells(name, table[name]) for name in (*required, *optional) if name in names}
     lengths = {name: len(column) for name, column in out.items()}
     if len(set(lengths.values())) > 1:
@@ -106,10 +106,15 @@ def _as_columns(table: Table, example: str) -> Mapping[str, Any]:
     )
 
 
-def _check_other(others: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse a column whose name is like a known one; warn of any other that does not describe a measurement."""
-    unread = [name for name in others if name not in _DESCRIPTIVE]
-    for name in unread:
+def unread(names: Iterable[str], known: Sequence[str]) -> list[str]:
+    """The columns that no question has and that describe no measurement; `InvalidInputError` for one that is like a
+    known one.
+
+    >>> unread(["model", "ref", "colour"], ["model", "batch"])
+    ['colour']
+    """
+    found = [name for name in names if name not in known and name not in _DESCRIPTIVE]
+    for name in found:
         meant = _OTHER_WORDS.get(name.lower())
         near = [meant] if meant in known else nearest(name, known, 1)
         if near:
@@ -117,8 +122,13 @@ def _check_other(others: Sequence[str], known: Sequence[str]) -> None:
                 f"unknown column {shown(name)}. Did you mean {near[0]!r}? Known columns: {', '.join(known)}. "
                 "Leave out what is none of them."
             )
-    if unread:
-        text = f"columns that are not read: {', '.join(map(shown, unread))}. Known columns: {', '.join(known)}."
+    return found
+
+
+def warn_of_unread(names: Sequence[str], known: Sequence[str]) -> None:
+    """Warn the caller of the caller where columns are not read."""
+    if names:
+        text = f"columns that are not read: {', '.join(map(shown, names))}. Known columns: {', '.join(known)}."
         warn(text, stacklevel=4)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hetbench.catalog.chips import Chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.formats import STORED
 from hetbench.predict.figures import Figures, every, exp, hypot, larger, log, picked, smaller
 from hetbench.predict.intervals import pass_factor, pass_interval, whole_model_weight
@@ -265,7 +265,7 @@ class Estimator:
             if other != sizes:
                 try:
                     near = self._pieces(Part(*place, *other, dtype))
-                except InvalidInputError:  # the model does not take such an image
+                except (InvalidInputError, RefusedError):  # the model does not take such an image
                     continue
                 off = near[0] < found[0] if longer else near[0] > found[0]
                 found = picked(off, near, found)

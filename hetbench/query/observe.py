@@ -18,7 +18,7 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError
 from hetbench.formats import STORED
 from hetbench.predict.canonical import canonical_dims
-from hetbench.predict.features import class_of
+from hetbench.predict.features import chip_facts, class_of, features
 from hetbench.predict.gaussian_process import OperatorRows, Posterior
 from hetbench.predict.operators import OperatorSurrogate
 from hetbench.predict.selection import said_by
@@ -34,6 +34,7 @@ MOST_ROWS = 2000
 _ABSURD = 100.0  # times the prediction, either way: more likely another unit than another speed
 _DOUBTFUL = 5.0
 _REPEATED = 2.0  # between two timings of one operator
+_BEYOND = 0.5  # of the least time at the chip's peaks: such a row is of other dims, another dtype or unit
 COLUMNS = ("op", "dims", "dtype", "chip", "latency_ms", "phase", "protocol")
 _CELLS = ("op", "dtype", "phase", "chip", "protocol")
 
@@ -45,13 +46,16 @@ class Observations:
         self._by_chip: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
         self._rows: list[tuple[str, dict[str, Any]]] = []
         """Every row taken, by the name of its chip."""
+        self._keys: set[tuple[Any, ...]] = set()
+        """What the rows taken say, beginning with the chip."""
 
     def add(
         self, table: Mapping[str, Sequence[Any]], chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate
     ) -> dict[str, NDArray[Any]]:
         """Add the rows of a table; returns columns `value` (predicted before, ms), `reason` and `flag`, [rows] each.
 
-        A latency a hundred times the prediction or more, either way, is not used: its unit is likely another. One five
+        A latency a hundred times the prediction or more, either way, is not used: its unit is likely another. Nor is
+        one under half of what the chip's peaks allow, nor a row that was taken before, to the last digit. One five
         times off is flagged, and so are timings of one operator that differ by a factor of two.
 
         A row that cannot be used has NaN and a reason. Raises `InvalidInputError` for a malformed table, and where a
@@ -63,11 +67,12 @@ class Observations:
         measured = np.array([positive_or_nan(value) for value in given["latency_ms"]], dtype=np.float64)
         out.reason[np.isnan(measured)] = "latency_ms must be a positive number"
         taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]] = {}
+        keys = set(self._keys)
         for key, members in group_rows([given.get(name) for name in _CELLS], rows).items():
             cells = dict(zip(_CELLS, key, strict=True))
             try:
                 self._group(cells, members[~np.isnan(measured[members])], given["dims"], measured, out, chip_named,
-                            surrogate, taken)  # fmt: skip
+                            surrogate, taken, keys)  # fmt: skip
             except HetBenchError as why:
                 empty = members[out.reason[members] == ""]
                 out.reason[empty] = str(why)
@@ -77,6 +82,7 @@ class Observations:
                 raise InvalidInputError(f"{total:,} observed rows of {chip}; at most {MOST_ROWS:,} are allowed.")
         for chip, parts in taken.items():
             self._by_chip.setdefault(chip, []).extend(parts)
+        self._keys = keys
         good = np.flatnonzero((out.reason == "") & np.isfinite(out.value))
         for row in good.tolist():
             cells = {name: given[name][row] for name in COLUMNS if given.get(name) is not None}
@@ -88,6 +94,7 @@ class Observations:
         before = len(self._rows)
         self._rows = [(name, row) for name, row in self._rows if chip is not None and name != chip]
         self._by_chip = {name: parts for name, parts in self._by_chip.items() if chip is not None and name != chip}
+        self._keys = {key for key in self._keys if chip is not None and key[0] != chip}
         return before - len(self._rows)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -111,9 +118,9 @@ class Observations:
     def _group(
         self, cells: Mapping[str, Any], members: NDArray[np.int64], dims: Sequence[Any], measured: NDArray[np.float64],
         out: AnswerColumns, chip_named: Callable[[str], Chip], surrogate: OperatorSurrogate,
-        taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]],
+        taken: dict[str, list[tuple[OperatorRows, NDArray[np.float64]]]], keys: set[tuple[Any, ...]],
     ) -> None:  # fmt: skip
-        """Add the rows `members`, which differ in their dims only."""
+        """Add the rows `members`, which differ in their dims only, and to `keys` what they say."""
         kind, chip, dtype, protocol = check_cells(cells, chip_named)
         if dtype in STORED:
             raise InvalidInputError(f"operators are observed in the dtype that they compute in, not in {dtype}.")
@@ -130,10 +137,14 @@ class Observations:
                 seen = surrogate.operator_rows(cls, shared, chip, protocol, said, which)
                 at, off = good[rows], np.log(measured[good[rows]] / value)
                 out.value[at] = value
-                usual = np.abs(off) < np.log(_ABSURD)
-                for row, ratio in zip(at[~usual].tolist(), np.exp(off[~usual]).tolist(), strict=True):
-                    out.value[row] = np.nan
-                    out.reason[row] = f"latency_ms is {ratio:.3g} times the prediction: is it in milliseconds?"
+                least = features(cls, shared, chip_facts(chip, dtype, 0.0)).least_ms
+                for place, row in enumerate(at.tolist()):
+                    key = (chip.name, kind.name, dtype, protocol, float(measured[row]),
+                           *(int(sizes_of[place]) for sizes_of in shared.values()))
+                    out.reason[row] = _doubt(float(np.exp(off[place])), measured[row], float(least[place]), key, keys)
+                    keys.add(key)
+                usual = out.reason[at] == ""
+                out.value[at[~usual]] = np.nan
                 if usual.any():
                     taken.setdefault(chip.name, []).append((seen.take(usual), off[usual]))
 
@@ -148,6 +159,18 @@ class Observations:
             }
             found[chip] = Posterior(scale, OperatorRows(**columns), np.concatenate([residual for _, residual in parts]))
         return found
+
+
+def _doubt(ratio: float, measured: float, least: float, said: tuple[Any, ...], known: set[tuple[Any, ...]]) -> str:
+    """Why a row is not used, "" where it is; `ratio` is its latency over the prediction, `least` the peaks' time."""
+    if not 1 / _ABSURD < ratio < _ABSURD:
+        return f"latency_ms is {ratio:.3g} times the prediction: is it in milliseconds?"
+    if measured < _BEYOND * least:
+        return (
+            f"latency_ms is {measured:.4g}, where the chip's peaks allow no less than {least:.4g}: is it in "
+            "milliseconds, and of these dims and this dtype?"
+        )
+    return "this row was observed before, to the last digit: it counts once" if said in known else ""
 
 
 def _flags(

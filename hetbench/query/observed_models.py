@@ -95,12 +95,17 @@ class ObservedModels:
         """
         given = read_columns(table, ("model", "chip"), tuple(name for name in COLUMNS if name not in ("model", "chip")))
         out, taken = AnswerColumns(len(given["model"])), []
+        known = {_said(name, row) for name, row in self._rows}
         for at, row in enumerate(question_rows(given)):
             try:
                 seen = read_row(row, asks)
             except HetBenchError as why:
                 out.reason[at] = str(why)
                 continue
+            if (said := _said(seen.chip, row)) in known:
+                out.reason[at] = "this row was observed before, to the last digit: it counts once"
+                continue
+            known.add(said)
             out.value[at] = seen.predicted
             taken.append((at, seen, row))
         for chip in {seen.chip for _, seen, _ in taken}:
@@ -242,6 +247,12 @@ def likely_unit(metric: str, off: float) -> str:
         return "in s"
     unit = "ms" if metric in _TIMES else "items per second"
     return f"in {unit}, of one call, and of this model, batch and precision"
+
+
+def _said(chip: str, row: Mapping[str, Any]) -> str:
+    """What a row says, alike for rows that say the same of the chip."""
+    cells = {name: str(cell) for name, cell in row.items() if cell is not None and name != "chip"}
+    return repr((chip, sorted(cells.items())))
 
 
 def _flag(seen: SeenRow, surprise: float) -> str:

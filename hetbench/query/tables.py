@@ -23,10 +23,14 @@ from hetbench.query.wording import answer_as_written
 from hetbench.serving.collectives import COLLECTIVES, collective
 from hetbench.serving.deployment import OPTIONS
 
-__all__ = ["MODEL_COLUMNS", "answer_models", "answer_operators", "check_cells", "question_rows", "split_decode"]
+__all__ = [
+    "MODEL_COLUMNS", "OPERATOR_COLUMNS", "answer_models", "answer_operators", "check_cells", "question_rows",
+    "split_decode",
+]  # fmt: skip
 
 _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
+OPERATOR_COLUMNS = (*_REQUIRED, *_OPTIONAL)
 MODEL_COLUMNS = ("model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
                   "metric", *OPTIONS)
 _WHOLE = ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips")

@@ -15,10 +15,12 @@ from typing import Any, Unpack
 from urllib.parse import SplitResult, urlsplit
 
 from hetbench.answers import Answer
+from hetbench.artifacts.pace import Pace, paced
 from hetbench.errors import InvalidInputError, RefusedError, shown
 from hetbench.migration import Fleet, Migration
 from hetbench.query import Options, spelled_out
-from hetbench.query.columns import Table, plain_columns
+from hetbench.query.columns import Table, plain_columns, unread, warn_of_unread
+from hetbench.query.tables import MODEL_COLUMNS, OPERATOR_COLUMNS
 from hetbench.remote.wire import decoded, decoded_error
 
 __all__ = ["ONLY_IN_PROCESS", "RemoteHetBench"]
@@ -39,7 +41,8 @@ class RemoteHetBench:
 
     Args:
         address: such as `http://127.0.0.1:8000`; https is verified.
-        timeout_s: most seconds without a byte of the answer.
+        timeout_s: most seconds without a byte of the answer; one that takes longer in all must come in at 1,000
+            bytes/s or more.
 
     Raises:
         InvalidInputError: the address is not of this form.
@@ -55,7 +58,8 @@ class RemoteHetBench:
         self.address, self.timeout_s = address.rstrip("/"), timeout_s
         self._parts, self._own = parts, local()
         self._open: list[http.client.HTTPConnection] = []
-        if "hetbench" not in self._ask("GET", "/healthz"):
+        told = self._ask("GET", "/healthz")
+        if not isinstance(told, dict) or "hetbench" not in told:
             self.close()
             raise RefusedError(f"{self.address} is no hetbench server.")
 
@@ -85,11 +89,11 @@ class RemoteHetBench:
 
     def query_models(self, table: Table) -> dict[str, Any]:
         """Answers to many questions about models, one a row: see `HetBench.query_models`."""
-        return self._table("/v1/models", table, {})
+        return self._table("/v1/models", table, MODEL_COLUMNS, {})
 
     def query_operators(self, table: Table, predictor: str | None = None) -> dict[str, Any]:
         """Forward latency of many operators, in ms: see `HetBench.query_operators`."""
-        return self._table("/v1/operators", table, {"predictor": predictor})
+        return self._table("/v1/operators", table, OPERATOR_COLUMNS, {"predictor": predictor})
 
     def query_operator(
         self, op: str, dims: Mapping[str, int], *, device: str, precision: str | None = None, **options: Any
@@ -117,16 +121,22 @@ class RemoteHetBench:
             raise RefusedError(f"{name} is not asked of a server: HetBench().{name}(...) answers in this process.")
         raise AttributeError(f"'RemoteHetBench' object has no attribute {name!r}")
 
-    def _table(self, path: str, table: Table, more: Mapping[str, Any]) -> dict[str, Any]:
+    def _table(self, path: str, table: Table, known: Sequence[str], more: Mapping[str, Any]) -> dict[str, Any]:
         import numpy as np
 
-        found = self._ask("POST", path, {"table": plain_columns(table), **more})
-        columns: dict[str, Any] = {}
-        for name, cells in found["columns"].items():
-            if name in ("value", "lower", "upper"):
-                columns[name] = np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64)
-            else:
-                columns[name] = np.array(cells, dtype="U1" if name == "level" else object)
+        cells = plain_columns(table)
+        warn_of_unread(left := unread(cells, known), known)
+        found = self._ask("POST", path, {"table": {n: each for n, each in cells.items() if n not in left}, **more})
+        try:
+            given = dict(found["columns"])
+            columns: dict[str, Any] = {
+                name: np.array([np.nan if cell is None else cell for cell in given.pop(name)], dtype=np.float64)
+                for name in ("value", "lower", "upper")
+            }
+            for name, told in given.items():
+                columns[name] = np.array(told, dtype="U1" if name == "level" else object)
+        except (KeyError, TypeError, ValueError) as why:
+            raise RefusedError(f"{self.address} sent no table of answers: {type(why).__name__}: {why}.") from None
         return columns
 
     def _ask(self, method: str, path: str, asked: Mapping[str, Any] | None = None) -> Any:
@@ -134,19 +144,22 @@ class RemoteHetBench:
         body = None if asked is None else _text(asked)
         for last in (False, True):
             connection = self._connection()
+            connection.response_class = paced(Pace(self.timeout_s, _MOST_SECONDS, self.timeout_s))
             try:
+                if connection.sock is not None:
+                    connection.sock.settimeout(self.timeout_s)
                 connection.request(method, f"{self._parts.path.rstrip('/')}{path}", body, {"Content-Type": _JSON})
                 response = connection.getresponse()
                 text, status = response.read(_MOST_BYTES), response.status
                 break
-            except (OSError, http.client.HTTPException) as why:
+            except (OSError, http.client.HTTPException, ValueError) as why:
                 connection.close()
                 if last or isinstance(why, TimeoutError | ConnectionRefusedError):
                     told = f"{self.address} does not answer: {why}. Start it by `hetbench serve`."
                     raise RefusedError(told) from None
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RefusedError(f"{self.address} answers {status} and no JSON; is it a hetbench server?") from None
         if status >= 400:
             raise decoded_error(found)
@@ -171,7 +184,7 @@ def sent_model(model: Any) -> Any:
     if isinstance(model, Path) or (isinstance(model, str) and model.endswith(".json")):
         try:
             return json.loads(Path(model).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as why:
+        except (OSError, ValueError, RecursionError) as why:
             raise InvalidInputError(f"{model} cannot be read as a configuration: {why}.") from None
     if not isinstance(model, str | Mapping):
         raise RefusedError(

@@ -55,7 +55,7 @@ def decoded(found: Any) -> Any:
         if found["type"] == "mapping":
             return ReadOnly({name: decoded(each) for name, each in found["value"].items()})
         return _DECODERS[found["type"]](found["value"])
-    except (KeyError, TypeError, AttributeError) as why:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as why:
         raise InvalidInputError(f"this is no result of a hetbench server: {type(why).__name__}: {why}.") from None
 
 

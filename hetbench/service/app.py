@@ -9,20 +9,30 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
 from hetbench.api import HetBench
 from hetbench.catalog.chips import chips
 from hetbench.catalog.models import models
-from hetbench.errors import ArtifactError, HetBenchError, InvalidInputError, RefusedError
+from hetbench.errors import (
+    ArtifactError,
+    HetBenchError,
+    InvalidInputError,
+    RefusedError,
+    UnknownOptionError,
+    shown,
+)  # fmt: skip
+from hetbench.query.columns import unread
+from hetbench.query.tables import MODEL_COLUMNS, OPERATOR_COLUMNS
 from hetbench.remote.wire import encoded, encoded_error
 from hetbench.service.guard import Guard
 from hetbench.service.questions import Migrate, ModelTable, OperatorQuestion, OperatorTable, Question, check_model
@@ -60,6 +70,7 @@ def build(api: HetBench, limits: Limits | None = None, site: Path | None = None)
     """
     limits = limits or Limits()
     app = FastAPI(title="hetbench", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.router.route_class = _Strict
     app.exception_handler(HetBenchError)(_told)
     app.exception_handler(RequestValidationError)(_malformed)
     app.exception_handler(HTTPException)(_unread)
@@ -96,6 +107,34 @@ async def _unread(_: Request, error: Exception) -> Response:
     return _json(encoded_error(told), error.status_code)
 
 
+class _Body(Request):
+    """A request whose JSON states no key twice."""
+
+    async def json(self) -> Any:
+        return json.loads(await self.body(), object_pairs_hook=_unique)
+
+
+class _Strict(APIRoute):
+    """A route that reads bodies so."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def read(request: Request) -> Response:
+            return await handler(_Body(request.scope, request.receive))
+
+        return read
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise HTTPException(400, f"the body states {shown(twice)} twice")
+    return found
+
+
 def _json(value: Any, status: int = 200) -> Response:
     return Response(json.dumps(value, allow_nan=False), status, media_type="application/json")
 
@@ -103,6 +142,8 @@ def _json(value: Any, status: int = 200) -> Response:
 def _given(question: Any) -> dict[str, Any]:
     """What a body states, without the keys that it leaves out."""
     given: dict[str, Any] = question.model_dump(exclude_unset=True)
+    if "self" in given:
+        raise UnknownOptionError("option", "self", type(question).model_fields)
     check_model(given.get("model"))
     return given
 
@@ -133,14 +174,23 @@ def _add_tables(app: FastAPI, api: HetBench, limits: Limits) -> None:
     @app.post("/v1/models")
     def many_models(question: ModelTable, request: Request) -> Response:
         """Many questions about models, one a row: `HetBench.query_models`. JSON, or Arrow where accepted."""
+        _check_columns(question.table, MODEL_COLUMNS)
         check_model(question.table.get("model"))
         return _columns(_in_parts(question.table, api.query_models, limits), request)
 
     @app.post("/v1/operators")
     def many_operators(question: OperatorTable, request: Request) -> Response:
         """Latency of many operators, one a row: `HetBench.query_operators`. JSON, or Arrow where accepted."""
+        _check_columns(question.table, OPERATOR_COLUMNS)
         ask = lambda part: api.query_operators(part, question.predictor)  # noqa: E731
         return _columns(_in_parts(question.table, ask, limits), request)
+
+
+def _check_columns(table: Mapping[str, list[Any]], known: Sequence[str]) -> None:
+    """`InvalidInputError` for columns that are not read: nobody would hear a warning."""
+    left = unread(table, known)
+    if left:
+        raise InvalidInputError(f"unknown columns: {', '.join(map(shown, left))}. Known: {', '.join(known)}.")
 
 
 def _in_parts(

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.exceptions import HTTPException
 
 from hetbench.errors import InvalidInputError
 from hetbench.remote.wire import encoded_error
@@ -26,8 +27,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class _TooLarge(Exception):
-    """A body that passes the limit."""
+_DIGITS = 18  # of a stated length; more are no number of bytes
+
+
+class _TooLarge(HTTPException):
+    """A body that passes the limit, which the application lets through as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(413)
 
 
 class Guard:
@@ -56,7 +63,7 @@ class Guard:
             await send(message)
 
         try:
-            if not stated.isdigit() or int(stated) > self.most_bytes:
+            if not stated.isdigit() or len(stated) > _DIGITS or int(stated) > self.most_bytes:
                 raise _TooLarge
             await self.app(scope, self._limited(receive), sent)
         except _TooLarge:

@@ -1,6 +1,6 @@
 """The bodies of questions, made of the signature of `HetBench`, so that the OpenAPI schema says what a query takes.
 
-An unknown key is passed on: `HetBench` names the nearest option.
+An unknown key is passed on: `HetBench` names the nearest option. Values are of their type: true is no batch of 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from hetbench.query import Options
 
 __all__ = ["Migrate", "ModelTable", "OperatorQuestion", "OperatorTable", "Question", "check_model"]
 
-_ANY_KEY = ConfigDict(extra="allow")
+_ANY_KEY = ConfigDict(extra="allow", strict=True)
+_NO_OTHER = ConfigDict(extra="forbid", strict=True)
 _OPTIONS: dict[str, Any] = {name: (hint, None) for name, hint in get_type_hints(Options).items()}
 _MODEL = (Any, Field(description="name of a network, or a Hugging Face configuration as an object"))
 _PATHS = (".json", ".onnx", ".gguf", ".safetensors", ".pt")
@@ -50,12 +51,14 @@ class OperatorQuestion(BaseModel):
 class ModelTable(BaseModel):
     """The argument of `HetBench.query_models`: columns of equal length."""
 
+    model_config = _NO_OTHER
     table: dict[str, list[Any]]
 
 
 class OperatorTable(BaseModel):
     """The arguments of `HetBench.query_operators`."""
 
+    model_config = _NO_OTHER
     table: dict[str, list[Any]]
     predictor: str | None = None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from hetbench.errors import InvalidInputError, shown
@@ -17,6 +18,7 @@ from hetbench.graphs.huggingface.shipped import type_facts
 __all__ = ["Config", "read"]
 
 _MOST = 2**31
+_JSON = (bool, int, float, str, list, tuple, Mapping, NoneType)
 
 
 class Config:
@@ -45,6 +47,8 @@ class Config:
         found = self._values.get(own)
         if found is None:
             found = self._defaults.get(own)
+        if not isinstance(found, _JSON):
+            raise self._wrong(name, "a value of JSON", found)
         return default if found is None else found
 
     def given(self, name: str) -> bool:

@@ -246,6 +246,15 @@ def test_a_difference_that_chance_explains_is_the_same(device: Device, suite: Pa
     assert {change.verdict for change in compare(tmp_path / "store", first, second)} == {"same"}
 
 
+def test_latencies_without_repeats_are_neither_the_same_nor_another(device: Device, suite: Path, tmp_path: Path):
+    tasks, _ = load(suite).tasks(device)
+    alone = [(Outcome("ok", None, {"latency_ms": 1.0}), around(9, at)) for at in range(3)]
+    first, second = two_runs(tmp_path / "store", device, tasks, alone)
+    found = compare(tmp_path / "store", first, second)
+    assert {(change.verdict, change.ratio) for change in found} == {("unknown", None)}
+    assert all("no repeats were kept" in change.said for change in found)
+
+
 def test_p_values_are_those_of_scipy():
     stats = pytest.importorskip("scipy.stats")
     draw = random.Random(0)

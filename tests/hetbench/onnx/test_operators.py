@@ -223,3 +223,29 @@ def test_a_thousand_nodes_are_answered_within_a_second(tmp_path: Path):
     start = time.process_time()
     assert read(path).operators(batch=8, precision="fp16").launches == 668
     assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(("node", "shape", "weight", "said"), [
+    (_node("Conv", "x w", group=0), (1, 3, 8, 8), (4, 3, 3, 3), "do not meet in 0 groups"),
+    (_node("Conv", "x w"), (1, 5, 8, 8), (4, 3, 3, 3), "5 channels and weights"),
+    (_node("ConvTranspose", "x w"), (1, 5, 8, 8), (4, 3, 3, 3), "5 channels and weights"),
+    (_node("Gemm", "x w"), (4, 5), (8, 8), "do not meet"),
+    (_node("Transpose", "x", perm=[0, 0]), (4, 8), (1,), "no order of 2 axes"),
+    (_node("Softmax", "x", axis=7), (4, 8), (1,), "2 axes has no axis 7"),
+    (_node("Split", "x", "y z", axis=9), (4, 8), (1,), "2 axes has no axis 9"),
+    (_node("Split", "x", "y z", axis=0, num_outputs=2**31), (4, 8), (1,), "2,147,483,648 parts"),
+    (_node("MaxPool", "x", kernel_shape=[0, 0]), (1, 3, 8, 8), (1,), "does not go over"),
+    (_node("AveragePool", "x", kernel_shape=[2]), (1, 3, 8, 8), (1,), "does not go over"),
+    (_node("LSTM", "x w w", hidden_size=8, layout=1), (1, 2**20, 16), (1, 32, 16), "1,048,576 steps"),
+    (_fused("MultiHeadAttention", "x x x", num_heads=7), (1, 8, 64), (1,), "64 channels do not go into 7 heads"),
+])  # fmt: skip
+def test_what_no_runtime_would_run_is_not_answered(tmp_path: Path, node, shape, weight, said: str):
+    path = _save(tmp_path / "wrong.onnx", [node], [("x", FLOAT, list(shape))], [_stored("w", weight)], opset=18)
+    with pytest.raises(HetBenchError, match=said):
+        read(path)
+
+
+def test_a_size_given_twice_is_refused(tmp_path: Path):
+    path = _save(tmp_path / "two.onnx", [_node("Relu", "x")], [("x", FLOAT, ["batch", 4])])
+    with pytest.raises(InvalidInputError, match="'batch' is given twice"):
+        read(path, "batch=8,batch=9")

@@ -107,7 +107,7 @@ def test_a_row_that_cannot_be_gets_a_reason_and_the_others_count(api):
 def test_too_many_rows_are_refused_and_nothing_is_taken(api):
     rows, before = MOST_ROWS + 1, linear(api, SHAPE).value
     table = {"op": ["Linear"] * rows, "dims": [SHAPE] * rows, "dtype": ["fp16"] * rows, "chip": ["my-npu"] * rows,
-             "latency_ms": [1.0] * rows}  # fmt: skip
+             "latency_ms": [1.0 + row / rows for row in range(rows)]}  # fmt: skip
     with pytest.raises(InvalidInputError, match="at most"):
         api.observe(table)
     assert linear(api, SHAPE).value == before
@@ -132,6 +132,8 @@ def test_rows_that_are_all_bad_are_named_and_change_nothing():
     found = api.observe({**row, "latency_ms": [float("nan")]})
     assert "latency_ms must be a positive number" in found["reason"][0]
     assert api == HetBench()
+
+
 def test_a_few_fp32_rows_move_other_dtypes_no_further_than_themselves():
     api, device = HetBench(), "nvidia-a100-sxm4-80gb"
     shapes = [{"m": m, "n": 1024, "k": 1024} for m in (256, 512, 768, 1024, 2048)]
@@ -155,6 +157,46 @@ def test_one_row_against_many_counts_for_little(api):
     agreed = linear(api, NEAR).value
     observe(api, 8.0, [{"m": 700, "n": 1024, "k": 1024}])
     assert linear(api, NEAR).value == pytest.approx(agreed, rel=0.25)
+
+
+def test_an_operator_fifteen_times_as_slow_is_answered_so_and_moves_its_neighbours_little(api):
+    before, beside = linear(api, SHAPE), linear(api, NEAR)
+    observe(api, 15.0, [SHAPE])
+    own, near = linear(api, SHAPE), linear(api, NEAR)
+    assert own.value == pytest.approx(15 * before.value, rel=0.15)
+    assert own.lower < 15 * before.value < own.upper
+    assert own.upper / own.lower > 0.99 * before.upper / before.lower
+    assert near.value < 3 * beside.value
+
+
+def test_many_operators_fifteen_times_as_slow_say_it_of_the_others(api):
+    beside = linear(api, NEAR).value
+    observe(api, 15.0, [{"m": 64 * i, "n": 1024, "k": 512} for i in range(1, 11)])
+    after = linear(api, NEAR)
+    assert 10 * beside < after.value < 16 * beside
+    assert after.lower < 15 * beside < after.upper
+
+
+def test_the_same_rows_again_count_once(api):
+    observe(api, 2.0, [SHAPE, NEAR])
+    kept, once = api.observed_rows(), linear(api, SHAPE)
+    found = api.observe(kept)
+    assert all("observed before" in reason for reason in found["reason"])
+    assert linear(api, SHAPE) == once
+    assert api.observed_rows() == kept
+    api.forget("my-npu")
+    assert set(api.observe(kept)["reason"]) == {""}
+
+
+def test_a_latency_below_the_peaks_of_the_chip_is_not_used_and_none_is_answered():
+    api, dims = HetBench(), {"m": 8192, "n": 8192, "k": 8192}
+    least = 2 * 8192**3 / 312e12 * 1e3  # at the 312 TFLOPS of an A100
+    row = {"op": ["Linear"], "dims": [dims], "dtype": ["fp16"], "chip": ["nvidia-a100-sxm4-80gb"]}
+    assert "chip's peaks allow no less than 3.524" in api.observe({**row, "latency_ms": [0.4 * least]})["reason"][0]
+    assert api.observe({**row, "latency_ms": [0.6 * least]})["reason"][0] == ""
+    for m in (4096, 8192, 8200):
+        found = linear(api, {**dims, "m": m}, "nvidia-a100-sxm4-80gb")
+        assert found.lower >= 2 * m * 8192**2 / 312e12 * 1e3 * 0.999
 
 
 def test_a_latency_in_another_unit_is_not_used_and_a_doubtful_one_is_flagged(api):

@@ -119,6 +119,14 @@ def test_a_contradicting_row_is_flagged_and_counts_for_less():
     assert np.abs(known.surprise[:4]).max() < 3
 
 
+def test_the_same_figure_again_counts_once(api):
+    row = {"model": "gpt2", "chip": "cuda", "value": 9.0, "batch": 1}
+    api.observe([row])
+    once = api.query("gpt2", target="cuda", metric="latency", batch=1)
+    assert "observed before" in api.observe([{**row, "chip": "nvidia-a100-sxm4-80gb"}])["reason"][0]
+    assert api.query("gpt2", target="cuda", metric="latency", batch=1) == once
+
+
 def test_repeats_that_disagree_are_flagged(api):
     value = told(api).value
     found = api.observe([{**PASS, "value": value}, {**PASS, "value": 2.5 * value}])

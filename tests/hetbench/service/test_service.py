@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -112,6 +114,11 @@ def test_what_the_process_refuses_the_client_raises(
     ("/v1/query", b'{"model": "' + b"x" * 200_000 + b'"}', 413),
     ("/v1/operator", b'{"op": "Linear", "dims": {"m": 1}, "device": "cuda", "devise": 1}', 400),
     ("/v1/models", json.dumps({"table": {"model": ["gpt2"] * 1001, "chip": ["cuda"] * 1001}}).encode(), 400),
+    ("/v1/query", b'{"model": "gpt2", "target": "cuda", "batch": true}', 400),
+    ("/v1/query", b'{"model": "gpt2", "target": "cuda", "self": 1}', 400),
+    ("/v1/query", b'{"model": "gpt2", "model": "bert-tiny", "target": "cuda"}', 400),
+    ("/v1/models", b'{"table": {"model": ["gpt2"], "chip": ["cuda"], "colour": [1]}}', 400),
+    ("/v1/models", b'{"table": {"model": ["gpt2"], "chip": ["cuda"]}, "batch": 8}', 400),
 ])  # fmt: skip
 def test_a_malformed_or_large_request_gets_a_status_and_a_reason(address: str, path: str, body: bytes, status: int):
     code, text = _fetch(address + path, body, **{"Content-Type": "application/json"})
@@ -178,6 +185,71 @@ def test_a_server_that_is_not_there_is_named(run: Any):
         HetBench.connect("http://127.0.0.1:1")
     assert run("serve", "--port", "0")[0] == 2
     assert run("serve", "--site", "/nowhere")[0] == 2
+
+
+def test_a_body_of_unknown_length_is_refused_where_it_passes_the_limit(address: str):
+    host, port = address.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    connection.request("POST", "/v1/query", iter([b"x" * 60_000] * 3), {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_column_that_no_server_reads_is_named_here(remote: RemoteHetBench):
+    with pytest.warns(UserWarning, match="not read: 'colour'"):
+        found = remote.query_models({**TABLE, "colour": ["red"] * 3})
+    assert found["reason"][0] == ""
+
+
+@contextmanager
+def _rude(answers: Callable[[int], Iterable[bytes]]) -> Iterator[str]:
+    """A server that sends what `answers` gives for the number of the request."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+
+        def serve() -> None:
+            for number in range(9):
+                with suppress(OSError):
+                    visitor, _ = door.accept()
+                    with visitor:
+                        visitor.recv(65536)
+                        for part in answers(number):
+                            visitor.sendall(part)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+
+
+def _sent(body: str) -> list[bytes]:
+    return [f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()]
+
+
+@pytest.mark.parametrize("body", ["5", "null", "[]", '"hetbench"', "[" * 5000, "{", ""])
+def test_a_server_of_something_else_is_named(body: str):
+    with _rude(lambda number: _sent(body)) as address, pytest.raises(RefusedError, match=r"no hetbench server|no JSON"):
+        HetBench.connect(address)
+
+
+@pytest.mark.parametrize("body", ['{"columns": 5}', "{}", "[]", '{"columns": {"value": ["x"], "lower": 1}}', "null"])
+def test_a_table_that_is_none_is_refused(body: str):
+    with (
+        _rude(lambda number: _sent(body if number else '{"hetbench": "1"}')) as address,
+        HetBench.connect(address) as client, pytest.raises(RefusedError, match="no table of answers"),
+    ):  # fmt: skip
+        client.query_models(TABLE)
+
+
+def test_a_server_of_a_byte_now_and_then_is_not_waited_for():
+    def trickle(number: int) -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n"
+        for _ in range(200):
+            time.sleep(0.05)
+            yield b" "
+
+    began = time.monotonic()
+    with _rude(trickle) as address, pytest.raises(RefusedError, match="too slow"):
+        HetBench.connect(address, timeout_s=0.3)
+    assert time.monotonic() - began < 5
 
 
 def test_what_a_server_does_not_offer_is_named(remote: RemoteHetBench, api: HetBench, tmp_path: Path):
