@@ -49,7 +49,9 @@ def bundle(api: HetBench, grids: Grids, errors: Sequence[GridError]) -> dict[str
     ('NVIDIA L4', [1, 4, 16, 64])
     """
     texts = StringTable()
-    blocks, values, marks = [], [], []
+    blocks: list[dict[str, Any]] = []
+    values: list[NDArray[np.float32]] = []
+    marks: list[NDArray[np.uint16]] = []
     for block in grids.blocks:
         start = sum(each.size for each in marks)
         blocks.append(_block(block, start, texts))

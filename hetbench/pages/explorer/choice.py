@@ -34,9 +34,9 @@ _SERVING = {
     True: {"input_len": (128, 512, 1024, 2048, 8192), "output_len": (64, 256, 1024),
            "concurrency": (1, 2, 4, 8, 16, 32, 64, 128, 256)},
 }  # fmt: skip
-_UPPER = frozenset(("sxm", "pcie", "nvl", "gcd", "igpu", "npu", "kvm", "rtx", "gtx", "rx", "xt", "xtx", "fe", "mlu"))
+_UPPER = frozenset(("sxm", "pcie", "nvl", "gcd", "npu", "kvm", "rtx", "gtx", "rx", "xt", "xtx", "fe", "mlu"))
 _WRITTEN = {"amd": "AMD", "nvidia": "NVIDIA", "intel": "Intel", "huawei": "Huawei", "cambricon": "Cambricon",
-            "ti": "Ti", "gaudi2": "Gaudi 2", "gaudi3": "Gaudi 3",
+            "ti": "Ti", "gaudi2": "Gaudi 2", "gaudi3": "Gaudi 3", "epyc": "EPYC", "igpu": "iGPU",
             "8480plus": "8480+", "8592plus": "8592+"}  # fmt: skip
 
 

@@ -17,8 +17,8 @@ from hetbench.catalog.models import models
 from hetbench.errors import HetBenchError
 from hetbench.pages.explorer.choice import Choice, axes_of, phases_of
 
-__all__ = ["LEVELS", "NOT_HELD", "MODEL_QUANTITIES", "SERVING_QUANTITIES", "Block", "Grids", "ask_grids", "default_sizes",
-           "expected", "question"]  # fmt: skip
+__all__ = ["LEVELS", "MODEL_QUANTITIES", "NOT_HELD", "SERVING_QUANTITIES", "Block", "Grids", "ask_grids",
+           "default_sizes", "expected", "question"]  # fmt: skip
 
 MODEL_QUANTITIES = ("latency", "energy")
 SERVING_QUANTITIES = ("tpot", "ttft", "throughput", "energy")
@@ -174,8 +174,9 @@ def _memory(api: HetBench, block: Block) -> Iterator[list[float | None]]:
     for variant in block.variants:
         cells: list[float | None] = []
         for sizes in block.cells:
+            asked: dict[str, Any] = {**variant, **sizes}
             try:
-                found = api.query(block.model, metric="memory", phase=block.phase, **variant, **sizes)
+                found = api.query(block.model, metric="memory", phase=block.phase, **asked)
             except HetBenchError:
                 cells.append(None)
             else:

@@ -130,12 +130,19 @@ function addModel(name) {
   changed();
 }
 
+// On a phone the filters of chips are folded unless one is set, so that the answer is near the question.
+function foldFilters() {
+  const set = state.level || state.memory || state.deadline || state.search || state.families.length || !state.fits;
+  $("more").open = window.innerWidth >= 704 || Boolean(set);
+}
+
 async function start() {
   await load();
   $("names").replaceChildren(...data.models.map((each) => option(each.name, each.title)));
   fromAddress();
   $("errors-body").replaceChildren(drawErrors());
   listen();
+  foldFilters();
   drawAll();
   toAddress();
   document.documentElement.dataset.ready = "yes";

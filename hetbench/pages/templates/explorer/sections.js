@@ -15,7 +15,7 @@ function drawMatrix([block, found]) {
   if (!rows.length) return element("p", {}, "No chip passes the filters.");
   const cell = (source, target) => {
     if (source === target) {
-      return element("td", {}, element("strong", {}, digits(source.value) + " " + unitOf(state.metric)), " ", badge(source.level), element("small", {}, interval(source)));
+      return element("td", {}, element("strong", {}, digits(source.value) + (state.metric === "per_chip" ? "" : " " + unitOf(state.metric))), " ", badge(source.level), element("small", {}, interval(source)));
     }
     const each = ratio(target, source), step = Math.min(3, Math.round(Math.abs(Math.log2(each.value)) * 1.5));
     const css = step === 0 ? "" : (each.value >= 1 ? "tint-d" : "tint-u") + step, arrow = each.value > 1.005 ? " ▲" : each.value < 0.995 ? " ▼" : " =";
@@ -23,7 +23,7 @@ function drawMatrix([block, found]) {
       element("small", {}, digits(each.lower) + " to " + digits(each.upper)));
   };
   const note = element("p", {}, "Rows are the source, columns the target. Each cell says how many times as good the target is in " + spoken(state.metric).toLowerCase() +
-    " (▲ better, ▼ worse). Its interval takes the worst and best ends of both, so it holds with a probability of at least 80 %. On a narrow screen the table scrolls sideways.");
+    " (▲ better, ▼ worse). Its interval takes the worst and best ends of both, so it holds with a probability of at least 80 %.");
   const lines = rows.map((source) => [source.chip.label, ...rows.map((target) => cell(source, target))]);
   const title = titleOf(block) + ": " + settingOf(block, null);
   return element("div", {}, note, table("From row to column. " + title, ["source \\ target", ...rows.map((row) => row.chip.label)], lines, [], "matrix"));

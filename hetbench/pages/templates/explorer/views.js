@@ -74,7 +74,7 @@ function rankingTable(block, found, rows) {
   const line = (row) => [row.rank + ". " + row.chip.label, digits(row.value), interval(row), badge(row.level), row.kind,
     row.evidence ? row.evidence.precision : "–", row.evidence ? row.evidence.stack : "–",
     ...(block.phase === "serving" ? [] : [row.share === null ? "–" : digits(100 * row.share) + " %"]), ...(timed ? [row.meets] : [])];
-  const left = found.hidden.length ? element("details", {}, element("summary", {}, found.hidden.length + " chips left out, with the reason"),
+  const left = found.hidden.length ? element("details", {}, element("summary", {}, found.hidden.length + (found.hidden.length === 1 ? " chip" : " chips") + " left out, with the reason"),
     element("ul", {}, ...reasons(found.hidden))) : null;
   const more = found.shown.length > SHORT ? element("button", { type: "button", onclick: () => { state.all = !state.all; changed(); } },
     state.all ? "Show the best " + SHORT : "Show all " + found.shown.length + " chips") : null;
