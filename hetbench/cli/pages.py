@@ -106,12 +106,15 @@ def dashboard(
     """
     from hetbench.pages.dashboard import write_site
 
-    names = [None if given is None else [each.strip() for each in given.split(",") if each.strip()]
-             for given in (models, chips)]  # fmt: skip
     with counted("answers") as progress:
-        data, size = write_site(open_api(), output, *names, full=full, progress=progress)
+        data, size = write_site(open_api(), output, _names(models), _names(chips), full=full, progress=progress)
     if as_json:
         print(json.dumps(data, allow_nan=False))
     else:
         typer.echo(f"{output / 'index.html'}: {len(data['models'])} models, {len(data['chips'])} chips, "
                    f"{size / 1e6:.2g} MB. Open it in a browser, or: hetbench serve --site {output}")  # fmt: skip
+
+
+def _names(given: str | None) -> list[str] | None:
+    """The names of a list separated by commas; None where none is given."""
+    return [each.strip() for each in (given or "").split(",") if each.strip()] or None
