@@ -30,6 +30,7 @@ from hetbench.predict.power import PowerSurrogate
 from hetbench.query.precisions import check_precision, default_precision, named_precision, stored_note
 from hetbench.query.stacks import DEFAULT_STACK, default_stack, evidence_phase
 from hetbench.schema import PHASES, QUERY_PRECISIONS
+from hetbench.training import TRAINING
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
            "check_predictor", "default_precision", "default_stack"]
@@ -62,6 +63,8 @@ class Options(TypedDict, total=False):
     parallel: str | None
     kv: str | None
     speculative: str | None
+    optimizer: str | None
+    """Of `phase="training"`: sgd, sgd-momentum, adamw or none; with `chips`, data parallel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,7 @@ class Question:
         """How many samples, tokens or runs one call completes, and which of them."""
         if not self.batch:
             return 1, "run of the example inputs"
-        if self.phase == "inference":
+        if self.phase in ("inference", TRAINING):
             return self.batch, "samples"
         return self.batch * ((self.seq_len or 1) if self.phase == "prefill" else 1), "tokens"
 
@@ -268,8 +271,8 @@ def _stack(given: object) -> str | None:
 def _phase(graph: ModelGraph, given: str | None) -> str:
     if given is None:
         return PHASES[0] if PHASES[0] in graph.phases else graph.phases[0]
-    if not isinstance(given, str) or given not in PHASES:
-        raise UnknownNameError("phase", given, PHASES)
+    if not isinstance(given, str) or given not in (*PHASES, *graph.phases):
+        raise UnknownNameError("phase", given, (*PHASES, TRAINING, "serving"))
     if given not in graph.phases:
         raise InvalidInputError(f"{graph.name} has no phase {given!r}; it has: {', '.join(graph.phases)}.")
     return given

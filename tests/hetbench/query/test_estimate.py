@@ -87,6 +87,11 @@ def test_one_pass_over_a_prompt_is_inference_and_prefill():
     assert prefill.value <= whole.value * 1.001 <= 1.5 * prefill.value
 
 
+def test_a_network_traced_at_one_image_size_is_answered_there():
+    answer = HetBench().query("inception_v3", target="cuda", metric="latency")
+    assert answer.lower < answer.value < answer.upper
+
+
 @pytest.mark.parametrize("model", ["gpt2", "resnet-50"])
 @pytest.mark.parametrize("chip", ["nvidia-a100-sxm4-80gb", "cambricon-mlu370-x4"])
 def test_figures_of_one_call_are_plain_floats(model: str, chip: str):
