@@ -22,6 +22,7 @@ _RANGES = {
     "m": (1, 4096),
 }  # fmt: skip
 """Least and most of sizes, by their names."""
+_WINDOWS = ("k", "kd", "kh", "kw")
 
 
 class Draw:
@@ -60,7 +61,8 @@ class Draw:
                 else ({"kh": 3, "kw": 3, "stride": 2, "pad": 1} if "kh" in names else {})
             )
             return {"n": self.size(1, 64, False), "c": self.size(1, 1024), "h": side, "w": side, **window}, "n"
-        return {name: self.size(*_RANGES[name]) for name in names}, names[0]
+        sizes = {name: self.size(*_RANGES[name], even=name not in _WINDOWS) for name in names}
+        return sizes, "tokens" if "tokens" in names else names[0]
 
 
 def _gemm(draw: Draw) -> tuple[dict[str, int], str]:
