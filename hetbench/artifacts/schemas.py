@@ -163,6 +163,8 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
     if isinstance(cells, list) and effects is not None and len(effects) != len(cells):
         raise ArtifactError(f"{path.name}: cell_effects has {len(effects)} rows for {len(cells)} cells.")
     _check_like(path, arrays, known)
+    if path.stem == "rgat":
+        _check_widths(path, arrays, known, {"types": len(data.get("types", ())) + 1})
 
 
 def _finite(array: NDArray[Any]) -> bool:
@@ -219,3 +221,16 @@ def _check_like(path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mappin
             raise ArtifactError(f"{path.name}: {name} has {found.ndim} axes; expected {known.ndim}.")
         if last in ("mean", "scale", "deviation") and found.shape != known.shape:
             raise ArtifactError(f"{path.name}: {name} has shape {found.shape}; expected {known.shape}.")
+
+
+def _check_widths(
+    path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mapping[str, NDArray[Any]], rows: Mapping[str, int]
+) -> None:
+    """The arrays of one network fit together: they have the packaged shapes, but for one width of its layers; `rows`
+    has the rows of arrays that are as long as a list of the table."""
+    usual, width = packaged["into"].shape[-1], arrays["into"].shape[-1]
+    for name, known in packaged.items():
+        wanted = tuple(width if size == usual else size for size in known.shape)
+        wanted = (rows[name], *wanted[1:]) if name in rows else wanted
+        if arrays[name].shape != wanted:
+            raise ArtifactError(f"{path.name}: {name} has shape {arrays[name].shape}; expected {wanted}.")
