@@ -1,7 +1,11 @@
 """hetbench as a Syne Tune blackbox for its simulator; the fidelity is the number of repeats of a measurement.
 
     blackbox = HetBenchBlackbox("gpt-s", ["loss_proxy", "latency@cann"])
-    backend = UserBlackboxBackend(blackbox, elapsed_time_attr="elapsed")
+    backend = UserBlackboxBackend(blackbox, elapsed_time_attr="elapsed", tuner_sleep_time=TUNER_SLEEP_TIME)
+
+A second of the simulation is a millisecond here: Syne Tune 0.16 puts any time that passes between two results up to
+0.01 s, and several calls of a network take less. By default it also starts trials only every 5 s (`tuner_sleep_time`),
+and its schedulers draw architectures from NumPy's global generator, which `numpy.random.seed` sets.
 
 Syne Tune minimises or maximises all metrics alike, so objectives of which more is better come negated, under a name
 with a minus before it. Where a constraint is broken, an objective is at its reference point or its worse value, and
@@ -23,9 +27,12 @@ from hetbench.checks import whole_number
 from hetbench.errors import InvalidInputError, shown
 from hetbench.spaces import Parameter, Space
 
-__all__ = ["HetBenchBlackbox", "configuration_space"]
+__all__ = ["TUNER_SLEEP_TIME", "HetBenchBlackbox", "configuration_space"]
 
 Array = NDArray[np.float64]
+TUNER_SLEEP_TIME = 0.1
+"""How often the simulator looks for finished trials and starts others, in its seconds: 0.1 ms."""
+_MS = 1e3
 _DRAWN = ("latency", "energy", "power", "throughput")
 
 
@@ -42,7 +49,8 @@ def _domain(parameter: Parameter) -> Any:
 
 
 class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
-    """Objectives of architectures and `elapsed`, the simulated seconds of warm-up and repeats so far on all chips.
+    """Objectives of architectures and `elapsed`, the milliseconds of warm-up and repeats so far on all chips, which the
+    simulator takes for seconds.
 
     Predictions are deterministic, so every repeat shows the same value. With `noise_seed`, a measurement of r repeats
     is the mean of r draws from the predictive distribution of what was predicted, the same for the same seed and
@@ -77,7 +85,7 @@ class HetBenchBlackbox(Blackbox):  # type: ignore[misc]
         shown = np.repeat(self._penalised(found)[0][None], self.repeats, axis=0)  # [repeats, objectives]
         if self.noise_seed is not None and found.feasible[0]:
             shown = self._noisy(codes, shown, seed)
-        elapsed = (WARM_UP + self.fidelity_values) * found.call_s[0]
+        elapsed = (WARM_UP + self.fidelity_values) * found.call_s[0] * _MS
         table = np.column_stack((shown, elapsed))
         if fidelity is None:
             return table

@@ -87,7 +87,7 @@ def api(space: str) -> HetBench:
 
 def metric_names(space: Space) -> list[str]:
     """Metrics that objectives and constraints of a space can name."""
-    return [*_ON_CHIPS, *_PLACELESS, *([space.quality] if space.quality else []), QUALITY]
+    return [*_ON_CHIPS, *_PLACELESS, *space.qualities, QUALITY]
 
 
 def quantity(text: str, space: Space, quality: str | None = None) -> Quantity:

@@ -85,16 +85,10 @@ def regularized_evolution(bench: Bench) -> None:
 
 
 def _ranks() -> Any:
-    """Syne Tune's non-dominated sort as ranks. Its own NonDominatedPriority (0.16.0) gives out the sorted indices as if
-    they were priorities; and the sort's time grows with the square of a rung, so the last 100 count."""
-    from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import MOPriority
-    from syne_tune.optimizer.schedulers.multiobjective.non_dominated_priority import nondominated_sort
+    """The priority of the multi-objective methods: ranks among the last 100 evaluations of a rung."""
+    from baselines.priority import Ranks
 
-    class Ranks(MOPriority):  # type: ignore[misc]
-        def priority_unsafe(self, objectives: Array) -> Ints:
-            return np.argsort(nondominated_sort(objectives[-_RUNG:], dim=0))
-
-    return Ranks()
+    return Ranks(recent=_RUNG)
 
 
 def mo_rea(bench: Bench) -> None:

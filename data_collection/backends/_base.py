@@ -140,6 +140,10 @@ class Backend:
         parts = [f"{name} {version}" for name, version in seen.libraries.items()]
         return ", ".join([*parts, f"driver {seen.driver}"] if seen.driver else parts)
 
+    def busy_seconds(self) -> float | None:
+        """Time that this process spent on the processors, over its threads; None where the device is no processor."""
+        return None
+
     def synchronise(self) -> None:
         """Wait until the device has finished all queued work."""
         self.module().synchronize()

@@ -65,6 +65,11 @@ class OneApi(Backend):
                 found[name] = match[1]
         return found
 
+    def busy_seconds(self) -> float | None:
+        import torch
+
+        return time.process_time() / torch.get_num_threads() if self.device == "cpu" else None
+
     def synchronise(self) -> None:
         if self.device != "cpu":
             super().synchronise()

@@ -1,18 +1,17 @@
 """Time tasks one after another until the time is over; what was measured before in the file is not measured again.
 
-On a machine that others load, the time is the least of the medians over parts of the repeats, and the row is marked as
-noisy: load only adds time, so that the quietest part is the closest to the truth.
+On a machine that others load, the time is that of the quietest part of the repeats, corrected by the canary
+(`profile.noise`), and the row is marked as noisy.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +22,8 @@ from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
 from hetbench.artifacts import replacing
 
-__all__ = ["Timed", "least_median", "measured", "read_timed"]
+__all__ = ["Timed", "measured", "read_timed"]
 
-_PARTS = 5
 _TIMEOUT_S = 120.0
 
 
@@ -47,14 +45,18 @@ def measured(
     A task that fails or does not run on the device is named and left out.
     """
     done = {each.task: each for each in known}
-    found, reference = [], None
+    found: list[Timed] = []
+    reference: float | None = None
     for task in tasks:
         if task in done:
             found.append(done[task])
             continue
         if time.monotonic() >= until:
             break
-        outcome = worker.measure(task, budget, _TIMEOUT_S, fresh=task.kind == "model")
+        if reference is None:
+            seen = worker.look(task.threads)
+            reference = seen.canary_ms if seen else None
+        outcome = worker.measure(task, replace(budget, canary_ms=reference), _TIMEOUT_S, fresh=task.kind == "model")
         if outcome.status != "ok":
             say(f"  {task.label()}: {outcome.status}: {outcome.reason}")
             continue
@@ -69,18 +71,8 @@ def measured(
 
 def _timed(task: Task, outcome: Outcome, reference_ms: float | None) -> Timed:
     noisy = outcome.seen is not None and disturbance(outcome.seen, reference_ms or outcome.seen.canary_ms) is not None
-    raw = outcome.figures["raw_ms"]
-    return Timed(task, least_median(raw) if noisy else float(outcome.figures["latency_ms"]), noisy)
-
-
-def least_median(repeats: Sequence[float], parts: int = _PARTS) -> float:
-    """The least of the medians over consecutive parts of the repeats.
-
-    >>> least_median([5.0, 5.0, 2.0, 2.1, 9.0, 9.0], parts=3)
-    2.05
-    """
-    size = max(1, len(repeats) // parts)
-    return min(statistics.median(repeats[at : at + size]) for at in range(0, len(repeats) - size + 1, size))
+    kept = outcome.robust.ms if noisy and outcome.robust else float(outcome.figures["latency_ms"])
+    return Timed(task, kept, noisy)
 
 
 def _append(journal: Path, timed: Timed) -> None:

@@ -1,11 +1,13 @@
 """Peaks measured on a device: matrix products in each precision, memory bandwidth, and the time of an empty call.
 
-Each figure is the best of many repeats, so load from other processes can only lower it. Bandwidth is that of a STREAM
+Each figure is the best of many repeats, by the clock or, on a CPU, by the time on the processors over the threads,
+whichever is less, so that load from other processes lowers it little. Bandwidth is that of a STREAM
 triad, a = b + scalar * c, three arrays counted once each; in caches likewise, on arrays that fit.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -76,12 +78,18 @@ def launch_us(backend: Backend, protocol: str, seconds: float = 1.0) -> float:
 
 
 def _shortest(backend: Backend, call: Callable[[], Any], seconds: float) -> float:
-    """Seconds of the fastest call within `seconds`, waiting for the device after each."""
+    """Seconds of the fastest call within `seconds`, waiting for the device after each.
+
+    On a CPU the time on the processors over the threads counts where it is less than that by the clock: others took
+    the processor in between. Both are only lengthened by load, since every thread works in these calls."""
     call()
     backend.synchronise()
     best, end = float("inf"), time.perf_counter() + seconds
     while (start := time.perf_counter()) < end:
+        busy = backend.busy_seconds()
         call()
         backend.synchronise()
         best = min(best, time.perf_counter() - start)
+        if busy is not None:
+            best = min(best, (backend.busy_seconds() or math.inf) - busy)
     return best

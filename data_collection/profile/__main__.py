@@ -7,7 +7,8 @@ operators of the catalogue models' graphs, `models` whole networks with random w
     python -m data_collection.profile models bert-base --seq-len 32 128 --stack eager onnxruntime
 
 The same command resumes where it stopped: rows that the store has for this chip, setting and software are skipped
-(`--again` measures them once more). If the machine is not quiet, it waits, and finally marks the row `disturbed`.
+(`--again` measures them once more). If the machine is not quiet, it waits, and finally marks the row `disturbed`; with
+`--keep-noisy` the row gets the corrected latency of its quietest part and is marked `noisy`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from data_collection.arguments import count, number
+from data_collection.arguments import KEEP_NOISY, count, number
 from data_collection.backends import Backend, backends, picked
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
@@ -28,7 +29,7 @@ from data_collection.profile.tasks import Grid, Task, model_tasks, operator_task
 from data_collection.profile.timing import Budget
 from data_collection.profile.worker import Worker
 from data_collection.store import DEFAULT_STORE, open_run
-from data_collection.store.rows import CACHES, LAYOUTS
+from data_collection.store.rows import CACHES, LAYOUTS, TIMED
 from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, exit_code
 from hetbench.schema import PHASES, precision
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
         add("--repeats", type=count(), default=100, help="least number of repeats, within --seconds")
         add("--retries", type=count(0), default=4, help="further attempts for a disturbed row")
         add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
+        add("--keep-noisy", action="store_true", help=KEEP_NOISY)
         add("--memory-gb", type=number(above=True), help="limit of the child process; default: 0.9 of what is free")
     return made
 
@@ -94,7 +96,8 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     budget = Budget(
         min_repeats=chosen.repeats, min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds)
     )
-    policy = Policy(budget=budget, timeout_s=chosen.timeout, retries=chosen.retries, patience_s=chosen.patience)
+    policy = Policy(budget=budget, timeout_s=chosen.timeout, retries=chosen.retries, patience_s=chosen.patience,
+                    keep_noisy=chosen.keep_noisy)  # fmt: skip
     chip = environment.chip
     worker = Worker.on(device, chip, int(chosen.memory_gb * 1e9) if chosen.memory_gb else None)
     with open_run(chosen.store, environment.manifest(), ["profile", *words]) as opened:
@@ -103,7 +106,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
         print(f"{chip.name}: {len(due)} of {len(tasks)} to measure into {chosen.store}", flush=True)
         counts = session.run(due, opened)
     print(f"run {opened.name}: {', '.join(f'{many} {status}' for status, many in counts.items()) or 'nothing new'}")
-    return int(any(status not in ("ok", "unsupported") for status in counts))
+    return int(any(status not in (*TIMED, "unsupported") for status in counts))
 
 
 def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:

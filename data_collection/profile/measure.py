@@ -10,6 +10,7 @@ from typing import Any
 
 from data_collection.backends import Backend
 from data_collection.profile.libraries import ran_by
+from data_collection.profile.noise import Robust, robust
 from data_collection.profile.quiet import Canary, Meter, Sight, Watch
 from data_collection.profile.subjects import Subject, ready, rehearse
 from data_collection.profile.tasks import Task
@@ -31,6 +32,8 @@ class Outcome:
     figures: dict[str, Any] = field(default_factory=dict)
     """Columns of a row."""
     seen: Sight | None = None
+    robust: Robust | None = None
+    """The latency that counts if the machine was disturbed."""
 
 
 def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, fresh: bool,
@@ -47,13 +50,13 @@ def measure(backend: Backend, task: Task, budget: Budget, *, llc_bytes: float, f
         rehearse(task)
         held = backend.memory()
         with ready(backend, task, change) as subject:
-            figures, peak, seen = _timed(backend, task, subject, budget, canary, llc_bytes)
+            figures, peak, seen, least = _timed(backend, task, subject, budget, canary, llc_bytes)
     except Exception as error:  # noqa: BLE001 - whatever a foreign library throws becomes the status of this row
         said = str(error).strip()[:300]
         return Outcome(status_of(error), said if isinstance(error, RefusedError) else f"{type(error).__name__}: {said}")
     if tells_peak and held and peak:
         figures["peak_memory_bytes"] = max(0, peak[1] - held[0])
-    return Outcome("ok", None, figures, seen)
+    return Outcome("ok", None, figures, seen, least)
 
 
 def status_of(error: BaseException) -> str:
@@ -71,8 +74,8 @@ def status_of(error: BaseException) -> str:
 
 
 def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canary: Canary,
-           llc_bytes: float) -> tuple[dict[str, Any], tuple[int, int] | None, Sight]:
-    """Columns of the row, memory after the warm-up, and what disturbed the measurement."""
+           llc_bytes: float) -> tuple[dict[str, Any], tuple[int, int] | None, Sight, Robust | None]:
+    """Columns of the row, memory after the warm-up, what disturbed it, and the latency if something did."""
     resets = [subject.reset] if subject.reset else []
     if task.cache == "cold":
         resets.append(backend.sweep(llc_bytes))
@@ -95,7 +98,8 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
         canary_ms = max(canary_ms, canary.ms())
     figures |= timing.figures()
     figures["energy_j"] = None if reset else _joules(backend, subject.call, budget, shortest)
-    return figures, peak, Sight(canary_ms, others)
+    least = robust(timing.windows, watch.looks, watch.best_ms) if watch else None
+    return figures, peak, Sight(canary_ms, others), least
 
 
 def _joules(backend: Backend, call: Callable[[], Any], budget: Budget, shortest: float) -> float | None:

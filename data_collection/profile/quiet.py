@@ -19,6 +19,7 @@ TOLERANCE = 0.10
 with a busy host some are 12 to 25 % above it."""
 OTHERS = 0.2
 """CPU cores that other processes may use."""
+_LOOK = 10  # repeats of the canary between two windows
 _TICK_S = 0.03  # the kernel counts CPU time in ticks of 10 ms; below three of them a difference says nothing
 
 
@@ -67,10 +68,17 @@ class Watch:
 
     def __init__(self, canary: Canary, best_ms: float) -> None:
         self.canary, self.limit_ms = canary, best_ms * (1 + TOLERANCE)
+        self.best_ms = best_ms
+        self.looks: list[float] = []
+        """Of each run the lesser of its time by the clock and on the processors, which only sharing lengthens."""
         self.slowest_ms = self.quiet_ms = 0.0
 
     def __call__(self) -> bool:
-        seen = self.canary.ms(repeats=10)
+        before = self.canary.backend.busy_seconds()
+        seen = self.canary.ms(repeats=_LOOK)
+        after = self.canary.backend.busy_seconds()
+        busy_ms = seen if before is None or after is None else 1e3 * (after - before) / (_LOOK + 1)  # one warms up
+        self.looks.append(min(seen, busy_ms))
         self.slowest_ms = max(self.slowest_ms, seen)
         if seen <= self.limit_ms:
             self.quiet_ms = max(self.quiet_ms, seen)

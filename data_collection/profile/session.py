@@ -12,6 +12,7 @@ from typing import Any
 
 from data_collection.profile.environment import Environment
 from data_collection.profile.measure import Outcome
+from data_collection.profile.noise import Robust, least_of
 from data_collection.profile.quiet import disturbance
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
@@ -20,7 +21,7 @@ from data_collection.store import Row, Run, connect, key, read
 from data_collection.store.rows import FIGURES
 from hetbench.errors import RefusedError
 
-__all__ = ["Policy", "Session", "canaries", "key_of", "row_of", "settled", "shown"]
+__all__ = ["Policy", "Session", "canaries", "key_of", "noisy", "row_of", "settled", "shown"]
 
 _HEAVY_BYTES = 2**28
 """Operators whose tensors are larger are measured in a process of their own."""
@@ -35,6 +36,8 @@ class Policy:
     retries: int = 4
     patience_s: float = 60.0
     """Seconds to wait per row until the machine is quiet."""
+    keep_noisy: bool = False
+    """Whether a row that stays disturbed gets the estimate of `noise` as its latency, and the status `noisy`."""
 
 
 class Session:
@@ -50,7 +53,7 @@ class Session:
 
     def new(self, tasks: Iterable[Task]) -> list[Task]:
         """Tasks without a final row in the store; disturbed rows are measured again."""
-        done = settled(self.store)
+        done = settled(self.store, noisy=self.policy.keep_noisy)
         return [task for task in tasks if key_of(self.environment, task) not in done]
 
     def run(self, tasks: Iterable[Task], run: Run) -> dict[str, int]:
@@ -74,10 +77,11 @@ class Session:
         return row_of(self.environment, task, outcome, run, started, self.references.get(task.threads))
 
     def _settled(self, task: Task) -> Outcome:
-        """The first undisturbed outcome, or the last one, marked as disturbed."""
+        """The first undisturbed outcome, or the last one, marked as disturbed or noisy."""
         reference = self._reference(task.threads)
         fresh = task.kind == "model" or task.bytes_moved() > _HEAVY_BYTES
         deadline = time.monotonic() + self.policy.patience_s
+        estimates: list[Robust] = []
         for attempt in range(self.policy.retries + 1):
             budget = replace(self.policy.budget, canary_ms=reference)
             outcome = self.worker.measure(task, budget, self.policy.timeout_s, fresh=fresh)
@@ -87,8 +91,11 @@ class Session:
             reason = disturbance(outcome.seen, reference)
             if reason is None:
                 return outcome
+            estimates += [outcome.robust] if outcome.robust else []
             if attempt < self.policy.retries and not self._wait(task.threads, deadline):
                 break
+        if self.policy.keep_noisy and estimates:
+            return noisy(outcome, reason, least_of(estimates))
         return Outcome("disturbed", reason, outcome.figures, outcome.seen)
 
     def _wait(self, threads: int | None, deadline: float) -> bool:
@@ -112,6 +119,12 @@ class Session:
         return self.references[threads]
 
 
+def noisy(outcome: Outcome, reason: str | None, found: Robust) -> Outcome:
+    """A disturbed outcome with the estimate as its latency; the other figures of its repeats are dropped."""
+    kept = {name: value for name, value in outcome.figures.items() if name not in FIGURES}
+    return Outcome("noisy", reason, {**kept, "latency_ms": found.ms, "spread": found.spread}, outcome.seen)
+
+
 def row_of(environment: Environment, task: Task, outcome: Outcome, run: str, started: str,
            reference_ms: float | None = None) -> Row:
     """The row of a task's outcome."""
@@ -132,11 +145,12 @@ def key_of(environment: Environment, task: Task) -> str:
     return key(row_of(environment, task, Outcome("ok"), "", ""))
 
 
-def settled(store: Path | None, since: datetime | None = None) -> set[str]:
-    """Keys of rows that need not be measured again: not disturbed, and not older than `since`."""
+def settled(store: Path | None, since: datetime | None = None, *, noisy: bool = False) -> set[str]:
+    """Keys of rows that need not be measured again: not older than `since`, not disturbed, nor noisy unless `noisy`."""
+    open_ = ("disturbed",) if noisy else ("disturbed", "noisy")
     return {
         key(Row(**values)) for values in _rows(store)
-        if values["status"] != "disturbed" and (since is None or datetime.fromisoformat(values["started"]) >= since)
+        if values["status"] not in open_ and (since is None or datetime.fromisoformat(values["started"]) >= since)
     }  # fmt: skip
 
 
@@ -163,4 +177,5 @@ def shown(row: Row) -> str:
     """One line to print: the latency, or why there is none."""
     if row.latency_ms is None:
         return f"{row.status}: {row.reason}"
-    return f"{row.latency_ms:.4g} ms +- {row.spread or 0:.1%}, {row.repeats} repeats, {row.library}"
+    said = "noisy, " if row.status == "noisy" else ""
+    return f"{said}{row.latency_ms:.4g} ms +- {row.spread or 0:.1%}, {row.repeats} repeats, {row.library}"

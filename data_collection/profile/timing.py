@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from data_collection.backends import Backend
+from data_collection.profile.noise import Window
 
 __all__ = ["Budget", "Timing", "quantile", "repeat", "spread_of_median", "warm_up"]
 
@@ -41,6 +43,8 @@ class Timing:
     """Calls per repeat; a repeat's value is their mean."""
     quiet: bool = True
     """Whether enough repeats were undisturbed."""
+    windows: tuple[Window, ...] = ()
+    """Groups of all repeats, the disturbed ones included, in the order of time."""
 
     def figures(self) -> dict[str, Any]:
         """The timing columns of a row. p90 is None below 10 repeats, p99 below 100."""
@@ -104,14 +108,17 @@ def repeat(backend: Backend, call: Call, protocol: str, budget: Budget, *, short
     calls = 1 if reset else max(1, math.ceil(least / max(shortest, 1e-9)))
     seconds: list[float] = []
     dropped: list[float] = []
+    windows: list[Window] = []
     start = time.perf_counter()
     calm = quiet is None or quiet()
     while True:
         window: list[float] = []
+        busy = backend.busy_seconds()
         while not window or (quiet and sum(window) * calls < _WINDOW_S):
             if reset:
                 reset()
             window.append(backend.seconds(call, calls, protocol) / calls)
+        windows.append(_window(window, calls, busy, None if reset else backend.busy_seconds()))
         before, calm = calm, quiet is None or quiet()
         (seconds if before and calm else dropped).extend(window)
         count, elapsed = len(seconds), time.perf_counter() - start
@@ -122,4 +129,10 @@ def repeat(backend: Backend, call: Call, protocol: str, budget: Budget, *, short
         settled = count >= budget.min_repeats and elapsed >= budget.min_seconds
         if settled and (quiet or count % 10 == 0) and spread_of_median(sorted(seconds)) <= budget.spread:
             break
-    return Timing(tuple(seconds if count >= _FEWEST else seconds + dropped), calls, count >= _FEWEST)
+    return Timing(tuple(seconds if count >= _FEWEST else seconds + dropped), calls, count >= _FEWEST, tuple(windows))
+
+
+def _window(window: Sequence[float], calls: int, before: float | None, after: float | None) -> Window:
+    """A window of repeats; the time on the processors is unknown where the device is none or calls were reset."""
+    busy = None if before is None or after is None else (after - before) / (len(window) * calls)
+    return Window(statistics.median(window), busy)

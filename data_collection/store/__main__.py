@@ -1,10 +1,10 @@
 """python -m data_collection.store sql "SELECT ..." | check | views | publish FILE  [--store DIR] [--json] [--unsafe]
 
 Read this project's own measurements with SQL (DuckDB). Views: `rows` (everything, with its status), `operators` and
-`models` (figures of rows that are ok, columns named as in the corpus), `runs` (manifests: command, environment). A
-query reaches these views and no file; `--unsafe` lets it read, write and attach files, those of the store included.
-`check` verifies every file, reports damaged ones, and recovers the journals of killed runs. `publish` writes the newest
-latency of every setting, with its environments, to one compact Parquet file.
+`models` (figures of rows that are ok or noisy, with a `weight`; columns named as in the corpus), `runs` (manifests:
+command, environment). A query reaches these views and no file; `--unsafe` lets it read, write and attach files, those
+of the store included. `check` verifies every file, reports damaged ones, and recovers the journals of killed runs.
+`publish` writes the newest latency of every setting, with its environments, to one compact Parquet file.
 
 Exit codes: 0 done; 1 `check`: something is damaged or in quarantine; 2 wrong usage, or a store or file that cannot be
 read or written; 3 refused.
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from data_collection.store.publish import publish
-from data_collection.store.read import DEFAULT_STORE, VIEWS, Contents, connect, read
+from data_collection.store.read import DEFAULT_STORE, VIEWS, Contents, connect, read, why_empty
 from data_collection.store.write import recover
 from hetbench.errors import InvalidInputError, escaped, exit_code
 
@@ -57,6 +58,9 @@ def _run(chosen: argparse.Namespace) -> int:
         print(f"skipped: {escaped(line)}", file=sys.stderr)
     if chosen.command == "sql":
         print(_answer(contents, chosen.query, as_json=chosen.json, unsafe=chosen.unsafe))
+        for view, why in why_empty(connect(contents)).items():
+            if re.search(rf"\b{view}\b", chosen.query):
+                print(f"{view} is empty: {why}", file=sys.stderr)
     elif chosen.command == "publish":
         print(f"{publish(contents, chosen.out):,} rows in {chosen.out}")
     else:

@@ -1,4 +1,5 @@
-"""Publish a store as one compact Parquet file: the newest `ok` row of every key.
+"""Publish a store as one compact Parquet file: the newest `ok` row of every key, and of a key without
+one the newest noisy row, with `status`, `spread` and `weight`.
 
 The file has quantiles, canary, run and environment id, but not the single repeats. The environments (processor,
 libraries, versions) are JSON in the file's metadata, under `environments`.
@@ -10,8 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_collection.store.read import NEWEST, Contents, connect
-from data_collection.store.rows import IDENTITY
+from data_collection.store.read import NEWEST, WEIGHT, Contents, connect, why_empty
+from data_collection.store.rows import IDENTITY, TIMED
 from hetbench.artifacts import replacing
 from hetbench.errors import InvalidInputError, RefusedError
 
@@ -26,9 +27,11 @@ def publish(contents: Contents, out: Path) -> int:
 
     if not (contents.rows or contents.parts):
         raise InvalidInputError("the store holds no rows to publish. Measure some: python -m data_collection.profile")
-    table: Any = connect(contents).sql(
-        f"""SELECT rows.* EXCLUDE (raw_ms, status, reason) FROM rows LEFT JOIN runs USING (run) WHERE status = 'ok'
-        QUALIFY row_number() OVER (PARTITION BY {", ".join(IDENTITY)} ORDER BY {NEWEST}) = 1
+    connection = connect(contents)
+    table: Any = connection.sql(
+        f"""SELECT rows.* EXCLUDE (raw_ms, reason), {WEIGHT}
+        FROM rows LEFT JOIN runs USING (run) WHERE status IN {TIMED}
+        QUALIFY row_number() OVER (PARTITION BY {", ".join(IDENTITY)} ORDER BY status <> 'ok', {NEWEST}) = 1
         ORDER BY {", ".join(IDENTITY)}"""
     ).to_arrow_table()
     used = set(table.column("environment").to_pylist())
@@ -36,7 +39,8 @@ def publish(contents: Contents, out: Path) -> int:
     text = json.dumps({name: known[name] for name in sorted(used & set(known))}, sort_keys=True)
     table = table.replace_schema_metadata({b"environments": text.encode()})
     if not table.num_rows:
-        raise RefusedError("no row of the store is ok, so there is nothing to publish. `store check` counts its rows.")
+        said = "; ".join(f"{view}: {why}" for view, why in why_empty(connection).items())
+        raise RefusedError(f"no row of the store has a latency, so there is nothing to publish. {said}")
     with replacing(out, "publish FILE") as partial:
         pq.write_table(table, partial, compression="zstd", row_group_size=_ROW_GROUP)
     return int(table.num_rows)

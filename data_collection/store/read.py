@@ -9,26 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.store.manifests import manifest_path, read_manifest
-from data_collection.store.rows import IDENTITY, schema
+from data_collection.store.rows import IDENTITY, TIMED, schema
 from data_collection.store.write import QUARANTINE, journal_rows
 from hetbench.errors import InvalidInputError
 
-__all__ = ["DEFAULT_STORE", "NEWEST", "VIEWS", "Contents", "connect", "read"]
+__all__ = ["DEFAULT_STORE", "NEWEST", "VIEWS", "WEIGHT", "Contents", "connect", "read", "why_empty"]
 
 DEFAULT_STORE = Path("runs") / "measurements"
 """Where the commands keep measurements unless `--store` names another folder."""
 
+QUIET_SPREAD = 0.05
+"""Relative deviation of quiet rows of one setting between runs; the unit of `weight`."""
 _CORPUS = """'hetbench' AS dataset, 'hetbench:' || run AS ref, 'MIT' AS licence, family AS platform, chip, software"""
 _SETTING = "stack, layout, cache, protocol, threads, library, cpu_fallback"
-_FIGURES = "p90_ms, p99_ms, iqr_ms, min_ms, spread, kernel_ms, repeats, energy_j, peak_memory_bytes, environment, run"
+WEIGHT = f"CASE status WHEN 'ok' THEN 1.0 ELSE 1 / (1 + (spread / {QUIET_SPREAD})**2) END AS weight"
+"""1 for a quiet row, less the further a noisy one may be off: the share of its variance that every row has."""
+_FIGURES = f"""status, {WEIGHT}, p90_ms, p99_ms, iqr_ms, min_ms, spread, kernel_ms, repeats, energy_j,
+        peak_memory_bytes, environment, run"""
 VIEWS = {
     "rows": f"""SELECT * FROM every_row QUALIFY
-        row_number() OVER (PARTITION BY {', '.join(IDENTITY)}, run ORDER BY status <> 'ok', started DESC) = 1""",
+        row_number() OVER (PARTITION BY {', '.join(IDENTITY)}, run
+            ORDER BY status <> 'ok', status <> 'noisy', started DESC) = 1""",
     "operators": f"""SELECT {_CORPUS}, name AS op, precision AS dtype, phase, dims, latency_ms, 'median' AS stat,
-        {_SETTING}, {_FIGURES} FROM rows WHERE kind = 'operator' AND status = 'ok'""",
+        {_SETTING}, {_FIGURES} FROM rows WHERE kind = 'operator' AND status IN {TIMED}""",
     "models": f"""SELECT {_CORPUS}, name AS model, precision, batch, seq_len, image_size, phase,
         'latency_ms' AS metric, 'ms/batch' AS unit, latency_ms AS value, 1 AS n_chips, {_SETTING}, {_FIGURES}
-        FROM rows WHERE kind = 'model' AND status = 'ok'""",
+        FROM rows WHERE kind = 'model' AND status IN {TIMED}""",
 }  # fmt: skip
 """`rows` holds all statuses, each key of a run once; `operators` and `models` hold figures, named as in the corpus."""
 
@@ -154,3 +160,28 @@ def connect(contents: Contents, *, unsafe: bool = False) -> Any:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
     return connection
+
+
+def why_empty(connection: Any) -> dict[str, str]:
+    """View -> why it holds no row, for each of `operators` and `models` that is empty.
+
+    >>> why_empty(connect(Contents()))["models"]
+    'the store has no row of any model. Measure: python -m data_collection.profile models NAME'
+    """
+    found = {}
+    for view, kind in (("operators", "operator"), ("models", "model")):
+        counts = dict(connection.execute("SELECT status, count(*) FROM rows WHERE kind = ? GROUP BY 1 ORDER BY 1",
+                                         [kind]).fetchall())  # fmt: skip
+        if counts.keys() & set(TIMED):
+            continue
+        if not counts:
+            command = {"operators": "operators --models NAME", "models": "models NAME"}[view]
+            found[view] = f"the store has no row of any {kind}. Measure: python -m data_collection.profile {command}"
+            continue
+        said = ", ".join(f"{many} {status}" for status, many in counts.items())
+        found[view] = f"none of its rows has a latency: {said}. {_REMEDY if 'disturbed' in counts else _LOOK}"
+    return found
+
+
+_REMEDY = "Other work ran on the machine: measure again when it is quiet, or with --keep-noisy."
+_LOOK = "The column `reason` of `rows` says why."

@@ -1,8 +1,8 @@
 """One row of the store: its columns, checks and key.
 
 Rows of operators and of models share one table: `name` is an operator type with `dims`, or a catalogue model with
-batch and sizes. What does not apply or is not known is None, never 0. Only rows of status `ok` have a latency; the
-repeats of a disturbed row are kept in `raw_ms`.
+batch and sizes. What does not apply or is not known is None, never 0. Only rows of status `ok` and `noisy` have a
+latency; the repeats of a disturbed row are kept in `raw_ms`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.operators import operator_type
 from hetbench.schema import FAMILIES, PHASES, PROTOCOLS, STORAGE_BYTES
 
-__all__ = ["FIGURES", "FORMAT", "IDENTITY", "KINDS", "STATUSES", "Row", "check", "decode", "encode", "key", "schema"]
+__all__ = ["FIGURES", "FORMAT", "IDENTITY", "KINDS", "STATUSES", "TIMED", "Row", "check", "decode", "encode", "key",
+           "schema"]  # fmt: skip
 
 FORMAT = 1
 KINDS = ("operator", "model")
-STATUSES = ("ok", "disturbed", "oom", "timeout", "unsupported", "error")
-"""`disturbed`: other work ran on the machine. `unsupported`: the stack refused it. `error`: it failed."""
+TIMED = ("ok", "noisy")
+STATUSES = (*TIMED, "disturbed", "oom", "timeout", "unsupported", "error")
+"""`noisy`: other work ran on the machine, and the latency is that of the quietest part, corrected (`profile.noise`).
+`disturbed`: likewise, without a latency. `unsupported`: the stack refused it. `error`: it failed."""
 CACHES = ("hot", "cold")
 LAYOUTS = ("contiguous", "channels_last")
 
@@ -67,7 +70,7 @@ class Row:
     iqr_ms: float | None = None
     min_ms: float | None = None
     spread: float | None = None
-    """Half the 95 % interval of the median, divided by the median."""
+    """Half the 95 % interval of the median, divided by the median; of a noisy row, how far it may be off."""
     kernel_ms: float | None = None
     """Device time of the kernels, from the profiler."""
     repeats: int | None = None
@@ -124,7 +127,7 @@ def check(row: Row) -> Row:
         value = getattr(row, name)
         if value is not None and not value >= 0:
             raise InvalidInputError(f"{name}={value!r} of a row must be a finite number, 0 or more.")
-    if (row.latency_ms or 0) <= 0 if row.status == "ok" else row.latency_ms is not None:
+    if (row.latency_ms or 0) <= 0 if row.status in TIMED else row.latency_ms is not None:
         raise InvalidInputError(f"a row of status {row.status!r} cannot have latency_ms={row.latency_ms!r}.")
     if row.kind == "operator":
         operator_type(row.name).check(_dims(row.dims or "{}"))

@@ -21,14 +21,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from data_collection.arguments import count, number
+from data_collection.arguments import KEEP_NOISY, count, number
 from data_collection.backends import Backend, backends, picked
 from data_collection.profile.environment import ROOT, describe
 from data_collection.store import DEFAULT_STORE
+from data_collection.store.rows import TIMED
 from data_collection.suite.compare import compare
 from data_collection.suite.engine import Measured, Order, alone, carry_out, local
 from data_collection.suite.plan import Device, load
@@ -50,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--again", action="store_true", help="measure everything once more, to compare two runs")
     add("--only", nargs="+", default=[], metavar="FIELD=PATTERN", help="such as name=bert-* precision=fp32 batch=8")
     add("--limit", type=count(), help="largest number of rows to measure in this call")
+    add("--keep-noisy", action="store_true", help=KEEP_NOISY)
     add("--engine", choices=("local", "ray"), default="local")
     add("--address", help="address of the Ray cluster; default: a local one")
     add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
@@ -79,7 +82,9 @@ def _run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
         raise InvalidInputError("--address is that of a Ray cluster: add --engine ray.")
     say = partial(print, flush=True)
     since = _before(chosen.older_than) if chosen.older_than else None
-    order = Order(plan=load(chosen.suite), store=chosen.store, since=since, again=chosen.again, only=chosen.only,
+    plan = load(chosen.suite)
+    plan = replace(plan, policy=replace(plan.policy, keep_noisy=True)) if chosen.keep_noisy else plan
+    order = Order(plan=plan, store=chosen.store, since=since, again=chosen.again, only=chosen.only,
                   limit=chosen.limit, say=say)  # fmt: skip
     if chosen.check:
         due = order.due(_here(chosen)[1])
@@ -89,7 +94,7 @@ def _run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     with alone(chosen.store), closing(_engine(chosen, order)) as measuring:
         counts = carry_out(measuring, chosen.store, words, say)
     print(", ".join(f"{many} {status}" for status, many in counts.items()) or "nothing new")
-    return int(any(status not in ("ok", "unsupported") for status in counts))
+    return int(any(status not in (*TIMED, "unsupported") for status in counts))
 
 
 def _engine(chosen: argparse.Namespace, order: Order) -> Iterator[Measured]:

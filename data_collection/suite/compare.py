@@ -73,11 +73,15 @@ def _change(a: dict[str, Any], b: dict[str, Any], q: float, threshold: float, le
 
 
 def _without_figure(a: dict[str, Any], b: dict[str, Any]) -> Change:
-    """A disturbed row and one without repeats say nothing about the software; any other without a latency does."""
+    """A disturbed or noisy row and one without repeats say nothing about the software.
+
+    Any other row without a latency does."""
     said = f"{a['status']} -> {b['status']}"
     if a["status"] == b["status"] == "ok":
         return Change(_label(a), a["chip"], "unknown", said="no repeats were kept, so that chance cannot be told apart")
-    if "disturbed" in (a["status"], b["status"]) or "ok" not in (a["status"], b["status"]):
+    if a["latency_ms"] and b["latency_ms"]:
+        said += f", x {b['latency_ms'] / a['latency_ms']:.3f}"
+    if {"disturbed", "noisy"} & {a["status"], b["status"]} or "ok" not in (a["status"], b["status"]):
         return Change(_label(a), a["chip"], "unknown", said=said)
     return Change(_label(a), a["chip"], "broken" if a["status"] == "ok" else "mended", said=said)
 

@@ -48,7 +48,7 @@ class Order:
         for reason in left_out:
             self.say(f"left out: {reason}")
         tasks = _chosen(tasks, self.only)
-        there = set() if self.again else settled(self.store, self.since)
+        there = set() if self.again else settled(self.store, self.since, noisy=self.plan.policy.keep_noisy)
         due = [task for task in tasks if key_of(device.environment, task) not in there][: self.limit]
         self.say(f"{device.environment.chip.name}: {len(due)} of {len(tasks)} to measure into {self.store}")
         return due

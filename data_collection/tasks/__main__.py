@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from data_collection.arguments import count, number
+from data_collection.arguments import KEEP_NOISY, count, number
 from data_collection.backends import Backend, backend, backends
 from data_collection.backends.oneapi import OneApi
 from data_collection.pages import html
@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seconds", type=number(), default=60.0, help="most seconds to repeat one batch size; default: %(default)s")
     add("--retries", type=count(0), default=4, help="further attempts for a disturbed row")
     add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
+    add("--keep-noisy", action="store_true", help=KEEP_NOISY)
     return made
 
 
@@ -82,7 +83,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     device, files = _device(chosen.hardware), Files(chosen.weights, chosen.data)
     tasks = prepare(workload, device, files)
     policy = Policy(budget=Budget(min_seconds=0, max_seconds=chosen.seconds), timeout_s=chosen.timeout,
-                    retries=chosen.retries, patience_s=chosen.patience)  # fmt: skip
+                    retries=chosen.retries, patience_s=chosen.patience, keep_noisy=chosen.keep_noisy)  # fmt: skip
     with staged(chosen.output, WRITTEN) as folder:
         session = {"store": chosen.store, "policy": policy, "say": partial(print, flush=True)}
         report = evaluate(workload, tasks, set_up(workload, device, chosen.chip, session, ("tasks", *words)), files)

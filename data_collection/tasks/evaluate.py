@@ -92,7 +92,7 @@ def failed(report: Mapping[str, Any]) -> bool:
     """Whether any part failed or was disturbed; a skipped part has not failed, an unsupported one has."""
     parts = [*report.get("compile", ()), *report.get("perf", ()), *report.get("clients", ())]
     parts += [report[name] for name in ("numeric", "accuracy") if name in report]
-    return any(part["status"] not in ("ok", "passed", "skipped") for part in parts)
+    return any(part["status"] not in ("ok", "noisy", "passed", "skipped") for part in parts)
 
 
 def _operators(task: Task, environment: Environment) -> dict[str, Any]:

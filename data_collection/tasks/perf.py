@@ -20,8 +20,12 @@ FIGURES = ("qps", "avg_ms", "p50_ms", "p99_ms")
 
 
 def of_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Speed from a row of the store; a row that is not ok has only a status and a reason."""
-    known = figures(row["raw_ms"], row["batch"]) if row["status"] == "ok" else dict.fromkeys(FIGURES)
+    """Speed from a row of the store; a noisy row has one latency, a row without one only a status and a reason."""
+    known = dict.fromkeys(FIGURES)
+    if row["status"] == "ok":
+        known = figures(row["raw_ms"], row["batch"])
+    elif row["status"] == "noisy":
+        known |= {"qps": 1e3 * row["batch"] / row["latency_ms"], "p50_ms": row["latency_ms"]}
     names = ("batch", "status", "reason", "repeats", "spread", "peak_memory_bytes", "library")
     return {**{name: row[name] for name in names}, **known}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from hetbench.artifacts import integrity, manifest, sets
+from hetbench.artifacts import hw_gpt_bench, integrity, manifest, sets
 from hetbench.artifacts.remote import SOURCES
 from hetbench.cli.options import Json
 from hetbench.cli.output import print_json
@@ -38,7 +38,10 @@ def download(
         str | None, typer.Argument(help="Name to install the set under. Default: the name in its manifest.")
     ] = None,
     source: Annotated[
-        str | None, typer.Option("--from", help=f"{escape(SOURCES)}. Default: $HETBENCH_ARTIFACTS_URL.")
+        str | None, typer.Option(
+            "--from", help=f"{escape(SOURCES)}; hw-gpt-bench for the perplexity surrogates of gpt-s, gpt-m and gpt-l. "
+            "Default: $HETBENCH_ARTIFACTS_URL."
+        )
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,6 +49,9 @@ def download(
     from hetbench.artifacts.download import download as fetch
     from hetbench.artifacts.download import source_of
 
+    if source == hw_gpt_bench.NAME:
+        _fetch_perplexity(name, as_json)
+        return
     if name is not None and "/" in name:
         raise InvalidInputError(
             f"{name!r} is not a valid name of a set. To fetch from there: hetbench download --from {name}"
@@ -56,6 +62,20 @@ def download(
         return
     print(f"{found.label} is installed in {found.folder}")
     print(f"hetbench artifacts use {found.name}    HetBench(artifacts={found.name!r})")
+
+
+def _fetch_perplexity(name: str | None, as_json: bool) -> None:
+    """Fetch HW-GPT-Bench's perplexity surrogates, which are no set: they answer one metric of three spaces."""
+    from hetbench.artifacts.hw_gpt_bench_fetch import fetch
+
+    if name is not None:
+        raise InvalidInputError(f"the surrogates of {hw_gpt_bench.NAME} are kept under that name: leave {name!r} out.")
+    folder = fetch(say=lambda text: typer.echo(text, err=True))
+    if as_json:
+        files = {f"perplexity_{scale}.pt": pin.sha256 for scale, pin in hw_gpt_bench.PINS.items()}
+        print_json({"name": hw_gpt_bench.NAME, "commit": hw_gpt_bench.COMMIT, "folder": str(folder), "files": files})
+        return
+    print(f"perplexity of gpt-s, gpt-m and gpt-l answers from {folder} (HW-GPT-Bench, Apache-2.0)")
 
 
 @sets_app.command(name="list")

@@ -89,7 +89,8 @@ def list_spaces(as_json: Json = False) -> None:
     """List the architecture search spaces of `HetBench(search_space=...)` and the deployment space."""
     from hetbench.spaces import spaces
 
-    rows = ([each.name, each.title, each.size(), len(each.parameters), each.quality] for each in spaces().values())
+    rows = ([each.name, each.title, each.size(), len(each.parameters), ", ".join(each.qualities)]
+            for each in spaces().values())  # fmt: skip
     print_table(("name", "title", "size", "parameters", "quality"), rows, as_json)
 
 

@@ -13,7 +13,7 @@ from hetbench.checks import known_name, whole_number, yes_or_no
 from hetbench.errors import InvalidInputError
 from hetbench.loading import LOCK
 from hetbench.metrics import METRICS
-from hetbench.query.architectures import DERIVED, CompiledSpace, exact_metrics, query_deployments
+from hetbench.query.architectures import DERIVED, CompiledSpace, chipless_metric, query_deployments
 from hetbench.query.question import Options, check_options, check_predictor
 from hetbench.query.session import Session
 from hetbench.spaces import BlockSpace, ComposedGraph, Space, spaces
@@ -97,8 +97,9 @@ class ArchitectureQueries:
         Args:
             archs: n architectures: mappings, texts, or int codes of shape [n, parameters].
             device: chip, alias or family; may be left out for memory, params, flops and the quality measure.
-            metric: latency (ms), throughput (1/s), energy (J), power (W), memory (MB), params, flops, or the quality
-                measure of the space (`loss_proxy` or `capacity_proxy`).
+            metric: latency (ms), throughput (1/s), energy (J), power (W), memory (MB), params, flops, or a quality
+                measure of the space (`loss_proxy`, `capacity_proxy`; `perplexity` of gpt-s, gpt-m and gpt-l by the
+                surrogates of HW-GPT-Bench, once `hetbench download --from hw-gpt-bench` has fetched them).
             search_space: another space than that of this `HetBench`.
             intervals: return the prediction interval too (latency only).
             sample: number of draws from the predictive distribution of latency, energy, power or throughput.
@@ -121,7 +122,7 @@ class ArchitectureQueries:
         """
         check_options(options)
         found = self._space(search_space)
-        known_name("metric", metric, (*METRICS, *filter(None, (found.quality,))))
+        known_name("metric", metric, (*METRICS, *found.qualities))
         intervals, seed = yes_or_no("intervals", intervals), whole_number("seed", seed, 0)
         sample = None if sample is None else whole_number("sample", sample, 1, _MOST_DRAWS)
         codes = found.codes(archs)
@@ -135,11 +136,11 @@ class ArchitectureQueries:
         assert isinstance(found, BlockSpace)
         example = ComposedGraph(found, codes[0] if len(codes) else found.sample(seed=0))
         if device is None:
-            if metric not in (*DERIVED, found.quality):
+            if metric not in (*DERIVED, *found.qualities):
                 raise InvalidInputError(
                     f"{metric} depends on the chip: name one with device=, a chip or a family such as cuda."
                 )
-            return exact_metrics(found, codes, example.setting_of(options))[metric]
+            return chipless_metric(found, metric, codes, example.setting_of(options))
         chip, _ = self._session.chip(device)
         if not len(codes):
             return np.empty((0, sample) if sample is not None else (3, 0) if intervals else 0)

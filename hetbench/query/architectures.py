@@ -34,10 +34,13 @@ from hetbench.query.stacks import DEFAULT_STACK, source
 from hetbench.schema import itemsize
 from hetbench.spaces import BlockSpace, ComposedGraph, operator_table
 from hetbench.spaces.deploy import Deployment
+from hetbench.spaces.perplexity import PERPLEXITY, perplexity, surrogate_of
 from hetbench.spaces.quality import QUALITIES, capacity_proxy, loss_proxy
 from hetbench.spaces.transformer import Transformer
 
-__all__ = ["DERIVED", "CompiledSpace", "Latencies", "exact_metrics", "quality_answer", "query_deployments"]
+__all__ = [
+    "DERIVED", "CompiledSpace", "Latencies", "chipless_metric", "exact_metrics", "quality_answer", "query_deployments",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 DERIVED = ("memory", "params", "flops")
@@ -113,6 +116,23 @@ def exact_metrics(space: BlockSpace, codes: Any, setting: Setting) -> dict[str, 
     return found
 
 
+def chipless_metric(space: BlockSpace, name: str, codes: Any, setting: Setting) -> Array:
+    """A metric that needs no chip, float64 [n]: one of `DERIVED`, or a quality measure of the space.
+
+    `codes` are int codes of shape [n, parameters].
+
+    Raises `RefusedError` for perplexity where its surrogates were not fetched.
+
+    >>> from hetbench.spaces import space
+    >>> s = space("bert")
+    >>> chipless_metric(s, "params", s.codes([s.sample(0)]), Setting(1, 128, None, "fp16", "inference")).shape
+    (1,)
+    """
+    if name == PERPLEXITY:
+        return perplexity(space, codes)
+    return exact_metrics(space, codes, setting)[name]
+
+
 class CompiledSpace:
     """A space with every block predicted on one chip at one setting, ready for many architectures.
 
@@ -151,8 +171,8 @@ class CompiledSpace:
 
     def metric(self, name: str, codes: Any, latency_ms: Array | None = None) -> Array:
         """A metric or the quality measure in its own unit, [n]; for given latencies [n, ...], of their shape."""
-        if name in (*DERIVED, self.space.quality):
-            return exact_metrics(self.space, codes, self.tables.setting)[name]
+        if name in (*DERIVED, *self.space.qualities):
+            return chipless_metric(self.space, name, codes, self.tables.setting)
         ms = self.latency(codes).value if latency_ms is None else latency_ms
         if name == "latency":
             return ms
@@ -188,13 +208,22 @@ class CompiledSpace:
         return Latencies(found.value, found.lower, found.upper, found.level)
 
 
-def quality_answer(graph: ComposedGraph, options: Mapping[str, Any]) -> Answer:
-    """The quality measure of one architecture, a formula or fit whose source is in `refs`."""
-    known = QUALITIES[str(graph.space.quality)]
-    found = exact_metrics(graph.space, graph.space.codes([graph.arch]), graph.setting_of(options))
+def quality_answer(graph: ComposedGraph, metric: str, options: Mapping[str, Any]) -> Answer:
+    """A quality measure of one architecture; the formula, fit or published surrogate that gives it is in `refs`."""
+    known, space = QUALITIES[metric], graph.space
+    value = float(chipless_metric(space, metric, space.codes([graph.arch]), graph.setting_of(options))[0])
+    if metric == PERPLEXITY:
+        return Answer(
+            value, known.unit, kind="predicted", metric=metric, model=graph.name, refs=(surrogate_of(space), known.ref),
+            surrogate="HW-GPT-Bench", notes=(
+                f"{known.meaning}; HW-GPT-Bench's surrogate, which states no interval: this architecture was not "
+                "trained by itself",
+            ),
+        )  # fmt: skip
+    only = "a function of the number of parameters; " if metric == "loss_proxy" else ""
     return Answer(
-        float(found[known.name][0]), known.unit, kind="derived", metric=known.name, model=graph.name, refs=(known.ref,),
-        notes=(f"{known.meaning}; an estimate, this architecture was not trained",),
+        value, known.unit, kind="derived", metric=metric, model=graph.name, refs=(known.ref,),
+        notes=(f"{known.meaning}: {only}an estimate, this architecture was not trained",),
     )  # fmt: skip
 
 

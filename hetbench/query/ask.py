@@ -59,8 +59,8 @@ def ask(request: Request, session: Session, query: Callable[[Request], Any]) -> 
             raise InvalidInputError("source_value= is not asked in the serving phase: no correction of it was fitted.")
         return serving_answer(session, model, (request.source, target), request.metric, request.options)
     if isinstance(model, ComposedGraph):
-        if isinstance(request.metric, str) and request.metric == model.space.quality:
-            return quality_answer(model, request.options)
+        if isinstance(request.metric, str) and request.metric in model.space.qualities:
+            return quality_answer(model, request.metric, request.options)
         if target is None and request.metric not in DERIVED:
             return ask(replace(request, device=list(schema.FAMILIES)), session, query)
     return _answer(replace(request, model=model, target=target), session)

@@ -48,6 +48,16 @@ class Space:
     quality: str | None = None
     """Name of the quality proxy of the space, see `hetbench.spaces.quality`; None where it has none."""
 
+    @property
+    def qualities(self) -> tuple[str, ...]:
+        """Every quality measure that can be asked of the space: its proxy, and perplexity for gpt-s, gpt-m and gpt-l.
+
+        >>> from hetbench.spaces import space
+        >>> space("gpt-s").qualities, space("vit").qualities
+        (('loss_proxy', 'perplexity'), ('capacity_proxy',))
+        """
+        return (self.quality,) if self.quality else ()
+
     def __init__(self, name: str, title: str, parameters: Iterable[Parameter]) -> None:
         self.name, self.title, self.parameters = name, title, tuple(parameters)
         self.column = {parameter.name: index for index, parameter in enumerate(self.parameters)}

@@ -1,8 +1,10 @@
-"""Quality proxies of untrained architectures: a published scaling law, and capacity.
+"""Quality of architectures: a published scaling law, capacity, and the perplexity that HW-GPT-Bench predicts.
 
-Neither was measured on the architectures of the spaces. `loss_proxy` is the loss that a scaling law predicts for a
-language model of this size, trained to convergence; depth, width, heads and biases count only by their number of
-parameters. `capacity_proxy` is the size of a vision network, not its accuracy. A search can use any other function.
+Neither proxy was measured on the architectures of the spaces. `loss_proxy` is the loss that a scaling law predicts for
+a language model of this size, trained to convergence; depth, width, heads and biases count only by their number of
+parameters. `capacity_proxy` is the size of a vision network, not its accuracy. `perplexity` is of architectures with
+the weights of a trained supernet, see `hetbench.spaces.perplexity`; its surrogates are fetched once. A search can use
+any other function.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _CRITICAL, _EXPONENT = 8.8e13, 0.076
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """A quality proxy and its source."""
+    """A quality measure and its source."""
 
     name: str
     unit: str
@@ -55,6 +57,9 @@ def capacity_proxy(params: Any, flops: Any) -> NDArray[np.float64]:
 QUALITIES = ReadOnly({each.name: each for each in (
     Quality("loss_proxy", "nats/token", "lower", "test loss that a scaling law predicts for the parameters without "
             "embeddings", "Kaplan et al. 2020, Scaling Laws for Neural Language Models, arXiv:2001.08361, eq. 1.1"),
+    Quality("perplexity", "1", "lower", "perplexity on OpenWebText with the weights of a trained supernet, as the "
+            "surrogate that HW-GPT-Bench publishes predicts it",
+            "Sukthanker et al. 2024, HW-GPT-Bench, arXiv:2405.10299 (Apache-2.0)"),
     Quality("capacity_proxy", "log10", "higher", "mean of log10 of parameters and of FLOP per image: size, not "
             "accuracy", "this project"),
 )})  # fmt: skip

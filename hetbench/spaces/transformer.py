@@ -60,6 +60,10 @@ class Transformer(BlockSpace):
         self.vocabulary = self._stems * (2 + len(self.ratios) * len(self.heads))
 
     @property
+    def qualities(self) -> tuple[str, ...]:
+        return (*super().qualities, *(("perplexity",) if self.kind == "gpt" else ()))
+
+    @property
     def limits(self) -> dict[str, Any]:
         if self.kind == "vit":
             return {"batch": 1, "image_size": (2 * PATCH, 64 * PATCH, PATCH, 224)}

@@ -307,23 +307,53 @@ class TestBlackbox:
         assert len(set(noisy(asked)[:, 0])) == 1
         assert noisy(asked).tolist() == noisy(asked).tolist()
 
-    def test_it_runs_in_syne_tunes_simulator(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
-        from syne_tune import StoppingCriterion, Tuner
-        from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCallback
-        from syne_tune.blackbox_repository.simulated_tabular_backend import UserBlackboxBackend
-        from syne_tune.experiments import load_experiment
-        from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
-
+    def test_its_simulated_times_are_the_milliseconds_of_warm_up_and_repeats(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
         from baselines.blackbox import HetBenchBlackbox
 
+        monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
+        found = simulated(HetBenchBlackbox("gpt-s", TWO), trials=12)
+        assert found.trial_id.nunique() >= 12
+        calls = found["latency@cann"].to_numpy()
+        assert found.elapsed.to_numpy() == pytest.approx((5 + found.repeats.to_numpy()) * calls, abs=1e-6)
+        for _, trial in found.groupby("trial_id"):
+            steps = np.diff(trial.st_tuner_time)
+            assert steps == pytest.approx(trial["latency@cann"].to_numpy()[1:] * np.diff(trial.repeats), abs=0.01)
+        starts = (found.st_tuner_time - found.elapsed).groupby(found.trial_id).min()
+        ends = sorted(found.st_tuner_time.groupby(found.trial_id).max())
+        assert starts[:4].max() < 0.5  # one poll and two delays of 0.05; with the usual sleep it would be 5
+        assert (starts.sort_values().to_numpy()[4:] - np.array(ends[: len(starts) - 4]) < 1.0).all()
+
+    def test_the_global_seed_sets_what_a_simulated_search_draws(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        from baselines.blackbox import HetBenchBlackbox
+
+        monkeypatch.setenv("SYNETUNE_FOLDER", str(tmp_path))
         made = HetBenchBlackbox("gpt-s", TWO)
-        scheduler = MOASHA(made.configuration_space, list(TWO), time_attr="repeats", max_t=10, random_seed=1)
-        tuner = Tuner(
-            UserBlackboxBackend(made, elapsed_time_attr="elapsed"), scheduler, n_workers=4, sleep_time=0,
-            stop_criterion=StoppingCriterion(max_num_trials_finished=20), callbacks=[SimulatorCallback()],
-        )  # fmt: skip
-        tuner.run()
-        found = load_experiment(tuner.name).results
-        assert found.trial_id.nunique() >= 20
-        assert set(TWO) <= set(found.columns)
+        first, again = (simulated(made, trials=4).groupby("trial_id")["loss_proxy"].first() for _ in range(2))
+        assert first[:4].tolist() == again[:4].tolist()
+
+
+def simulated(blackbox: Any, trials: int) -> Any:
+    """The rows of MO-ASHA on a blackbox in Syne Tune's simulator, as the README runs it."""
+    from syne_tune import StoppingCriterion, Tuner
+    from syne_tune.backend.simulator_backend.simulator_callback import SimulatorCallback
+    from syne_tune.blackbox_repository.simulated_tabular_backend import UserBlackboxBackend
+    from syne_tune.experiments import load_experiment
+    from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
+
+    from baselines.blackbox import TUNER_SLEEP_TIME
+    from baselines.priority import Ranks
+
+    state: Any = np.random.get_state()
+    np.random.seed(0)
+    scheduler = MOASHA(blackbox.configuration_space, list(TWO), time_attr="repeats", max_t=10, random_seed=0,
+                       multiobjective_priority=Ranks())  # fmt: skip
+    backend = UserBlackboxBackend(blackbox, elapsed_time_attr="elapsed", tuner_sleep_time=TUNER_SLEEP_TIME)
+    tuner = Tuner(
+        backend, scheduler, n_workers=4, sleep_time=0, callbacks=[SimulatorCallback()],
+        stop_criterion=StoppingCriterion(max_num_trials_finished=trials),
+    )  # fmt: skip
+    tuner.run()
+    np.random.set_state(state)
+    return load_experiment(tuner.name).results

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("psutil")
 
 from data_collection.calibrate.choice import order, prior
-from data_collection.calibrate.measure import Timed, least_median, read_timed
+from data_collection.calibrate.measure import Timed, read_timed
 from data_collection.calibrate.portfolio import candidates, is_held_out, passes
 from data_collection.calibrate.score import operator_table, score
 from data_collection.profile.tasks import Task
@@ -67,11 +67,6 @@ def test_a_fifth_of_the_operators_is_held_out_and_always_the_same():
     held = [is_held_out(task) for task in tasks]
     assert 150 < sum(held) < 250
     assert held == [is_held_out(task) for task in tasks]
-
-
-def test_load_in_a_part_of_the_repeats_does_not_count():
-    assert least_median([2.0] * 20 + [9.0] * 80) == 2.0
-    assert least_median([3.0]) == 3.0
 
 
 def test_a_journal_is_read_back_without_a_line_that_was_cut_off(tmp_path: Path):

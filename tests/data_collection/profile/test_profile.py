@@ -18,6 +18,7 @@ from data_collection.backends import Backend, backends
 from data_collection.profile.__main__ import main
 from data_collection.profile.environment import describe
 from data_collection.profile.measure import Outcome
+from data_collection.profile.noise import Robust, Window, robust
 from data_collection.profile.quiet import Sight, disturbance
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import missing
@@ -217,6 +218,30 @@ def test_a_machine_that_stays_disturbed_marks_the_row_and_publishes_no_figure(tm
     assert [row[name] for name in ("latency_ms", "min_ms", "p90_ms", "iqr_ms")] == [None] * 4
     assert len(row["raw_ms"]) == 10
     assert connect(read(tmp_path)).execute("SELECT count(*) FROM operators").fetchall() == [(0,)]
+
+
+def test_a_machine_that_stays_disturbed_gives_a_noisy_row_where_it_is_asked_for(tmp_path: Path):
+    loaded = [replace(outcome(others=1.3), robust=Robust(ms, 0.1)) for ms in (0.9, 0.8, 1.0)]
+    child = Child(*loaded, quiet=False)
+    child.look = lambda threads, seconds=0.5: Sight(0.4, 0.0)  # quiet whenever it is looked at
+    (row,) = session(tmp_path, child, retries=2, keep_noisy=True)
+    assert (row["status"], row["latency_ms"], row["min_ms"]) == ("noisy", 0.8, None)
+    assert row["spread"] == pytest.approx(0.9 / 0.8 - 1)  # the median of the attempts over the least
+    assert "other processes took 1.30 CPU cores" in row["reason"]
+    environment = describe(backends()["oneapi"], CHIP)
+    due = {keep: Session(environment, child, store=tmp_path, policy=Policy(keep_noisy=keep)).new([LINEAR])
+           for keep in (True, False)}  # fmt: skip
+    assert due == {True: [], False: [LINEAR]}
+
+
+def test_load_that_takes_the_processor_leaves_the_estimate_and_slower_caches_are_corrected_by_the_canary():
+    quiet = [Window(2e-3, 2.1e-3)] * 10
+    for loaded in (quiet, [Window(9e-3, 2e-3)] * 10, [Window(8e-3, 8e-3)] * 8 + quiet[:2]):
+        assert robust(loaded, [0.4] * 11, 0.4).ms == pytest.approx(2.0)
+    shared = robust([Window(2.4e-3, 2.4e-3)] * 10, [0.48] * 11, 0.4)
+    assert (shared.ms, shared.spread) == (pytest.approx(2.0), pytest.approx(0.2))
+    assert robust([Window(2.4e-3, None)], [40.0, 40.0], 0.4).ms == pytest.approx(1.6)  # corrected by half at most
+    assert robust([], [0.4], 0.4) is None
 
 
 def test_the_canarys_best_of_an_earlier_run_judges_the_next_one(tmp_path: Path):

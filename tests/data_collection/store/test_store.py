@@ -18,10 +18,12 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("duckdb")
 
+import pyarrow.parquet as pq
+
 from data_collection.store import Row, check, connect, key, open_run, read, recover
 from data_collection.store.__main__ import main
 from data_collection.store.publish import environments, publish
-from hetbench.errors import InvalidInputError, UnknownNameError
+from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = {"id": "0123456789ab", "device": "a test"}
@@ -94,6 +96,30 @@ def test_a_key_counts_once_a_run_and_the_settled_row_wins(tmp_path: Path):
 def test_rows_that_were_disturbed_are_in_no_view_of_figures(tmp_path: Path):
     write(tmp_path, replace(OK, status="disturbed", latency_ms=None, reason="others"))
     assert sql(tmp_path, "SELECT count(*) FROM operators") == [(0,)]
+
+
+def test_a_noisy_row_is_a_figure_of_less_weight_until_a_quiet_one_of_its_key_is_there(tmp_path: Path):
+    noisy = replace(OK, status="noisy", latency_ms=0.4, spread=0.1, reason="others")
+    write(tmp_path, noisy)
+    assert sql(tmp_path, "SELECT latency_ms, status, weight FROM operators") == [(0.4, "noisy", 0.2)]  # 1 / (1 + 2**2)
+    write(tmp_path, OK)
+    out = tmp_path / "rows.parquet"
+    assert publish(read(tmp_path), out) == 1
+    assert pq.read_table(out, columns=["latency_ms", "status", "weight"]).to_pylist() == [
+        {"latency_ms": 0.5, "status": "ok", "weight": 1.0}
+    ]
+
+
+def test_an_empty_view_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write(tmp_path, replace(OK, status="disturbed", latency_ms=None, reason="others"))
+    for query, said in (("operators", "none of its rows has a latency: 1 disturbed. Other work ran on the machine"),
+                        ("models", "the store has no row of any model. Measure: python -m")):  # fmt: skip
+        assert main(["sql", f"SELECT * FROM {query}", "--store", str(tmp_path)]) == 0
+        err = capsys.readouterr().err
+        assert f"{query} is empty: {said}" in err
+        assert err.count("is empty") == 1
+    with pytest.raises(RefusedError, match=r"1 disturbed\. Other work ran .* --keep-noisy"):
+        publish(read(tmp_path), tmp_path / "rows.parquet")
 
 
 def test_the_key_follows_the_setting_and_not_the_result():
