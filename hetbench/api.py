@@ -1,8 +1,7 @@
 """`HetBench`, the public class: queries about models, operators and architectures, and the analyses built on them.
 
 The query methods are in `hetbench.query`: `ModelQueries`, `OperatorQueries`, `ArchitectureQueries`, `ServingQueries`.
-Everything is read on first use and kept, so constructing costs nothing and a repeated question costs one dictionary
-look-up.
+Everything is read on first use and kept: a repeated question costs one dictionary look-up.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hetbench.answers import Answer
-from hetbench.catalog.chips import Chip, chips, load_chip
+from hetbench.catalog.chips import Chip, chips
+from hetbench.catalog.datasheets import load_chip
 from hetbench.catalog.own_chips import own_chips
 from hetbench.errors import InvalidInputError, shown
 from hetbench.loading import LOCK
@@ -31,13 +31,13 @@ from hetbench.query import (
     check_predictor,
     spelled_out,
 )
-from hetbench.remote import RemoteHetBench
 
 if TYPE_CHECKING:  # the analyses are loaded by the methods that make them
     from hetbench.attribution import Attribution
     from hetbench.migration import CoverageReport, Fleet, Migration
     from hetbench.migration.deployments import ServingMigration
     from hetbench.plans.advice import Plan
+    from hetbench.remote import RemoteHetBench
 
 __all__ = ["HetBench"]
 
@@ -76,6 +76,8 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         """Ask a `hetbench serve`, such as `http://127.0.0.1:8000`, by the same methods: see `RemoteHetBench`.
 
         Raises `InvalidInputError` for a malformed address, `RefusedError` where no hetbench server answers."""
+        from hetbench.remote import RemoteHetBench
+
         return RemoteHetBench(address, timeout_s)
 
     @property
@@ -188,9 +190,7 @@ class HetBench(ModelQueries, OperatorQueries, ArchitectureQueries, ObservationQu
         answer = answer_with_source(question, None, graph, "latency", predictor)
         from hetbench.plans.advice import advise
 
-        return advise(
-            graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor
-        )  # fmt: skip
+        return advise(graph, question, answer, accuracy_safe=accuracy_safe, method=method, predictor=predictor)
 
     @spelled_out(Options)
     def migrate(

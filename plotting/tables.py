@@ -1,6 +1,7 @@
 """Answers of HetBench for the figures, as Parquet: coverage, batch scaling, migration, attribution, correlation.
 
     python -m plotting.tables --out runs/tables
+    python -m plotting.tables --seed --out runs/seed     # tables 4 to 8 of Het-Benchmark as CSV, compatibility as JSON
 
 All answers are for the default chip of each family; a refused query has no row.
 """
@@ -23,11 +24,17 @@ from hetbench.errors import RefusedError
 from hetbench.graphs import load, operator_coverage
 from hetbench.schema import FAMILIES
 from hetbench.spaces import BlockSpace, space, spaces
+from plotting.seed import write
 
-__all__ = ["architectures", "attribution", "batch_scaling", "coverage", "main", "migration", "shares"]
+__all__ = [
+    "architectures", "attribution", "batch_scaling", "coverage", "efficiency", "main", "memory_scaling", "migration",
+    "shares",
+]  # fmt: skip
 
 MODELS = ("resnet-50", "bert-base", "vit-base")
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+SCALED = ("qwen2.5-7b", "gpt2", "bert-base", "resnet-50", "vit-base")
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 ARCHITECTURES = 500
 _OF_CHIP = ("latency", "energy")
 _OF_NONE = ("memory", "flops", "params")
@@ -72,6 +79,41 @@ def batch_scaling(api: HetBench, names: Sequence[str] = MODELS, batches: Sequenc
                             "level": found.level, "kind": found.kind, "precision": found.precision,
                         })  # fmt: skip
     return pd.DataFrame(rows).astype({"lower": float, "upper": float})
+
+
+def efficiency(api: HetBench, names: Sequence[str] = MODELS, batches: Sequence[int] = BATCHES) -> pd.DataFrame:
+    """Share of the chip's peak FLOP/s that a model reaches by batch size, in %: value, lower, upper, level.
+
+    The peak is that of the precision that is asked. The bounds are those of the latency; NaN where it was measured.
+    """
+    rows = []
+    for each in batch_scaling(api, names, batches).query("metric == 'latency'").itertuples():
+        peak = default_chip(each.family)[0].peak_flops(each.precision)
+        if peak is not None:
+            flops = api.query(each.model, target=each.family, metric="flops", batch=each.batch).value
+            share = [100 * flops / (ms / 1e3) / peak for ms in (each.value, each.upper, each.lower)]
+            rows.append({"model": each.model, "family": each.family, "chip": each.chip, "batch": each.batch,
+                         **dict(zip(("value", "lower", "upper"), share, strict=True)), "level": each.level,
+                         "kind": each.kind, "precision": each.precision})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def memory_scaling(api: HetBench, names: Sequence[str] = SCALED) -> pd.DataFrame:
+    """Memory of models by batch size and by sequence length, in MB, in fp16: model, axis, size, value, weights.
+
+    Exact arithmetic: weights, the peak of live activations and the cache. No chip enters.
+    """
+    rows = []
+    for name in names:
+        weights = api.query(name, metric="params").value * 2 / 1e6
+        longest = models()[name].max_seq_len or 0
+        lengths = [size for size in LENGTHS if size <= longest]
+        for axis, sizes in (("batch", BATCHES), ("seq_len", lengths)):
+            for size in sizes:
+                found = _answer(api, name, metric="memory", precision="fp16", **{axis: size})
+                if found is not None:
+                    rows.append({"model": name, "axis": axis, "size": size, "value": found.value, "weights": weights})
+    return pd.DataFrame(rows)
 
 
 def migration(api: HetBench, names: Sequence[str] = MODELS) -> pd.DataFrame:
@@ -142,14 +184,20 @@ def main() -> None:
     known = [name for name, each in spaces().items() if isinstance(each, BlockSpace)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder; default: %(default)s")
+    parser.add_argument("--seed", action="store_true", help="tables of Het-Benchmark, compatibility as JSON")
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="models for batch scaling and migration")
     parser.add_argument("--spaces", nargs="*", default=["gpt-s", "resnet"], choices=known, help="for the correlation")
     chosen = parser.parse_args()
+    if chosen.seed:
+        for path, rows in write(chosen.out):
+            print(f"{path}: {rows:,} rows")
+        return
     chosen.out.mkdir(parents=True, exist_ok=True)
     api = HetBench()
     made = {"coverage": coverage(api), "batch_scaling": batch_scaling(api, chosen.models),
             "migration": migration(api, chosen.models), "attribution": attribution(api, chosen.models),
-            "shares": shares(api, chosen.models)}  # fmt: skip
+            "shares": shares(api, chosen.models), "efficiency": efficiency(api, chosen.models),
+            "memory": memory_scaling(api)}  # fmt: skip
     made |= {f"architectures-{name}": architectures(name) for name in chosen.spaces}
     chips = {family: default_chip(family)[0].name for family in FAMILIES}
     for name, table in made.items():

@@ -36,14 +36,16 @@ def steps(corpus: Path, work: Path, fetch: list[str] | None) -> list[Step]:
     return [
         *built,
         ("data_collection.tables.model_rows", ["--corpus", str(corpus), "--out", rows[1]]),
+        ("surrogates.peers.neusight", ["--corpus", str(corpus), *operators]),  # the card of the next step holds it
         ("surrogates.train", ["--corpus", str(corpus), *operators]),
         ("surrogates.rgat", operators),
         *(("surrogates.add", [path]) for path in own),
         ("surrogates.whole", [*rows, *models]),
         ("surrogates.whole.transfer", models),
-        ("surrogates.whole.sums", rows),
+        ("surrogates.whole.sums", [*rows, *models]),
         *(("surrogates.whole.end_to_end", [path]) for path in own),
         ("surrogates.power", ["--corpus", str(corpus), *rows]),
+        ("surrogates.training", ["--corpus", str(corpus), *rows]),
         ("data_collection.tables.serving_rows", ["--corpus", str(corpus), "--out", served[1]]),
         ("data_collection.tables.serving_evidence", served),
         ("surrogates.serving.collectives", ["--corpus", str(corpus)]),

@@ -33,6 +33,7 @@ from surrogates.operators.classes import check_agreement, fit_class
 from surrogates.operators.dataset import complete, floors, matrix, with_roofline
 from surrogates.operators.tabular import BUDGETS, HOLD_OUT_BUDGETS, sample
 from surrogates.splits import TEST, die, shape_fold
+from surrogates.threads import one_thread
 from surrogates.writing import joining, write_json, write_table
 
 _POOL_ROWS = 250_000  # rows of a class that dies and families are left out of
@@ -124,6 +125,7 @@ def main() -> None:
         return
     options.out.mkdir(parents=True, exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
+    one_thread()
     began = time.time()
     run = Run.start(options.corpus, options.work, options.shrink)
     specs: dict[str, Any] = {}

@@ -33,6 +33,7 @@ from data_collection.store.rows import CACHES, LAYOUTS, TIMED
 from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError, exit_code
 from hetbench.schema import PHASES, precision
+from hetbench.training import OPTIMIZERS, TRAINING
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -58,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
         add("--batch", nargs="+", type=count(), default=[1])
         add("--seq-len", nargs="+", type=count(), default=[None])
         add("--image-size", nargs="+", type=count(), default=[None])
-        add("--phase", nargs="+", default=[], choices=PHASES, help="default: the model's first phase")
+        add("--phase", nargs="+", default=[], choices=[*PHASES, TRAINING], help="default: the model's first phase")
+        add("--optimizer", default="adamw", choices=OPTIMIZERS, help="of training steps")
         add("--stack", nargs="+", default=["eager"], choices=STACKS)
         add("--layout", nargs="+", default=["contiguous"], choices=LAYOUTS)
         add("--cache", nargs="+", default=["hot"], choices=CACHES)
@@ -125,6 +127,7 @@ def _tasks(chosen: argparse.Namespace, device: Backend) -> list[Task]:
         precision=[precision(name) for name in chosen.precision], batch=chosen.batch, seq_len=chosen.seq_len,
         image_size=chosen.image_size, phase=chosen.phase, stack=chosen.stack, layout=chosen.layout, cache=chosen.cache,
         protocol=protocol, threads=chosen.threads or [os.cpu_count() if device.device == "cpu" else None],
+        optimizer=chosen.optimizer,
     )  # fmt: skip
     if chosen.kind == "operators":
         tasks, refused = operator_tasks(names, grid, types=chosen.types, limit=chosen.limit)

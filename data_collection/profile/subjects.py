@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from data_collection import inputs as standard
 from data_collection.backends import Backend
 from data_collection.extract.build import (
     Point,
@@ -18,13 +17,15 @@ from data_collection.extract.build import (
     inputs,
     last_position_only,
 )
-from data_collection.profile import stacks
+from data_collection.profile import stacks, steps
+from data_collection.profile.networks import filled, random_network
 from data_collection.profile.tasks import Task
-from hetbench.catalog.models import Model, model
+from hetbench.catalog.models import model
 from hetbench.errors import RefusedError
 from hetbench.operators import operator_type
+from hetbench.training import TRAINING
 
-__all__ = ["DTYPES", "Subject", "filled", "precise", "ready", "rehearse", "through"]
+__all__ = ["DTYPES", "Subject", "precise", "ready", "rehearse", "through"]
 
 DTYPES = {
     "fp64": "float64", "fp32": "float32", "tf32": "float32", "fp16": "float16", "bf16": "bfloat16", "int64": "int64",
@@ -51,6 +52,10 @@ def ready(backend: Backend, task: Task, change: Callable[[Any], Any] | None = No
     dtype = precise(backend, task)
     if task.kind == "model" and not dtype.is_floating_point:
         raise RefusedError(f"a network is cast, not quantised: {task.precision} is measured for operators only.")
+    if task.phase == TRAINING:
+        with steps.training(backend, task, dtype) as call:
+            yield Subject(call)
+        return
     with torch.no_grad():
         if task.kind == "operator":
             yield Subject(stacks.run(task.stack, _operator(backend, task, dtype)))
@@ -112,7 +117,7 @@ def _model(
     import torch
 
     record = model(task.name)
-    network = _network(record, backend.device, dtype)
+    network = random_network(record, backend.device, dtype)
     if task.layout == "channels_last":
         if record.image_size is None:
             raise RefusedError(f"{record.name} takes no image, so no channels_last layout.")
@@ -139,43 +144,6 @@ def through(network: Any, arguments: Mapping[str, Any], task: Task,
     else:
         runner = stacks.run(task.stack, network)
         yield Subject(lambda: runner(**arguments), reset)
-
-
-def _network(record: Model, device: str, dtype: Any) -> Any:
-    """The network with small random weights from a fixed seed; finite values do not affect the time."""
-    import torch
-    from transformers.initialization import no_init_weights
-
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)  # never hold a weight twice
-    try:
-        with no_init_weights():
-            network = build(record, device)
-    finally:
-        torch.set_default_dtype(default)
-    network.tie_weights()
-    network.to(dtype)
-    torch.manual_seed(0)
-    for weight in network.parameters():
-        weight.data.uniform_(-0.02, 0.02)
-    return network
-
-
-def filled(arguments: dict[str, Any], network: Any, layout: str) -> dict[str, Any]:
-    """Token ids below the vocabulary size and reals in [-1, 1), generated like the standard inputs."""
-    import torch
-
-    for place, (name, value) in enumerate(arguments.items()):
-        if not isinstance(value, torch.Tensor):
-            continue
-        if value.is_floating_point():
-            made = standard.reals(value.shape, place)
-        else:
-            made = standard.tokens(value.shape, network.config.get_text_config().vocab_size, place)
-        value = torch.from_numpy(made).to(value.device, value.dtype)
-        channels_last = layout == "channels_last" and value.dim() == 4
-        arguments[name] = value.to(memory_format=torch.channels_last) if channels_last else value
-    return arguments
 
 
 def _cache_reset(arguments: Mapping[str, Any]) -> Callable[[], None]:

@@ -13,6 +13,7 @@ from hetbench.errors import HetBenchError
 from hetbench.graphs.model_graph import load
 from hetbench.operators import operator_type
 from hetbench.schema import itemsize
+from hetbench.training import TRAINING, TrainingGraph, optimizer
 
 __all__ = ["Grid", "Task", "model_tasks", "operator_tasks"]
 
@@ -37,9 +38,8 @@ class Task:
 
     def label(self) -> str:
         """One line to print: `Linear k=768 m=128 n=3072 fp32`."""
-        sizes = json.loads(self.dims) if self.dims else {
-            name: getattr(self, name) for name in ("batch", "seq_len", "image_size") if getattr(self, name)
-        }  # fmt: skip
+        sizes = {name: getattr(self, name) for name in ("batch", "seq_len", "image_size") if getattr(self, name)}
+        sizes |= json.loads(self.dims or "{}")
         words = [self.name, *(f"{name}={size}" for name, size in sizes.items()), self.precision]
         usual = {"phase": ("fwd", "inference"), "stack": ("eager",), "layout": ("contiguous",), "cache": ("hot",)}
         return " ".join([*words, *(getattr(self, name) for name, plain in usual.items()
@@ -66,6 +66,8 @@ class Grid:
     cache: Sequence[str] = ("hot",)
     protocol: str = "wall"
     threads: Sequence[int | None] = (None,)
+    optimizer: str = "adamw"
+    """Of steps, in phase training."""
 
     def ways(self) -> Iterator[dict[str, object]]:
         """How it is executed: stack, layout, cache, threads."""
@@ -121,9 +123,21 @@ def model_tasks(models: Iterable[str], grid: Grid, *, limit: int | None = None) 
     for name in models:
         for setting in grid.settings(name):
             try:
-                load(name).setting(**setting)  # type: ignore[arg-type]
+                dims = _checked(name, setting, grid.optimizer)
             except HetBenchError as error:
                 refused.append(str(error))
                 continue
-            tasks += [Task(kind="model", name=name, **setting, **way) for way in grid.ways()]  # type: ignore[arg-type]
+            tasks += [Task(kind="model", name=name, dims=dims, **setting, **way)  # type: ignore[arg-type]
+                      for way in grid.ways()]  # fmt: skip
     return tasks[:limit], sorted(set(refused))
+
+
+def _checked(name: str, setting: dict[str, object], updates: str) -> str | None:
+    """Check a setting of a model; in phase training the optimizer as JSON."""
+    graph = load(name)
+    if setting["phase"] != TRAINING:
+        graph.setting(**setting)  # type: ignore[arg-type]
+        return None
+    step = TrainingGraph(graph, optimizer(updates))
+    step.setting(**setting)  # type: ignore[arg-type]
+    return json.dumps({"optimizer": step.optimizer.name})

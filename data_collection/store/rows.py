@@ -17,6 +17,7 @@ from hetbench.catalog.models import models
 from hetbench.errors import InvalidInputError, UnknownNameError
 from hetbench.operators import operator_type
 from hetbench.schema import FAMILIES, PHASES, PROTOCOLS, STORAGE_BYTES
+from hetbench.training import TRAINING
 
 __all__ = ["FIGURES", "FORMAT", "IDENTITY", "KINDS", "STATUSES", "TIMED", "Row", "check", "decode", "encode", "key",
            "schema"]  # fmt: skip
@@ -39,13 +40,13 @@ class Row:
     name: str
     """Operator type, or model of the catalogue."""
     dims: str | None = None
-    """Operator: its dims as JSON, keys sorted."""
+    """Operator: its dims as JSON, keys sorted. Model in phase training: its optimizer as JSON."""
     batch: int | None = None
     seq_len: int | None = None
     image_size: int | None = None
     precision: str
     phase: str
-    """Operator: `fwd`. Model: inference, prefill or decode."""
+    """Operator: `fwd`. Model: inference, prefill, decode or training."""
     stack: str
     """eager, compiled, onnxruntime or openvino."""
     layout: str = "contiguous"
@@ -133,8 +134,8 @@ def check(row: Row) -> Row:
         operator_type(row.name).check(_dims(row.dims or "{}"))
     elif row.name not in models():
         raise UnknownNameError("model", row.name, models())
-    elif row.phase not in PHASES:
-        raise UnknownNameError("phase", row.phase, PHASES)
+    elif row.phase not in (*PHASES, TRAINING):
+        raise UnknownNameError("phase", row.phase, (*PHASES, TRAINING))
     return row
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from data_collection.backends import Backend
 from data_collection.extract.build import Point, build, has_cache, inputs
-from data_collection.profile.subjects import filled, precise, through
+from data_collection.profile.networks import filled
+from data_collection.profile.subjects import precise, through
 from data_collection.profile.tasks import Task
 from hetbench.catalog.models import model
 

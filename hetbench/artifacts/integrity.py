@@ -23,7 +23,7 @@ FORMATS: Mapping[str, int] = MappingProxyType(
     {"operators.json": 1, "sums.json": 1, "whole.json": 2, "rgat.json": 1, "power.json": 1, "transfer.json": 1}
 )
 """Files that every set holds, with the format of each that this hetbench reads."""
-_OPTIONAL = ("serving.json", "memory.json")
+_OPTIONAL = ("serving.json", "memory.json", "training.json")
 _ARRAY_FILES = {"operators.json": ("classes", ""), "whole.json": ("groups", "whole-")}  # key of its arrays, prefix
 
 

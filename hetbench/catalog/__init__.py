@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from hetbench.plugins import lazy_exports
 
 if TYPE_CHECKING:
-    from hetbench.catalog.chips import Chip, chip, default_chip, load_chip
+    from hetbench.catalog.chips import Chip, chip, default_chip
+    from hetbench.catalog.datasheets import load_chip
     from hetbench.catalog.models import Model, model
     from hetbench.catalog.support import Support, platform_of, platforms
 
@@ -19,7 +20,8 @@ __all__ = ["Chip", "Model", "Support", "chip", "default_chip", "load_chip", "mod
 __getattr__ = lazy_exports(
     __name__,
     {
-        "chips": "Chip chip default_chip load_chip",
+        "chips": "Chip chip default_chip",
+        "datasheets": "load_chip",
         "models": "Model model",
         "support": "Support platform_of platforms",
     },

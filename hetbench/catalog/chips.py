@@ -6,8 +6,6 @@ Case, spaces and underscores in names do not count; aliases are the names of a c
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -18,6 +16,7 @@ from typing import Any
 
 from hetbench.catalog.plausible import check_plausible
 from hetbench.catalog.short_names import advice, expand
+from hetbench.catalog.toml_tables import read_table
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest, shown
 from hetbench.formats import FORMATS, STORED
 from hetbench.loading import load_once
@@ -25,7 +24,7 @@ from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES, PRECISIONS
 from hetbench.schema import family as family_named
 
-__all__ = ["CATALOGUE", "PEAK_COLUMNS", "Chip", "chip", "chips", "default_chip", "families", "load_chip"]
+__all__ = ["CATALOGUE", "PEAK_COLUMNS", "Chip", "chip", "chips", "default_chip", "families"]
 
 CATALOGUE = Path(str(files("hetbench") / "catalog" / "chips.toml"))
 PEAK_COLUMNS = {  # precision -> facts that state its peak; the first given counts
@@ -78,8 +77,11 @@ class Chip:
     notes: str | None = None
     estimated: str | None = None
     """Facts that were estimated from a related chip, by the rule that `notes` gives; comma-separated."""
-    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     """Name in published data -> certainty that it means this chip."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def peak_flops(self, precision: str) -> float | None:
         """Dense peak in FLOP/s of the fastest units at a precision; None where none is stated.
@@ -87,15 +89,13 @@ class Chip:
         >>> chip("nvidia-a100-sxm4-80gb").peak_flops("fp16")
         312000000000000.0
         """
-        for column in PEAK_COLUMNS.get(self.computed_in(precision), ()):
-            value = getattr(self, column)
-            if value is not None:
-                return float(value) * 1e12
-        return None
+        return _peak_flops(self, precision)
 
     def computed_in(self, precision: str) -> str:
         """The precision itself; of a format of stored weights the best whose peak the datasheet states."""
-        tries = FORMATS[precision].compute if precision in STORED else (precision,)
+        if precision not in STORED:
+            return precision
+        tries = FORMATS[precision].compute
         stated = (name for name in tries if any(getattr(self, each) for each in PEAK_COLUMNS.get(name, ())))
         return next(stated, tries[-1])
 
@@ -173,7 +173,9 @@ class Chip:
 
 _CHOICES = {"kind": ("gpu", "cpu", "npu"), "confidence": ("high", "medium", "low")}
 _WHOLE = {"launch_year": (1980, 2100), "compute_units": (1, 10**6)}
-_LONGEST, _LONGEST_NAME = 1 << 20, 100  # bytes of a datasheet, letters of a name
+LONGEST = 1 << 20
+"""Most bytes of a datasheet."""
+_LONGEST_NAME = 100  # letters
 TEXTS = ("family", "vendor", "kind", "arch", "mem_type", "interconnect_type", "stack", "source", "confidence", "notes",
          "estimated")
 NUMBERS = tuple(f.name for f in fields(Chip) if f.name not in (*TEXTS, "name", "aliases"))
@@ -193,7 +195,7 @@ def _checked(key: str, value: Any) -> Any:
         if not number.is_integer() or not least <= number <= most:
             raise InvalidInputError(f"{key}={shown(value)} must be a whole number from {least} to {most}.")
         return int(number)
-    longest = _LONGEST_NAME if key == "name" else _LONGEST
+    longest = _LONGEST_NAME if key == "name" else LONGEST
     if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > longest:
         raise InvalidInputError(f"{key}={shown(value)} must be a text of at most {longest:,} printable characters.")
     if key in _CHOICES and value.lower() not in _CHOICES[key]:
@@ -201,33 +203,15 @@ def _checked(key: str, value: Any) -> Any:
     return value.lower() if key in _CHOICES else value
 
 
-def load_chip(path: str | Path) -> Chip:
-    """A chip from a datasheet file in TOML or JSON, which holds one table of facts.
-
-    The file is read as UTF-8. Raises `InvalidInputError` where it cannot be read or a fact is invalid.
-    """
-    if not isinstance(path, str | Path):
-        raise InvalidInputError(f"a datasheet is a file or a mapping of facts; given: {shown(path)}.")
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            packed = file.read(_LONGEST + 1)
-        if len(packed) > _LONGEST:
-            raise InvalidInputError(f"{path} is longer than a datasheet may be, {_LONGEST:,} bytes.")
-        text = packed.decode("utf-8-sig")
-        facts = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise InvalidInputError(f"cannot read {shown(str(path))}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{shown(str(path))} is neither TOML nor JSON: {error}") from None
-    if not isinstance(facts, dict):
-        raise InvalidInputError(f"{path} must hold one table of facts.")
-    return Chip.from_mapping(facts)
+@lru_cache(maxsize=8192)
+def _peak_flops(chip: Chip, precision: str) -> float | None:
+    stated = (getattr(chip, column) for column in PEAK_COLUMNS.get(chip.computed_in(precision), ()))
+    return next((float(value) * 1e12 for value in stated if value is not None), None)
 
 
 @load_once()
 def _catalogue() -> tuple[Mapping[str, Chip], Mapping[str, tuple[str, str]]]:
-    data = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+    data = read_table("chips")
     found = {name: Chip(name=name, **facts) for name, facts in data["chips"].items()}
     defaults = {family: (entry["chip"], entry["why"]) for family, entry in data["defaults"].items()}
     return ReadOnly(found), ReadOnly(defaults)

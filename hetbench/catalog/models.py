@@ -6,12 +6,11 @@ of each figure, and the sizes that a query takes by default.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
+from hetbench.catalog.toml_tables import read_table
 from hetbench.errors import UnknownNameError
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
@@ -112,8 +111,7 @@ def _normalised(name: str) -> str:
 @load_once()
 def _tables() -> tuple[Mapping[str, Model], Mapping[str, str]]:
     """Records by name, and catalogue name by normalised spelling."""
-    text = (files("hetbench") / "catalog" / "models.toml").read_text(encoding="utf-8")
-    records = {name: _record(name, table) for name, table in tomllib.loads(text).items()}
+    records = {name: _record(name, table) for name, table in read_table("models").items()}
     names = {spelling: name for name, record in records.items() for spelling in spellings(record)}
     return ReadOnly(records), ReadOnly(names)
 

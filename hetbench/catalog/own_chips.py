@@ -14,8 +14,9 @@ from pathlib import Path
 
 from hetbench.artifacts.atomic import write_whole
 from hetbench.artifacts.integrity import HomelessError, home
-from hetbench.catalog.chips import Chip, chips, load_chip, normalised_name
+from hetbench.catalog.chips import Chip, chips, normalised_name
 from hetbench.catalog.chips import chip as catalogue_chip
+from hetbench.catalog.datasheets import load_chip
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError
 from hetbench.mappings import ReadOnly
 from hetbench.schema import FAMILIES

@@ -6,14 +6,13 @@ of rows in the evidence table is counted from the table.
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from hetbench.catalog import evidence
+from hetbench.catalog.toml_tables import read_table
 from hetbench.loading import load_once
 from hetbench.mappings import ReadOnly
 
@@ -75,8 +74,7 @@ def sources() -> Mapping[str, Source]:
 
 @load_once()
 def _sources() -> Mapping[str, Source]:
-    text = (files("hetbench") / "catalog" / "sources.toml").read_text(encoding="utf-8")
-    return ReadOnly({name: _source(name, entry) for name, entry in tomllib.loads(text).items()})
+    return ReadOnly({name: _source(name, entry) for name, entry in read_table("sources").items()})
 
 
 def _source(name: str, entry: Mapping[str, Any]) -> Source:

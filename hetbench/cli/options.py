@@ -16,8 +16,8 @@ from hetbench.schema import FAMILIES, PHASES, PRECISIONS
 
 __all__ = ["Batch", "ChipFile", "Confidence", "Deadline", "Dims", "FreeSizes", "ImageSize",
            "InputLen", "Json", "KvFormat", "Model",
-           "Operator", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency", "Stack",
-           "Target", "Targets", "at_least", "complete_chips", "complete_models", "parse_dims",
+           "Operator", "Optimizer", "OutputLen", "Phase", "Precision", "Predictor", "SeqLen", "Source", "SourceLatency",
+           "Stack", "Target", "Targets", "at_least", "complete_chips", "complete_models", "parse_dims",
            "parse_milliseconds"]  # fmt: skip
 
 _WHOLE = re.compile("-?[0-9]{1,18}")
@@ -87,8 +87,11 @@ Precision = Annotated[
 Phase = Annotated[
     str | None,
     typer.Option(
-        help=f"{', '.join(PHASES)}, serving. Default: {PHASES[0]} if the model has it, else its first phase."
+        help=f"{', '.join(PHASES)}, training, serving. Default: {PHASES[0]} if the model has it, else its first phase."
     ),
+]
+Optimizer = Annotated[
+    str | None, typer.Option(help="Training: sgd, sgd-momentum, adamw or none. Default: adamw.")
 ]
 InputLen = Annotated[int | None, typer.Option(help="Serving: tokens of a prompt. Default: 1024.")]
 OutputLen = Annotated[int | None, typer.Option(help="Serving: tokens that a request generates. Default: 1024.")]

@@ -19,6 +19,7 @@ from hetbench.cli.options import (
     KvFormat,
     Model,
     Operator,
+    Optimizer,
     OutputLen,
     Phase,
     Precision,
@@ -65,9 +66,12 @@ def query(
     request_rate: Annotated[
         float | None, typer.Option(help="Serving: requests per second, instead of --concurrency. Default: none.")
     ] = None,
-    chips: Annotated[int | None, typer.Option(help="Serving: chips of the deployment. Default: 1.")] = None,
+    chips: Annotated[
+        int | None, typer.Option(help="Serving: chips of the deployment. Training: data-parallel chips. Default: 1.")
+    ] = None,
     parallel: Annotated[str | None, typer.Option(help="Serving: tp8, tp4dp2, ep8, pp2. Default: tp.")] = None,
     kv: KvFormat = None,
+    optimizer: Optimizer = None,
     dims: FreeSizes = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show the evidence for the costliest operators.")] = False,
     as_json: Json = False,
@@ -80,7 +84,8 @@ def query(
         model, source, target or added, metric, source_value=source_value, batch=batch, seq_len=seq_len,
         image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
         confidence=confidence, input_len=input_len, output_len=output_len, concurrency=concurrency,
-        request_rate=request_rate, chips=chips, parallel=parallel, kv=kv, dims=dims,
+        request_rate=request_rate, chips=chips, parallel=parallel, kv=kv, optimizer=optimizer,
+        dims=dims,
     )  # fmt: skip
     paths = None
     if explain and phase == "serving":

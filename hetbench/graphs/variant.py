@@ -38,15 +38,24 @@ class Variant:
 
     def values(self, setting: Setting) -> Ints:
         """All sizes at a setting, int64 [sizes]."""
-        symbols = {"b": setting.batch or 0, "s": setting.seq_len or 0}
+        factors, places = self._factors
         image = setting.image_size or 0
-        powers = []
-        for factors in self.monomials:
-            value = 1
-            for factor in factors:
-                value *= symbols[factor] if isinstance(factor, str) else (image + factor[0]) // factor[1]
-            powers.append(value)
-        return self.coefficients @ np.array(powers, dtype=np.int64)
+        symbols = {"": 1, "b": setting.batch or 0, "s": setting.seq_len or 0}
+        values = [symbols[each] if isinstance(each, str) else (image + each[0]) // each[1] for each in factors]
+        powers: Ints = np.array(values, dtype=np.int64)[places].prod(axis=0)
+        return self.coefficients @ powers
+
+    @cached_property
+    def _factors(self) -> tuple[list[Any], Ints]:
+        """The factors of all monomials, 1 first, and where those of each stand, [most factors, monomials]."""
+        found: list[Any] = [""]
+        for factor in (each for factors in self.monomials for each in factors):
+            if factor not in found:
+                found.append(factor)
+        places = np.zeros((max(map(len, self.monomials), default=0), len(self.monomials)), dtype=np.int64)
+        for column, factors in enumerate(self.monomials):
+            places[: len(factors), column] = [found.index(each) for each in factors]
+        return found, places
 
     @cached_property
     def fixed(self) -> NDArray[np.bool_]:

@@ -23,6 +23,7 @@ from hetbench.plans.actions import ACTIONS, MODEL, Option
 from hetbench.plans.plan_space import Estimate, MaskedOption, OptionSet, PlanSpace
 from hetbench.plans.search import build_order, run_search
 from hetbench.query import Question
+from hetbench.training import TRAINING
 
 __all__ = ["MaskedAction", "Plan", "Step", "advise"]
 
@@ -163,6 +164,8 @@ def advise(
     >>> abs(plan.gain_ms - sum(each.gain_ms for each in plan.steps)) < 1e-9, {each.action for each in plan.steps}
     (True, {'operator-fusion'})
     """
+    if question.phase == TRAINING:
+        raise InvalidInputError("plans change how a model runs inference; leave out phase='training'.")
     plans = build_plan_space(graph, question, answer, predictor)
     if yes_or_no("accuracy_safe", accuracy_safe):
         plans = plans.without(lambda each: not ACTIONS[each.action].changes_results, _SAFE)

@@ -11,7 +11,7 @@ together: chip, stack and precision. What a cell teaches counts by its evidence 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = FORMATS["whole.json"]
+_MOST_REMEMBERED = 32_768
 GENERATION = ("prefill", "decode", "serving")
 
 
@@ -85,6 +86,18 @@ class WholeModelSurrogate:
         self._loaded: dict[str, Group] = {}
         self._speakers: dict[tuple[str, str, Chip], Chip] = {}
         self._networks: dict[tuple[str, str], dict[str, int]] = {}
+        self._remembered: dict[tuple[Any, ...], Any] = {}
+
+    def remembered(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once for a key: what names alone decide is asked in every question."""
+        found = self._remembered.get(key, self)  # the surrogate itself stands for what is not known yet
+        if found is self:
+            found = make()
+            with LOCK:
+                if len(self._remembered) >= _MOST_REMEMBERED:
+                    self._remembered.clear()
+                self._remembered[key] = found
+        return found
 
     def group(self, name: str) -> Group:
         """One group, its arrays read on first use."""
@@ -97,6 +110,12 @@ class WholeModelSurrogate:
     def level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
         """C where the cell was measured, also on a chip of equal datasheet; D where only the stack was, None where
         neither."""
+        known: str | None = self.remembered(
+            ("level", chip, phase, stack, precision), lambda: self._level(chip, phase, stack, precision)
+        )
+        return known
+
+    def _level(self, chip: Chip, phase: str, stack: str, precision: str) -> str | None:
         spec = self.groups.get(group_of(chip.family, phase))
         label = f"{stack}|{precision}"
         if spec is None or label not in spec["stacks"] or not chip.bandwidth or peak_flops(chip, precision) is None:

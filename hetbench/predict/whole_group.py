@@ -102,7 +102,6 @@ class Group:
         taken = np.maximum(np.log(base), self.spec["range"].get(labels[0], (-np.inf,))[0])
         trees = self.whole_kernel.forest(forest_rows(summaries(sums), *columns)) + effect + taken
         rich, thin = self.spec["network_share"]
-        thin = self.spec.get("stack_share", {}).get(labels[0], thin)
         outside = self.outside(base, labels)
         fades = 0.0 if self.thin(labels, "dies") else np.exp(-outside)  # trees do not extrapolate
         share = thin + (rich - thin) * fades

@@ -20,6 +20,8 @@ from hetbench.predict.model_features import composition
 from hetbench.predict.models import group_of
 from hetbench.query.latency import PROTOCOL, estimator, with_usable_stack
 from hetbench.query.question import Question
+from hetbench.query.training import predict_step
+from hetbench.training import TrainingGraph
 
 __all__ = ["Signature", "Split", "rows", "signature", "split"]
 
@@ -70,8 +72,7 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     (0.0, 11)
     """
     table, question = graph.operators(*question.sizes), with_usable_stack(question, chip, predictor)
-    made = estimator(question, chip, graph, predictor)
-    value, share, found = made.latency().value, made.share(), made.source(question.stack, question.precision)
+    value, share, found = _known(question, chip, graph, predictor)
     call, ms = 0.0, np.zeros(len(list(rows(table))))
     if share < 1:
         parts = question.surrogate.predict_by_class(table, chip, PROTOCOL, predictor)
@@ -84,6 +85,16 @@ def split(question: Question, chip: Chip, graph: ModelGraph, predictor: str = "a
     for (key, count), part in zip(rows(table), ms.tolist(), strict=True):
         each[key] = value * part / count
     return Split(value * call, each)
+
+
+def _known(
+    question: Question, chip: Chip, graph: ModelGraph, predictor: str
+) -> tuple[float, float, tuple[str, str] | None]:
+    """Latency in ms, the share of whole models in it, and the stack and precision of their rows."""
+    if isinstance(graph, TrainingGraph):
+        return predict_step(question, chip, graph, predictor).value, 0.0, None
+    made = estimator(question, chip, graph, predictor)
+    return float(made.latency().value), made.share(), made.source(question.stack, question.precision)
 
 
 def _learned(question: Question, chip: Chip, graph: ModelGraph, found: tuple[str, str]) -> tuple[float, Any]:

@@ -26,14 +26,13 @@ from hetbench.predict.stored import REALISED
 from hetbench.query.estimates import Estimate, at_least, at_most, blend, either
 from hetbench.query.parts import Part, Pieces, covering_level
 from hetbench.query.question import Question
-from hetbench.query.size_grid import around, lengths, padded
+from hetbench.query.size_grid import lengths, neighbours
 from hetbench.query.stacks import COMPILING, DEFAULT_STACK, source, strong
 from hetbench.schema import element
 
 __all__ = ["WHOLE", "Estimator"]
 
 WHOLE = ("auto", "autogluon")  # the predictors that take whole models into account
-_IMAGE_STEP = 32  # pixels
 _FASTER = 1.5  # peaks of two precisions that differ by so much make the faster one faster for any network
 
 _LOG_2 = log(2.0)
@@ -181,6 +180,11 @@ class Estimator:
 
     def _ends(self, stack: str, taught: str, level: str) -> tuple[float, float]:
         """Factors to the bounds of an answer of a level."""
+        asked = self.question
+        key = "ends", self.chip, self.phase, asked.stack, stack, taught, level, asked.confidence
+        return asked.whole.remembered(key, lambda: self._made_ends(stack, taught, level))  # type: ignore[no-any-return]
+
+    def _made_ends(self, stack: str, taught: str, level: str) -> tuple[float, float]:
         phase, chip, asked = self.phase, self.chip, self.question
         group = asked.whole.group(group_of(chip.family, phase))
         stands_in = (asked.stack, stack) in ((DEFAULT_STACK, "eager-amp"), ("compiled", "compiled-amp"))
@@ -257,18 +261,13 @@ class Estimator:
         found = self._pieces(Part(*place, *sizes, dtype))
         if not self._resizable:
             return found
-        grid = around(batch), around(length), around(image, _IMAGE_STEP)
-        least, most = zip(*grid, strict=True)
-        fine = padded(batch), padded(length, self.longest), padded(image)
-        most = most[0], most[1] if self.longest is None else min(most[1] or 0, self.longest) or None, most[2]
-        for other, longer in ((fine, True), (most, True), (least, False)):
-            if other != sizes:
-                try:
-                    near = self._pieces(Part(*place, *other, dtype))
-                except (InvalidInputError, RefusedError):  # the model does not take such an image
-                    continue
-                off = near[0] < found[0] if longer else near[0] > found[0]
-                found = picked(off, near, found)
+        for other, longer in neighbours(*sizes, self.longest):
+            try:
+                near = self._pieces(Part(*place, *other, dtype))
+            except (InvalidInputError, RefusedError):  # the model does not take such an image
+                continue
+            off = near[0] < found[0] if longer else near[0] > found[0]
+            found = picked(off, near, found)
         return found
 
     def floor(self) -> Figures:

@@ -16,7 +16,7 @@ from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.metrics import metric as metric_named
 from hetbench.query.question import DEFAULT_STACK, Question
 
-__all__ = ["coverage", "flops", "memory", "memory_bytes", "memory_shortfall", "params"]
+__all__ = ["coverage", "flops", "memory", "memory_bytes", "memory_shortfall", "params", "refuse_similar"]
 
 
 def flops(question: Question, graph: ModelGraph, predictor: str) -> Answer:
@@ -26,13 +26,13 @@ def flops(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 def params(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     """Parameters of the model; `RefusedError` where its name means only a network with the same layers."""
-    _refuse_similar("params", graph)
+    refuse_similar("params", graph)
     return _derived("params", float(graph.params), question)
 
 
 def memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     """Memory in MB (1e6 bytes): weights, peak of the activations and KV cache. See `params` for what is refused."""
-    _refuse_similar("memory", graph)
+    refuse_similar("memory", graph)
     parts = graph.memory(*question.sizes)
     sizes = parts.weights_bytes, parts.activations_peak_bytes, parts.kv_cache_bytes
     named = zip(("weights", "activations", "KV cache"), sizes, strict=True)
@@ -41,7 +41,8 @@ def memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     return _derived("memory", parts.total_bytes / 1e6, question, notes)
 
 
-def _refuse_similar(metric: str, graph: ModelGraph) -> None:
+def refuse_similar(metric: str, graph: ModelGraph) -> None:
+    """`RefusedError` where the name of a network means only one with the same layers."""
     if not graph.exact:
         raise RefusedError(
             f"{metric} is exact arithmetic, but {'; '.join(graph.notes)}. Ask for the network by its config.json."

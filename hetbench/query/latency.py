@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from hetbench.catalog.chips import Chip
 from hetbench.formats import STORED
-from hetbench.graphs import ModelGraph
+from hetbench.graphs import ModelGraph, OperatorTable
 from hetbench.predict.models import group_of
 from hetbench.predict.whole_group import Calls
 from hetbench.query.estimate import WHOLE, Estimator
@@ -114,6 +115,7 @@ class SingleEstimator(Estimator):
     def __init__(self, question: Question, chip: Chip, predictor: str, graph: ModelGraph) -> None:
         self._graph, self._plan = graph, plan_of(question, chip, graph, predictor)
         self._own: dict[Part, Terms] = {}
+        self._table: tuple[Any, OperatorTable] | None = None
         super().__init__(
             question, chip, predictor, lambda part: self.terms(part).values, graph.longest, "decode" in graph.phases,
             graph.resizable,
@@ -129,7 +131,10 @@ class SingleEstimator(Estimator):
         return found
 
     def _make(self, part: Part) -> Terms:
-        return _terms(part, self._graph, self.question, self.chip, self.predictor)
+        sizes = part.batch, part.seq_len, part.image_size, part.dtype or part.precision
+        if self._table is None or self._table[0] != sizes:  # work and sum are of the same operators
+            self._table = sizes, self._graph.operators(*sizes, self.question.phase)
+        return _terms(part, self._table[1], self._graph, self.question, self.chip, self.predictor)
 
     def latency(self) -> Estimate:
         """The estimate, corrected by passes that were observed on the chip."""
@@ -152,9 +157,9 @@ def estimator(question: Question, chip: Chip, graph: ModelGraph, predictor: str)
     return SingleEstimator(question, chip, predictor, graph)
 
 
-def _terms(part: Part, graph: ModelGraph, question: Question, chip: Chip, predictor: str) -> Terms:
-    precision = part.dtype or part.precision
-    table = graph.operators(part.batch, part.seq_len, part.image_size, precision, question.phase)
+def _terms(
+    part: Part, table: OperatorTable, graph: ModelGraph, question: Question, chip: Chip, predictor: str
+) -> Terms:
     params: float = graph.params
     if part.precision in STORED:
         params = graph.weights_bytes(part.precision) / itemsize(part.precision)

@@ -17,10 +17,12 @@ from hetbench.metrics import metric as metric_named
 from hetbench.predict import power
 from hetbench.predict.intervals import rescaled_bound
 from hetbench.query import exact
-from hetbench.query.latency import predict_latency, with_usable_stack
+from hetbench.query.latency import LatencyPrediction, predict_latency, with_usable_stack
 from hetbench.query.pieces import work_of
 from hetbench.query.published import other_stacks, published_answer, unsupported_stack
 from hetbench.query.question import Question
+from hetbench.query.training import predict_step, step_memory
+from hetbench.training import TrainingGraph
 
 __all__ = ["answer_metric", "energy_of", "predict_metric"]
 
@@ -65,10 +67,12 @@ def _latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
 
 def _predict_latency(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     chip = question.require_chip("latency")
-    found = predict_latency(question, chip, graph, predictor)
+    if isinstance(graph, TrainingGraph):
+        found: LatencyPrediction | None = predict_step(question, chip, graph, predictor)
+    else:
+        found = predict_latency(question, chip, graph, predictor)
     if found is None:
         raise RefusedError(unsupported_stack(question, predictor))
-    question = replace(question, stack=found.stack)
     shortfall, others = exact.memory_shortfall(question, graph, chip), other_stacks(question, "latency")
     notes = (*question.notes, *shortfall, *found.notes, *others)
     return Answer(
@@ -139,6 +143,7 @@ def _from_latency(
 def _throughput(question: Question, graph: ModelGraph, predictor: str) -> Answer:
     latency = _latency(question, graph, predictor)
     done, what = question.items_per_call()
+    done *= graph.chips if isinstance(graph, TrainingGraph) else 1
     return replace(
         latency, metric="throughput", unit="1/s", value=1e3 * done / latency.value,
         lower=None if latency.upper is None else 1e3 * done / latency.upper,
@@ -147,7 +152,13 @@ def _throughput(question: Question, graph: ModelGraph, predictor: str) -> Answer
     )  # fmt: skip
 
 
+def _memory(question: Question, graph: ModelGraph, predictor: str) -> Answer:
+    if isinstance(graph, TrainingGraph):
+        return step_memory(question, graph)
+    return exact.memory(question, graph, predictor)
+
+
 _SOLVERS: dict[str, Callable[[Question, ModelGraph, str], Answer]] = {
     "latency": _latency, "throughput": _throughput, "flops": exact.flops, "params": exact.params,
-    "memory": exact.memory, "coverage": exact.coverage, "energy": _energy, "power": _power,
+    "memory": _memory, "coverage": exact.coverage, "energy": _energy, "power": _power,
 }  # fmt: skip

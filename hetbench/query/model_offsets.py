@@ -13,6 +13,7 @@ from hetbench.predict.models import group_of
 from hetbench.predict.offsets import OffsetRows, load_shares
 from hetbench.query.estimates import Estimate
 from hetbench.query.question import Question
+from hetbench.training import TRAINING
 
 __all__ = ["corrected", "deviation", "note_of", "pass_rows"]
 
@@ -37,12 +38,18 @@ def pass_rows(question: Question, made: Estimate) -> OffsetRows:
     sd = deviation(made.lower, made.upper, question.confidence)[1]
     share = np.array([shares.get(f"{level} {group}", shares[level]) for level in made.level.tolist()])
     variance = share * sd[:, None] ** 2
-    setting = f"{question.stack} {question.precision} {question.phase}"
-    labels = ("", question.stack, setting, f"{setting} {question.model}")
     return OffsetRows(
-        np.tile(np.array(labels, dtype=object), (calls, 1)), np.ones_like(variance), variance,
+        np.tile(np.array(_labels(question), dtype=object), (calls, 1)), np.ones_like(variance), variance,
         (1 - share.sum(1)) * sd**2,
     )  # fmt: skip
+
+
+def _labels(question: Question) -> tuple[str, str, str, str]:
+    """What a pass shares with others on its chip: the chip, its stack, its setting and its model. Steps of training
+    share nothing with passes of inference."""
+    own = f"{TRAINING} " if question.phase == TRAINING else ""
+    setting = f"{question.stack} {question.precision} {question.phase}"
+    return own, own + question.stack, setting, f"{setting} {question.model}"
 
 
 def corrected(made: Estimate, question: Question, chip: Chip, floor: Array) -> Estimate:
@@ -69,10 +76,8 @@ def note_of(question: Question, chip: Chip, factor: float) -> tuple[str, ...]:
     known = question.observed.get(chip.name) if question.observed else None
     if known is None:
         return ()
-    labels = known.seen.labels
-    under, same = (int((labels[:, part] == name).sum()) for part, name in (
-        (1, question.stack), (3, f"{question.stack} {question.precision} {question.phase} {question.model}"),
-    ))  # fmt: skip
+    labels, own = known.seen.labels, _labels(question)
+    under, same = (int((labels[:, part] == own[part]).sum()) for part in (1, 3))
     return (
         f"corrected by a factor of {factor:.3g} by {len(labels)} passes observed on {chip.name}, {under} of them under "
         f"{question.stack}, {same} of this model",

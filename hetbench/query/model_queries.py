@@ -131,7 +131,7 @@ class ModelQueries:
             kept = self._ask(Request(model, source, target, metric, device, source_value, options))
             if len(answers) >= _MOST_KEPT:
                 answers.clear()
-            if not (isinstance(model, str | Path) and exists(model)):  # a file may change
+            if not _is_file(model):  # a file may change
                 answers[key] = kept
         return kept
 
@@ -187,3 +187,8 @@ class ModelQueries:
             request.model, request.source, request.target, request.metric, device=request.device,
             source_value=request.source_value, **request.options,
         )  # fmt: skip
+
+
+def _is_file(model: Any) -> bool:
+    """Whether a model is named by an existing file; only what has a dot or a slash is looked for."""
+    return isinstance(model, Path) or (isinstance(model, str) and ("." in model or "/" in model) and exists(model))

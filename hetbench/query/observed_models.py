@@ -27,8 +27,10 @@ from hetbench.query.observed_serving import RATES, deployment_row
 from hetbench.query.published import unsupported_stack
 from hetbench.query.question import DEFAULT_STACK, Question
 from hetbench.query.tables import MODEL_COLUMNS, question_rows
+from hetbench.query.training import observed_step
 from hetbench.query.wording import plain_cells
 from hetbench.serving.engines import is_serving
+from hetbench.training import TrainingGraph
 
 __all__ = ["COLUMNS", "MOST_MODEL_ROWS", "Asks", "ObservedModels", "SeenRow", "likely_unit"]
 
@@ -52,8 +54,8 @@ class Asks(Protocol):
     def chip(self, name: str) -> tuple[Chip, tuple[str, ...]]:
         """The chip of a name."""
 
-    def graph(self, model: Any) -> ModelGraph:
-        """The operator graph of a model."""
+    def graph(self, model: Any, options: Mapping[str, Any] = ...) -> ModelGraph:
+        """The operator graph of a model, of its step where the options ask for training."""
 
     def question_on(
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...] = ()
@@ -167,7 +169,7 @@ def read_row(row: Mapping[str, Any], asks: Asks) -> SeenRow:
         cells["stack"] = meant
     model, (chip, _) = cells.pop("model", None), asks.chip(_text(cells.pop("chip", None)))
     options = {name: cell for name, cell in cells.items() if cell is not None}
-    graph = asks.graph(model)
+    graph = asks.graph(model, {name: options[name] for name in ("phase", "optimizer", "chips") if name in options})
     if is_serving(options.get("phase")):
         found = deployment_row(graph, chip, metric, options, asks.artifacts)
         predicted, rows, centre, sd, least = found
@@ -186,6 +188,8 @@ def _pass(
 ) -> tuple[float, OffsetRows, float, float, float]:
     """Predicted figure, row, middle, deviation and the least ms at the chip's peak, of one pass."""
     question = replace(asks.question_on(graph, chip, options), observed=None, confidence=0.9)
+    if isinstance(graph, TrainingGraph):
+        return observed_step(question, chip, graph, metric)
     question = with_usable_stack(question, chip, "auto")
     made = estimator(question, chip, graph, "auto")
     if made.source(question.stack, question.precision) is None and question.stack != DEFAULT_STACK:

@@ -65,7 +65,7 @@ def terms_of(part: Part, table: OperatorTable, params: float, question: Question
     """
     if part.kind == "work":
         done = work_of(table, question)[0]
-        work = done, params * itemsize(part.precision), read_weights(table)
+        work = done, float(params * itemsize(part.precision)), read_weights(table)
         return Terms(work, (), (), 0)
     if part.kind == "sum":
         return _sum(table, question.surrogate, chip, predictor)

@@ -16,7 +16,7 @@ from hetbench.catalog.models import models
 from hetbench.metrics import metric as metric_named
 from hetbench.query.estimate import WHOLE
 from hetbench.query.question import DEFAULT_STACK, Question
-from hetbench.query.stacks import source
+from hetbench.query.stacks import source, vendor
 
 __all__ = ["other_stacks", "published_answer", "unsupported_stack"]
 
@@ -83,7 +83,9 @@ def unsupported_stack(question: Question, predictor: str = "auto") -> str:
     """Why the stack of a question cannot be answered, and where the model was measured instead."""
     chip = question.require_chip("latency")
     known = [row for row in _rows_of_model(question) if row.use == "answer" and row.stack is not None]
+    own = vendor(question.stack)
     why = (
+        f"it runs on {own} alone" if own not in (None, chip.family) else
         "that needs measured rows of it on a chip of the family, and predictor auto or autogluon" if question.batch else
         "a traced module is answered as the sum over eagerly launched operators"
     )

@@ -30,6 +30,7 @@ from hetbench.predict.power import PowerSurrogate
 from hetbench.query.precisions import check_precision, default_precision, named_precision, stored_note
 from hetbench.query.stacks import DEFAULT_STACK, default_stack, evidence_phase
 from hetbench.schema import PHASES, QUERY_PRECISIONS
+from hetbench.training import TRAINING
 
 __all__ = ["DEFAULT_STACK", "MAX_SIZE", "PREDICTORS", "Options", "Question", "check_options", "check_precision",
            "check_predictor", "default_precision", "default_stack"]
@@ -62,6 +63,8 @@ class Options(TypedDict, total=False):
     parallel: str | None
     kv: str | None
     speculative: str | None
+    optimizer: str | None
+    """Of `phase="training"`: sgd, sgd-momentum, adamw or none; with `chips`, data parallel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,12 @@ class Question:
 
     @classmethod
     def build(
-        cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = ()
-    ) -> Question:
+        cls, graph: ModelGraph, chip: Chip | None, options: Mapping[str, Any], notes: tuple[str, ...] = (),
+        **answered_by: Any,
+    ) -> Question:  # fmt: skip
         """Fill in the defaults of `options` (see `Options`) from the graph and the chip, and check every entry.
 
+        `answered_by` are the fields `artifacts`, `operators` and `observed`.
         Raises `InvalidInputError`, `UnknownNameError`, or `RefusedError` for a precision that the chip does not have.
         """
         check_options(options)
@@ -114,9 +119,8 @@ class Question:
         sizes = {name: size(name, options.get(name)) for name in ("batch", "seq_len", "image_size")}
         if graph.fixed:
             sizes = _traced_sizes(graph, sizes)
-        usual = graph.setting(precision=precision, phase=phase)
         for name in ("seq_len", "image_size"):
-            if sizes[name] is not None and getattr(usual, name) is None:
+            if sizes[name] is not None and getattr(graph.setting(precision=precision, phase=phase), name) is None:
                 notes += (f"{graph.name} takes no {name}: {sizes[name]} was ignored",)
                 sizes[name] = None
         full = graph.setting(**sizes, precision=precision, phase=phase)
@@ -124,11 +128,11 @@ class Question:
         sized: tuple[int | None, int | None, int | None] = full.batch, full.seq_len, full.image_size
         if graph.fixed:
             notes += ("a traced module: its sizes are those of the example inputs",)
-            sized = usual.batch, None, None
+            sized = graph.setting(precision=precision, phase=phase).batch, None, None
         meant = str(stack or default_stack(chip, phase, "decode" in graph.phases)).lower()
         return cls(
             graph.name, chip, *sized, precision, phase, meant, notes, stack is None,
-            check_confidence(options.get("confidence")), "decode" in graph.phases,
+            check_confidence(options.get("confidence")), "decode" in graph.phases, **answered_by,
         )  # fmt: skip
 
     @property
@@ -176,7 +180,7 @@ class Question:
         """How many samples, tokens or runs one call completes, and which of them."""
         if not self.batch:
             return 1, "run of the example inputs"
-        if self.phase == "inference":
+        if self.phase in ("inference", TRAINING):
             return self.batch, "samples"
         return self.batch * ((self.seq_len or 1) if self.phase == "prefill" else 1), "tokens"
 
@@ -267,8 +271,8 @@ def _stack(given: object) -> str | None:
 def _phase(graph: ModelGraph, given: str | None) -> str:
     if given is None:
         return PHASES[0] if PHASES[0] in graph.phases else graph.phases[0]
-    if not isinstance(given, str) or given not in PHASES:
-        raise UnknownNameError("phase", given, PHASES)
+    if not isinstance(given, str) or given not in (*PHASES, *graph.phases):
+        raise UnknownNameError("phase", given, (*PHASES, TRAINING, "serving"))
     if given not in graph.phases:
         raise InvalidInputError(f"{graph.name} has no phase {given!r}; it has: {', '.join(graph.phases)}.")
     return given

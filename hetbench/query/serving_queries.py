@@ -14,6 +14,7 @@ from hetbench.query.question import check_confidence, check_predictor
 from hetbench.query.session import Session
 from hetbench.serving.engines import is_serving
 from hetbench.serving.published import published
+from hetbench.training import is_training
 
 __all__ = ["ServingQueries", "check_phase", "serving_answer"]
 
@@ -31,7 +32,10 @@ def check_phase(options: Mapping[str, Any], metric: str | None) -> None:
         if check_predictor(options.get("predictor")) != "auto":
             raise InvalidInputError("predictor= is not asked in the serving phase: it has one predictor alone.")
         return
-    given = [name for name in serving.OPTIONS if options.get(name) is not None]
+    training = is_training(options.get("phase"))
+    given = [name for name in serving.OPTIONS if options.get(name) is not None and not (training and name == "chips")]
+    if options.get("optimizer") is not None and not training:
+        raise InvalidInputError('optimizer= belongs to training steps: add phase="training".')
     if isinstance(metric, str) and metric in _ONLY_SERVING:
         raise InvalidInputError(f'{metric} is a metric of deployments: add phase="serving".')
     if given:

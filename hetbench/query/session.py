@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +33,7 @@ from hetbench.query.observed_serving import ObservedEffects
 from hetbench.query.observed_tables import joined, split_table
 from hetbench.query.question import Question, default_precision, size
 from hetbench.serving.effects import Effects
+from hetbench.training import TrainingGraph, is_training, optimizer
 
 __all__ = ["Session"]
 
@@ -166,6 +166,8 @@ class Session:
         None means the model of `set_model` or `set_arch`. Raises `InvalidInputError` where there is none or the
         argument is of another type, `UnknownNameError` for an unknown name.
         """
+        if is_training(options.get("phase")):
+            return training_graph(self.graph(model, {**options, "phase": None}), options)
         model = self.model if model is None else model
         if model is None:
             raise InvalidInputError("no model: name one, or call set_model first. `hetbench models` lists them.")
@@ -222,8 +224,14 @@ class Session:
         self, graph: ModelGraph, chip: Chip, options: Mapping[str, Any], notes: tuple[str, ...] = ()
     ) -> Question:
         """The complete question about a model on a chip, to be answered by the surrogates of this session."""
-        made = Question.build(graph, chip, options, notes)
-        return replace(made, artifacts=self.artifacts, operators=self._conditioned, observed=self._offsets)
+        return Question.build(
+            graph, chip, options, notes, artifacts=self.artifacts, operators=self._conditioned, observed=self._offsets
+        )
+
+
+def training_graph(graph: ModelGraph, options: Mapping[str, Any]) -> TrainingGraph:
+    """The training step of a network under the options of a query."""
+    return TrainingGraph(graph, optimizer(options.get("optimizer")), size("chips", options.get("chips")) or 1)
 
 
 def _is_onnx(model: object) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["around", "lengths", "on_grid", "padded"]
+from functools import lru_cache
+
+__all__ = ["around", "lengths", "neighbours", "on_grid", "padded"]
 
 _USUAL = 128  # tokens: shorter sequences than any measured are no slower than this one
+Sizes = tuple[int | None, int | None, int | None]
+"""Batch, sequence length and image size."""
+_IMAGE_STEP = 32  # pixels
 _ALIGNED = 8  # sizes that kernels of half precision take without a remainder are multiples of this
 
 
@@ -40,6 +45,22 @@ def around(size: int | None, step: int | None = None) -> tuple[int | None, int |
     if above == size:
         return size, size
     return (above // 2 if step is None else max(above - step, 0) or size), above
+
+
+@lru_cache(maxsize=8192)
+def neighbours(
+    batch: int | None, length: int | None, image: int | None, longest: int | None
+) -> tuple[tuple[Sizes, bool], ...]:
+    """Other sizes that bound a pass, and whether they are larger: what its own can be padded to, and the coarse grid.
+
+    >>> neighbours(9, 64, None, None)
+    (((16, 64, None), True), ((8, 64, None), False))
+    """
+    least, most = zip(around(batch), around(length), around(image, _IMAGE_STEP), strict=True)
+    fine = padded(batch), padded(length, longest), padded(image)
+    most = most[0], most[1] if longest is None else min(most[1] or 0, longest) or None, most[2]
+    found = dict.fromkeys(((fine, True), (most, True), (least, False)))
+    return tuple((sizes, larger) for sizes, larger in found if sizes != (batch, length, image))
 
 
 def on_grid(size: int | None) -> bool:

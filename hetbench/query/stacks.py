@@ -15,7 +15,7 @@ from hetbench.predict.models import WholeModelSurrogate, group_of
 from hetbench.schema import PHASES, element
 
 __all__ = ["COMPILING", "DEFAULT_STACK", "KINDS", "default_stack", "evidence_phase", "kind_of", "of_kind", "source",
-           "strong"]
+           "strong", "vendor"]
 
 DEFAULT_STACK = "eager"
 COMPILING = ("acl", "magicmind", "compiled-amp", "compiled", "openvino", "tensorrt", "triton-tensorrt", "torchaie")
@@ -33,6 +33,21 @@ _NEAR = {
     "int8": ("fp16", "fp32"), "fp8": ("fp16", "bf16", "fp32"), "fp64": ("fp32",),
 }  # fmt: skip
 """Precisions whose rows speak for another under the same stack, scaled by what the operators say of both."""
+
+_VENDOR = {
+    "tensorrt": "cuda", "fastertransformer": "cuda", "-cuda": "cuda", "acl": "cann", "torchaie": "cann",
+    "magicmind": "mlu", "openvino": "oneapi", "neural-compressor": "oneapi",
+}  # fmt: skip
+"""Parts of the names of stacks that one vendor makes, and the family that they run on."""
+
+
+def vendor(stack: str) -> str | None:
+    """The only family that a stack runs on; None where it is no vendor's own.
+
+    >>> vendor("triton-tensorrt"), vendor("onnxruntime")
+    ('cuda', None)
+    """
+    return next((family for part, family in _VENDOR.items() if part in stack), None)
 
 
 def default_stack(chip: Chip | None, phase: str, generates: bool = False) -> str:
@@ -80,6 +95,11 @@ def source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
     Evidence of eager launches counts within one family and kind of chip, that of a compiling stack within one kind.
     """
     precision = element(precision)  # of stored weights the rows of what their products are computed in
+    key = "source", chip, phase, stack, precision
+    return whole.remembered(key, lambda: _source(whole, chip, phase, stack, precision))  # type: ignore[no-any-return]
+
+
+def _source(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> tuple[str, str] | None:
     found = list(_sources(whole, chip, phase, stack, precision))
     own = [each for each in found if whole.on_die(chip, phase, *each)]
     exact = [each for each in (*own, *found) if each[1] == precision]
@@ -94,8 +114,11 @@ def evidence_phase(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: st
     """
     if phase not in _ONE_PASS:
         return phase
-    found = {each: source(whole, chip, each, stack, precision) for each in _ONE_PASS}
-    return next((each for each, known in found.items() if known and known[1] == element(precision)), _ONE_PASS[0])
+    for each in _ONE_PASS:
+        found = source(whole, chip, each, stack, precision)
+        if found is not None and found[1] == element(precision):
+            return each
+    return _ONE_PASS[0]
 
 
 def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str) -> bool:
@@ -107,6 +130,8 @@ def strong(whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, preci
 def _sources(
     whole: WholeModelSurrogate, chip: Chip, phase: str, stack: str, precision: str
 ) -> Iterator[tuple[str, str]]:
+    if vendor(stack) not in (None, chip.family):
+        return
     for near in (precision, *_NEAR.get(precision, ())):
         for name in _STAND_INS.get((stack, near), (stack,)):
             if whole.level(chip, phase, name, near) is None:

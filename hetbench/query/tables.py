@@ -32,7 +32,7 @@ _REQUIRED = ("op", "dims", "dtype", "phase", "chip")
 _OPTIONAL = ("protocol", "library", "layout")
 OPERATOR_COLUMNS = (*_REQUIRED, *_OPTIONAL)
 MODEL_COLUMNS = ("model", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack", "software",
-                  "metric", *OPTIONS)
+                  "metric", *OPTIONS, "optimizer")
 _WHOLE = ("batch", "seq_len", "image_size", "input_len", "output_len", "concurrency", "chips")
 
 

@@ -153,6 +153,7 @@ def _measured(path: Path, say: Callable[[str], None]) -> pd.DataFrame:
     """Passes of the catalogue's models as the project measured them, tensors contiguous and caches hot."""
     frame = read_table(path, OWN_COLUMNS, "python -m data_collection.store publish FILE")
     frame = frame[(frame.kind == "model") & (frame.layout == "contiguous") & (frame.cache == "hot")]
+    frame = frame[frame.phase != "training"]  # steps: `surrogates.training`
     say(f"  + {len(frame):>6}  passes of {path.name}")
     return _grouped(frame[["family", "chip", "precision", "batch", "seq_len", "image_size", "phase", "stack"]].assign(
         graph=frame.name, ms=frame.latency_ms, file="own", metric="latency", new_tokens=np.nan

@@ -14,7 +14,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from hetbench.errors import command
 from hetbench.predict.models import FORMAT, RICH
 from surrogates.evaluate import score
 from surrogates.splits import balanced_folds, die
+from surrogates.threads import one_thread
 from surrogates.whole.bands import (
     calibration_half,
     coverage,
@@ -45,10 +46,10 @@ SIZES = {
 }  # fmt: skip
 FOLDS = {"pass-gpu": (3, 2), "pass-oneapi": (5, 2)}  # of models and of architectures; of the others 5
 SEEDS = 2
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network in the blend of rich cells
+THIN_SHARE = 0.5  # of the network in thin cells: a few networks do not tell which of the two errs less
 _SMALL = 1000  # rows: hold-outs of smaller groups take as many seeds as the final fit
 SAMPLE, _LARGE = 400, 10_000  # rows of a cell, rows of a group
-_STACK_PRIOR, _GAIN = 5.0, 0.05  # networks; log error
 _CHIP_ROWS = 60  # a die with fewer rows is not left out
 METHODS = ("surrogate", "network", "trees", "constant", "roofline")
 
@@ -105,60 +106,29 @@ def chips_out(rows: WholeRows, size: Size) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
-def blended(frame: pd.DataFrame, shares: Sequence[float], stacks: Mapping[str, float] | None = None) -> pd.DataFrame:
-    """The surrogate: network and trees, averaged in log ms; `shares` are the network's in rich and in thin cells, and
-    `stacks` those in thin cells of single stacks (`stack_shares`)."""
-    thin = labels_of(frame)[0].map(stacks or {}).fillna(shares[1])
-    share = np.where(frame.networks >= RICH, shares[0], thin)
+def blended(frame: pd.DataFrame, rich: float) -> pd.DataFrame:
+    """The surrogate: network and trees, averaged in log ms; `rich` is the network's share in rich cells."""
+    share = np.where(frame.networks >= RICH, rich, THIN_SHARE)
     return frame.assign(surrogate=np.exp(share * np.log(frame.network) + (1 - share) * np.log(frame.trees)))
 
 
-def best_shares(frames: list[pd.DataFrame]) -> list[float]:
-    """The network's shares in rich and in thin cells with the least median errors over the held-out frames."""
-    def error(share: float, rich: bool) -> float:
-        kept = [frame[(frame.networks >= RICH) == rich] for frame in frames]
-        parts = [part for frame in kept for _, part in blended(frame, (share, share)).groupby("phase")]
+def rich_share(frames: list[pd.DataFrame]) -> float:
+    """The network's share in rich cells with the least median error over the held-out frames."""
+    kept = [frame[frame.networks >= RICH] for frame in frames]
+
+    def error(share: float) -> float:
+        parts = [part for frame in kept for _, part in blended(frame, share).groupby("phase")]
         return float(np.mean([np.log(np.median(np.abs(part.surrogate / part.ms - 1))) for part in parts] or [0.0]))
 
-    return [min(SHARES, key=lambda share: error(share, rich)) for rich in (True, False)]
+    return min(SHARES, key=error)
 
 
-def stack_shares(frames: list[pd.DataFrame], shares: Sequence[float]) -> dict[str, float]:
-    """The network's share in thin cells of each stack in a precision, with the least error over its held-out networks.
+def blend_all(out: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], float]:
+    """Hold-outs with `surrogate`, and the network's share in rich cells over all of them.
 
-    The error of a stack is the mean over its networks of the median |log(measured / predicted)|; that of the group's
-    own share over all thin cells counts as `_STACK_PRIOR` networks more, so that a few networks decide little. A stack
-    with a rich cell, or that gains less than `_GAIN`, keeps the share of the group.
-    """
-    found: dict[str, float] = {}
-    every = pd.concat(frames)
-    stacks = labels_of(every)[0]
-    thin = every[~stacks.isin(set(stacks[every.networks >= RICH]))]
-    if not len(thin):
-        return found
-    errors = pd.DataFrame({share: _stack_errors(thin, share) for share in SHARES})
-    everywhere = errors.mean()
-    for stack, part in errors.groupby(level=0):
-        total = part.sum() + _STACK_PRIOR * everywhere
-        best = float(total.idxmin())
-        if total[best] < total[shares[1]] - _GAIN * (len(part) + _STACK_PRIOR):
-            found[str(stack)] = best
-    return found
-
-
-def _stack_errors(thin: pd.DataFrame, share: float) -> pd.Series:
-    """Median |log(measured / predicted)| by stack and network."""
-    part = blended(thin, (share, share))
-    return np.log(part.ms / part.surrogate).abs().groupby([labels_of(thin)[0].to_numpy(), part.graph]).median()
-
-
-def blend_all(out: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], list[float], dict[str, float]]:
-    """Hold-outs with `surrogate`, and the shares over all of them.
-
-    Each half of the networks is blended by the shares of the other half, so that no network chose its own.
+    Each half of the networks is blended by the share of the other half, so that no network chose its own.
     """
     fitted = [out["models"], out["architectures"]]
-    shares = best_shares(fitted)
     made = {}
     for kind, frame in out.items():
         parts = []
@@ -166,10 +136,9 @@ def blend_all(out: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], li
             half = calibration_half(frame.graph)
             for side in (half, ~half):
                 names = set(frame.graph[side])
-                others = [each[~each.graph.isin(names)] for each in fitted]
-                parts.append(blended(frame[side], shares, stack_shares(others, shares)))
+                parts.append(blended(frame[side], rich_share([each[~each.graph.isin(names)] for each in fitted])))
         made[kind] = pd.concat(parts).sort_index() if parts else frame
-    return made, shares, stack_shares(fitted, shares)
+    return made, rich_share(fitted)
 
 
 def scores(frame: pd.DataFrame, by: list[str]) -> list[dict[str, Any]]:
@@ -252,13 +221,6 @@ def worst(frame: pd.DataFrame, most: int = 4) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def one_thread() -> None:
-    """Sums of one thread: the same bytes on a machine with any number of cores."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @command("stopped")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -275,9 +237,10 @@ def main() -> None:
     for name in options.groups:
         began = time.time()
         spec, out = final_fit(name, tables[name], options.work), hold_outs(name, tables[name], options.work)
-        out, shares, stacks = blend_all(out)
-        cards[name] = {**scored(tables[name], out, shares), "stack_share": stacks}
-        specs[name] = {**spec, "network_share": shares, "stack_share": stacks}
+        out, rich = blend_all(out)
+        shares = [rich, THIN_SHARE]
+        cards[name] = scored(tables[name], out, shares)
+        specs[name] = {**spec, "network_share": shares}
         held[name] = out
         print(f"{name}: {cards[name]['rows']} rows, {time.time() - began:.0f} s", flush=True)
     if set(options.groups) != set(SIZES):

@@ -410,11 +410,11 @@ def test_every_figure_reads_draws_and_has_a_command_of_its_own(name: str, tmp_pa
         figure.read(tmp_path / figure.RESULTS)
 
 
-def test_there_are_sixteen_figures():
+def test_there_are_eighteen_figures():
     assert set(FIGURES) == {
         "pareto_2d", "pareto_3d", "attainment", "hypervolume", "regret", "correlation", "measured_vs_predicted",
         "calibration", "intervals", "error_by_chip", "coverage", "batch_scaling", "migration_matrix",
-        "waterfall", "treemap", "serving_pareto",
+        "waterfall", "treemap", "serving_pareto", "efficiency", "memory_scaling",
     }  # fmt: skip
 
 

@@ -27,7 +27,8 @@ FLOORS = (
     "version", "mappings", "loading", "kernel", "errors", "checks", "formats", "schema", "metrics", "plugins",
     "display",
     "answers", "artifacts", "operators", "catalog", "graphs", "spaces", "tracing", "onnx", "predict", "serving",
-    "query", "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli", "__main__",
+    "training", "query", "knowledge", "attribution", "migration", "plans", "remote", "api", "pages", "service", "cli",
+    "__main__",
 )  # fmt: skip
 """Packages and modules of hetbench from the ground up: each imports only those before it."""
 STEPS = {
@@ -36,7 +37,8 @@ STEPS = {
         "chip", "store", "profile", "suite", "tasks", "tune", "calibrate", "report", "validate", "commands",
     ),
     "surrogates": (
-        "shared", "operators", "whole", "rgat", "power", "serving", "knowledge", "peers", "publish", "commands",
+        "shared", "operators", "whole", "rgat", "power", "training", "serving", "knowledge", "peers", "publish",
+        "commands",
     ),
 }  # fmt: skip
 """Packages of the folders that are not installed, in the order of the pipeline: each imports only those before it."""

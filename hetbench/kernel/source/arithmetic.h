@@ -4,7 +4,7 @@
 typedef float v8 __attribute__((vector_size(32)));
 typedef float v8u __attribute__((vector_size(32), aligned(4)));
 typedef int32_t i8 __attribute__((vector_size(32)));
-typedef uint8_t b16 __attribute__((vector_size(16)));
+typedef int8_t c32 __attribute__((vector_size(32)));
 
 #define IN static inline __attribute__((always_inline))
 

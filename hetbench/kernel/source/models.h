@@ -30,50 +30,73 @@ IN void copy(float *to, const float *from, int64_t many) {
     for (int64_t i = 0; i < many; i++) to[i] = from[i];
 }
 
+#define LANES 32 /* rows that one step of the trees takes */
+#define AHEAD 8  /* trees whose leaves are fetched ahead */
+
+/* Number of borders of a column below the value of each row, less 128; none is below NaN. All rows take the same steps, and
+   no branch depends on a value: the sign of border - value says which lies below. */
+static void ranks_of(const float *border, int left, const float *values, int rows, int8_t *out) {
+    int32_t low[BLOCK];
+    for (int r = 0; r < rows; r++) low[r] = 0;
+    for (; left > 0; left -= left > 1 ? left >> 1 : 1) {
+        int32_t half = left > 1 ? left >> 1 : 1;
+        for (int r = 0; r < rows; r++) {
+            float off = border[low[r] + half - 1] - values[r];
+            int32_t bits;
+            __builtin_memcpy(&bits, &off, 4);
+            low[r] += half & (bits >> 31);
+        }
+    }
+    for (int r = 0; r < rows; r++) out[r % LANES + r / LANES * 256 * LANES] = (int8_t)(low[r] - 128);
+}
+
+/* Leaf of every lane: bit d is set where the rank exceeds the cut of level d. */
+IN c32 leaves_of(const int8_t *ranks, const uint8_t *column, const uint8_t *rank, int64_t depth) {
+    c32 leaf = {0};
+    for (int64_t d = depth; d-- > 0;) {
+        c32 above = *(const c32 *)(ranks + column[d] * LANES) > (c32){0} + (int8_t)(rank[d] - 128);
+        leaf = leaf + leaf - above;
+    }
+    return leaf;
+}
+
 /* The trees are the outer loop: their leaves are larger than the nearest caches, so every block of rows reads them once. */
 static void forest(const Forest *f, const float *matrix, int64_t stride, int rows, double *out) {
-    uint8_t ranks[BLOCK / 16][256][16] __attribute__((aligned(16)));
-    int blocks = (rows + 15) / 16;
+    int8_t ranks[BLOCK / LANES][256][LANES] __attribute__((aligned(32)));
+    int blocks = (rows + LANES - 1) / LANES;
     for (int64_t u = 0; u < f->used; u++) {
-        const float *border = f->borders + f->cuts[u];
-        int n = f->cuts[u + 1] - f->cuts[u];
-        for (int r = 0; r < blocks * 16; r++) {
+        float values[BLOCK];
+        for (int r = 0; r < blocks * LANES; r++) {
             float value = r < rows ? matrix[r * stride + f->columns[u]] : 0.0f;
-            int low = 0, left = n;
-            while (left > 0) { /* number of borders below the value; none is below NaN */
-                int half = left >> 1;
-                int above = border[low + half] < value;
-                low = above ? low + half + 1 : low;
-                left = above ? left - half - 1 : half;
-            }
-            ranks[r / 16][u][r % 16] = (uint8_t)low;
+            values[r] = value != value ? -__builtin_inff() : value;
         }
+        ranks_of(f->borders + f->cuts[u], f->cuts[u + 1] - f->cuts[u], values, blocks * LANES, ranks[0][u]);
     }
     double total[BLOCK];
     for (int r = 0; r < BLOCK; r++) total[r] = 0.0;
-    const uint8_t *column = f->column, *rank = f->rank;
-    const float *leaves = f->leaves;
     int64_t size = (int64_t)1 << f->depth;
-    for (int64_t t = 0; t < f->trees; t++, leaves += size, column += f->depth, rank += f->depth) {
-        if (t + 3 < f->trees)
-            for (int64_t ahead = 0; ahead < size; ahead += 16) __builtin_prefetch(leaves + 3 * size + ahead);
-        for (int b = 0; b < blocks; b++) {
-            b16 leaf = {0};
-            for (int64_t d = 0; d < f->depth; d++) {
-                b16 own = *(const b16 *)ranks[b][column[d]];
-                b16 cut = (b16){0} + rank[d];
-                b16 above = (b16)(own > cut);
-                leaf |= above & (uint8_t)(1u << d);
-            }
-            uint8_t at[16] __attribute__((aligned(16)));
-            *(b16 *)at = leaf;
-            int many = rows - 16 * b < 16 ? rows - 16 * b : 16;
-            double *sum = total + 16 * b;
-            if (many == 16)
-                for (int r = 0; r < 16; r++) sum[r] += leaves[at[r]];
+    uint8_t at[AHEAD][BLOCK] __attribute__((aligned(32))); /* leaves of the next trees: their figures are being fetched */
+    for (int64_t t = 0; t < f->trees + AHEAD - 1; t++) {
+        if (t < f->trees) {
+            const uint8_t *column = f->column + t * f->depth, *rank = f->rank + t * f->depth;
+            const float *leaves = f->leaves + t * size;
+            uint8_t *own = at[t % AHEAD];
+            for (int b = 0; b < blocks; b++)
+                *(c32 *)(own + b * LANES) = f->depth == 8 ? leaves_of(ranks[b][0], column, rank, 8)
+                                                          : leaves_of(ranks[b][0], column, rank, f->depth);
+            if (rows < 16)
+                for (int r = 0; r < rows; r++) __builtin_prefetch(leaves + own[r]);
             else
-                for (int r = 0; r < many; r++) sum[r] += leaves[at[r]];
+                for (int64_t line = 0; line < size; line += 16) __builtin_prefetch(leaves + line);
         }
+        int64_t done = t - (AHEAD - 1);
+        if (done < 0) continue;
+        const uint8_t *own = at[done % AHEAD];
+        const float *leaves = f->leaves + done * size;
+        int r = 0;
+        for (; r + 8 <= rows; r += 8)
+            for (int lane = r; lane < r + 8; lane++) total[lane] += leaves[own[lane]];
+        for (; r < rows; r++) total[r] += leaves[own[r]];
     }
     for (int r = 0; r < rows; r++) out[r] = total[r] + f->bias;
 }

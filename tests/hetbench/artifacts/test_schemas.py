@@ -76,6 +76,7 @@ MEASURED = next(iter(read_json(EMBEDDED / "power.json")["chips"]))
     ("serving.json", put([0.1], "levels", "engine", "vllm")), ("serving.json", put([0.1], "bands", BAND)),
     ("serving.json", delete("bands", BAND)), ("serving.json", put(99, "format")), ("serving.json", put([], "columns")),
     ("memory.json", delete("stacks")), ("memory.json", put("x", "stacks")),
+    ("training.json", delete("bands")), ("training.json", put(-1, "share")), ("training.json", put("x", "cells")),
 ])  # fmt: skip
 def test_a_table_that_is_not_of_its_form_is_refused_by_name(name: str, work: Any, other: Path):
     change(other / name, work)

@@ -10,7 +10,8 @@ import pytest
 
 from hetbench import HetBench, InvalidInputError, UnknownNameError, chips
 from hetbench.catalog import evidence
-from hetbench.catalog.chips import Chip, chip, default_chip, load_chip
+from hetbench.catalog.chips import Chip, chip, default_chip
+from hetbench.catalog.datasheets import load_chip
 from hetbench.catalog.support import support
 from hetbench.migration import select_chips
 from hetbench.schema import FAMILIES

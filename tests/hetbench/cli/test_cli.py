@@ -16,7 +16,7 @@ import hetbench
 from hetbench import ArtifactError, HetBench, __version__
 from hetbench.artifacts import integrity, sets
 from hetbench.attribution.copa import DEPTH, GROUPINGS
-from hetbench.cli.app import app
+from hetbench.cli.app import COMMANDS, app, application
 from hetbench.kernel import describe
 from hetbench.knowledge import RELATIONS
 from hetbench.knowledge.export import FORMATS
@@ -24,6 +24,20 @@ from hetbench.migration import OBJECTIVES
 from hetbench.plans.search import METHODS
 from hetbench.query import PREDICTORS
 from hetbench.schema import PROTOCOLS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_module_has_the_commands_of_the_table_that_says_which_to_load(name: str):
+    made: Any = get_command(application((name,)))
+    assert tuple(made.commands) == COMMANDS[name]
+
+
+def test_a_command_loads_no_module_of_another():
+    code = "import sys, contextlib; from hetbench.cli import main\n"
+    code += "with contextlib.suppress(SystemExit): main(['metrics'])\n"
+    code += "print([name for name in ('hetbench.cli.artifacts', 'http.client', 'tomllib') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_query_prints_the_answer_of_the_library(run: Any):

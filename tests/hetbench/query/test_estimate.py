@@ -85,3 +85,15 @@ def test_one_pass_over_a_prompt_is_inference_and_prefill():
         for phase in ("inference", "prefill")
     )
     assert prefill.value <= whole.value * 1.001 <= 1.5 * prefill.value
+
+
+def test_a_network_traced_at_one_image_size_is_answered_there():
+    answer = HetBench().query("inception_v3", target="cuda", metric="latency")
+    assert answer.lower < answer.value < answer.upper
+
+
+@pytest.mark.parametrize("model", ["gpt2", "resnet-50"])
+@pytest.mark.parametrize("chip", ["nvidia-a100-sxm4-80gb", "cambricon-mlu370-x4"])
+def test_figures_of_one_call_are_plain_floats(model: str, chip: str):
+    found = HetBench().query(model, target=chip, metric="latency", batch=3)
+    assert {type(each) for each in (found.value, found.lower, found.upper, *found.shares.values())} == {float}

@@ -12,6 +12,7 @@ from hetbench.errors import RefusedError
 ASKED = (
     ("bert-base", "nvidia-a100-sxm4-80gb", "fp16", "pplnn-amp"), ("resnet-50", "nvidia-l40s", "int8", "magicmind"),
     ("gpt2", "cann", "fp16", "tensorrt"), ("bert-base", "mlu", "fp16", "compiled"),
+    ("resnet-50", "amd-mi300x", "fp16", "tensorrt"),
 )  # fmt: skip
 
 
@@ -34,3 +35,11 @@ def test_every_stack_that_a_refusal_lists_is_answered_in_that_precision(
 def test_the_roofline_lists_eager_launches_only():
     with pytest.raises(RefusedError, match="can be predicted there: eager"):
         HetBench().query("gpt2", target="cuda", metric="latency", stack="compiled", predictor="roofline")
+
+
+@pytest.mark.parametrize(("stack", "chip", "family"), [
+    ("triton-tensorrt", "amd-mi300x", "cuda"), ("acl", "nvidia-a100-sxm4-80gb", "cann"), ("magicmind", "cann", "mlu"),
+])  # fmt: skip
+def test_a_vendors_stack_runs_on_its_own_chips_alone(stack: str, chip: str, family: str):
+    with pytest.raises(RefusedError, match=f"it runs on {family} alone"):
+        HetBench().query("resnet-50", target=chip, metric="latency", precision="fp16", stack=stack)

@@ -1,0 +1,5 @@
+"""`python -m surrogates.training`."""
+
+from surrogates.training.train import main
+
+raise SystemExit(main())
