@@ -20,7 +20,7 @@ from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, show
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.metrics import metric as metric_named
 from hetbench.predict.offsets import OffsetRows, Offsets
-from hetbench.query.columns import AnswerColumns, positive_or_nan, read_columns
+from hetbench.query.columns import AnswerColumns, positive_or_nan, read_columns, whole_text
 from hetbench.query.latency import estimator, with_usable_stack
 from hetbench.query.model_offsets import deviation, pass_rows
 from hetbench.query.observed_serving import RATES, deployment_row
@@ -256,16 +256,8 @@ def likely_unit(metric: str, off: float) -> str:
 
 def _said(chip: str, row: Mapping[str, Any]) -> str:
     """What a row says, alike for rows that say the same of the chip."""
-    cells = {name: _whole(cell) for name, cell in row.items() if cell is not None and name != "chip"}
+    cells = {name: whole_text(cell) for name, cell in row.items() if cell is not None and name != "chip"}
     return repr((chip, sorted(cells.items())))
-
-
-def _whole(cell: Any) -> str:
-    """A cell as text, whole where it has one."""
-    try:
-        return repr(cell)
-    except Exception:  # noqa: BLE001 - the repr of a caller's object may raise anything
-        return shown(cell)
 
 
 def _flag(seen: SeenRow, surprise: float) -> str:
@@ -282,7 +274,7 @@ def _flag(seen: SeenRow, surprise: float) -> str:
 def _flag_repeats(taken: list[tuple[int, SeenRow, dict[str, Any]]], flags: NDArray[Any]) -> None:
     by_setting: dict[str, list[tuple[int, float]]] = {}
     for at, seen, row in taken:
-        key = repr(sorted((name, _whole(cell)) for name, cell in row.items() if name not in ("value", "latency_ms")))
+        key = repr(sorted((name, whole_text(cell)) for name, cell in row.items() if name not in ("value", "latency_ms")))
         by_setting.setdefault(key, []).append((at, seen.residual))
     for members in by_setting.values():
         most = np.exp(np.ptp([residual for _, residual in members]))
