@@ -274,7 +274,7 @@ def _flag(seen: SeenRow, surprise: float) -> str:
 def _flag_repeats(taken: list[tuple[int, SeenRow, dict[str, Any]]], flags: NDArray[Any]) -> None:
     by_setting: dict[str, list[tuple[int, float]]] = {}
     for at, seen, row in taken:
-        key = repr(sorted((name, whole_text(cell)) for name, cell in row.items() if name not in ("value", "latency_ms")))
+        key = repr(sorted((name, whole_text(row[name])) for name in row if name not in ("value", "latency_ms")))
         by_setting.setdefault(key, []).append((at, seen.residual))
     for members in by_setting.values():
         most = np.exp(np.ptp([residual for _, residual in members]))
