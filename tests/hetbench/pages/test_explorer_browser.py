@@ -18,10 +18,10 @@ import pytest
 
 from hetbench import HetBench
 from hetbench.answers import digits
-from hetbench.catalog.chips import chips
-from hetbench.pages.explorer.choice import chip_label, choose
+from hetbench.pages.explorer.choice import choose
 from hetbench.pages.explorer.grids import ask_grids
 from hetbench.pages.explorer.interpolation import between
+from hetbench.pages.labels import chip_label
 from tests.chromium import Chromium, binary, chromium
 from tests.hetbench.pages.conftest import SITE_CHIPS
 
@@ -89,7 +89,7 @@ def test_the_ranking_holds_the_answers_of_the_library(
     tab: Chromium, site: Path, api: HetBench, phase: str, metric: str
 ):
     show(tab, site, f"#models=tinyllama-1.1b&phase={phase}&metric={metric}&fits=no")
-    names = {chip_label(chips()[name]): name for name in SITE_CHIPS}
+    names = {chip_label(name): name for name in SITE_CHIPS}
     options = {"chips": 1} if phase == "serving" else {}
     rows = ranking(tab)
     assert len(rows) >= 5
