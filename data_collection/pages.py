@@ -7,22 +7,13 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from hetbench.pages.html import Markup, document
+
 __all__ = ["Chart", "Heading", "Part", "Table", "Text", "html", "markdown", "shown"]
 
 DASH = "–"
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; margin: 0 auto; max-width: 76rem;
-  padding: 1rem 1.5rem 4rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
-a { color: #0b57a4; } :focus-visible { outline: 3px solid #0b57a4; outline-offset: 2px; }
-.wide { overflow-x: auto; margin: 1rem 0; } .chart { min-width: 40rem; }
-table { border-collapse: collapse; font-size: 0.9rem; }
-caption { text-align: left; font-weight: 600; padding: 0.3rem 0; }
-th, td { border-bottom: 1px solid #ddd; padding: 0.25rem 0.7rem; text-align: left; vertical-align: top; }
-thead th { border-bottom: 2px solid #888; white-space: nowrap; }
-td.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-"""
+_STYLE = ".drawn { min-width: 40rem; background: #fff; }\n"
+"""Plotly draws on white in both colour schemes; everything else is the style of all pages of hetbench."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +89,8 @@ def _plain(text: str) -> str:
 
 
 def html(title: str, parts: Sequence[Part]) -> str:
-    """The page as one self-contained HTML file, with Plotly's script included once if there is a chart."""
+    """The page as one self-contained HTML file in the design of `hetbench report`; Plotly's script is included once if
+    there is a chart."""
     body: list[str] = []
     sections = [part.text for part in parts if isinstance(part, Heading)]
     charts = 0
@@ -112,19 +104,12 @@ def html(title: str, parts: Sequence[Part]) -> str:
         else:
             charts += 1
             body.append(_chart(part, charts))
-    links = "".join(f'<li><a href="#section-{i}">{escape(text)}</a></li>' for i, text in enumerate(sections))
-    program = ""
+    links = [(f"#section-{i}", text) for i, text in enumerate(sections)] if len(sections) > 1 else []
     if charts:
         from plotly.offline import get_plotlyjs
 
-        program = f"<script>{get_plotlyjs()}</script>"
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f"<style>{_STYLE}</style>{program}</head>\n<body><header><h1>{escape(title)}</h1></header>"
-        + (f'<nav aria-label="Sections"><ul>{links}</ul></nav>' if len(sections) > 1 else "")
-        + "<main>\n" + "\n".join(body) + "\n</main></body></html>\n"
-    )  # fmt: skip
+        body.insert(0, f"<script>{get_plotlyjs()}</script>")
+    return document(title, "", links, map(Markup, body), style=_STYLE)
 
 
 def _table(part: Table) -> str:
@@ -145,4 +130,4 @@ def _chart(part: Chart, place: int) -> str:
     drawn = part.figure.to_html(full_html=False, include_plotlyjs=False, div_id=f"chart-{place}",
                                 config={"displayModeBar": False, "responsive": True})  # fmt: skip
     label = escape(f"Chart: {part.title}. The table beside it holds the same numbers.")
-    return f'<div class="wide"><div class="chart" role="img" aria-label="{label}">{drawn}</div></div>'
+    return f'<div class="wide"><div class="drawn" role="img" aria-label="{label}">{drawn}</div></div>'

@@ -20,7 +20,7 @@ from hetbench.catalog.chips import Chip
 
 __all__ = ["Environment", "describe"]
 
-_PACKAGES = ("torch", "transformers", "numpy", "onnxruntime", "onnx", "openvino")
+_PACKAGES = ("torch", "transformers", "numpy", "onnxruntime", "onnx", "openvino", "nncf")
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "KMP_AFFINITY", "OMP_PROC_BIND", "LD_PRELOAD",
               "CUDA_VISIBLE_DEVICES", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "MALLOC_CONF")  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +45,7 @@ class Environment:
     def software(self, task: Task) -> str:
         """The `software` column of a row: libraries and versions, those of the stack, and transformers for models."""
         extra = [task.stack] if task.stack in EXPORTED else []
+        extra += ["nncf"] if (task.stack, task.precision) == ("openvino", "int8") else []
         extra += ["transformers"] if task.kind == "model" else []
         return ", ".join([self.base_software, *(f"{name} {installed(name)}" for name in extra)])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data_collection.backends import installed
+from data_collection.profile.runtimes import LOADERS, PRECISIONS
 from data_collection.profile.tasks import Task
 from hetbench.errors import RefusedError
 
@@ -19,8 +20,6 @@ __all__ = ["EXPORTED", "STACKS", "exported", "missing", "run"]
 
 EXPORTED = ("onnxruntime", "openvino")
 STACKS = ("eager", "compiled", *EXPORTED)
-_PRECISIONS = {"onnxruntime": {"fp32": ""}, "openvino": {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}}
-"""Stack -> precisions that it computes in on a CPU, with its own names; ONNX Runtime only casts to and from fp32."""
 _PIP = {"onnxruntime": "onnxruntime onnx onnxscript", "openvino": "openvino onnx onnxscript"}
 
 
@@ -54,7 +53,7 @@ def run(stack: str, target: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def exported(stack: str, network: Any, arguments: Mapping[str, Any], task: Task) -> Iterator[tuple[Any, str]]:
-    """Export to ONNX at the task's setting and yield a callable and the library's name."""
+    """Export to ONNX at the task's setting and yield a callable and what the runtime executed."""
     import torch
 
     reason = missing(stack)
@@ -62,8 +61,8 @@ def exported(stack: str, network: Any, arguments: Mapping[str, Any], task: Task)
         raise RefusedError(reason)
     if arguments.get("use_cache"):
         raise RefusedError(f"{stack} measures the phase inference only; {task.phase} has a KV cache.")
-    if task.precision not in _PRECISIONS[stack]:
-        raise RefusedError(f"{stack} computes in {', '.join(_PRECISIONS[stack])} on a CPU, not in {task.precision}.")
+    if task.precision not in PRECISIONS[stack]:
+        raise RefusedError(f"{stack} computes in {', '.join(PRECISIONS[stack])} on a CPU, not in {task.precision}.")
     tensors = {name: value for name, value in arguments.items() if isinstance(value, torch.Tensor)}
     if any(value.device.type != "cpu" for value in tensors.values()):
         raise RefusedError(f"{stack} is measured on the CPU only.")
@@ -71,40 +70,4 @@ def exported(stack: str, network: Any, arguments: Mapping[str, Any], task: Task)
         warnings.simplefilter("ignore")
         path = Path(folder) / "model.onnx"
         torch.onnx.export(network, (), path, kwargs=dict(arguments), dynamo=True, external_data=True, verbose=False)
-        loader = _onnxruntime if stack == "onnxruntime" else _openvino
-        yield loader(path, list(tensors.values()), task)
-
-
-def _onnxruntime(path: Path, tensors: list[Any], task: Task) -> tuple[Any, str]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = task.threads or 0
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    feeds = _feeds([each.name for each in session.get_inputs()], tensors)
-    return lambda: session.run(None, feeds), f"ONNX Runtime {onnxruntime.__version__}"
-
-
-def _openvino(path: Path, tensors: list[Any], task: Task) -> tuple[Any, str]:
-    import openvino
-
-    asked = _PRECISIONS["openvino"][task.precision]
-    # without the hint it may run fp32 networks in bf16
-    settings = {"INFERENCE_PRECISION_HINT": asked, "PERFORMANCE_HINT": "LATENCY"}
-    if task.threads:
-        settings["INFERENCE_NUM_THREADS"] = str(task.threads)
-    compiled = openvino.Core().compile_model(path, "CPU", settings)
-    used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-    if used != asked:
-        raise RefusedError(f"OpenVINO computes in {used} on this CPU where {asked} is asked for.")
-    request = compiled.create_infer_request()
-    feeds = _feeds([each.get_any_name() for each in compiled.inputs], tensors)
-    return lambda: request.infer(feeds, share_inputs=True, share_outputs=True), f"OpenVINO {openvino.__version__}"
-
-
-def _feeds(names: list[str], tensors: list[Any]) -> dict[str, Any]:
-    """Arrays by the names in the exported graph, in the order of the arguments."""
-    if len(names) != len(tensors):
-        raise RefusedError(f"the exported model has {len(names)} inputs, the call {len(tensors)} tensors.")
-    return {name: tensor.detach().contiguous().numpy() for name, tensor in zip(names, tensors, strict=True)}
+        yield LOADERS[stack](path, list(tensors.values()), task)

@@ -51,7 +51,10 @@ def ready(backend: Backend, task: Task, change: Callable[[Any], Any] | None = No
 
     dtype = precise(backend, task)
     if task.kind == "model" and not dtype.is_floating_point:
-        raise RefusedError(f"a network is cast, not quantised: {task.precision} is measured for operators only.")
+        raise RefusedError(
+            f"PyTorch casts a network and does not quantise it: measure {task.precision} of a whole model on a stack "
+            f"that has a quantiser, {' or '.join(stacks.EXPORTED)}."
+        )
     if task.phase == TRAINING:
         with steps.training(backend, task, dtype) as call:
             yield Subject(call)
@@ -72,6 +75,8 @@ def precise(backend: Backend, task: Task) -> Any:
         raise RefusedError(f"PyTorch cannot run {task.precision} here. It can: {', '.join(DTYPES)}.")
     if task.precision == "tf32" and backend.family != "cuda":
         raise RefusedError("tf32 is a mode of NVIDIA's matrix units; measure fp32 on other chips.")
+    if task.kind == "model" and task.precision == "int8" and task.stack in stacks.EXPORTED:
+        return torch.float32  # the stack quantises it
     torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
     if backend.family == "cuda":
         torch.backends.cudnn.allow_tf32 = task.precision == "tf32"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from data_collection.profile.stacks import STACKS
+from data_collection.profile.stacks import EXPORTED, STACKS
 from hetbench.catalog.models import model, models
 from hetbench.errors import InvalidInputError, UnknownNameError, nearest
 from hetbench.schema import precision
@@ -21,8 +21,10 @@ from hetbench.schema import precision
 __all__ = ["FOLDER", "Workload", "named", "names", "read"]
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "tasks"
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16")
-"""Precisions that a network can be cast to; others need quantisation."""
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+"""Precisions of a task. A network is cast to all but int8, to which a stack with a quantiser converts it."""
+_QUANTISING = EXPORTED[0]
+"""The stack of an int8 task that names none."""
 _MOST = 10**9
 _FRAMEWORKS = {"torch": "eager", "pytorch": "eager", "pt": "eager", "onnx": "onnxruntime"}
 """ByteMLPerf's name of a framework -> stack."""
@@ -53,7 +55,7 @@ class Workload:
 
 
 def names() -> list[str]:
-    """Every task: each model in each precision that it can be cast to."""
+    """Every task: each model in each precision."""
     return [f"{each}-{kind}" for each in models() for kind in PRECISIONS]
 
 
@@ -67,7 +69,7 @@ def named(name: str) -> Workload:
     except UnknownNameError:
         raise _unknown(name) from None
     path = FOLDER / f"{identity['model']}-{identity['precision']}.toml"
-    return _made({**_default(), **identity, **(_table(path) if path.exists() else {})}, name)
+    return _made({**identity, **(_table(path) if path.exists() else {})}, name)
 
 
 def read(path: Path) -> Workload:
@@ -84,7 +86,7 @@ def read(path: Path) -> Workload:
                 f"{path} names no model. Write model = \"bert-base\" and precision = \"fp32\" into it, or name the "
                 "file model-precision.toml."
             ) from None  # fmt: skip
-    return _made({**_default(), **table}, str(path))
+    return _made(table, str(path))
 
 
 def _unknown(name: str) -> InvalidInputError:
@@ -132,8 +134,9 @@ def _their_model(name: str) -> str:
     return model(name).name
 
 
-def _made(table: Mapping[str, Any], origin: str) -> Workload:
-    """The task of a complete table; errors name the file."""
+def _made(given: Mapping[str, Any], origin: str) -> Workload:
+    """The task of a table, completed by the defaults; errors name the file."""
+    table = {**_default(), **({"framework": _QUANTISING} if given.get("precision") == "int8" else {}), **given}
     known = [each.name for each in fields(Workload)]
     for name in table:
         if name not in known:
@@ -144,6 +147,17 @@ def _made(table: Mapping[str, Any], origin: str) -> Workload:
     for name, values in (("precision", PRECISIONS), ("framework", STACKS)):
         if made[name] not in values:
             raise InvalidInputError(f"{origin}: {UnknownNameError(name, made[name], values)}")
+    if made["precision"] == "int8" and made["framework"] not in EXPORTED:
+        raise InvalidInputError(
+            f"{origin}: {made['framework']} does not quantise a network; an int8 task runs on {' or '.join(EXPORTED)}."
+        )
+    _check_values(made, origin)
+    made["thresholds"] = {**_default()["thresholds"], **_limits(made["thresholds"], origin)}
+    return Workload(**{**made, "batch_sizes": tuple(made["batch_sizes"])})
+
+
+def _check_values(made: Mapping[str, Any], origin: str) -> None:
+    """Raise `InvalidInputError` for sizes, counts and switches that cannot be meant."""
     sizes = made["batch_sizes"]
     if not isinstance(sizes, list) or not sizes or not all(_count(each) for each in sizes):
         raise InvalidInputError(f"{origin}: batch_sizes={sizes!r} must be a list of whole numbers above 0.")
@@ -156,8 +170,6 @@ def _made(table: Mapping[str, Any], origin: str) -> Workload:
     percent = made["data_percent"]
     if isinstance(percent, bool) or not isinstance(percent, int | float) or not 0 < percent <= 100:
         raise InvalidInputError(f"{origin}: data_percent={percent!r} must be above 0 and at most 100.")
-    made["thresholds"] = {**_default()["thresholds"], **_limits(made["thresholds"], origin)}
-    return Workload(**{**made, "batch_sizes": tuple(sizes)})
 
 
 def _limits(given: Any, origin: str) -> dict[str, dict[str, float]]:

@@ -16,6 +16,7 @@ from hetbench.cli.options import (
     Json,
     KvFormat,
     Model,
+    Optimizer,
     OutputLen,
     Phase,
     Precision,
@@ -71,6 +72,7 @@ def explain(
     image_size: ImageSize = None,
     precision: Precision = None,
     phase: Phase = None,
+    optimizer: Optimizer = None,
     stack: Stack = None,
     predictor: Predictor = None,
     source_value: SourceLatency = None,
@@ -86,6 +88,7 @@ def explain(
     found = api.explain(
         model, source, target or added, by=by, depth=depth, link_gbs=link_gbs, source_value=source_value, batch=batch,
         seq_len=seq_len, image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
+        optimizer=optimizer,
     )  # fmt: skip
     _print(found, found.lines(), as_json)
 
@@ -133,6 +136,7 @@ def migrate(
     image_size: ImageSize = None,
     precision: Precision = None,
     phase: Phase = None,
+    optimizer: Optimizer = None,
     stack: Stack = None,
     predictor: Predictor = None,
     confidence: Confidence = None,
@@ -154,6 +158,7 @@ def migrate(
         slo_ms=None if slo is None or served else parse_milliseconds(slo), objective=objective, batch=batch,
         seq_len=seq_len, image_size=image_size, precision=precision, phase=phase, stack=stack, predictor=predictor,
         confidence=confidence, slo=slo if served else None, input_len=input_len, output_len=output_len, kv=kv,
+        optimizer=optimizer,
     )  # fmt: skip
     _print(found, found.lines(limit), as_json)
 

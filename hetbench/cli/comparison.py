@@ -14,6 +14,7 @@ from hetbench.cli.options import (
     ImageSize,
     Json,
     Model,
+    Optimizer,
     Phase,
     Precision,
     Predictor,
@@ -39,6 +40,7 @@ def compare(
     image_size: ImageSize = None,
     precision: Precision = None,
     phase: Phase = None,
+    optimizer: Optimizer = None,
     stack: Stack = None,
     predictor: Predictor = None,
     confidence: Confidence = None,
@@ -53,7 +55,7 @@ def compare(
         raise InvalidInputError("no chips to compare: --chips takes names separated by commas, such as cuda,amd-mi210.")
     found = api.query(
         model, metric=metric, device=names, batch=batch, seq_len=seq_len, image_size=image_size, precision=precision,
-        phase=phase, stack=stack, predictor=predictor, confidence=confidence,
+        phase=phase, stack=stack, predictor=predictor, confidence=confidence, optimizer=optimizer,
     )  # fmt: skip
     if as_json:
         print_json(found.to_dict())

@@ -26,6 +26,7 @@ from hetbench.cli.options import (
     parse_milliseconds,
 )  # fmt: skip
 from hetbench.cli.output import print_json
+from hetbench.cli.progress import counted
 from hetbench.cli.session import open_api, open_api_with_chip
 
 __all__ = ["app"]
@@ -86,14 +87,34 @@ def report(
 @app.command(rich_help_panel=PANEL)
 def dashboard(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path("dashboard"),
+    models: Annotated[
+        str | None,
+        typer.Option(help="Models, separated by commas; names of the hub are served only. Default: the catalogue's."),
+    ] = None,
+    chips: Annotated[
+        str | None, typer.Option(help="Chips or families, separated by commas. Default: generations in common use.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="All chips, more precisions and denser grids: takes hours.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write the whole catalogue on all chips as a static site with filters and a page for each model."""
+    """Write an explorer of models and chips: a static site that answers in the browser, without network.
+
+    It ranks chips for a model, phase, precision and size, with intervals and evidence; shows Pareto fronts, a migration
+    matrix, operator coverage and where the time goes; and saves figures and tables.
+    """
     from hetbench.pages.dashboard import write_site
 
-    data, size = write_site(open_api(), output)
+    with counted("answers") as progress:
+        data, size = write_site(open_api(), output, _names(models), _names(chips), full=full, progress=progress)
     if as_json:
         print(json.dumps(data, allow_nan=False))
     else:
         typer.echo(f"{output / 'index.html'}: {len(data['models'])} models, {len(data['chips'])} chips, "
-                   f"{size / 1e6:.2g} MB")  # fmt: skip
+                   f"{size / 1e6:.2g} MB. Open it in a browser, or: hetbench serve --site {output}")  # fmt: skip
+
+
+def _names(given: str | None) -> list[str] | None:
+    """The names of a list separated by commas; None where none is given."""
+    return [each.strip() for each in (given or "").split(",") if each.strip()] or None

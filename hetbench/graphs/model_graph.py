@@ -40,6 +40,8 @@ from hetbench.schema import precision as canonical_precision
 __all__ = ["FORMAT", "ModelGraph", "load"]
 
 FORMAT = 1
+_PLAIN_SIZES = {int, type(None)}  # True and 1.0 equal 1 as keys, and are no sizes
+_MOST_SETTINGS = 64
 
 
 class ModelGraph:
@@ -76,9 +78,10 @@ class ModelGraph:
         self.longest: int | None = (table["limits"].get("seq_len") or (None, None))[1]
         """The longest sequence that it takes; None where it takes none or any."""
         self._variants: dict[int, Variant] = {}
+        self._settings: dict[tuple[Any, ...], Setting] = {}  # those asked for lately, checked
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_variants": {}}
+        return {**vars(self), "_variants": {}, "_settings": {}}
 
     def __eq__(self, other: object) -> bool:
         if self is other or type(self) is not ModelGraph or type(other) is not ModelGraph:
@@ -247,8 +250,15 @@ class ModelGraph:
         precision: str = "fp32", phase: str = "inference",
     ) -> Setting:
         """Check the setting of a query and fill in the model's defaults."""
-        limits = self._table["limits"]
-        return checked_setting(self.name, self.phases, limits, batch, seq_len, image_size, precision, phase)
+        limits, sizes = self._table["limits"], (batch, seq_len, image_size)
+        if not {type(size) for size in sizes} <= _PLAIN_SIZES or type(phase) is not str or type(precision) is not str:
+            return checked_setting(self.name, self.phases, limits, *sizes, precision, phase)
+        known, key = self._settings, (*sizes, precision, phase)
+        if key not in known:
+            if len(known) >= _MOST_SETTINGS:
+                self._settings = known = {}
+            known[key] = checked_setting(self.name, self.phases, limits, *sizes, precision, phase)
+        return known[key]
 
     def _refuse_if_compact(self, what: str) -> None:
         if self.compact:

@@ -34,16 +34,23 @@ class Variant:
         """How often one pass runs each template, [templates]."""
         self.kept: dict[Any, Any] = {}
         """What callers derive from the structure alone, by keys of their own."""
+        self._last: tuple[Setting | None, Ints] = None, np.zeros(0, dtype=np.int64)
         self._groups: dict[str, list[tuple[str, str, tuple[str, ...], Ints, Ints]]] = {}
 
     def values(self, setting: Setting) -> Ints:
         """All sizes at a setting, int64 [sizes]."""
+        last, found = self._last
+        if last is setting:
+            return found
         factors, places = self._factors
         image = setting.image_size or 0
         symbols = {"": 1, "b": setting.batch or 0, "s": setting.seq_len or 0}
         values = [symbols[each] if isinstance(each, str) else (image + each[0]) // each[1] for each in factors]
         powers: Ints = np.array(values, dtype=np.int64)[places].prod(axis=0)
-        return self.coefficients @ powers
+        found = self.coefficients @ powers
+        found.setflags(write=False)
+        self._last = setting, found
+        return found
 
     @cached_property
     def _factors(self) -> tuple[list[Any], Ints]:

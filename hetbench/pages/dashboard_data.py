@@ -6,7 +6,7 @@ Every number equals `HetBench.query(model, target=chip, metric=metric)` to the l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any
 
@@ -54,19 +54,23 @@ class StringTable:
 
 
 def catalogue_answers(
-    api: HetBench, model_names: Sequence[str] | None = None, chip_names: Sequence[str] | None = None
-) -> CatalogueAnswers:
+    api: HetBench, model_names: Sequence[str] | None = None, chip_names: Sequence[str] | None = None,
+    progress: Callable[[int], None] = lambda answers: None,
+) -> CatalogueAnswers:  # fmt: skip
     """The answers about models on chips in `DASHBOARD_METRICS`; all models or all chips if none are named.
+
+    `progress` is called with the number of answers that each model adds.
 
     >>> found = catalogue_answers(HetBench(), ["bert-tiny"], ["nvidia-l4", "huawei-ascend-950"])["bert-tiny"]
     >>> found["nvidia-l4"]["latency"].unit, found["huawei-ascend-950"]["latency"][:17]
     ('ms', 'huawei-ascend-950')
     """
-    return {
-        name: {chip: {metric: _answer(api, name, chip, metric) for metric in DASHBOARD_METRICS}
-               for chip in chip_names or chips()}
-        for name in model_names or models()
-    }
+    found: CatalogueAnswers = {}
+    for name in model_names or models():
+        found[name] = {chip: {metric: _answer(api, name, chip, metric) for metric in DASHBOARD_METRICS}
+                       for chip in chip_names or chips()}  # fmt: skip
+        progress(len(found[name]) * len(DASHBOARD_METRICS))
+    return found
 
 
 def _answer(api: HetBench, model: str, chip: str, metric: str) -> Answer | str:
@@ -88,7 +92,7 @@ def catalogue_data(found: CatalogueAnswers) -> dict[str, Any]:
     >>> len(data["rows"]["latency"]), data["columns"][2]
     (1, 'value')
     """
-    names, chip_names = list(found), list(next(iter(found.values())))
+    names, chip_names = list(found), list(next(iter(found.values()), {}))
     texts = StringTable()
     rows: dict[str, list[list[Any]]] = {metric: [] for metric in DASHBOARD_METRICS}
     refused: dict[str, list[list[Any]]] = {metric: [] for metric in DASHBOARD_METRICS}

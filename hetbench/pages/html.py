@@ -17,8 +17,8 @@ from typing import Any
 from hetbench.answers import LEVEL_TEXTS, digits
 
 __all__ = ["DASH", "Markup", "bullet_list", "definition_list", "details", "document", "fill_template",
-           "interval_text", "level_badge", "level_legend", "paragraph", "quantity", "read_template", "reference_link",
-           "section", "table", "to_html"]  # fmt: skip
+           "interval_text", "level_badge", "level_legend", "page_style", "paragraph", "quantity", "read_template",
+           "reference_link", "section", "table", "to_html"]  # fmt: skip
 
 DASH = "–"
 _REF = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{7,40}):([^#\s()]+)")
@@ -169,6 +169,11 @@ def read_template(name: str) -> str:
     return (files("hetbench") / "pages" / "templates" / name).read_text(encoding="utf-8")
 
 
+def page_style() -> str:
+    """The CSS of every page: colours and sizes by name (`tokens.css`), then the rules that use them (`page.css`)."""
+    return read_template("tokens.css") + read_template("page.css")
+
+
 def fill_template(text: str, **values: str) -> str:
     """The text with every `{{name}}` replaced by its value; values are not expanded again.
 
@@ -179,12 +184,14 @@ def fill_template(text: str, **values: str) -> str:
 
 
 def document(
-    title: str, intro: str, links: Sequence[tuple[str, str]], body: Iterable[str], data: Any = None, program: str = ""
-) -> str:
-    """A whole page. `links` are the targets and labels of its navigation; `data` is embedded as JSON."""
+    title: str, intro: str, links: Sequence[tuple[str, str]], body: Iterable[str], data: Any = None, program: str = "",
+    style: str = "",
+) -> str:  # fmt: skip
+    """A whole page. `links` are the targets and labels of its navigation; `data` is embedded as JSON; `style` is CSS
+    beside that of all pages."""
     entries = "".join(f'<li><a href="{escape(to)}">{to_html(name)}</a></li>' for to, name in links)
     return fill_template(
-        read_template("page.html"), title=escape(title), style=read_template("page.css"), intro=to_html(intro),
+        read_template("page.html"), title=escape(title), style=page_style() + style, intro=to_html(intro),
         links=f'<nav aria-label="Sections"><ul>{entries}</ul></nav>' if entries else "",
         body="\n".join(to_html(part) for part in body), data="" if data is None else _data(data),
         program=f"<script>\n{program}</script>" if program else "",

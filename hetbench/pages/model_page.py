@@ -35,8 +35,9 @@ __all__ = ["model_page"]
 AnswersByChip = Mapping[str, Mapping[str, Answer | str]]
 """chip -> metric -> the answer, or the reason of the refusal."""
 _LINKS = (
-    ("../index.html", "All models and chips"), ("../chips.html", "Chips"), ("#answers", "Latency by chip"),
-    ("#m-published", "Published measurements"), ("#m-coverage", "Operator coverage"), ("#levels", "Evidence levels"),
+    ("../index.html", "Explorer"), ("../answers.html", "All answers"), ("../chips.html", "Chips"),
+    ("#answers", "Latency by chip"), ("#m-published", "Published measurements"),
+    ("#m-coverage", "Operator coverage"), ("#levels", "Evidence levels"),
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hetbench.answers import Answer, percent
 from hetbench.catalog.chips import Chip
-from hetbench.errors import RefusedError
+from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.graphs import Coverage, ModelGraph, operator_coverage
 from hetbench.metrics import metric as metric_named
 from hetbench.query.question import DEFAULT_STACK, Question
@@ -97,6 +97,12 @@ def memory_shortfall(question: Question, graph: ModelGraph, chip: Chip | None) -
     """A note where the model needs more memory than the chip has; none where either is not known."""
     if chip is None or chip.memory_bytes is None or not graph.has_memory:
         return ()
+    batch, *others = question.sizes
+    try:
+        if batch and memory_bytes(graph, (1 << (batch - 1).bit_length(), *others)) <= chip.memory_bytes:
+            return ()  # more samples would fit: many questions look at powers of two
+    except InvalidInputError:  # no model takes so many
+        pass
     needed = memory_bytes(graph, question.sizes)
     if needed <= chip.memory_bytes:
         return ()

@@ -104,7 +104,7 @@ def predict_step(question: Question, chip: Chip, graph: TrainingGraph, predictor
     ratio = known.ratio(chip, stack, question.precision, bool(graph.optimizer.operators), question.confidence)
     if predictor not in WHOLE:
         ratio = replace(ratio, value=1.0, lower=ratio.lower / ratio.value, upper=ratio.upper / ratio.value, level="D")
-    made = _estimate(question, chip, composed, ratio)
+    made = _estimate(question, chip, composed, ratio, _least_ms(question, chip, graph))
     value, lower, upper = (float(each) for each in (made.value, made.lower, made.upper))
     waits, level, notes = _all_reduce(question, chip, graph, value * parts.backward / parts.total)
     notes = (*_said(ratio, parts, chip, graph, question.precision, stack), *notes,
@@ -116,10 +116,17 @@ def predict_step(question: Question, chip: Chip, graph: TrainingGraph, predictor
     )  # fmt: skip
 
 
-def _estimate(question: Question, chip: Chip, composed: float, ratio: steps.Ratio) -> Estimate:
-    """The composed step times its factor, corrected by steps that were observed on the chip."""
-    made = Estimate(composed * ratio.value, composed * ratio.lower, composed * ratio.upper, ratio.level)
-    return corrected(made.arrays(), question, chip, np.zeros(1)).single() if question.observed else made
+def _least_ms(question: Question, chip: Chip, graph: TrainingGraph) -> float:
+    """ms of the step's work at the chip's peak; 0 where the datasheet states none."""
+    peak = chip.peak_flops(question.precision)
+    return 1e3 * graph.operators(*question.sizes).flops / peak if peak else 0.0
+
+
+def _estimate(question: Question, chip: Chip, composed: float, ratio: steps.Ratio, least_ms: float) -> Estimate:
+    """The composed step times its factor, corrected by steps observed on the chip; nothing below the least."""
+    value, lower, upper = (max(composed * factor, least_ms) for factor in (ratio.value, ratio.lower, ratio.upper))
+    made = Estimate(value, lower, upper, ratio.level)
+    return corrected(made.arrays(), question, chip, np.array([least_ms])).single() if question.observed else made
 
 
 def _said(
@@ -187,8 +194,7 @@ def observed_step(
     found = predict_step(question, chip, graph, "auto")
     made = Estimate(found.value, found.lower, found.upper, found.level).arrays()
     middle, sd = deviation(made.lower / made.value, made.upper / made.value, 0.9)
-    work, peak = graph.operators(*question.sizes).flops, chip.peak_flops(question.precision)
-    least = 1e3 * work / peak if peak else 0.0
+    least = _least_ms(question, chip, graph)
     done = 1e3 * question.items_per_call()[0] * graph.chips
     if metric != "latency":
         least = done / least if least else 0.0

@@ -40,6 +40,7 @@ def language_of(graph: ModelGraph) -> LanguageModel:
     return language_model(config.network.decoder, config.name, config.precision or "")
 
 
+@lru_cache(maxsize=64)
 def _configured(name: str) -> ConfigGraph | None:
     """The graph of a catalogue model's configuration."""
     record = models().get(name)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hetbench.checks import whole_number
 from hetbench.errors import InvalidInputError, UnknownNameError, shown
+from hetbench.spaces._dictionaries import codes_of_dictionaries
 from hetbench.spaces._predecessors import in_own_words
 from hetbench.spaces._registry import space
 
@@ -111,7 +112,7 @@ class Space:
                 f"code {found[row, column]} of {self.parameters[column].name} is not an index of its {counts[column]} "
                 f"choices: {self.parameters[column].choices}."
             )
-        return np.where(self._active(found), found, 0).astype(np.int64)
+        return np.where(self.active(found), found, 0).astype(np.int64)
 
     def codes(self, archs: Any) -> Ints:
         """Codes [n, parameters] of architectures, given as mappings, texts or codes.
@@ -125,12 +126,16 @@ class Space:
         if not isinstance(archs, Iterable):
             given = shown(archs)
             raise InvalidInputError(f"architectures of {self.name} are mappings, texts or codes; given: {given}.")
+        if isinstance(archs, list | tuple) and len(archs) > 1:
+            found = codes_of_dictionaries(self, archs)
+            if found is not None:
+                return found
         return np.array([self._code(arch) for arch in archs], dtype=np.int64).reshape(-1, len(self.parameters))
 
     def archs(self, codes: Any) -> list[dict[str, Any]]:
         """The architectures of codes, as mappings with a list for each parameter of layers."""
         codes = self.canonical(codes)
-        return [self._nested(row, active) for row, active in zip(codes, self._active(codes), strict=True)]
+        return [self._nested(row, active) for row, active in zip(codes, self.active(codes), strict=True)]
 
     def check(self, arch: Any) -> dict[str, Any]:
         """Check an architecture and return it in canonical form; errors as in `codes`."""
@@ -161,7 +166,7 @@ class Space:
         column = self.column[name]
         return self._values[column][codes[:, column]]
 
-    def _active(self, codes: Ints) -> NDArray[np.bool_]:
+    def active(self, codes: Ints) -> NDArray[np.bool_]:
         """Which parameters each row has, [n, parameters]."""
         shown = np.ones(codes.shape, dtype=bool)
         for column, parameter in enumerate(self.parameters):

@@ -68,7 +68,7 @@ def one_hot(space: Space, codes: NDArray[np.int64]) -> NDArray[np.float32]:
     names = [each.name for each in space.parameters]
     order = ["embed", "layers", *(n for n in names if n.startswith("mlp_ratio.")),
              *(n for n in names if n.startswith("heads.")), "bias"]  # fmt: skip
-    exists = space._active(codes)
+    exists = space.active(codes)
     parts = []
     for name in order:
         column = space.column[name]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
+from sklearn.isotonic import isotonic_regression
 
 from surrogates.intervals import INTERVAL_LEVEL, size_bin
 
@@ -34,6 +35,10 @@ _UNSEEN_SCATTER = 0.5
 """How much more rows of an unseen source scatter than those of one source alone; of n sources an n-th of it."""
 _BINS = 3
 _TAIL = (1 - INTERVAL_LEVEL) / 2
+_RISING = ("B", "C", "D")
+_NARROWEST = 1e-4
+Band = list[list[float]]
+"""[low, high] of the scaled residual by size bin."""
 KEYS = ["cls", "family", "level", "split", "group", "source"]
 
 
@@ -87,7 +92,7 @@ def usual_spread(groups: pd.DataFrame, cls: str, family: str, level: str) -> flo
     return float(np.sqrt((_LEVEL_GROUPS * overall + alike.sum()) / (_LEVEL_GROUPS + len(alike))))
 
 
-def band(rows: pd.DataFrame, spread: float) -> list[list[float]]:
+def band(rows: pd.DataFrame, spread: float) -> Band:
     """[low, high] of the scaled residual by size bin, for a source that none of the rows is of.
 
     `spread` is what `usual_spread` says. Groups of a source tell how far sources stand apart; versions, dies and
@@ -113,6 +118,34 @@ def band(rows: pd.DataFrame, spread: float) -> list[list[float]]:
     return pairs
 
 
+def by_level(everything: pd.DataFrame, cls: str, family: str, groups: pd.DataFrame | None = None) -> dict[str, Band]:
+    """The bands of a class and family, or of the class in any family "", by "LEVEL/family".
+
+    Less evidence is never surer: bands of the levels B, C and D rise in this order, and where rows say otherwise, since
+    few groups are of a level, neighbouring levels share the mean of their logarithms by groups (isotonic regression).
+    `groups` are `medians(everything)`. Levels of too few rows have none; those of any family are told by the class.
+    """
+    groups = medians(everything) if groups is None else groups
+    own = everything[everything.cls == cls]
+    own = own[own.family == family] if family else own
+    found, weights = {}, {}
+    for level in (*_RISING, "X") if family else _RISING:
+        near = own[own.level == level]
+        if len(near) < _LEAST and family:
+            continue
+        near = near if len(near) >= _LEAST else own
+        found[level] = band(near, usual_spread(groups, cls, family, level))
+        weights[level] = near.group.nunique()
+    rising = [level for level in _RISING if level in found]
+    ends = np.log(np.maximum(np.abs([found[level] for level in rising]), _NARROWEST))  # [levels, bins, ends]
+    for place in np.ndindex(ends.shape[1:] if rising else (0,)):
+        at = (slice(None), *place)
+        ends[at] = isotonic_regression(ends[at], sample_weight=[float(weights[level]) for level in rising])
+    for level, each in zip(rising, np.exp(ends), strict=True):
+        found[level] = [[round(float(-low), 4), round(float(high), 4)] for low, high in each]
+    return {f"{level}/{family}": each for level, each in found.items()}
+
+
 def weighted_quantiles(values: np.ndarray, weight: np.ndarray, places: Sequence[float]) -> np.ndarray:
     """Quantiles of weighted values at `places`, [places]."""
     order = np.argsort(values)
@@ -120,22 +153,20 @@ def weighted_quantiles(values: np.ndarray, weight: np.ndarray, places: Sequence[
     return np.interp(places, at, values[order])
 
 
-def held(rows: pd.DataFrame, pool: pd.DataFrame, everything: pd.DataFrame) -> np.ndarray:
+def held(rows: pd.DataFrame, everything: pd.DataFrame) -> np.ndarray:
     """Whether each row lies in the band that others set, and the band's width in log; [2, rows].
 
-    `rows` are some of `pool`, the cell; `everything` are those of all classes. A group of a source is held by what
-    other sources say, one of a version by all that is not of it.
+    `rows` are some of one class, level and family; `everything` are those of all classes. A group of a source is held
+    by what other sources say, one of a version by all that is not of it.
     """
     out, groups = np.empty((2, len(rows))), medians(everything)
     for (split, group), places in rows.groupby(["split", "group"]).indices.items():
-        name = "source" if split == "source" else "group"
-        key = group if split != "source" else rows.source.iloc[places[0]]
-        others = pool[(pool.group != group) & (pool[name] != key)]
-        if len(others) < _LEAST:
-            others = elsewhere(everything[everything[name] != key], rows.iloc[places[0]])
-        like = rows.iloc[places[0]]
-        spread = usual_spread(groups[groups[name] != key], like.cls, like.family, like.level)
-        found = np.array(band(others, spread))
+        like, name = rows.iloc[places[0]], "source" if split == "source" else "group"
+        key = like.source if split == "source" else group
+        rest, told = everything[everything[name] != key], groups[groups[name] != key]
+        mine = (rest.cls == like.cls) & (rest.family == like.family) & (rest.group == group)
+        known = by_level(rest[~mine], like.cls, like.family, told).get(f"{like.level}/{like.family}")
+        found = np.array(known or band(elsewhere(rest, like), usual_spread(told, like.cls, like.family, like.level)))
         part = rows.iloc[places]
         low, high = (found[part.bin.to_numpy()] * part.unit.to_numpy()[:, None]).T
         residual = part.residual.to_numpy()

@@ -72,17 +72,13 @@ def calibrated(rows: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
     everything = told_by(rows, blend)
     curves = {name: bands.slowness(part) for name, part in everything.groupby("cls")}
     everything = in_units(everything, curves)
-    groups = bands.medians(everything)
     specs: dict[str, dict[str, Any]] = {}
     for name in rows:
-        own = everything[everything.cls == name]
-        found = {
-            f"{level}/{family}": bands.band(near, bands.usual_spread(groups, name, str(family), str(level)))
-            for (level, family), near in own.groupby(["level", "family"]) if len(near) >= _LEAST
-        }  # fmt: skip
-        for level in ("B", "C", "D"):  # of a family without rows of its own
-            near = own[own.level == level] if (own.level == level).sum() >= _LEAST else own
-            found[f"{level}/"] = bands.band(near, bands.usual_spread(groups, name, "", level))
+        own, found = everything[everything.cls == name], bands.by_level(everything, name, "")
+        for family in sorted(set(own.family)):
+            known = [level for level, near in own[own.family == family].groupby("level") if len(near) >= _LEAST]
+            each = bands.by_level(everything, name, family)
+            found |= {f"{level}/{family}": each[f"{level}/{family}"] for level in known}
         specs[name] = {"blend": blend[name], "intervals": found, "slowness": curves[name]}
     return specs
 
@@ -181,7 +177,7 @@ def scores(
         if len(chosen) < _LEAST:
             continue
         part, prepared = rows.iloc[chosen], own.iloc[chosen]
-        inside, width = bands.held(prepared, own.iloc[places], everything)
+        inside, width = bands.held(prepared, everything)
         measured = part.latency_ms.to_numpy()
         each = {name: score(measured, part[name].to_numpy()) for name in METHODS}
         told = measured / np.exp(prepared.residual.to_numpy())

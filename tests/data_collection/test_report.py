@@ -21,6 +21,7 @@ from data_collection.store import Row, connect, open_run, read
 from hetbench.api import HetBench
 from hetbench.artifacts.atomic import staged
 from hetbench.errors import InvalidInputError
+from hetbench.pages.html import page_style
 
 ROW = Row(
     kind="model", name="bert-tiny", batch=1, seq_len=128, precision="fp32", phase="inference", stack="eager",
@@ -175,6 +176,13 @@ def test_the_page_can_be_read_with_a_keyboard_and_a_screen_reader(report: Path):
     assert page.count("caption") == page.count("table") == sum(a.get("tabindex") == "0" for _, a in page.seen)
     assert {a.get("scope") for tag, a in page.seen if tag == "th"} == {"col"}
     assert page.count("h1") == page.count("main") == page.count("nav") == 1
+
+
+def test_the_page_has_the_design_and_the_safety_of_all_pages_of_hetbench(report: Path):
+    text = (report / "report.html").read_text()
+    assert page_style() in text
+    assert "default-src 'none'" in text
+    assert 'href="#main"' in text
 
 
 def test_text_of_the_store_is_escaped_on_both_pages(report: Path):

@@ -125,6 +125,22 @@ def support_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def training_table() -> str:
+    """Median errors of training steps on what was left out, those of two rivals, and the share inside the interval."""
+    card = json.loads((files("hetbench") / "catalog" / "surrogates" / "training_card.json").read_text("utf-8"))
+    lines = [
+        "| left out | source | steps | networks | error % | roofline | constant efficiency | inside % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    titles = {"networks_left_out": "a network", "dies_left_out": "a die", "sources_left_out": "a source"}
+    for key, title in titles.items():
+        for row in card[key]:
+            shown = row["surrogate"], row["roofline"], row["constant"], row["inside"]
+            lines.append(f"| {title} | {row['source']} | {row['n']:,} | {row['networks']} | "
+                         + " | ".join(map(str, shown)) + " |")  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
 def serving_table() -> str:
     """Hold-outs of deployments: error of the surrogate, of a constant efficiency and of the roofline; intervals."""
     card = json.loads((Path(str(files("hetbench"))) / "catalog" / "surrogates" / "serving_card.json").read_text())
@@ -167,7 +183,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "accuracy": accuracy_table,
     "knowledge": knowledge_table,
     "observed": observed_table,
-    "serving": serving_table,
+    "serving": serving_table, "training": training_table,
     "support": support_table,
     "model-types": model_types_table,
 }

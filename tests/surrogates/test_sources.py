@@ -62,7 +62,7 @@ def in_units(table):
 
 def test_a_band_holds_nine_tenths_of_a_source_that_did_not_set_it():
     table = in_units(rows(dict(zip("abcdef", (0.8, 0.9, 1.0, 1.1, 1.2, 1.3), strict=True))))
-    inside, width = bands.held(table, table, table)
+    inside, width = bands.held(table, table)
     assert inside.mean() >= 0.85
     assert np.exp(np.median(width)) < 2.2
 
@@ -83,6 +83,14 @@ def test_a_cell_of_one_source_is_as_wide_as_sources_stand_apart_elsewhere():
     one = in_units(rows({"a": 1.0}))
     near, far = (bands.band(one, spread=spread) for spread in (0.1, 0.5))
     assert far[1][1] > 2 * near[1][1]
+
+
+def test_less_evidence_is_never_surer():
+    known, unknown = rows({"a": 0.6, "b": 1.6}), rows(dict.fromkeys("cdefgh", 1.0)).assign(level="D")
+    found = bands.by_level(in_units(pd.concat([known, unknown], ignore_index=True)), "gemm", "cuda")
+    assert found["B/cuda"] == found["D/cuda"]
+    apart = bands.by_level(in_units(pd.concat([known.assign(level="D"), unknown.assign(level="B")])), "gemm", "cuda")
+    assert apart["D/cuda"][1][1] > 2 * apart["B/cuda"][1][1]
 
 
 def test_what_runs_far_from_its_roofline_is_told_less_surely():

@@ -15,6 +15,14 @@ from tests.benchmarks.physics.record import Record
 TYPES = operator_types()
 MOST_CHIPS, SHAPES = 40, 10
 _UNSTATED_CACHE = 64 * 2**20
+_RANGES = {
+    "n": (1, 32), "c": (1, 512), "d": (4, 32), "h": (7, 112), "w": (7, 112), "l": (16, 16000), "oc": (1, 512),
+    "k": (2, 4), "kd": (1, 3), "kh": (1, 3), "kw": (1, 3), "rows": (1, 65536), "cols": (4, 16384), "numel": (1, 2**28),
+    "touched": (1, 2**20), "bags": (1, 4096), "tokens": (1, 65536), "dim": (16, 4096), "groups": (1, 64),
+    "m": (1, 4096),
+}  # fmt: skip
+"""Least and most of sizes, by their names."""
+_WINDOWS = ("k", "kd", "kh", "kw")
 
 
 class Draw:
@@ -45,7 +53,7 @@ class Draw:
         if op in _OWN:
             return _OWN[op](self)
         names = TYPES[op].dims
-        if names[:4] == ("n", "c", "h", "w"):
+        if names[:4] == ("n", "c", "h", "w") and "oc" not in names:
             side = self.size(7, 224)
             window = (
                 {"oh": self.size(1, 14), "ow": 7}
@@ -53,9 +61,8 @@ class Draw:
                 else ({"kh": 3, "kw": 3, "stride": 2, "pad": 1} if "kh" in names else {})
             )
             return {"n": self.size(1, 64, False), "c": self.size(1, 1024), "h": side, "w": side, **window}, "n"
-        if names == ("numel",):
-            return {"numel": self.size(1, 2**28)}, "numel"
-        return {"rows": self.size(1, 65536), "cols": max(2, self.size(2, 16384))}, "rows"
+        sizes = {name: self.size(*_RANGES[name], even=name not in _WINDOWS) for name in names}
+        return sizes, "tokens" if "tokens" in names else names[0]
 
 
 def _gemm(draw: Draw) -> tuple[dict[str, int], str]:
@@ -65,6 +72,11 @@ def _gemm(draw: Draw) -> tuple[dict[str, int], str]:
 def _bmm(draw: Draw) -> tuple[dict[str, int], str]:
     most = {"b": 512, "m": 2048, "n": 2048, "k": 512}
     return {name: draw.size(1, high) for name, high in most.items()}, "b"
+
+
+def _grouped(draw: Draw) -> tuple[dict[str, int], str]:
+    most = {"groups": 64, "m": 4096, "n": 4096, "k": 4096}
+    return {name: draw.size(1, high) for name, high in most.items()}, "m"
 
 
 def _attention(draw: Draw) -> tuple[dict[str, int], str]:
@@ -131,6 +143,7 @@ _OWN = {
     "Attention": _attention,
     "Conv2d": _conv2d,
     "Conv1d": _conv1d,
+    "GroupedMatMul": _grouped,
     "RoPE": _rope,
     "Embedding": _embedding,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 from data_collection.backends import Backend
 from data_collection.profile.libraries import ran_by
+from data_collection.profile.runtimes import executed
 from data_collection.profile.stacks import missing
 from data_collection.profile.subjects import ready
 from data_collection.profile.tasks import Task
@@ -82,9 +84,23 @@ def test_a_whole_model_runs_in_other_runtimes_where_they_are_installed(cpu: Back
         first = next(iter(found.values())) if hasattr(found, "values") else found[0]
         assert abs(first - expected).max() < 1e-3 * abs(expected).max()
         assert "".join((subject.library or "").lower().split()).startswith(stack)
+        assert "17 of 17 products in fp32" in (subject.library or "")
+    with ready(cpu, replace(bert, stack=stack, precision="int8")) as subject:
+        quantised = subject.call()
+        first = next(iter(quantised.values())) if hasattr(quantised, "values") else quantised[0]
+        assert 0 < abs(first - expected).max() < 0.2 * abs(expected).max()
+        assert re.search(r"1[0-7] of 17 products in int8", subject.library or "")
     other = replace(bert, stack=stack, precision="fp64")
     with pytest.raises(RefusedError, match=f"{stack} computes in fp32"), ready(cpu, other):
         pass
+
+
+def test_a_row_is_filed_under_the_precision_that_most_products_ran_in():
+    assert executed({"fp32": 17}, "fp32", "OpenVINO 2026.4.1") == "OpenVINO 2026.4.1, 17 of 17 products in fp32"
+    assert executed({"fp32": 4, "int8": 13}, "int8", "X").endswith(", 13 of 17 products in int8, 4 in fp32")
+    for ran in ({"bf16": 17}, {"int8": 8, "fp32": 9}, {"int8": 8, "fp32": 8}, {}):
+        with pytest.raises(RefusedError, match="a row of int8 must have most of its products in it"):
+            executed(ran, "int8", "X")
 
 
 def test_the_peak_memory_of_a_model_holds_its_weights(child: Worker, bert: Task):
@@ -95,5 +111,5 @@ def test_the_peak_memory_of_a_model_holds_its_weights(child: Worker, bert: Task)
 
 def test_a_network_is_not_measured_in_whole_numbers(cpu: Backend, bert: Task):
     whole = replace(bert, precision="int8")
-    with pytest.raises(RefusedError, match="a network is cast, not quantised"), ready(cpu, whole):
+    with pytest.raises(RefusedError, match="a stack that has a quantiser, onnxruntime or openvino"), ready(cpu, whole):
         pass

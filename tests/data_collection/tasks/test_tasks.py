@@ -63,6 +63,10 @@ def test_every_task_file_of_the_project_is_of_a_task(path: Path):
     assert read(path).name == path.stem
 
 
+def test_an_int8_task_runs_on_a_stack_that_quantises():
+    assert (named("bert-tiny-int8").framework, named("bert-tiny-fp32").framework) == ("onnxruntime", "eager")
+
+
 def test_a_model_is_found_by_any_of_its_names():
     assert named("bert-base-uncased-float32").name == "bert-base-fp32"
 
@@ -86,7 +90,7 @@ def test_names_of_byte_mlperf_mean_catalogue_models(tmp_path: Path, name: str, s
     ({"model": "widedeep-torch-fp32"}, "unknown model 'widedeep'"),
     ({"model": "bert"}, "name-framework-precision"),
     ({"model": "bert-tf-fp32"}, "unknown framework 'tf'"),
-    ({"model": "bert-torch-int8"}, "unknown precision 'int8'"),
+    ({"model": "bert-torch-int8"}, "eager does not quantise a network; an int8 task runs on onnxruntime or openvino"),
     ({"batch_sizes": []}, "batch_sizes=.. must be a list of whole numbers"),
     ({"batch_sizes": [1, 0]}, "must be a list of whole numbers"),
     ({"clients": True}, "clients=True must be a whole number above 0"),

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import hetbench.pages
 from hetbench import HetBench, chips, models
 from hetbench.answers import digits
 from hetbench.artifacts.atomic import write_whole
@@ -17,13 +18,13 @@ from hetbench.cli import main
 from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.pages.dashboard import write_site
 from hetbench.pages.dashboard_data import DASHBOARD_METRICS
+from hetbench.pages.explorer.page import vendored
 from hetbench.pages.report import report_page
 from hetbench.pages.report_data import ReportRequest, report_data
+from tests.hetbench.pages.conftest import SITE_CHIPS, SITE_MODELS
 
 ASKED = {"bert-tiny": "all", "resnet-50": "cann,mlu", "qwen2.5-7b": "rocm"}
-SITE_MODELS = ("bert-tiny", "resnet-50", "tinyllama-1.1b")
-SITE_CHIPS = ("nvidia-a100-sxm4-80gb", "nvidia-t4", "amd-mi210", "huawei-ascend-910b3", "huawei-ascend-950",
-              "cambricon-mlu370-x4", "intel-arc-pro-b60", "amd-epyc-7r32")  # fmt: skip
+VENDOR = Path(hetbench.pages.__file__).parent / "vendor"
 VOID = {"area", "base", "br", "col", "hr", "img", "input", "link", "meta"}
 
 
@@ -67,13 +68,6 @@ def report(request: pytest.FixtureRequest, api: HetBench) -> tuple[str, dict[str
     """Name of the model, the JSON that its page holds, the page."""
     text = report_page(report_data(api, ReportRequest([request.param], targets=ASKED[request.param])))
     return request.param, json.loads(Page(text).data), text
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, api: HetBench) -> Path:
-    folder = tmp_path_factory.mktemp("pages") / "site"
-    write_site(api, folder, SITE_MODELS, SITE_CHIPS)
-    return folder
 
 
 def one(data: dict[str, Any]) -> dict[str, Any]:
@@ -155,6 +149,28 @@ def test_the_page_prints_the_figures_of_its_data(report: Any):
         assert all(f"{group['value_ms']:+.3g}" in text for group in each["groups"])
 
 
+def test_the_headline_of_a_report_says_how_fast_the_best_other_chip_is(report: Any):
+    _, data, text = report
+    others = [each for each in one(data)["migration"]["candidates"] if each["chip"] != each["source"]["chip"]]
+    here, there = others[0]["latency"], others[0]["source"]
+    low, high = there["lower"] / here["upper"], there["upper"] / here["lower"]
+    level = max(here["level"], there["level"])
+    said = (f"{digits(there['value'] / here['value'])} × [{digits(low)}, {digits(high)}] the speed of "
+            f"NVIDIA A100 SXM4 80GB, level {level} (inference, batch 1")  # fmt: skip
+    assert said in text
+    assert low < there["value"] / here["value"] < high
+
+
+def test_the_tables_of_a_report_state_model_setting_and_stack(report: Any):
+    name, data, text = report
+    captions = re.findall(r"<caption><span>(.*?)</span>", text)
+    for about in ("Latency in ms, logarithmic axis", "Latency ratio from source"):
+        assert any(each.startswith(about) and f": {name}, inference, batch 1" in each for each in captions)
+    best = one(data)["migration"]["candidates"][0]["latency"]
+    assert f"<td class=\"minor\">{best['precision']}, {best['stack']}</td>" in text
+    assert "seq_len" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
 def test_a_deadline_a_measured_source_and_sizes_reach_the_page(api: HetBench):
     options = {"seq_len": 256, "precision": "fp16"}
     data = report_data(api, ReportRequest(["gpt2"], "cuda", "mlu", source_value=5.0, slo_ms=8.0, options=options))
@@ -189,7 +205,7 @@ def test_a_refusal_stands_in_its_cell_with_the_reason(api: HetBench):
 
 
 def index(site: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Page((site / "index.html").read_text()).data)
+    found: dict[str, Any] = json.loads(Page((site / "answers.html").read_text()).data)
     return found
 
 
@@ -240,7 +256,9 @@ def check(text: str) -> Page:
         assert tag == "a" or not to or to.startswith("data:")
         assert not to.startswith("#") or to[1:] in ids or to == "#main"
     for attributes in page.all("svg"):
-        assert attributes.get("aria-hidden") == "true" or attributes.get("aria-label") or "x" in attributes
+        drawn = attributes.get("role") == "img" and attributes.get("aria-label")
+        assert attributes.get("aria-hidden") == "true" or drawn or "x" in attributes
+        assert drawn or "track" not in attributes.get("class", "")
     assert not re.search(r"@import|url\(|https?://(?!github\.com)[^<\"]*\.(js|css|woff)", page_styles(text))
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("h1")) == len(page.all("main")) == 1
@@ -252,6 +270,9 @@ def check(text: str) -> Page:
 
 
 def page_styles(text: str) -> str:
+    """Style and script of a page, without the scripts of other projects."""
+    for each in vendored().values():
+        text = text.replace((VENDOR / each["file"]).read_text(), "")
     return "".join(re.findall(r"<style>.*?</style>|<script>.*?</script>", text, re.DOTALL))
 
 
@@ -269,7 +290,7 @@ def test_every_page_of_the_dashboard_is_sound_html_and_its_links_lead_somewhere(
 
 
 def test_every_control_of_the_dashboard_has_a_label(site: Path):
-    page = Page((site / "index.html").read_text())
+    page = Page((site / "answers.html").read_text())
     controls = [(attributes, above) for tag, attributes, above in page.seen if tag in ("input", "select", "button")]
     assert len(controls) > 8
     assert all("label" in above or attributes.get("type") in ("button", "reset") for attributes, above in controls)

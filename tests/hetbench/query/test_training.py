@@ -41,6 +41,12 @@ def test_a_larger_batch_takes_longer(api: HetBench):
     assert values == sorted(values)
 
 
+def test_no_step_is_faster_than_its_work_at_the_peak(api: HetBench):
+    found = step(api, batch=1024, model="bert-base", precision="fp16", confidence=0.98)
+    work = step(api, "flops", batch=1024, model="bert-base", precision="fp16").value
+    assert found.lower >= 1e3 * work / 312e12
+
+
 def test_the_metrics_of_a_step_agree(api: HetBench):
     found = api.query("resnet-50", target=A100, phase="training", batch=32, precision="fp16", optimizer="sgd")
     assert found["throughput"].value == pytest.approx(32e3 / found["latency"].value)

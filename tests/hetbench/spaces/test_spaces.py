@@ -263,3 +263,26 @@ def test_without_a_space_or_a_chip_the_error_says_what_to_give():
 def test_composed_graphs_of_all_spaces_have_known_operator_types_only():
     rows = chain.from_iterable(composed(name, space(name).sample(0)).operators().rows() for name in COMPOSED)
     assert all(operator_type(row["op"]).check(row["dims"]) for row in rows)
+
+
+@pytest.mark.parametrize("name", spaces())
+def test_many_dictionaries_have_the_codes_of_each_by_itself(name: str):
+    found = space(name)
+    codes = found.sample_codes(60, seed=3)
+    archs = found.archs(codes)
+    assert (found.codes(archs) == codes).all()
+    assert (np.concatenate([found.codes([arch]) for arch in archs]) == codes).all()
+
+
+@pytest.mark.parametrize("change", [
+    {"layers": True}, {"embed": "768"}, {"heads": [12] * 3}, {"heads": [12] * 11 + [True]}, {"extra": 1},
+    {"mlp_ratio": 4}, {"mlp_ratio": [4] * 13}, {"heads": [[12]] * 12},
+])  # fmt: skip
+def test_an_unusual_architecture_among_many_is_refused_as_it_is_alone(change: dict[str, Any]):
+    found, right = space("gpt-s"), {**TWELVE, "bias": True}
+    wrong = {**right, **change}
+    with pytest.raises((InvalidInputError, UnknownNameError)) as alone:
+        found.codes([wrong])
+    with pytest.raises((InvalidInputError, UnknownNameError)) as among:
+        found.codes([right, wrong, right])
+    assert str(among.value) == str(alone.value)
