@@ -6,8 +6,10 @@ Reads what `python -m data_collection.store publish` writes, or any Parquet or C
 op), dims, precision (or dtype), protocol and latency_ms. Every class of operators with enough rows gets a head of this
 chip alone, which answers at level B from then on; shapes left out say how well, beside what answered before and the
 roofline. What the surrogates said before seeing the chip also sets how wide the answers for chips of its family and
-kind are that nobody measured. Writes chip-NAME.npz and chip-NAME.json, and changes nothing where the rows are refused:
-too few, of another unit, or fewer than the set knows already (--replace).
+kind are that nobody measured. Writes chip-NAME.npz and chip-NAME.json. Teaching only adds: several files are joined, a
+quiet row counts before a noisy one of its setting, and a class stays as it was where the set knows it from more rows or
+the new head would err more on shapes left out. Nothing is changed where all rows are refused: too few, of another unit,
+or of classes known better. `--undo CHIP` puts back what was there before the chip was last taught.
 
 Exit codes: 0 taught, 2 rows or options that cannot be meant, 3 refused, 4 `--out` is no set.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,10 +36,11 @@ from hetbench.predict.class_surrogate import OWN_EFFECTS
 from hetbench.predict.features import class_of
 from hetbench.predict.operators import FORMAT, OperatorSurrogate
 from hetbench.predict.protocols import FLOOR_QUANTILE
-from surrogates.contribution import check_no_loss, check_plausible, checked_rows, files_of, without_chip
+from surrogates.contribution import check_plausible, checked_rows, files_of, without_chip
 from surrogates.evaluate import coverage, score, served
 from surrogates.export import forest
 from surrogates.intervals import band, size_bin
+from surrogates.merging import check_adds, earlier, joined, keep, undo
 from surrogates.operators.dataset import Effects, Matrix, matrix, with_roofline
 from surrogates.writing import restore, swap
 
@@ -51,18 +55,44 @@ _HOST_PROTOCOLS = ("wall", "event")  # the same on a CPU, which has no device to
 @command("stopped")
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", type=Path)
+    parser.add_argument("rows", type=Path, nargs="*", help="files of one chip; several are joined")
+    parser.add_argument("--undo", metavar="CHIP", help="put back what the set knew of a chip before it was last taught")
     parser.add_argument("--out", type=Path, default=Path("hetbench/catalog/surrogates"))
     parser.add_argument("--replace", action="store_true", help="also where the set knows the chip from more rows")
     parser.add_argument("--implausible", action="store_true", help="also rows that look like another unit")
     options = parser.parse_args(words)
-    frames, record = read(options.rows)
+    if options.undo:
+        print(undo(options.out, any_chip(options.undo).name))
+        return
+    frames, record = read_all(options.rows)
     spec = teach(frames, record, options.out, replace=options.replace, implausible=options.implausible)
     for cls, found in spec["classes"].items():
+        if cls not in frames or len(frames[cls]) != found["rows"]:
+            print(f"{cls}: as before, from {found['rows']:,} rows")
+            continue
         scores = ", ".join(f"{name} {found['scores'][name]['median_ape']} %" for name in found["scores"])
         print(f"{cls}: {found['rows']:,} rows; median error on shapes left out: {scores}; "
               f"{found['held']['inside']} % inside 90 % intervals")  # fmt: skip
-    print(f"{options.out / f'chip-{record.name}.npz'}: {sum(f['rows'] for f in spec['classes'].values()):,} rows")
+    print(f"{options.out / f'chip-{record.name}.npz'}: {sum(f['rows'] for f in spec['classes'].values()):,} rows; "
+          f"undo: --undo {record.name}")  # fmt: skip
+
+
+def read_all(paths: Sequence[Path]) -> tuple[dict[str, pd.DataFrame], Chip]:
+    """Rows of several files of one chip by class; a setting in more than one counts with the median."""
+    if not paths:
+        raise InvalidInputError("name a file of measured rows, which `python -m data_collection.store publish` writes.")
+    found = [read(path) for path in paths]
+    for path, (_, record) in zip(paths, found, strict=True):
+        if record.name != found[0][1].name:
+            first = f"{paths[0]} of {found[0][1].name}"
+            raise InvalidInputError(f"{path} is of {record.name}, {first}: teach one chip at a time.")
+    frames: dict[str, pd.DataFrame] = {}
+    for cls in dict.fromkeys(cls for each, _ in found for cls in each):
+        rows = pd.concat([each[cls] for each, _ in found if cls in each], ignore_index=True)
+        keys = [name for name in rows if name not in ("latency_ms", "roofline_ms")]
+        rows[keys] = rows[keys].fillna(0)
+        frames[cls] = rows.groupby(keys, as_index=False, sort=False).agg("median")[list(rows)]
+    return frames, found[0][1]
 
 
 def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
@@ -82,6 +112,10 @@ def read(path: Path) -> tuple[dict[str, pd.DataFrame], Chip]:
         names = ", ".join(str(each)[:80] for each in table.chip.unique()[:8])
         raise InvalidInputError(f"{path} must hold rows of one chip; found: {names}.")
     record = any_chip(table.chip.iloc[0])
+    if "weight" in table:  # a quiet row counts before a noisy one of its setting
+        best = table.groupby(["op", "dims", "dtype", "protocol"]).weight.transform("max")
+        fine = (table.weight >= best).to_numpy()
+        table, sizes = table[fine], [each for each, kept in zip(sizes, fine, strict=True) if kept]
     table = table[["op", "dtype", "protocol", "latency_ms"]].assign(
         cls=[class_of(op, dims) for op, dims in zip(table.op, sizes, strict=True)], chip=record.name,
         family=record.family, library="", layout="",
@@ -108,16 +142,17 @@ def teach(
     if not rows:
         counts = ", ".join(f"{cls} {len(frame)}" for cls, frame in frames.items()) or "none"
         raise RefusedError(f"too few rows of different shapes: {counts}; a class of operators needs {LEAST_ROWS}.")
-    if not replace:
-        check_no_loss(out, record.name, rows)
+    before = None if replace else earlier(out, record.name)
+    check_adds(record.name, rows, before)
     with without_chip(out, record.name) as folder:  # what answered before must not know these rows
-        spec, arrays = _fitted(frames, record, folder, implausible=implausible)
+        (spec, arrays), _ = joined(_fitted(frames, record, folder, implausible=implausible), before)
         np.savez_compressed(folder / f"chip-{record.name}.npz", **arrays)
         (folder / f"chip-{record.name}.json").write_text(json.dumps(spec, indent=1, allow_nan=False))
         check_complete(folder)
         for frame in frames.values():
             if not np.isfinite(served(frame.head(_TRIED), OperatorSurrogate(folder), "auto").predicted).all():
                 raise RefusedError("the taught head does not answer its own rows; nothing was changed.")
+        keep(out, record.name)
         swap(folder, out, files_of(record.name))
     return spec
 
@@ -148,23 +183,31 @@ def _fitted(
         if len(frame) >= LEAST_ROWS and len(np.unique(_folds(frame))) == _FOLDS:
             spec["classes"][cls], made = fit_class(frame, known, {**before.floors, record.name: floors})
             arrays |= {f"{cls}.{name}": value for name, value in made.items()}
-    _check_gain(spec["classes"])
+    for cls in _worse(spec["classes"]):
+        del spec["classes"][cls]
+        arrays = {name: value for name, value in arrays.items() if not name.startswith(f"{cls}.")}
     text = pd.concat(frames.values()).to_csv(index=False)
     spec |= {"kind": record.kind, "family": record.family, "sha256": hashlib.sha256(text.encode()).hexdigest()}
     return spec, arrays
 
 
-def _check_gain(classes: dict[str, Any]) -> None:
-    """Raise `RefusedError` where no class can be taught, or a head errs more than what answered before it."""
+def _worse(classes: dict[str, Any]) -> list[str]:
+    """Classes whose head errs more than what answered before it; `RefusedError` where no other is left."""
     if not classes:
         raise RefusedError(f"too few shapes: each of {_FOLDS} folds of shapes left out needs one of a class.")
+    worse: dict[str, str] = {}
     for cls, found in classes.items():
         own, before = (found["scores"][name]["median_ape"] for name in ("own head", "before"))
         if not own <= before:
-            raise RefusedError(
+            worse[cls] = (
                 f"{cls}: on shapes left out, the head taught from these rows errs by {own} %, what answered before by "
-                f"{before} %, so that the set is better without it. Nothing was changed."
+                f"{before} %, so that the set is better without it."
             )
+    if len(worse) == len(classes):
+        raise RefusedError(f"{' '.join(worse.values())} Nothing was changed.")
+    for said in worse.values():
+        print(f"left out: {said}", file=sys.stderr)
+    return list(worse)
 
 
 def _folds(frame: pd.DataFrame) -> np.ndarray:

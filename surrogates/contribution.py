@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 
-from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, UnknownNameError, shown
+from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError, shown
 from hetbench.operators import operator_type
 from hetbench.schema import PROTOCOLS, STORAGE_BYTES
 
-__all__ = ["check_no_loss", "check_plausible", "checked_rows", "files_of", "without_chip"]
+__all__ = ["check_plausible", "checked_rows", "files_of", "without_chip"]
 
 _COLUMNS = ("chip", "op", "dims", "dtype", "protocol")
 _UNITS = {1e3: "microseconds", 1e6: "nanoseconds", 1e-3: "seconds"}
@@ -86,24 +86,6 @@ def check_plausible(known: pd.DataFrame) -> None:
         raise InvalidInputError(
             f"{row.op} {row.dtype} of {row.latency_ms:.3g} ms is {np.exp(ratio[worst]):.2g} times what the surrogates "
             f"say ({row.predicted:.3g} ms): leave the row out, or teach it as it is: --implausible."
-        )
-
-
-def check_no_loss(out: Path, chip: str, rows: Mapping[str, int]) -> None:
-    """Raise `RefusedError` where the set knows a class of the chip from more rows than the new file has."""
-    path = out / f"chip-{chip}.json"
-    if not path.exists():
-        return
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))["classes"]
-        before = {cls: int(each["rows"]) for cls, each in known.items()}
-    except (ValueError, LookupError, TypeError, AttributeError):
-        raise RefusedError(f"{path} is there and cannot be read; --replace puts the new rows in its place.") from None
-    less = [f"{cls} {before[cls]:,} -> {rows.get(cls, 0):,}" for cls in before if rows.get(cls, 0) < before[cls]]
-    if less:
-        raise RefusedError(
-            f"the set knows {chip} from more rows: {', '.join(less)}. Give all rows of the chip in one file; --replace "
-            "forgets the earlier ones."
         )
 
 

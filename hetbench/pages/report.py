@@ -13,11 +13,12 @@ from hetbench.pages.html import (
     level_legend,
     paragraph,
     section,
-    to_html,
 )  # fmt: skip
+from hetbench.pages.labels import setting_words
 from hetbench.pages.sections.attribution import attribution_section
 from hetbench.pages.sections.chips import chips_section
 from hetbench.pages.sections.coverage import coverage_section
+from hetbench.pages.sections.headline import headline
 from hetbench.pages.sections.matrix import matrix_section
 from hetbench.pages.sections.measurements import measurements_section, sources_section
 from hetbench.pages.sections.plan import plan_section
@@ -50,7 +51,7 @@ def report_page(data: Mapping[str, Any]) -> str:
 
 
 def _introduction(data: Mapping[str, Any]) -> Markup:
-    options = ", ".join(f"{name} {value}" for name, value in data["options"].items() if value is not None)
+    options = setting_words(data["options"])
     measured = data["source_value"]
     sentences = [
         "Every figure is measured, predicted with an interval and an evidence level, or derived exactly from the "
@@ -66,15 +67,15 @@ def _introduction(data: Mapping[str, Any]) -> Markup:
 def _model(model: Mapping[str, Any], chips: Sequence[str], anchor: str) -> Markup:
     """All sections about one model."""
     known = model["facts"] or {}
-    sizes = {name.replace("_", " "): value for name, value in model["sizes"].items() if value is not None}
     facts = definition_list({
         "model": known.get("title"), "task": known.get("task"), "parameters": known.get("params"),
-        "workload": ", ".join(f"{name} {to_html(value)}" for name, value in sizes.items()),
+        "name": model["name"], "workload": setting_words(model["sizes"]),
         "configuration": known.get("config_source"), "licence of the weights": known.get("licence"),
         "note": known.get("note"),
     })  # fmt: skip
-    return section(anchor, model["name"], [
-        facts, matrix_section(model, chips, anchor), ranking_section(model, anchor), serving_section(model, anchor),
+    return section(anchor, known.get("title") or model["name"], [
+        headline(model), facts, matrix_section(model, chips, anchor),
+        ranking_section(model, anchor), serving_section(model, anchor),
         measurements_section(model, anchor), coverage_section(model, anchor), attribution_section(model, anchor),
         plan_section(model, anchor),
     ])  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from hetbench.answers import digits
+from hetbench.answers import digits, percent
 from hetbench.pages.html import Markup, to_html
 
 __all__ = ["Scale", "axis", "bars", "interval", "interval_legend", "linear", "logarithmic", "stack", "step"]
@@ -97,7 +97,9 @@ def interval(
         f'<svg x="{where}%" overflow="visible"><rect class="own" x="-4" y="5.5" width="8" height="8"/></svg>'
         if measured else f'<circle class="dot" cx="{where}%" cy="9.5" r="4.5"/>'
     )
-    return _track(scale, parts)
+    between = "" if lower is None or upper is None else f", interval {digits(lower)} to {digits(upper)}"
+    published = "".join(f", published {digits(each)}" for each in points)
+    return _track(scale, parts, f"{digits(value)}{between}{published}")
 
 
 def interval_legend() -> Markup:
@@ -119,7 +121,8 @@ def step(scale: Scale, start: float, end: float, *, total: bool = False) -> Mark
     left, right = sorted((scale.at(start), scale.at(end)))
     css = "total" if total else "slower" if end > start else "faster"
     width = max(round(right - left, 2), 0.3)
-    return _track(scale, [f'<rect class="{css}" x="{left}%" y="3" width="{width}%" height="13"/>'])
+    return _track(scale, [f'<rect class="{css}" x="{left}%" y="3" width="{width}%" height="13"/>'],
+                  f"{css}: from {digits(start)} to {digits(end)}")  # fmt: skip
 
 
 def bars(scale: Scale, source: float | None, target: float) -> Markup:
@@ -129,7 +132,8 @@ def bars(scale: Scale, source: float | None, target: float) -> Markup:
         if value is not None:
             width = max(round(scale.at(value) - zero, 2), 0.3)
             parts.append(f'<rect class="{css}" x="{zero}%" y="{top}" width="{width}%" height="5"/>')
-    return _track(scale, parts)
+    beside = "" if source is None else f"source {digits(source)}, "
+    return _track(scale, parts, f"{beside}target {digits(target)}")
 
 
 def stack(shares: Mapping[str, float]) -> Markup:
@@ -139,11 +143,12 @@ def stack(shares: Mapping[str, float]) -> Markup:
         if share > 0:
             parts.append(f'<rect class="{name}" x="{round(left, 2)}%" y="3" width="{round(share, 2)}%" height="13"/>')
         left += share
-    return Markup(f'<svg class="track" height="19" aria-hidden="true" focusable="false">{"".join(parts)}</svg>')
+    label = ", ".join(f"{name} {percent(share)}" for name, share in shares.items() if share > 0)
+    return Markup(f'<svg class="track" height="19" role="img" aria-label="{label}">{"".join(parts)}</svg>')
 
 
-def _track(scale: Scale, parts: Sequence[str]) -> Markup:
+def _track(scale: Scale, parts: Sequence[str], label: str) -> Markup:
     lines = "".join(
         f'<line class="grid" x1="{x}%" x2="{x}%" y1="-4" y2="23"/>' for x in map(scale.at, scale.ticks)
     )
-    return Markup(f'<svg class="track" height="19" aria-hidden="true" focusable="false">{lines}{"".join(parts)}</svg>')
+    return Markup(f'<svg class="track" height="19" role="img" aria-label="{label}">{lines}{"".join(parts)}</svg>')

@@ -13,10 +13,10 @@ pytest.importorskip("autogluon.tabular")
 import pandas as pd
 
 from hetbench.catalog.chips import chip
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, RefusedError
 from hetbench.predict.operators import OperatorSurrogate
 from surrogates import train
-from surrogates.add import read, teach
+from surrogates.add import main, read, read_all, teach
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "hetbench" / "catalog" / "surrogates"
@@ -74,6 +74,39 @@ def test_teaching_twice_gives_the_same_files(taught: Path):
     frames, record = read(ROWS)
     teach({"vector": frames["vector"].sample(400, random_state=0).reset_index(drop=True)}, record, taught)
     assert (taught / f"chip-{CHIP}.json").read_bytes() == before
+
+
+def test_teaching_joins_classes_keeps_what_it_knows_better_and_can_be_undone(taught: Path, capsys):
+    before = {path.name: path.read_bytes() for path in taught.glob(f"chip-{CHIP}.*")}
+    frames, record = read(ROWS)
+    other = min((cls for cls in frames if len(frames[cls]) >= 300), key=lambda cls: len(frames[cls]))
+    assert other != "vector"
+    new = {"vector": frames["vector"].head(150), other: frames[other].head(300)}
+    spec = teach(new, record, taught)
+    assert {cls: found["rows"] for cls, found in spec["classes"].items()} == {"vector": 400, other: 300}
+    known = json.loads(before[f"chip-{CHIP}.json"])
+    assert spec["classes"]["vector"] == known["classes"]["vector"]
+    assert spec["floors"]["vector/wall"] == known["floors"]["vector/wall"]
+    with pytest.raises(RefusedError, match=r"knows .* from more rows: vector 400 -> 150"):
+        teach({"vector": new["vector"]}, record, taught)
+    main(["--undo", CHIP, "--out", str(taught)])
+    assert "put back" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in taught.glob(f"chip-{CHIP}.*")} == before
+    with pytest.raises(SystemExit, match="2"):
+        main(["--undo", CHIP, "--out", str(taught)])
+    assert "nothing to undo" in capsys.readouterr().err
+
+
+def test_a_quiet_row_counts_before_a_noisy_one_and_files_are_joined(tmp_path: Path):
+    rows = pd.DataFrame({
+        "chip": "nvidia-t4", "op": "Add", "dims": ['{"numel": 8}', '{"numel": 8}', '{"numel": 16}'], "dtype": "fp32",
+        "protocol": "wall", "latency_ms": [0.1, 0.3, 0.2], "weight": [1.0, 0.2, 0.2],
+    })  # fmt: skip
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    rows.assign(latency_ms=0.5).tail(1).to_csv(tmp_path / "b.csv", index=False)
+    assert read(tmp_path / "a.csv")[0]["vector"].latency_ms.tolist() == [0.1, 0.2]
+    frames, record = read_all([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert (record.name, frames["vector"].latency_ms.tolist()) == ("nvidia-t4", [0.1, 0.35])
 
 
 def test_bad_files_say_what_is_amiss(tmp_path: Path):

@@ -20,9 +20,9 @@ from hetbench.catalog.models import models
 from hetbench.errors import RefusedError
 from hetbench.metrics import METRICS
 from hetbench.pages.dashboard_data import StringTable
-from hetbench.pages.explorer.choice import chip_label
 from hetbench.pages.explorer.grids import LEVELS, Block, Grids, default_sizes
 from hetbench.pages.explorer.interpolation import GridError
+from hetbench.pages.labels import chip_label
 from hetbench.query.precisions import default_precision
 from hetbench.schema import FAMILIES
 from hetbench.version import __version__
@@ -97,7 +97,7 @@ def _model(name: str) -> dict[str, Any]:
 
 def _chip(chip: Chip, default: bool) -> dict[str, Any]:
     return {key: getattr(chip, key) for key in _CHIP} | {
-        "label": chip_label(chip), "default": default, "precision": default_precision(chip)}
+        "label": chip_label(chip.name), "default": default, "precision": default_precision(chip)}
 
 
 def _block(block: Block, start: int, texts: StringTable) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from hetbench.api import HetBench
-from hetbench.catalog.chips import Chip, chips, default_chip
+from hetbench.catalog.chips import chips, default_chip
 from hetbench.catalog.models import models
 from hetbench.errors import HetBenchError, RefusedError
 from hetbench.query.precisions import default_precision
 from hetbench.schema import FAMILIES
 
-__all__ = ["MAIN_CHIPS", "SERVED", "Choice", "axes_of", "chip_label", "choose", "phases_of"]
+__all__ = ["MAIN_CHIPS", "SERVED", "Choice", "axes_of", "choose", "phases_of"]
 
 MAIN_CHIPS = (
     "nvidia-v100-sxm2-32gb", "nvidia-t4", "nvidia-a100-sxm4-80gb", "nvidia-l4", "nvidia-l40s", "nvidia-rtx-4090",
@@ -34,10 +34,6 @@ _SERVING = {
     True: {"input_len": (128, 512, 1024, 2048, 8192), "output_len": (64, 256, 1024),
            "concurrency": (1, 2, 4, 8, 16, 32, 64, 128, 256)},
 }  # fmt: skip
-_UPPER = frozenset(("sxm", "pcie", "nvl", "gcd", "npu", "kvm", "rtx", "gtx", "rx", "xt", "xtx", "fe", "mlu"))
-_WRITTEN = {"amd": "AMD", "nvidia": "NVIDIA", "intel": "Intel", "huawei": "Huawei", "cambricon": "Cambricon",
-            "ti": "Ti", "gaudi2": "Gaudi 2", "gaudi3": "Gaudi 3", "epyc": "EPYC", "igpu": "iGPU",
-            "8480plus": "8480+", "8592plus": "8592+"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +129,3 @@ def _accepts(api: HetBench, name: str, seq_len: int, phase: str) -> bool:
     except HetBenchError:
         return False
     return True
-
-
-def chip_label(chip: Chip) -> str:
-    """The name of a chip as people write it.
-
-    >>> [chip_label(chips()[name]) for name in ("amd-mi300x", "huawei-ascend-910b3", "intel-arc-pro-b60")]
-    ['AMD MI300X', 'Huawei Ascend 910B3', 'Intel Arc Pro B60']
-    """
-    return " ".join(map(_word, chip.name.split("-")))
-
-
-def _word(part: str) -> str:
-    if part in _WRITTEN:
-        return _WRITTEN[part]
-    return part.upper() if part in _UPPER or any(letter.isdigit() for letter in part) else part.capitalize()

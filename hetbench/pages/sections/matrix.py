@@ -18,6 +18,7 @@ from hetbench.pages.html import (
     section,
     table,
 )  # fmt: skip
+from hetbench.pages.labels import setting_words
 
 __all__ = ["matrix_section"]
 
@@ -28,6 +29,7 @@ def matrix_section(model: Mapping[str, Any], chips: Sequence[str], anchor: str) 
     `model` is one entry of `models` in the data of a report, `chips` are the rows and columns, `anchor` begins the
     section's id.
     """
+    setting = f"{model['name']}, {setting_words(model['sizes'])}"
     cells = {(each["source"], each["target"]): each for each in model["matrix"]}
     rows = [[source, *(_cell(cells[source, target]) for target in chips)] for source in chips]
     refused = dict.fromkeys(f"{each['source']} to {each['target']}: {each['refused']}"
@@ -36,7 +38,8 @@ def matrix_section(model: Mapping[str, Any], chips: Sequence[str], anchor: str) 
         paragraph("Each cell is the latency on the target (column) divided by the latency on the source (row), both "
                   "in the same precision: ▲ the target is slower, ▼ faster. The diagonal shows the latency itself. "
                   f"{_interval_definition(model)} The letter is the weaker evidence level of the two latencies."),
-        table("Latency ratio from source (row) to target (column)", ["source \\ target", *chips], rows, "matrix"),
+        table(f"Latency ratio from source (row) to target (column): {setting}",
+              ["source \\ target", *chips], rows, "matrix"),
         details("Refused pairs and reasons", bullet_list(refused)),
     ], 3)  # fmt: skip
 

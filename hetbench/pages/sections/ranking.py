@@ -19,6 +19,7 @@ from hetbench.pages.html import (
     table,
     to_html,
 )  # fmt: skip
+from hetbench.pages.labels import setting_words
 from hetbench.pages.svg import axis, interval, interval_legend, logarithmic
 
 __all__ = ["ranking_section"]
@@ -32,14 +33,14 @@ table that opens."""
 def ranking_section(model: Facts, anchor: str) -> Markup:
     """Every chip that can run the model, best first, and the excluded ones with the reason."""
     found = model["migration"]
-    published = _published_ms(model["published"])
+    published, setting = _published_ms(model["published"]), f"{model['name']}, {setting_words(model['sizes'])}"
     candidates = [{**each, "rank": rank} for rank, each in enumerate(found["candidates"], start=1)]
     always = {*published, *(each["target"] for each in model["matrix"])}
     charted = [each for each in candidates if each["rank"] <= CHARTED or each["chip"] in always]
     others = [each for each in candidates if each["rank"] > CHARTED and each["chip"] not in always]
     return section(f"{anchor}-ranking", "Choosing a chip", [
         paragraph(_introduction(found, candidates[0]["latency"]["interval_level"])),
-        interval_legend(), _chart(charted, published, found),
+        interval_legend(), _chart(charted, published, found, setting),
         details(f"{len(others)} more chips", _others(others, found)),
         details(f"{len(found['dropped'])} excluded chips and reasons", bullet_list(_excluded(found["dropped"]))),
         details("Evidence of each latency", _evidence(charted)),
@@ -61,11 +62,13 @@ def _introduction(found: Facts, interval_level: float) -> str:
 
 
 def _columns(found: Facts, axis_head: str) -> list[str]:
-    return ["chip", axis_head, "latency, ms", "*interval, ms", "level", "*vs source", "*precision", "*energy, J",
+    return ["chip", axis_head, "latency, ms", "*interval, ms", "level", "*vs source", "*precision, stack", "*energy, J",
             "*memory used", *(["meets deadline"] if found["slo_ms"] is not None else [])]  # fmt: skip
 
 
-def _chart(charted: list[dict[str, Any]], published: Mapping[str, list[float]], found: Facts) -> Markup:
+def _chart(
+    charted: list[dict[str, Any]], published: Mapping[str, list[float]], found: Facts, setting: str
+) -> Markup:  # fmt: skip
     values = [value for each in charted for value in (each["latency"]["value"], each["latency"]["lower"],
               each["latency"]["upper"], *published.get(each["chip"], ())) if value]  # fmt: skip
     scale = logarithmic(values)
@@ -75,7 +78,7 @@ def _chart(charted: list[dict[str, Any]], published: Mapping[str, list[float]], 
         mark = interval(scale, own["value"], own["lower"], own["upper"], measured=own["kind"] == "measured",
                         points=points)  # fmt: skip
         rows.append([_chip(each), mark, *_figures(each, found)])
-    return table("Latency in ms, logarithmic axis", _columns(found, axis(scale, "ms")), rows, "chart")
+    return table(f"Latency in ms, logarithmic axis: {setting}", _columns(found, axis(scale, "ms")), rows, "chart")
 
 
 def _others(others: Iterable[Facts], found: Facts) -> str:
@@ -93,7 +96,7 @@ def _chip(each: Facts) -> Markup:
 def _figures(each: Facts, found: Facts) -> list[Any]:
     own = each["latency"]
     cells = [own["value"], interval_text(own["lower"], own["upper"]), level_badge(own["level"]),
-             _with_unit(each["ratio"], "×"), own["precision"],
+             _with_unit(each["ratio"], "×"), f"{own['precision']}, {own['stack']}",
              None if each["energy"] is None else each["energy"]["value"],
              _with_unit(each["memory_share"], "%")]  # fmt: skip
     return cells + ([Markup(f"{100 * each['meets']:.0f} %")] if found["slo_ms"] is not None else [])

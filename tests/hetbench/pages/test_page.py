@@ -149,6 +149,28 @@ def test_the_page_prints_the_figures_of_its_data(report: Any):
         assert all(f"{group['value_ms']:+.3g}" in text for group in each["groups"])
 
 
+def test_the_headline_of_a_report_says_how_fast_the_best_other_chip_is(report: Any):
+    _, data, text = report
+    others = [each for each in one(data)["migration"]["candidates"] if each["chip"] != each["source"]["chip"]]
+    here, there = others[0]["latency"], others[0]["source"]
+    low, high = there["lower"] / here["upper"], there["upper"] / here["lower"]
+    level = max(here["level"], there["level"])
+    said = (f"{digits(there['value'] / here['value'])} × [{digits(low)}, {digits(high)}] the speed of "
+            f"NVIDIA A100 SXM4 80GB, level {level} (inference, batch 1")  # fmt: skip
+    assert said in text
+    assert low < there["value"] / here["value"] < high
+
+
+def test_the_tables_of_a_report_state_model_setting_and_stack(report: Any):
+    name, data, text = report
+    captions = re.findall(r"<caption><span>(.*?)</span>", text)
+    for about in ("Latency in ms, logarithmic axis", "Latency ratio from source"):
+        assert any(each.startswith(about) and f": {name}, inference, batch 1" in each for each in captions)
+    best = one(data)["migration"]["candidates"][0]["latency"]
+    assert f"<td class=\"minor\">{best['precision']}, {best['stack']}</td>" in text
+    assert "seq_len" not in re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
 def test_a_deadline_a_measured_source_and_sizes_reach_the_page(api: HetBench):
     options = {"seq_len": 256, "precision": "fp16"}
     data = report_data(api, ReportRequest(["gpt2"], "cuda", "mlu", source_value=5.0, slo_ms=8.0, options=options))
@@ -234,7 +256,9 @@ def check(text: str) -> Page:
         assert tag == "a" or not to or to.startswith("data:")
         assert not to.startswith("#") or to[1:] in ids or to == "#main"
     for attributes in page.all("svg"):
-        assert attributes.get("aria-hidden") == "true" or attributes.get("aria-label") or "x" in attributes
+        drawn = attributes.get("role") == "img" and attributes.get("aria-label")
+        assert attributes.get("aria-hidden") == "true" or drawn or "x" in attributes
+        assert drawn or "track" not in attributes.get("class", "")
     assert not re.search(r"@import|url\(|https?://(?!github\.com)[^<\"]*\.(js|css|woff)", page_styles(text))
     assert page.all("html")[0]["lang"] == "en"
     assert len(page.all("h1")) == len(page.all("main")) == 1
