@@ -163,6 +163,8 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
     if isinstance(cells, list) and effects is not None and len(effects) != len(cells):
         raise ArtifactError(f"{path.name}: cell_effects has {len(effects)} rows for {len(cells)} cells.")
     _check_like(path, arrays, known)
+    if path.stem == "rgat":
+        _check_widths(path, arrays, known, {"types": len(data.get("types", ())) + 1})
 
 
 def _finite(array: NDArray[Any]) -> bool:
@@ -198,7 +200,7 @@ def _check_forest(where: str, own: Mapping[str, NDArray[Any]]) -> None:
     fine = fine and own["bias"].size == 1 and split.shape == own["split_rank"].shape and split.shape[0] <= 16
     fine = fine and len(columns) == len(own["border_counts"]) > 0 and split.size > 0 and int(split.max()) < len(columns)
     counted = (split, columns, own["border_counts"], own["split_rank"])
-    fine = fine and all(int(each.min()) >= 0 for each in counted)
+    fine = fine and all(each.dtype.kind in "iu" and int(each.min()) >= 0 for each in counted)
     if not fine or own["border_counts"].sum(dtype="int64") != len(own["borders"]):
         raise ArtifactError(f"{where} is not a forest: its splits, columns and borders do not fit together.")
     if own["leaves"].size != split.shape[1] << split.shape[0]:
@@ -215,7 +217,22 @@ def _check_like(path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mappin
             if any(other.startswith(f"{prefix}.") for other in arrays) or not prefix:
                 raise ArtifactError(f"{path.name} lacks the array {name}.")
             continue
+        if known.dtype.kind in "iu" and found.dtype.kind not in "iu":
+            raise ArtifactError(f"{path.name}: {name} has type {found.dtype}; it holds whole numbers.")
         if found.ndim != known.ndim:
             raise ArtifactError(f"{path.name}: {name} has {found.ndim} axes; expected {known.ndim}.")
         if last in ("mean", "scale", "deviation") and found.shape != known.shape:
             raise ArtifactError(f"{path.name}: {name} has shape {found.shape}; expected {known.shape}.")
+
+
+def _check_widths(
+    path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mapping[str, NDArray[Any]], rows: Mapping[str, int]
+) -> None:
+    """The arrays of one network fit together: they have the packaged shapes, but for one width of its layers; `rows`
+    has the rows of arrays that are as long as a list of the table."""
+    usual, width = packaged["into"].shape[-1], arrays["into"].shape[-1]
+    for name, known in packaged.items():
+        wanted = tuple(width if size == usual else size for size in known.shape)
+        wanted = (rows[name], *wanted[1:]) if name in rows else wanted
+        if arrays[name].shape != wanted:
+            raise ArtifactError(f"{path.name}: {name} has shape {arrays[name].shape}; expected {wanted}.")

@@ -136,7 +136,11 @@ def stacks(setting: Setting, metric: str) -> Mapping[str, tuple[Row, ...]]:
     >>> sorted(stacks(("resnet-50", "nvidia-t4", "fp16", 8, None, 224, "inference"), "latency"))
     ['eager-amp', 'mxnet-amp', 'tensorflow-amp', 'tensorflow-xla-amp', 'triton-tensorrt']
     """
-    return {stack: found for (stack, kind), found in _index().get(setting, {}).items() if kind == metric}
+    try:
+        known = _index().get(setting, {})
+    except TypeError:
+        raise InvalidInputError(f"a setting is a tuple; given: {shown(setting)}.") from None
+    return {stack: found for (stack, kind), found in known.items() if isinstance(metric, str) and kind == metric}
 
 
 @load_once()

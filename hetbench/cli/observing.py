@@ -42,6 +42,9 @@ def observe(
     api = open_api()
     if rows is None:
         kept = api.observed_rows()
+        if not kept and not as_json:
+            print("no timings are kept: hetbench observe FILE.csv")
+            return
         print_table(tuple(kept), zip(*kept.values(), strict=True), as_json)
         return
     table = csv_table(rows)

@@ -101,11 +101,13 @@ def memory_breakdown(
         return data_bytes if dtype == "data" else itemsize(dtype)
 
     kept = {} if kept is None else kept
-    if "buffers" not in kept:
-        kept["buffers"] = {name: np.array(each, dtype=np.int64) for name, each in table["buffers"].items()}
-        kept["caches"] = [(table["templates"][index], times) for index, times in Counter(template).items()
-                          if table["templates"][index][3]]  # fmt: skip
-    buffers = kept["buffers"]
+    if "memory" not in kept:  # both in one step, for threads that look at the same time
+        kept["memory"] = (
+            {name: np.array(each, dtype=np.int64) for name, each in table["buffers"].items()},
+            [(table["templates"][index], times) for index, times in Counter(template).items()
+             if table["templates"][index][3]],
+        )  # fmt: skip
+    buffers, caches = kept["memory"]
     change = np.zeros(len(template) + 2, dtype=np.int64)  # bytes allocated (+) and freed (-) at each operator
     widths = np.array([width(dtype) for dtype in table["dtypes"]], dtype=np.int64)
     size = values[buffers["size"]] * widths[buffers["dtype"]]
@@ -113,7 +115,7 @@ def memory_breakdown(
     np.subtract.at(change, buffers["made"] + buffers["life"] + 1, size)
     given = sum(int(values[index]) * width(dtype) for index, dtype in table["inputs"])
     peak = given + int(np.cumsum(change).max(initial=0))
-    cached = sum(times * _cached(each, values) for each, times in kept["caches"])
+    cached = sum(times * _cached(each, values) for each, times in caches)
     return MemoryBreakdown(weights_bytes, peak, cached * data_bytes)
 
 

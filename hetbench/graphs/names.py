@@ -42,6 +42,8 @@ def find(name: str) -> ModelGraph:
     >>> graph.params, graph.precision
     (8030261248, 'fp8')
     """
+    if not isinstance(name, str):
+        raise UnknownNameError("model", name, every_name())
     if _is_file(name):
         return _of_file(name, *_state(name))
     graph = _find(name)

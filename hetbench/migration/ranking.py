@@ -116,8 +116,12 @@ def stack_options(
     >>> kind, [placed(chip(name))["stack"] for name in ("cann", "mlu")], stack_options(load("gpt2"), {})[0]
     ('compiled', ['acl', 'magicmind'], 'eager')
     """
-    eager = "decode" in graph.phases or options.get("phase") not in (None, PHASES[0]) or graph.fixed
-    kind = str(options.get("stack") or (DEFAULT_STACK if eager else "compiled")).lower()
+    phase = options.get("phase")
+    eager = "decode" in graph.phases or (isinstance(phase, str) and phase != PHASES[0]) or graph.fixed
+    given = options.get("stack")
+    if given is not None and not isinstance(given, str):
+        raise InvalidInputError(f"a stack is named by a text; given: {shown(given)}.")
+    kind = (given or (DEFAULT_STACK if eager else "compiled")).lower()
 
     def placed(chip: Chip) -> dict[str, Any]:
         if kind not in KINDS:

@@ -84,9 +84,10 @@ class OnnxGraph(ModelGraph):
     def variant(self, setting: Setting) -> Variant:
         """The structure at a setting, walked through on first use."""
         key = self._key(setting)
-        if key not in self._kept:
-            self._keep(setting, walked(self.file, self._bound(setting), TRACED_AS[setting.precision])[0])
-        return self._kept[key]
+        found = self._kept.get(key)
+        return self._keep(
+            setting, walked(self.file, self._bound(setting), TRACED_AS[setting.precision])[0]
+        ) if found is None else found  # fmt: skip
 
     def _bound(self, setting: Setting) -> dict[str, int]:
         return self.sizes.at(setting.batch or 1, setting.seq_len, setting.image_size, setting.phase)
@@ -96,7 +97,7 @@ class OnnxGraph(ModelGraph):
         quantised = setting.precision if setting.precision in ("int8", "fp8") else ""
         return setting.batch, setting.seq_len, setting.image_size, setting.phase, traced, quantised
 
-    def _keep(self, setting: Setting, trace: Trace) -> None:
+    def _keep(self, setting: Setting, trace: Trace) -> Variant:
         if len(self._kept) >= _KEPT:
             self._kept.clear()
         precision = TRACED_AS[setting.precision]
@@ -105,7 +106,8 @@ class OnnxGraph(ModelGraph):
             for template in table["templates"]:
                 if template[1] == "data" and operator_type(template[0]).cost_class in ("gemm", "conv"):
                     template[1] = precision
-        self._kept[self._key(setting)] = Variant(table)
+        made = self._kept[self._key(setting)] = Variant(table)
+        return made
 
 
 def read(

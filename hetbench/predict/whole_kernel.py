@@ -59,22 +59,38 @@ class WholeKernel:
         return out
 
     def pieces(
-        self, group: Group, table: SizedTable, sums: Sums, chip: Chip, batch: float, labels: tuple[str, str, str]
-    ) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]] | None:
-        """Pieces as `Group.pieces` gives them, and operator types with their shares; None where numpy has to answer."""
+        self, group: Group, table: SizedTable, sums: Sums, chips: tuple[Chip, Chip], batch: float,
+        labels: tuple[str, str, str],
+    ) -> tuple[NDArray[np.float64], tuple[str, ...], NDArray[np.float64]] | None:  # fmt: skip
+        """Pieces as `Group.pieces` gives them, and operator types with their shares; None where numpy has to answer.
+
+        `chips` are the chip, and the one that speaks for it: see `model_features.composition`.
+        """
         layout = None if self._seeds is None else sums.layout(table)
         if layout is None:
             return None
-        facts, kinds, seeds, operators, *_ = self._plan(group, layout, chip, labels)
+        chip, on = chips
         seeded, values = self._seeded, table.values.astype(np.float64)
+        plan = self._plan(group, layout, on, labels)
+        out, made = self._run(layout, plan, seeded, batch, values), seeded + 1 + _SUMS
+        if on is not chip:  # its own time at the peak, and of the roofline
+            own = self._run(layout, self._plan(group, layout, chip, labels), 0, batch, values)
+            out[seeded + 1], own_ms = own[1], own[2]
+        else:
+            own_ms = out[seeded + 2]
+        return np.append(out[:made], own_ms), plan[3], out[made:] / out[made:].sum()
+
+    def _run(
+        self, layout: Layout, plan: tuple[Any, ...], seeded: int, batch: float, values: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """What the kernel gives for the first networks; without any, the sums alone are of use."""
+        facts, kinds, seeds, operators, *_ = plan
         out = np.empty(seeded + 1 + _SUMS + len(operators))
         self._library.hetbench_whole(
             layout.records.address, len(layout.parts), address(facts), address(kinds), address(seeds), seeded,
             float(batch), address(values), scratch(layout.work), address(out),
         )  # fmt: skip
-        made = seeded + 1 + _SUMS
-        own_ms = out[seeded + 2]  # base ms of all runs on the chip itself, which answers for itself here
-        return np.append(out[:made], own_ms), operators, out[made:] / out[made:].sum()
+        return out
 
     def _plan(self, group: Group, layout: Layout, chip: Chip, labels: tuple[str, str, str]) -> tuple[Any, ...]:
         key = id(layout), id(chip), labels

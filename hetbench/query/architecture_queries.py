@@ -163,8 +163,10 @@ class ArchitectureQueries:
         question = self._session.question_on(example, chip, options)
         predictor = check_predictor(options.get("predictor"))
         key = space.name, predictor, replace(question, model="")
-        if key not in compiled:
+        found: CompiledSpace | None = compiled.get(key)
+        if found is None:
+            found = CompiledSpace(space, question, chip, predictor)
             if len(compiled) >= _MOST_COMPILED:
                 compiled.clear()
-            compiled[key] = CompiledSpace(space, question, chip, predictor)
-        return compiled[key]
+            compiled[key] = found
+        return found

@@ -18,7 +18,7 @@ from hetbench.display.frames import columns_of
 from hetbench.errors import InvalidInputError, nearest, shown
 
 __all__ = ["AnswerColumns", "Rows", "Table", "group_rows", "plain_columns", "positive_or_nan", "read_columns",
-           "text_of", "unread", "warn_of_unread"]
+           "text_of", "unread", "warn_of_unread", "whole_text"]
 
 _DESCRIPTIVE = (
     "dataset", "ref", "licence", "license", "platform", "software", "stat", "extra", "split", "latency_ms", "unit",
@@ -166,6 +166,14 @@ def _plain(cell: Any) -> Any:
 def text_of(cell: Any) -> str:
     """A cell as the text of a name: itself where it is a text, else as a message shows it."""
     return cell if isinstance(cell, str) else shown(cell)
+
+
+def whole_text(cell: Any) -> str:
+    """The repr of a cell, whole; as a message shows it where it has none."""
+    try:
+        return repr(cell)
+    except Exception:  # noqa: BLE001 - the repr of a caller's object may raise anything
+        return shown(cell)
 
 
 def group_rows(columns: Sequence[list[Any] | None], rows: int) -> dict[tuple[Any, ...], Rows]:

@@ -20,7 +20,7 @@ from hetbench.errors import HetBenchError, InvalidInputError, RefusedError, show
 from hetbench.graphs.model_graph import ModelGraph
 from hetbench.metrics import metric as metric_named
 from hetbench.predict.offsets import OffsetRows, Offsets
-from hetbench.query.columns import AnswerColumns, positive_or_nan, read_columns
+from hetbench.query.columns import AnswerColumns, positive_or_nan, read_columns, whole_text
 from hetbench.query.latency import estimator, with_usable_stack
 from hetbench.query.model_offsets import deviation, pass_rows
 from hetbench.query.observed_serving import RATES, deployment_row
@@ -211,8 +211,9 @@ def _figure(cells: dict[str, Any]) -> tuple[str, float]:
     if given is not None and value is not None:
         raise InvalidInputError("latency_ms and value both hold the figure; give one of them.")
     if given is not None:
-        metric, value = metric or "latency", given
-    metric = metric if metric in (*RATES, *_TIMES) else metric_named(_text(metric or "latency")).name
+        value = given
+    metric = "latency" if metric is None else _text(metric)
+    metric = metric if metric in (*RATES, *_TIMES) else metric_named(metric).name
     if metric not in (*RATES, *_TIMES):
         raise InvalidInputError(
             f"{metric} is not observed: observe latency, throughput, ttft or tpot; power and energy follow from these."
@@ -223,7 +224,7 @@ def _figure(cells: dict[str, Any]) -> tuple[str, float]:
     if unit is None:
         return metric, number
     known = _UNITS["throughput" if metric in RATES else "latency"]
-    if unit not in known:
+    if not isinstance(unit, str) or unit not in known:
         raise InvalidInputError(f"unit {shown(unit)} of {metric} is not known; known: {', '.join(known)}.")
     return metric, number * known[unit]
 
@@ -255,7 +256,7 @@ def likely_unit(metric: str, off: float) -> str:
 
 def _said(chip: str, row: Mapping[str, Any]) -> str:
     """What a row says, alike for rows that say the same of the chip."""
-    cells = {name: str(cell) for name, cell in row.items() if cell is not None and name != "chip"}
+    cells = {name: whole_text(cell) for name, cell in row.items() if cell is not None and name != "chip"}
     return repr((chip, sorted(cells.items())))
 
 
@@ -273,7 +274,7 @@ def _flag(seen: SeenRow, surprise: float) -> str:
 def _flag_repeats(taken: list[tuple[int, SeenRow, dict[str, Any]]], flags: NDArray[Any]) -> None:
     by_setting: dict[str, list[tuple[int, float]]] = {}
     for at, seen, row in taken:
-        key = repr(sorted((name, str(cell)) for name, cell in row.items() if name not in ("value", "latency_ms")))
+        key = repr(sorted((name, whole_text(row[name])) for name in row if name not in ("value", "latency_ms")))
         by_setting.setdefault(key, []).append((at, seen.residual))
     for members in by_setting.values():
         most = np.exp(np.ptp([residual for _, residual in members]))

@@ -96,8 +96,9 @@ def _whole(
     """Pieces of a whole model, and the share of operators in the networks' time."""
     place = chip, question.taught_phase, part.stack, part.precision
     labels, on = question.whole.labels(*place), question.whole.speaker(*place)
-    if isinstance(table, SizedTable) and on is chip:
-        found = group.whole_kernel.pieces(group, table, question.surrogate.sums, chip, part.batch or 1, labels)
+    if isinstance(table, SizedTable):
+        sums = question.surrogate.sums
+        found = group.whole_kernel.pieces(group, table, sums, (chip, on), part.batch or 1, labels)
         if found is not None:
             return found
     made = composition([(1.0, table)], chip, on)

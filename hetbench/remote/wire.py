@@ -18,6 +18,7 @@ from hetbench.errors import (
     RefusedError,
     UnknownNameError,
     UnknownOptionError,
+    shown,
 )  # fmt: skip
 from hetbench.mappings import ReadOnly
 from hetbench.migration import Candidate, Dropped, Fleet, FleetChip, Migration
@@ -51,6 +52,8 @@ def decoded(found: Any) -> Any:
     >>> decoded(encoded(answer)) == answer
     True
     """
+    if not isinstance(found, Mapping):
+        raise InvalidInputError(f"this is no result of a hetbench server: {shown(found)}.")
     try:
         if found["type"] == "mapping":
             return ReadOnly({name: decoded(each) for name, each in found["value"].items()})
@@ -77,17 +80,17 @@ def decoded_error(found: Any) -> HetBenchError:
     >>> decoded_error(encoded_error(RefusedError("no rows")))
     RefusedError('no rows')
     """
-    try:
-        name, message = found["error"]["type"], str(found["error"]["message"])
-    except (KeyError, TypeError):
-        return InvalidInputError(f"this is no error of a hetbench server: {str(found)[:200]}.")
+    told = found.get("error") if isinstance(found, Mapping) else None
+    if not isinstance(told, Mapping) or not all(isinstance(told.get(name), str) for name in ("type", "message")):
+        return InvalidInputError(f"this is no error of a hetbench server: {shown(found)}.")
+    name, message = told["type"], told["message"]
     kind = _ERRORS.get(name, InvalidInputError)
     error = kind.__new__(kind)
     error.args = (message,)
     if isinstance(error, UnknownNameError):
-        told = found["error"]
         error.kind, error.given, error.known = str(told.get("kind")), str(told.get("given")), ()
-        error.nearest = [str(each) for each in told.get("nearest") or ()]
+        near = told.get("nearest")
+        error.nearest = [str(each) for each in near] if isinstance(near, list) else []
     return error
 
 

@@ -68,11 +68,12 @@ def build(model: LanguageModel, chip: Chip, options: Mapping[str, Any]) -> Deplo
         notes += (f"not stated, so taken: {', '.join(missing)}",)
     chips = None if options.get("chips") is None else _size("chips", options["chips"], 1)
     plan = Plan.parse(options.get("parallel"), chips)
-    given = options.get("precision") or model.kept_format or "bf16"
+    stated = options.get("precision")
+    given = (model.kept_format or "bf16") if stated is None else stated
     form = weight_format(given)
-    if options.get("precision") is None:
+    if stated is None:
         notes += (f"weights in {form.name}, the format of the checkpoint",)
-    stack = str(options.get("stack") or "")
+    stack = "" if options.get("stack") is None else str(options["stack"])
     engine = check_engine(stack, chip)
     kv = kv_format(usual_kv(form.name, engine) if options.get("kv") is None else options["kv"])
     stage = Stage(model, chip, form, kv)
@@ -98,7 +99,7 @@ def _check_answerable(options: Mapping[str, Any]) -> None:
             "speculative decoding is not predicted: its gain is the acceptance rate of the drafts, which depends on "
             "the prompts and which few rows state. Leave speculative= out."
         )
-    if "disagg" in str(options.get("parallel") or "").lower():
+    if "disagg" in str(options.get("parallel")).lower():
         raise RefusedError("prefill and decode on separate chips (disaggregated serving) are not predicted: no rows "
                            "of the link between them were fitted.")  # fmt: skip
 

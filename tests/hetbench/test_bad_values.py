@@ -19,7 +19,8 @@ import pytest
 import hetbench
 from hetbench import HetBench, HetBenchError, RefusedError
 from hetbench.catalog import evidence
-from hetbench.catalog.chips import Chip, chip, default_chip, load_chip
+from hetbench.catalog.chips import Chip, chip, default_chip
+from hetbench.catalog.datasheets import load_chip
 from hetbench.catalog.models import model
 from hetbench.catalog.support import support
 from hetbench.graphs import load

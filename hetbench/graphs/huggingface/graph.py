@@ -79,11 +79,13 @@ class ConfigGraph(ModelGraph):
     def pieces(self, setting: Setting) -> tuple[Piece, ...]:
         """The blocks of one pass and how often each runs; kept for the last settings."""
         sizes = Setting(setting.batch, setting.seq_len, setting.image_size, "", setting.phase)
-        if sizes not in self._pieces:
+        found = self._pieces.get(sizes)
+        if found is None:
+            found = tuple(self.network.pieces(setting))
             if len(self._pieces) >= _KEPT:
                 self._pieces.clear()
-            self._pieces[sizes] = tuple(self.network.pieces(setting))
-        return self._pieces[sizes]
+            self._pieces[sizes] = found
+        return found
 
     def operators(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,
@@ -91,12 +93,14 @@ class ConfigGraph(ModelGraph):
     ) -> OperatorTable:  # fmt: skip
         """Every operator of one pass but those that cost nothing, grouped by type and dtype."""
         setting = self.setting(batch, seq_len, image_size, precision, phase)
-        if setting not in self._tables:
+        found = self._tables.get(setting)
+        if found is None:
+            steps = ((step, piece.times) for piece in self.pieces(setting) for step in piece.block.steps)
+            found = settled(operator_table(steps, setting.precision), setting.precision)
             if len(self._tables) >= _KEPT:
                 self._tables.clear()
-            steps = ((step, piece.times) for piece in self.pieces(setting) for step in piece.block.steps)
-            self._tables[setting] = settled(operator_table(steps, setting.precision), setting.precision)
-        return self._tables[setting]
+            self._tables[setting] = found
+        return found
 
     def nodes(
         self, batch: int | None = None, seq_len: int | None = None, image_size: int | None = None,

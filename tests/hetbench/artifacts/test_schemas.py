@@ -99,6 +99,8 @@ def test_a_table_that_is_no_json_object_of_finite_numbers_is_refused(text: str, 
     ("gemm.npz", "perceptron.mean", lambda a: a[:-1]), ("gemm.npz", "perceptron.weight0", lambda a: a[0]),
     ("gemm.npz", "ratio_any.columns", lambda a: a[:0]), ("vector.npz", "cell_effects", None),
     ("rgat.npz", "scale", None), ("rgat.npz", "out", lambda a: a * np.inf), ("rgat.npz", "weight0", None),
+    ("rgat.npz", "into", lambda a: a[:0]), ("rgat.npz", "types", lambda a: a[:-1]),
+    ("rgat.npz", "bias1", lambda a: a[:-1]), ("gemm.npz", "forest.border_counts", lambda a: a.astype(float)),
     ("whole-pass-gpu.npz", "pass-gpu.network1.w1", None), (CHIP.replace(".json", ".npz"), "gemm.forest.bias", None),
 ])  # fmt: skip
 def test_arrays_that_do_not_fit_their_table_are_refused_by_name(name: str, array: str, work: Any, other: Path):

@@ -256,3 +256,19 @@ def test_reading_a_graph_needs_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [load("gpt2").operators(batch=2).flops, False, False]
+
+
+def test_what_a_structure_keeps_is_complete_whenever_another_thread_looks():
+    usual = load("bert-tiny")
+    expected, seen = usual.memory(batch=3), []
+
+    class Watched(dict):
+        def __setitem__(self, key, value):
+            super().__setitem__(key, value)
+            seen.append(graph.memory(batch=3))  # as another thread may at this moment
+
+    graph = ModelGraph(usual._table)
+    graph.variant(graph.setting(batch=3)).kept = Watched()
+    assert graph.memory(batch=3) == expected
+    assert seen
+    assert set(seen) == {expected}

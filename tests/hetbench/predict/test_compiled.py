@@ -91,12 +91,29 @@ def test_whole_models_are_those_of_numpy():
             continue
         group = whole.group(group_of(chip.family, phase))
         labels = label_of(chip.name, chip.die, draw.choice(stacks), precision)
-        found = group.whole_kernel.pieces(group, table, sums, chip, 8, labels)
+        found = group.whole_kernel.pieces(group, table, sums, (chip, chip), 8, labels)
         assert found is not None
         made = composition([(1.0, table)], chip)
         values, shares = group.pieces(made, 8, labels)
         np.testing.assert_allclose(found[0], values, rtol=TOLERANCE, atol=1e-9)
         assert sum(found[2]) == pytest.approx(sum(shares))
+
+
+@needs_kernel
+@pytest.mark.parametrize(("name", "stack", "precision"), [
+    ("nvidia-h200-sxm-141gb", "eager-amp", "fp16"), ("nvidia-v100-sxm2-32gb", "eager", "fp32"),
+])  # fmt: skip
+def test_a_chip_that_another_of_its_die_speaks_for_keeps_its_own_roofline(name: str, stack: str, precision: str):
+    whole, chip = whole_models(), chips()[name]
+    place = chip, "inference", stack, precision
+    on, labels, group = whole.speaker(*place), whole.labels(*place), whole.group("pass-gpu")
+    table = graph_of("resnet-50").operators(3, precision=precision)
+    assert isinstance(table, SizedTable)
+    assert on is not chip
+    found = group.whole_kernel.pieces(group, table, operators.load().sums, (chip, on), 3, labels)
+    expected, _ = group.pieces(composition([(1.0, table)], chip, on), 3, labels)
+    assert found is not None
+    np.testing.assert_allclose(found[0], expected, rtol=TOLERANCE)
 
 
 @needs_kernel
