@@ -31,7 +31,7 @@ def whole_number(name: str, given: object, least: int, most: int = _LARGEST) -> 
     """
     try:
         number = index(given)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # noqa: BLE001 - `__index__` of a caller's object may raise anything
         number = least - 1
     if isinstance(given, bool) or not least <= number <= most:
         until = f" to {most:,}" if most < _LARGEST else ""

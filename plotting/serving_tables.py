@@ -26,7 +26,8 @@ MODEL = "meta-llama/Llama-3.1-70B-Instruct"
 CHIPS = MappingProxyType({
     "nvidia-h100-sxm5-80gb": "fp8", "amd-mi300x": "fp8", "nvidia-b200-sxm-180gb": "fp8", "huawei-ascend-910b3": "w8a8",
 })  # fmt: skip
-_LEVELS = MappingProxyType({"model": "level C", "known": "level C", "engine": "level D", "none": "level D"})
+_LEVELS = MappingProxyType({"model": "level C", "known": "level C", "engine": "level D", "none": "level D",
+                           "alone": "level D"})  # fmt: skip
 
 
 def deployments(

@@ -38,7 +38,7 @@ def table(rows: Any) -> dict[str, Any]:
         newest = part[part.version == max(part.version, key=recency)]
         figures = {m: round(float(p.value.median()), 3) for m, p in newest.groupby("metric")}
         at = [_index(refs, newest.ref.iloc[0]), _index(versions, newest.version.iloc[0])]
-        found.setdefault(" ".join(map(str, setting)), [figures, *at, len(newest)])
+        found.setdefault(" ".join(map(str, setting)), [figures, *at, len(newest), newest.statistic.iloc[0]])
     return {"format": FORMAT, "setting": list(SETTING), "refs": refs, "versions": versions, "rows": found}
 
 

@@ -11,16 +11,18 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from data_collection.tables import serving_protocols as protocols
 from data_collection.tables import serving_rules as rules
 from data_collection.tables.corpus import chip_aliases
 from hetbench.artifacts import replacing
 from hetbench.errors import command
 from hetbench.graphs.huggingface.shipped import checkpoints
-from hetbench.serving.engines import engine_of
+from hetbench.serving.engines import chunk_of, engine_of
 
 Raw = dict[str, Any]
 Row = dict[str, Any]
@@ -28,7 +30,8 @@ TABLES = ("inferencex", "rocm_atom", "aiconfigurator_silicon", "dstack", "servin
           "vllm_ascend_commits", "ascend_vllm", "ascend_threads", "llm_inference_bench", "mlenergy",
           "strix_halo_lhl")  # fmt: skip
 COLUMNS = ("source", "ref", "model", "upstream", "chip", "engine", "version", "weights", "kv", "chips", "tp", "dp",
-           "ep", "pp", "input_len", "output_len", "concurrency", "kind", "metric", "value", "drop")  # fmt: skip
+           "ep", "pp", "input_len", "output_len", "concurrency", "kind", "statistic", "held", "chunk",
+           "metric", "value", "drop")  # fmt: skip
 OFF = 1.4  # factor by which a rate may differ from what its own times make
 _CHAT_PROMPT = 200  # tokens of ML.ENERGY's prompts, which it does not state
 
@@ -129,10 +132,12 @@ def _argonne(raw: Raw, e: Raw) -> Row:
         drop = "no KV cache"
     if "speculative_decoding" in e:
         drop = "speculative decoding"
-    if raw["software"] == "llama.cpp":
-        drop = drop or "batch not stated"
+    if raw["software"] == "llama.cpp":  # llama-bench, whose batch is the chunk of the one prompt
+        drop = drop or ("chips that work in turn" if raw["n_chips"] != 1 else "")
+        raw["batch"], plan["chunk"] = 1, min(e["Batch Size"], chunk_of("llama.cpp"))
     kv = str(e.get("kv_cache_dtype", "")).lower()
-    plan["version"] = f"{raw['software']} (2024)"  # measured in 2024: arXiv 2411.00136
+    if raw["software"] != "llama.cpp":
+        plan["version"] = f"{raw['software']} (2024)"  # measured in 2024: arXiv 2411.00136
     out = e.get("Output Length", e.get("out_len"))
     return plan | {"input_len": e.get("in_len"), "output_len": out, "concurrency": raw["batch"], "kind": "batch",
                    "drop": drop, "kv": "fp8" if kv.endswith("fp8") else "int8" if kv.endswith("int8") else "bf16",
@@ -157,7 +162,7 @@ def _strix(raw: Raw, e: Raw) -> Row:
         return {"drop": "allocated memory of the process, caches included"}
     prompt = raw["phase"] == "prefill"
     row = _plan(1) | {"input_len": e["n_prompt"] if prompt else max(e["depth"], 1), "concurrency": 1,
-                      "output_len": 1 if prompt else e["n_gen"]}  # fmt: skip
+                      "output_len": 1 if prompt else e["n_gen"], "kind": "pass" if prompt else "serving"}  # fmt: skip
     if "gpt-oss" in raw["model"]:  # such files keep the experts as they were published
         row["precision"] = "mxfp4"
     if raw["metric"] == "power_w":
@@ -191,6 +196,8 @@ def collect(corpus: Path) -> Iterator[Row]:
             found = aliases.get((raw["platform"], raw["chip"]), {}).get("canonical") or raw["chip"]
             raw["n_chips"] = _whole(raw["n_chips"])
             row = _row(table, raw, extra, rules.checkpoint(raw["model"], known)) | {"chip": found}
+            row |= {"statistic": protocols.statistic(table), "held": protocols.held(row)}
+            row["chunk"] = row.get("chunk") or protocols.chunk(row, _month(extra))
             row["drop"] = row.get("drop") or _missing(row)
             yield {name: row.get(name) for name in COLUMNS}
 
@@ -248,6 +255,14 @@ def check_rates(frame: Any) -> Any:
     at = marked.wrong.notna().to_numpy() & marked.metric.isin(["throughput", "total_throughput"]).to_numpy()
     frame.loc[at & (frame["drop"] == "").to_numpy(), "drop"] = "the rate contradicts its own times"
     return frame
+
+
+def _month(extra: Raw) -> str:
+    """Month of a run, as 2025-11, or an empty string."""
+    found = re.search(
+        r"20\d\d-\d\d", str(extra.get("date") or "") or extra.get("silicon_data_source", "").partition("measured=")[2]
+    )
+    return found[0] if found else ""
 
 
 def _whole(value: Any) -> int | None:

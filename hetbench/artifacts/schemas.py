@@ -77,6 +77,7 @@ def form_of(values: Sequence[Any], path: tuple[str, ...] = ()) -> Form:
     elif tables:
         inner = [value for table in tables for value in table.values()]
         found.values = form_of(inner, (*path, "")) if inner else None
+        found.required = frozenset({""} if all("" in table for table in tables) else ())  # what counts for all names
     return found
 
 

@@ -25,9 +25,10 @@ def print_json(value: Any) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Lines as they are, wrapped by nothing but the terminal."""
+    """Lines as they are, wrapped by nothing but the terminal; rich is not loaded for them."""
     for line in lines:
-        _console().print(escaped(line, keep="\n"), soft_wrap=True)
+        print(escaped(line, keep="\n"))
+    sys.stdout.flush()
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], as_json: bool) -> None:

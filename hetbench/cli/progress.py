@@ -46,4 +46,5 @@ def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     try:
         yield progress
     finally:
-        bar.stop()
+        if console.is_terminal:
+            bar.stop()

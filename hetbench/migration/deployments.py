@@ -23,7 +23,7 @@ from hetbench.serving.planner import Point, ServePlan
 
 __all__ = ["Deployed", "ServingMigration", "migrate_serving", "rank_deployments"]
 
-_LEVELS = {"beside": "C", "model": "C", "known": "C", "engine": "D", "none": "D"}
+_LEVELS = {"beside": "C", "model": "C", "known": "C", "engine": "D", "none": "D", "alone": "D"}
 
 
 @dataclass(frozen=True, slots=True)

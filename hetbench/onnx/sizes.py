@@ -78,7 +78,7 @@ def checked_dims(dims: Any) -> dict[str, int]:
     for name, value in dims.items():
         try:
             size = index(value)
-        except TypeError:
+        except Exception:  # noqa: BLE001 - `__index__` of a caller's object may raise anything
             size = -1
         if not isinstance(name, str) or isinstance(value, bool) or not 0 <= size <= MAX_SIZE:
             raise InvalidInputError(

@@ -136,7 +136,7 @@ class WholeModelSurrogate:
         if key not in self._speakers:
             if (group, label) not in self._networks:
                 cells = self.groups[group]["evidence"]["cells"]
-                each = ((*cell.split("|", 1), known[""]) for cell, known in cells.items())
+                each = ((*cell.partition("|")[::2], known[""]) for cell, known in cells.items())
                 self._networks[group, label] = {name: networks for name, of, networks in each if of == label}
             self._speakers[key] = speaker(chip, self._networks[group, label])
         return self._speakers[key]

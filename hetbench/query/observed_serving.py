@@ -67,7 +67,7 @@ class ObservedEffects(Effects):
         evidence = self.evidence(engine, stage)
         low, high = np.log(self.band(metric, evidence, 0.9, engine))
         sd = float(high - low) / (2 * NormalDist().inv_cdf(0.95))
-        return offset_row(engine, stage, weights, sd, self.shares[f"serving {evidence}"])
+        return offset_row(engine, stage, weights, sd, _share(self, evidence))
 
 
 _LATENT = {"tpot": (1.0, 0.0), "ttft": (0.0, 1.0)}
@@ -120,7 +120,12 @@ def _asked(deployment: Deployment, metric: str, known: ObservedEffects, sd: floa
                 for side in (0.5, -0.5)]  # fmt: skip
         moved.append(float(np.log(ends[0] / ends[1])) / _STEP * (-1 if metric in RATES else 1))
     evidence = known.evidence(deployment.engine, stage, deployment.software)
-    return offset_row(deployment.engine, stage, (moved[0], moved[1]), sd, known.shares[f"serving {evidence}"])
+    return offset_row(deployment.engine, stage, (moved[0], moved[1]), sd, _share(known, evidence))
+
+
+def _share(known: ObservedEffects, evidence: str) -> list[float]:
+    """Shares of the variance; chips without any deployment are too few to have their own."""
+    return known.shares["serving none" if evidence == "alone" else f"serving {evidence}"]
 
 
 def _at_peak(deployment: Deployment, metric: str) -> float:

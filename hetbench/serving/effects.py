@@ -20,26 +20,35 @@ import numpy as np
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import ArtifactError
-from hetbench.serving.levels import era, level_keys, series
+from hetbench.serving.engines import chunk_of
+from hetbench.serving.levels import era, kin, level_keys, series
 from hetbench.serving.neighbours import CORRECTED, Neighbours, Points
 from hetbench.serving.physics import TERMS
-from hetbench.serving.settings import Floats, Settings, Stage
+from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
 
-__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "NEAR", "SCALES", "Effects", "Factors",
-           "band_keys", "load"]  # fmt: skip
+__all__ = ["BESIDE", "COLUMNS", "ENOUGH", "EXTRA", "FLOORS", "FORMAT", "LOADS", "NEAR", "SCALES", "Effects", "Factors",
+           "band_keys", "load", "load_kind"]  # fmt: skip
 
-FORMAT = 2
+FORMAT = 3
 SCALES = ("step", "prompt", "queue", "host")
 """What a model and a version of an engine scale: a decode step, a prompt, the wait of prompts for each other, and of
 both the parts that launches and the host cost (`HOST`)."""
 SCALED = ("model", "release", "version")
 HOST = tuple(name in ("layers", "experts", "requests", "iteration", "latent") for name in TERMS)
-EXTRA = ("interleaved", "queued", "waited", "fixed", "crowd")
-"""Share of the prompts of other requests that a step waits for; prompts that a prompt waits for beside one other
-request; steps that it waits for; ms that every request costs beside; x of the power x / (1 + x) with which the prompts
-that it waits for grow with the other requests (1: all arrive together; 0: at times of their own)."""
+EXTRA = ("interleaved", "queued", "waited", "fixed", "crowd", "first_wave", "cold")
+"""What prompts cost beside their own work.
+
+* interleaved: share of the prompts of other requests that a step waits for
+* queued: prompts that a prompt waits for beside one other request
+* waited: steps that it waits for
+* fixed: ms that every request costs
+* crowd: x of the power x / (1 + x) with which the prompts that it waits for grow with the other requests (1: all arrive
+  together; 0: at times of their own)
+* first_wave: share of the requests of a run that all arrive at its start, which a mean counts and a median does not
+* cold: ms that the first requests add to the mean of a run, while kernels are compiled
+"""
 COLUMNS = (*TERMS, *EXTRA)
-FLOORS = tuple(float(name in ("weights", "expert_weights", "kv", "prompt_flops")) for name in COLUMNS)
+FLOORS = tuple(float(name in ("weights", "expert_weights", "kv", "prompt_flops", "prompt_experts")) for name in COLUMNS)
 """Least factor of each column: no weight or key is read faster than the datasheet's bandwidth, and no prompt is worked
 faster than its peak; what a step computes meanwhile may overlap, and may cost nothing. The fitted logarithms are those
 of the factor above this."""
@@ -48,6 +57,10 @@ NEAR = 4
 ENOUGH = 20
 """Rows of an engine on a chip from which the pair counts as known: with fewer its intervals are those of a new chip."""
 
+TIGHT = 0.35
+"""Share of the room for requests from which a prediction of waiting rests on how much memory an engine leaves."""
+LOADS = ("light", "medium", "heavy", "tight")
+"""What `load_kind` tells apart."""
 BESIDE = 0.4
 """Share of the variance of residuals below which measured neighbours leave little open."""
 
@@ -64,6 +77,8 @@ class Factors:
     prompt: float
     queue: float
     """Of prompts for each other; `step`, `prompt` and `queue` multiply times that hold `terms` already."""
+    chunk: int = CHUNK
+    """Tokens of prompts that one iteration takes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +103,8 @@ class Effects:
 
     def evidence(self, engine: str, stage: Stage, version: str = "") -> str:
         """`model`: this model was measured under the engine on this chip; `known`: other models were; `engine`: the
-        engine was on another chip of the family; `none`. (`beside` is decided by `unknown`.)"""
+        engine was on another chip of the family; `none`: others of its `kin` were on this generation; `alone`: no
+        deployment was. (`beside` is decided by `close`.)"""
         if self.near(engine, stage, version):
             return "model"
         if self.rows(engine, stage.chip.name, version) >= ENOUGH:
@@ -96,7 +112,7 @@ class Effects:
         own = series(engine, version)
         if any(self._is_of(key, own, stage.chip.family) for key in self.table["rows"]):
             return "engine"
-        return "none"
+        return "none" if kin(engine, stage.chip) in self.table["levels"]["generation"] else "alone"
 
     def beside(self, engine: str, stage: Stage, metric: str) -> Neighbours | None:
         """The measured rows of this model under this engine on this chip that correct a metric, or None."""
@@ -120,10 +136,13 @@ class Effects:
             out.append(np.ones(len(there.at)) if near is None else np.exp(near.correction(there)))
         return out[0], out[1]
 
-    def unknown(self, engine: str, stage: Stage, s: Settings, metric: str, version: str = "") -> float:
-        """Share of the variance beside the physics that measured rows leave open at one point; 1 without rows."""
+    def close(self, engine: str, stage: Stage, s: Settings, metric: str, version: str = "") -> bool:
+        """Whether measured rows of this plan and version leave little open of the variance beside the physics."""
         near = self.beside(engine, stage, "ttft" if metric == "ttft" else "tpot")
-        return 1.0 if near is None else float(near.unknown(Points.of(s, stage.form.name, version))[0])
+        if near is None:
+            return False
+        there = Points.of(s, stage.form.name, version)
+        return near.same(there) and float(near.unknown(there)[0]) < BESIDE
 
     def _is_of(self, key: str, engine: str, family: str) -> bool:
         own, _, name = key.partition(" | ")
@@ -160,16 +179,16 @@ class Effects:
         found, n = np.exp(logs) + np.array(FLOORS), len(TERMS)
         step, prompt, queue, host = np.exp(own).tolist()
         terms = found[:n] * np.where(HOST, host, 1.0)
-        return Factors(terms, dict(zip(EXTRA, found[n:].tolist(), strict=True)), step, prompt, queue)
+        return Factors(terms, dict(zip(EXTRA, found[n:].tolist(), strict=True)), step, prompt, queue, chunk_of(engine))
 
     def band(
-        self, metric: str, evidence: str, confidence: float, engine: str = "", concurrency: float = 0
+        self, metric: str, evidence: str, confidence: float, engine: str = "", load: str = ""
     ) -> tuple[float, float]:
-        """Lower and upper end of the interval as factors of the prediction: of hold-outs under this engine at loads
-        like this one where there were enough, else of all."""
+        """Lower and upper end of the interval as factors of the prediction: of hold-outs under this engine at such a
+        `load_kind` where there were enough, else of all."""
         at = (1 - confidence) / 2
         bands = self.table["bands"]
-        found = next(bands[key] for key in band_keys(metric, evidence, engine, concurrency) if key in bands)
+        found = next(bands[key] for key in band_keys(metric, evidence, engine, load) if key in bands)
         low, high = np.interp([at, 1 - at], self.table["quantiles"], found)
         return float(min(np.exp(low), 1.0)), float(max(np.exp(high), 1.0))
 
@@ -185,15 +204,26 @@ def _neighbours(effects: Effects, key: str, metric: str) -> Neighbours | None:
     return found
 
 
-def band_keys(metric: str, evidence: str, engine: str, concurrency: float) -> tuple[str, str, str]:
+def load_kind(concurrency: float, fill: float) -> str:
+    """Which loads miss alike: `tight` where the cache of the requests fills over a third of what there is room for,
+    since a little less room makes requests wait; else by the requests in flight.
+
+    >>> load_kind(8, 0.01), load_kind(64, 0.2), load_kind(64, 0.5)
+    ('light', 'medium', 'tight')
+    """
+    if fill > TIGHT:
+        return "tight"
+    return "light" if concurrency <= 16 else "medium" if concurrency <= 64 else "heavy"
+
+
+def band_keys(metric: str, evidence: str, engine: str, load: str) -> tuple[str, str, str]:
     """Keys of the quantiles of residuals, the most particular first.
 
-    >>> band_keys("ttft", "model", "vllm", 8)
+    >>> band_keys("ttft", "model", "vllm", "light")
     ('ttft | model | light | vllm', 'ttft | model | light', 'ttft | model')
     """
     own = f"{metric} | {evidence}"
-    loaded = f"{own} | {'light' if concurrency <= 16 else 'medium' if concurrency <= 64 else 'heavy'}"
-    return f"{loaded} | {engine}", loaded, own
+    return f"{own} | {load} | {engine}", f"{own} | {load}", own
 
 
 def load(folder: Path | None = None) -> Effects:

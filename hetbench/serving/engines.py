@@ -8,8 +8,9 @@ from typing import Any
 
 from hetbench.catalog.chips import Chip
 from hetbench.errors import RefusedError, UnknownNameError
+from hetbench.serving.settings import CHUNK
 
-__all__ = ["ENGINES", "check_engine", "default_engine", "engine_of", "is_serving"]
+__all__ = ["ENGINES", "check_engine", "chunk_of", "default_engine", "engine_of", "is_serving"]
 
 ENGINES = ("vllm", "sglang", "tensorrt-llm", "atom", "vllm-ascend", "vllm-mlu", "mindie", "tgi", "lmdeploy",
            "llama.cpp", "deepspeed", "deepspeed-mii", "transformers")  # fmt: skip
@@ -37,6 +38,16 @@ def engine_of(software: str) -> str:
     """
     folded = software.strip().lower()
     return next((name for start, name in _BEGINNINGS if folded.startswith(start)), "")
+
+
+def chunk_of(engine: str) -> int:
+    """Tokens of prompts that one iteration takes at most: 8192 in vLLM (`max_num_batched_tokens`, online on large GPUs)
+    and SGLang (`chunked_prefill_size`, chips of 60 GB and more), 512 in llama.cpp (`n_ubatch`).
+
+    >>> chunk_of("vllm"), chunk_of("llama.cpp")
+    (8192, 512)
+    """
+    return 512 if engine == "llama.cpp" else CHUNK
 
 
 def default_engine(chip: Chip) -> str:

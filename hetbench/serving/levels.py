@@ -6,10 +6,11 @@ import re
 
 from hetbench.catalog.chips import Chip
 
-__all__ = ["era", "generation", "level_keys", "recency", "series"]
+__all__ = ["era", "generation", "kin", "level_keys", "recency", "series"]
 
 _DATED = re.compile(r"(?:(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* )?(20\d\d)(?:-(\d\d))?")
 _NUMBERED = re.compile(r"\b0\.(\d+)")
+_OWN_KERNELS = ("llama.cpp",)
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
@@ -39,6 +40,17 @@ def era(engine: str, version: str) -> str:
     return f"{engine} | before 2025-04" if old else ""
 
 
+def kin(engine: str, chip: Chip) -> str:
+    """The deployments that share what a generation of chips costs: those of engines whose kernels come from the vendor
+    or from each other, apart from those of an engine that writes all of its own.
+
+    >>> from hetbench.catalog.chips import chip
+    >>> kin("vllm", chip("amd-mi300x")), kin("sglang", chip("amd-mi300x")), kin("llama.cpp", chip("amd-mi300x"))
+    ('CDNA', 'CDNA', 'llama.cpp on CDNA')
+    """
+    return f"{engine} on {generation(chip)}" if engine in _OWN_KERNELS else generation(chip)
+
+
 def level_keys(engine: str, chip: Chip, form: str, shape: str, version: str) -> dict[str, str]:
     """Key of every level of effects for one deployment.
 
@@ -49,7 +61,8 @@ def level_keys(engine: str, chip: Chip, form: str, shape: str, version: str) -> 
     made, old = generation(chip), era(engine, version)
     return {
         "engine": engine, "era": old, "era_generation": old and f"{old} | {made}",
-        "era_chip": old and f"{old} | {chip.name}", "generation": made, "die": chip.die,
+        "era_chip": old and f"{old} | {chip.name}", "generation": kin(engine, chip),
+        "die": chip.die if engine not in _OWN_KERNELS else "",
         "engine_generation": f"{engine} | {made}", "engine_chip": f"{engine} | {chip.name}",
         "format": f"{form} | {chip.family}", "model": shape, "release": f"{engine} | {version}",
         "version": f"{engine} | {chip.name} | {version}",

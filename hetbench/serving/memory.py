@@ -8,11 +8,14 @@ binary sizes, and an "80 GB" H100 reports 79.6 GiB.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from hetbench.errors import RefusedError
+from hetbench.serving.links import link_of
+from hetbench.serving.plan import Plan
 from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
 
 __all__ = ["USABLE", "Memory", "memory"]
@@ -111,6 +114,19 @@ def check_fits(stage: Stage, found: Memory) -> None:
     if needed > found.capacity:
         raise RefusedError(
             f"{stage.model.name} in {stage.form.name} needs {needed / 1e9:,.0f} GB of weights on each chip, and an "
-            f"engine may use {found.capacity / 1e9:,.0f} GB of {stage.chip.name}. Divide it over more chips "
-            "(chips=, parallel=) or take a smaller weight format (precision=)."
+            f"engine may use {found.capacity / 1e9:,.0f} GB of {stage.chip.name}. {_least_chips(stage, found.capacity)}"
         )
+
+
+def _least_chips(stage: Stage, capacity: float) -> str:
+    """How many chips of one copy the weights need, as advice."""
+    whole = float(memory(stage, Settings.of(stage.chip, [Plan()], [1], [1], [1])).weights[0])
+    least = 2 ** math.ceil(math.log2(whole / capacity))
+    if not stage.chip.interconnect_gbs:
+        return (f"Its weights need {least} chips, and the catalogue states no link between chips of "
+                f"{stage.chip.name}. Take a smaller weight format (precision=) or another chip.")  # fmt: skip
+    node = link_of(stage.chip, 1).chips
+    if least <= node:
+        return f"Its weights fit on {least} chips: chips={least}; or take a smaller weight format (precision=)."
+    return (f"Its weights need {least} chips, and a node has {node}, beyond which no plan is predicted. Take a "
+            "smaller weight format (precision=) or a chip with more memory.")  # fmt: skip

@@ -112,6 +112,12 @@ class Neighbours:
         found = [self.kernel.between(there.take(slice(n, n + _AT_ONCE)), self.points) @ self.weights for n in parts]
         return np.concatenate(found)
 
+    def same(self, there: Points) -> bool:
+        """Whether a row has the plan, weight format and version of the first point."""
+        plan = slice(AXES.index("tp"), len(AXES))
+        rows = (self.points.at[:, plan] == there.at[0, plan]).all(1)
+        return bool((rows & (self.points.traits[:, :2] == there.traits[0, :2]).all(1)).any())
+
     def unknown(self, there: Points) -> Floats:
         """Share of the variance of residuals that the rows leave open, [there]."""
         return self.kernel.unknown(there, self.points)

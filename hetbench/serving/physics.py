@@ -17,7 +17,8 @@ from hetbench.serving.settings import CHUNK, Floats, Settings, Stage
 __all__ = ["TERMS", "decode_terms", "prefill_terms"]
 
 TERMS = ("weights", "kv", "flops", "attention", "layers", "experts", "links", "exchange", "requests", "iteration",
-         "prompt_flops", "prompt_attention", "expert_weights", "latent")  # fmt: skip
+         "prompt_flops", "prompt_attention", "expert_weights", "latent", "prompt_experts", "activations",
+         "indexed")  # fmt: skip
 """Columns of the arrays [points, terms]. `layers`, `experts`, `latent` are counts x 1 us; `requests` x 1 us;
 `iteration` 1 ms; `links` the latencies of collectives and `exchange` what they send, by the laws of
 `hetbench.serving.collectives`."""
@@ -38,32 +39,59 @@ def decode_terms(stage: Stage, s: Settings, batch: Floats, context: Floats) -> F
     """
     micro = batch / s.pp  # requests that one pass of a stage takes
     out = _passes(stage, s, micro, micro)
-    kv = attended = np.zeros_like(batch)
+    kv = attended = indexed = np.zeros_like(batch)
     for m in stage.model.mixings:
         seen = np.minimum(context, m.window) if m.window else context
         read = (m.cached - m.indexed) * seen + m.indexed * context
         kv = kv + m.times * read / np.minimum(s.tp, m.shards)
-        attended = attended + m.times * (m.decode_width * seen + m.index_width * context) / s.tp
+        attended = attended + m.times * m.decode_width * seen / s.tp
+        indexed = indexed + m.times * m.index_width * context / s.tp
     out[:, 1] = micro * kv * stage.kv_bytes / stage.bandwidth
     out[:, 3] = micro * 2 * attended / stage.plain_flops
+    out[:, 16] = micro * 2 * indexed / stage.plain_flops
     return out
 
 
-def prefill_terms(stage: Stage, s: Settings, tokens: Floats, prompts: Floats) -> Floats:
-    """Parts of the prefill of `prompts` prompts of `tokens` tokens each, packed into chunks of at most 8192 tokens.
+def prefill_terms(stage: Stage, s: Settings, tokens: Floats, prompts: Floats, chunk: float | Floats = CHUNK) -> Floats:
+    """Parts of the prefill of `prompts` prompts of `tokens` tokens each, packed into chunks of at most `chunk`
+    tokens.
 
-    Both are [points]; returns seconds [points, terms].
+    All are [points]; returns seconds [points, terms].
     """
-    chunks = np.ceil(tokens * prompts / CHUNK)
+    chunks = np.ceil(tokens * prompts / chunk)
     out = _passes(stage, s, tokens * prompts / chunks, prompts / chunks) * chunks[:, None]
-    pairs = np.zeros_like(tokens)
+    pairs = indexed = np.zeros_like(tokens)
     for m in stage.model.mixings:
         width = np.minimum(tokens, m.window) if m.window else tokens
         pairs = pairs + m.times * m.query_width * (width * tokens - width**2 / 2) / s.tp
-        pairs = pairs + m.times * m.index_width * tokens**2 / 2 / s.tp
-    out[:, 10], out[:, 2] = out[:, 2], 0.0
+        indexed = indexed + m.times * m.index_width * tokens**2 / 2 / s.tp
+    out[:, 14] = _routed(stage, s, tokens * prompts)
+    out[:, 10], out[:, 2] = out[:, 2] - out[:, 14], 0.0
     out[:, 11] = 2 * prompts * pairs / stage.plain_flops
+    out[:, 16] = 2 * prompts * indexed / stage.plain_flops
+    out[:, 15] = tokens * prompts * _moved(stage, s) / stage.bandwidth
     return out
+
+
+def _routed(stage: Stage, s: Settings, tokens: Floats) -> Floats:
+    """Seconds of the products of the experts of all layers, [points]."""
+    everywhere = tokens * np.where(s.ep > 1, s.dp, 1.0)
+    chosen = sum(f.times * f.chosen * f.expert for f in stage.model.feeds if f.experts)
+    return 2 * chosen * everywhere / s.spread / stage.flops
+
+
+def _moved(stage: Stage, s: Settings) -> Floats:
+    """Bytes of activations that one token reads and writes in 16 bit, on one chip, [points].
+
+    Of each layer the residual, norms and inputs of products, ten hidden widths (arXiv 2205.05198 counts them for
+    training), and for every chosen expert its input, output and three inner widths.
+    """
+    model, moved = stage.model, np.zeros_like(s.tp)
+    for f in model.feeds:
+        inner = f.dense / 3 / model.hidden / s.tp
+        routed = f.chosen * (2 * model.hidden + f.expert / model.hidden) / s.spread if f.experts else 0.0
+        moved = moved + f.times * (10 * model.hidden + 3 * inner + routed)
+    return 2 * moved
 
 
 def _passes(stage: Stage, s: Settings, tokens: Floats, scored: Floats) -> Floats:

@@ -20,7 +20,7 @@ from hetbench.serving.links import link_of
 from hetbench.serving.memory import Memory, memory
 from hetbench.serving.plan import Plan, plans_for
 from hetbench.serving.settings import Floats, Settings
-from hetbench.serving.steady import Load, steady_state
+from hetbench.serving.steady import Load, rising, steady_state
 
 __all__ = ["Explored", "Point", "ServePlan", "explore", "parse_slo", "serve_plan"]
 
@@ -214,7 +214,8 @@ def explore(
     deployment = replace(deployment, software=software)
     factors = known.factors(deployment.engine, deployment.stage, software)
     missed = known.missed(deployment.engine, deployment.stage, s, software)
-    return Explored(deployment, pairs, held, steady_state(deployment.stage, s, factors, held, missed), s.chips)
+    load = rising(steady_state(deployment.stage, s, factors, held, missed), s)
+    return Explored(deployment, pairs, held, load, s.chips)
 
 
 def _front(tpot: np.ndarray[Any, Any], rate: np.ndarray[Any, Any], among: np.ndarray[Any, Any]) -> list[int]:

@@ -20,7 +20,7 @@ from hetbench.serving.deployment import Deployment, usual_kv
 
 __all__ = ["FORMAT", "SETTING", "published"]
 
-FORMAT = 1
+FORMAT = 2
 SETTING = ("shape", "chip", "engine", "weights", "tp", "dp", "pp", "ep", "input_len", "output_len", "concurrency")
 _UNITS = {"ttft": "ms", "tpot": "ms", "latency": "ms", "throughput": "1/s", "total_throughput": "1/s"}
 
@@ -40,13 +40,15 @@ def published(deployment: Deployment, metric: str) -> Answer | None:
     found = table["rows"].get(" ".join(map(str, setting)))
     if found is None or metric not in found[0]:
         return None
-    figures, ref, version, rows = found
+    figures, ref, version, rows, statistic = found
     if any(letter.isdigit() for letter in deployment.software) and deployment.software != table["versions"][version]:
         return None
     notes = (
         f"{plan} on {plan.chips} x {stage.chip.name}, {deployment.concurrency} requests in flight, "
         f"{deployment.input_len} tokens in, {deployment.output_len} out",
-        f"measured with {table['versions'][version]}; the format of the KV cache is not stated", *deployment.notes,
+        f"measured with {table['versions'][version]}, the {statistic} of a run; the format of the KV cache is not "
+        "stated",
+        *deployment.notes,
     )  # fmt: skip
     return Answer(
         float(figures[metric]), _UNITS[metric], kind="measured", level="A", support=int(rows), metric=metric,

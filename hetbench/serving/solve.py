@@ -10,12 +10,12 @@ import numpy as np
 from hetbench.answers import Answer
 from hetbench.errors import RefusedError, UnknownNameError
 from hetbench.serving.deployment import Deployment
-from hetbench.serving.effects import BESIDE, Effects
+from hetbench.serving.effects import Effects, load_kind
 from hetbench.serving.levels import series
 from hetbench.serving.memory import Memory, check_fits, memory
 from hetbench.serving.physics import TERMS
 from hetbench.serving.settings import Settings, Stage
-from hetbench.serving.steady import Load, steady_state
+from hetbench.serving.steady import Load, rising, steady_state
 
 __all__ = ["METRICS", "UNITS", "answer"]
 
@@ -24,7 +24,7 @@ UNITS = {
     "power": "W", "memory": "MB",
 }  # fmt: skip
 METRICS = tuple(UNITS)
-_LEVELS = {"beside": "C", "model": "C", "known": "C", "engine": "D", "none": "D"}
+_LEVELS = {"beside": "C", "model": "C", "known": "C", "engine": "D", "none": "D", "alone": "D"}
 _SAID = {
     "beside": "{near} rows of this model under {engine} on {chip}, some of them close to this setting",
     "model": "{near} rows of this model under {engine} on {chip}",
@@ -32,7 +32,10 @@ _SAID = {
     "engine": "no rows, or too few, of {engine} on {chip}: the effects of {engine} on {others}, and the datasheet of "
     "{chip}",
     "none": "nothing of {engine} on chips of {family} was measured: the mean of all engines, and the datasheet",
+    "alone": "no deployment on chips like {chip} was measured: the mean of all engines and chips, and the datasheet",
 }
+_STARTED = ("median of requests in the steady state; the mean of a run of ten requests for each in flight, which "
+            "starts with all at once: about {mean:,.0f} ms")  # fmt: skip
 _RATES = 64
 
 
@@ -55,8 +58,9 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         held = memory(deployment.stage, s)
     deployment = _versioned(deployment, known)
     factors = known.factors(deployment.engine, deployment.stage, deployment.software)
-    missed = known.missed(deployment.engine, deployment.stage, s, deployment.software)
-    load = steady_state(deployment.stage, s, factors, held, missed)
+    ladder = _ladder(deployment)
+    missed = known.missed(deployment.engine, deployment.stage, ladder, deployment.software)
+    load = rising(steady_state(deployment.stage, ladder, factors, memory(deployment.stage, ladder), missed), ladder)
     if metric in ("energy", "power"):
         return _power(deployment, metric, load, known, confidence)
     value = {
@@ -64,17 +68,28 @@ def answer(deployment: Deployment, metric: str, known: Effects, confidence: floa
         "total_throughput": load.total_throughput,
     }[metric]  # fmt: skip
     evidence = _evidence(deployment, metric, known)
-    low, high = known.band(
-        _banded(metric), evidence, confidence, deployment.engine, deployment.concurrency
-    )
+    low, high = known.band(_banded(metric), evidence, confidence, deployment.engine, _load_kind(deployment, held))
     if metric == "latency":
         low, high = 1 / high, 1 / low
-    fields = _fields(deployment, metric, _notes(deployment, evidence, held, known))
+    notes = _notes(deployment, evidence, held, known)
+    if metric == "ttft":
+        room = memory(deployment.stage, ladder)
+        started = rising(steady_state(deployment.stage, ladder, factors, room, missed, mean=True), ladder)
+        notes += (_STARTED.format(mean=1e3 * float(started.ttft[0])),)
+    fields = _fields(deployment, metric, notes)
     return Answer(
         float(value[0]), UNITS[metric], float(value[0]) * low, float(value[0]) * high, confidence,
         level=_LEVELS[evidence], support=known.rows(deployment.engine, deployment.stage.chip.name, deployment.software),
         shares=_shares(load), surrogate="serving", **fields,
     )  # fmt: skip
+
+
+def _ladder(deployment: Deployment) -> Settings:
+    """The point of a deployment, and those of fewer requests in flight, by doublings."""
+    loads = [deployment.concurrency, *(2**n for n in range(16) if 2**n < deployment.concurrency)]
+    n = len(loads)
+    return Settings.of(deployment.stage.chip, [deployment.plan] * n, [deployment.input_len] * n,
+                       [deployment.output_len] * n, loads)  # fmt: skip
 
 
 def _versioned(deployment: Deployment, known: Effects) -> Deployment:
@@ -93,8 +108,12 @@ def _evidence(deployment: Deployment, metric: str, known: Effects) -> str:
     found = known.evidence(engine, stage, deployment.software)
     if found != "model":
         return found
-    left = known.unknown(engine, stage, deployment.settings(), metric, deployment.software)
-    return "beside" if left < BESIDE else found
+    close = known.close(engine, stage, deployment.settings(), metric, deployment.software)
+    return "beside" if close else found
+
+
+def _load_kind(deployment: Deployment, held: Memory) -> str:
+    return load_kind(deployment.concurrency, float(deployment.settings().share[0] / held.running[0]))
 
 
 def _banded(metric: str) -> str:
@@ -188,14 +207,12 @@ def _power(deployment: Deployment, metric: str, load: Load, known: Effects, conf
     low, high = known.band("power", level, confidence)
     value = watts if metric == "power" else watts * deployment.plan.chips / float(load.throughput[0])
     unit, evidence = UNITS[metric], _evidence(deployment, "throughput", known)
+    held = memory(stage, deployment.settings())
     if metric == "power":
         high = max(min(high, (stage.chip.tdp_w or np.inf) / watts), 1.0)
     else:
-        few, many = known.band(
-            "throughput", evidence, confidence, deployment.engine, deployment.concurrency
-        )
+        few, many = known.band("throughput", evidence, confidence, deployment.engine, _load_kind(deployment, held))
         low, high = min(low, 1 / many), max(high, 1 / few)
-    held = memory(stage, deployment.settings())
     what = "of one chip" if metric == "power" else "per output token, all chips, host left out"
     notes = (*_notes(deployment, evidence, held, known), f"{unit} {what}; {said}")
     return Answer(

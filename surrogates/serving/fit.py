@@ -20,8 +20,13 @@ from hetbench.serving.names import named
 from hetbench.serving.physics import TERMS
 from surrogates.serving.rows import Terms, terms
 
-_USUAL = (1.3, 1.5, 1.5, 2.0, 5.0, 10.0, 1.0, 1.0, 5.0, 0.5, 1.8, 2.0, 1.5, 5.0, 1.0, 0.5, 1.0, 20.0, 1.5)
-START = {name: usual - floor for name, usual, floor in zip(COLUMNS, _USUAL, FLOORS, strict=True)}
+_USUAL = {
+    "weights": 1.3, "kv": 1.5, "flops": 1.5, "attention": 2.0, "layers": 5.0, "experts": 10.0, "links": 1.0,
+    "exchange": 1.0, "requests": 5.0, "iteration": 0.5, "prompt_flops": 1.8, "prompt_attention": 2.0,
+    "expert_weights": 1.5, "latent": 5.0, "prompt_experts": 2.5, "activations": 1.5, "indexed": 2.0,
+    "interleaved": 1.0, "queued": 0.5, "waited": 1.0, "fixed": 20.0, "crowd": 1.0, "first_wave": 0.1, "cold": 30.0,
+}  # fmt: skip
+START = {name: _USUAL[name] - floor for name, floor in zip(COLUMNS, FLOORS, strict=True)}
 """Centre of the priors of the global factors above their floors, wide enough (`GLOBAL_SD`) that the rows decide."""
 LEVELS = {
     "engine": 0.5, "era": 0.5, "era_generation": 0.4, "era_chip": 0.4, "generation": 0.3, "die": 0.2,
@@ -81,17 +86,25 @@ def predict(made: Terms, frame: pd.DataFrame, logs: torch.Tensor, scales: torch.
     out_len, share = torch.as_tensor(frame.output_len.to_numpy()), torch.as_tensor(made.share)
     pp = torch.as_tensor(frame.pp.to_numpy())
     others = torch.clamp(share - 1, min=0.0) / pp
-    steady = torch.as_tensor(frame.kind.isin(["serving", "burst"]).to_numpy().astype(float))
+    steady = _as(frame.kind.isin(["serving", "burst"]))
     tpot = step + steady * factor[:, n] * others * packed / out_len
     queue, power = factor[:, n + 1] * scale_queue, factor[:, n + 4] / (1 + factor[:, n + 4])
-    burst = torch.as_tensor((frame.kind == "burst").to_numpy())
-    ahead = torch.where(burst, others / 2, queue * others**power)  # prompts that are served before a request's own
-    ttft = factor[:, n + 3] * 1e-3 + prompt + ahead * packed + factor[:, n + 2] * step
+    mean = _as((frame.statistic == "mean") & (frame.kind == "serving"))
+    first = factor[:, n + 5] * mean  # share of the requests that all arrive at once
+    ahead = torch.where(_as(frame.kind == "burst") > 0, others / 2, queue * others**power + first * others / 2)
+    held = factor[:, n + 2] + torch.as_tensor(frame.held.to_numpy())  # steps before its prompt is looked at
+    ttft = prompt + _as(frame.kind != "pass") * (
+        (factor[:, n + 3] + factor[:, n + 6] * mean) * 1e-3 + ahead * packed + held * step
+    )
     excess = torch.as_tensor(made.excess)
     ttft = ttft + (excess - 1) * (ttft + (out_len - 1) * tpot)
     batch = factor[:, n + 3] * 1e-3 + packed * share + (out_len - 1) * step
     load = torch.as_tensor(frame.concurrency.to_numpy()) * out_len
     return {"tpot": tpot, "ttft": ttft, "latency": batch, "throughput": load / (ttft + (out_len - 1) * tpot)}
+
+
+def _as(true: pd.Series) -> torch.Tensor:
+    return torch.as_tensor(true.to_numpy().astype(float))
 
 
 def measured(frame: pd.DataFrame) -> np.ndarray:

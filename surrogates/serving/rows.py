@@ -16,6 +16,7 @@ import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import HetBenchError, InvalidInputError
+from hetbench.serving.engines import chunk_of
 from hetbench.serving.formats import weight_format
 from hetbench.serving.memory import USABLE, memory
 from hetbench.serving.names import named
@@ -25,7 +26,8 @@ from hetbench.serving.settings import Floats, Settings, Stage
 from surrogates.reading import read_table
 
 SETTING = ["model", "chip", "engine", "version", "weights", "kv", "tp", "dp", "ep", "pp", "input_len", "output_len",
-           "concurrency", "kind", "metric"]  # fmt: skip
+           "concurrency", "kind", "statistic", "held", "chunk",
+           "metric"]  # fmt: skip
 STAGE = ["model", "chip", "weights", "kv"]
 _FASTEST = 0.9
 
@@ -44,10 +46,18 @@ class Terms:
     """Requests of one copy that run, [rows]."""
     excess: Floats
     """Requests in flight over those that run, [rows]."""
+    fill: Floats
+    """Requests in flight over those whose cache fits, [rows]."""
 
     def take(self, where: Floats) -> Terms:
-        return Terms(self.step[where], self.prompt[where], self.packed[where], self.share[where],
-                     self.excess[where])
+        return Terms(
+            self.step[where],
+            self.prompt[where],
+            self.packed[where],
+            self.share[where],
+            self.excess[where],
+            self.fill[where],
+        )
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -98,16 +108,18 @@ def settings(stage: Stage, rows: pd.DataFrame) -> Settings:
 def terms(frame: pd.DataFrame, busy: Floats | None = None) -> Terms:
     """The terms of every row; `busy` is the share of its life that a request decodes, [rows]."""
     busy = np.ones(len(frame)) if busy is None else busy
-    made = Terms(*(np.zeros((len(frame), len(TERMS))) for _ in range(3)), np.zeros(len(frame)), np.zeros(len(frame)))
+    made = Terms(*(np.zeros((len(frame), len(TERMS))) for _ in range(3)), *(np.zeros(len(frame)) for _ in range(3)))
     for key, part in frame.groupby(STAGE):
         stage, at = stage_of(*key), part.index.to_numpy()
         s = settings(stage, part)
         one = np.ones(len(at))
-        made.prompt[at] = prefill_terms(stage, s, s.input_len, one)
+        chunk = np.where(part.chunk > 0, part.chunk, [chunk_of(engine) for engine in part.engine])
+        made.prompt[at] = prefill_terms(stage, s, s.input_len, one, chunk)
+        made.fill[at] = s.share / memory(stage, s).running
         running = np.fmin(s.share, memory(stage, s).running)
         running = np.where(part.kind == "batch", s.share, running)
         made.step[at] = decode_terms(stage, s, np.maximum(running * busy[at], 1.0), s.input_len + s.output_len / 2)
-        made.packed[at] = prefill_terms(stage, s, s.input_len, running) / running[:, None]
+        made.packed[at] = prefill_terms(stage, s, s.input_len, running, chunk) / running[:, None]
         made.share[at], made.excess[at] = running, s.share / running
     return made
 

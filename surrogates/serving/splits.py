@@ -11,7 +11,7 @@ import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.serving.effects import ENOUGH, NEAR
-from hetbench.serving.levels import series
+from hetbench.serving.levels import kin, series
 from hetbench.serving.names import named
 
 SPLITS = ("setting", "plan", "version", "model", "source", "chip", "engine")
@@ -85,11 +85,21 @@ def evidence(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.nda
     own_series, family = series_of(frame), pd.Series([chip_named(name).family for name in frame.chip])
     pair, near, own = own_series + " | " + frame.chip, own_series + " | " + family, nearest(frame)
     counts, nears, owns = pair[train].value_counts(), set(near[train]), own[train].value_counts()
-    tested = zip(own[test], pair[test], near[test], strict=True)
+    made = pd.Series([kin(e, chip_named(name)) for e, name in zip(frame.engine, frame.chip, strict=True)])
+    known = set(made[train])
+    tested = zip(own[test], pair[test], near[test], made[test], strict=True)
     return np.array([
         "model" if owns.get(o, 0) >= NEAR else "known" if counts.get(p, 0) >= ENOUGH else "engine" if n in nears
-        else "none" for o, p, n in tested
+        else "none" if g in known else "alone" for o, p, n, g in tested
     ])  # fmt: skip
+
+
+def same(frame: pd.DataFrame, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """Which test rows share network, chip, plan, weight format and version with a training row, [tested]."""
+    columns = ["engine", "chip", "version", "weights", "tp", "dp", "pp", "ep"]
+    shapes = pd.Series([named(name).shape for name in frame.model], index=frame.index)
+    own = shapes + frame[columns].astype(str).agg(" | ".join, axis=1)
+    return own[test].isin(set(own[train])).to_numpy()
 
 
 def series_of(frame: pd.DataFrame) -> pd.Series:

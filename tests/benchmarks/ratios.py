@@ -67,6 +67,10 @@ MEASURES: dict[str, tuple[str, str]] = {
     "query_batch": ("architecture", _SETUP + "api = HetBench(search_space='gpt-s')\n"
                     "codes = api.search_space.sample_codes(20_000, seed=0)\napi.query_batch(codes[:10], 'cuda')\n"
                     "start = clock(); api.query_batch(codes, 'cuda'); report(clock() - start, 20_000)"),
+    "query_batch, dictionaries": ("architecture", _SETUP + "api = HetBench(search_space='gpt-s')\n"
+                                  "archs = api.search_space.archs(api.search_space.sample_codes(10_000, seed=0))\n"
+                                  "api.query_batch(archs[:10], 'cuda')\n"
+                                  "start = clock(); api.query_batch(archs, 'cuda'); report(clock() - start, 10_000)"),
     "import hetbench": ("process", "import hetbench"),
     "import and construct": ("process", "from hetbench import HetBench; HetBench()"),
     "shell": ("process", "import sys; sys.argv = ['hetbench', 'query', 'resnet-50', '--target', 'cuda', '--metric', "

@@ -50,6 +50,9 @@ class Unfriendly:
     def __eq__(self, other: object) -> bool:
         raise ValueError("it compares with nothing")
 
+    def __index__(self) -> int:
+        raise OverflowError("it is no number")
+
 
 def _deep() -> list[Any]:
     made: list[Any] = []

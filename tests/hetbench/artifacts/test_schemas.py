@@ -63,6 +63,7 @@ MEASURED = next(iter(read_json(EMBEDDED / "power.json")["chips"]))
     ("operators.json", put(-1.0, "floors", CHIP_NAME, "gemm/kernel")), ("operators.json", delete("interval_level")),
     ("operators.json", put("fast", "floors", CHIP_NAME, "gemm/kernel")), ("operators.json", put([], "classes")),
     ("operators.json", put(None, "floors", CHIP_NAME)), ("operators.json", put([[1]], "classes", "gemm", "cells")),
+    ("whole.json", delete("groups", "pass-gpu", "evidence", "cells", "amd-mi100|eager|fp32", "")),
     ("whole.json", delete("groups", "pass-gpu", "residuals")), ("whole.json", put(3, "groups", "pass-gpu", "effects")),
     ("power.json", delete("law", "floor")), ("power.json", put(-1, "chips", MEASURED, "factor")),
     ("power.json", put([1], "bands", "B")), ("power.json", delete("families")),

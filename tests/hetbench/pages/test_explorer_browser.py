@@ -193,6 +193,8 @@ def test_it_fits_the_screen_and_no_labels_of_an_axis_collide(tab: Chromium, site
     assert tab.faults() == []
     assert tab.run("document.documentElement.scrollWidth") <= width
     assert tab.run(_COLLISIONS) == []
+    unlabelled = "[...document.querySelectorAll('figure text')].filter((it) => !it.textContent.trim()).length"
+    assert tab.run(unlabelled) == 0  # D3 leaves out labels of a logarithmic axis where it finds them too many
     assert tab.run("""[...document.querySelectorAll('.board table')].filter((it) => !it.closest('.wide')
         || (it.offsetWidth > it.closest('.wide').clientWidth + 1
         && getComputedStyle(it.closest('.wide')).overflowX === 'visible')).length""") == 0
@@ -214,6 +216,17 @@ _COLLISIONS = """(() => {
   }
   return bad.slice(0, 5);
 })()"""
+
+
+def test_it_prints_on_a4_without_controls_and_no_table_is_cut(tab: Chromium, site: Path):
+    show(tab, site, "#models=tinyllama-1.1b&phase=prefill")
+    tab.send("Emulation.setDeviceMetricsOverride", width=703, height=1000, deviceScaleFactor=1, mobile=False)
+    tab.send("Emulation.setEmulatedMedia", media="print")  # 703 px are the 186 mm between the margins
+    assert tab.run("document.documentElement.scrollWidth") <= 703
+    assert tab.run("[...document.querySelectorAll('table')].filter((it) => it.scrollWidth > 703).length") == 0
+    assert tab.run("document.getElementById('controls').getClientRects().length") == 0
+    assert tab.run("document.querySelector('#ranking figure svg').getClientRects().length") == 1
+    tab.send("Emulation.setEmulatedMedia", media="")
 
 
 def test_every_figure_has_a_role_a_label_a_title_and_states_its_setting(tab: Chromium, site: Path):

@@ -39,6 +39,14 @@ def test_less_is_left_open_beside_rows_than_away_from_them_or_under_another_vers
     assert here < 0.05 < other < away <= 1
 
 
+def test_only_rows_of_the_same_plan_and_version_are_close():
+    near, other = _neighbours([8.0], [0.1]), _points([8.0])
+    assert near.same(_points([64.0]))
+    assert not near.same(_points([8.0], version="2"))
+    other.at[0, AXES.index("tp")] = 1.0
+    assert not near.same(other)
+
+
 def test_the_exported_form_reads_back_the_same():
     kept = {"at": [[8, 1, 1, 1, 1, 1, 1, 1, 0, 2]], "traits": ["1", "fp8", ""], "weights": [2.0]}
     kernel = {"lengths": [4.0] * len(AXES), "same": [0.9, 0.8, 0.5], "variance": 0.1, "noise": 0.001}

@@ -6,10 +6,13 @@ import pytest
 from hetbench.catalog.chips import chip
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 from hetbench.serving import Plan, named, weight_format
+from hetbench.serving.effects import EXTRA, Factors
+from hetbench.serving.engines import chunk_of
 from hetbench.serving.links import link_of
 from hetbench.serving.memory import memory
 from hetbench.serving.physics import TERMS, decode_terms, prefill_terms
 from hetbench.serving.settings import Settings, Stage
+from hetbench.serving.steady import Load, rising, steady_state
 
 H100 = "nvidia-h100-sxm5-80gb"
 LLAMA_70B = "meta-llama/Meta-Llama-3.1-70B"
@@ -85,6 +88,37 @@ def test_a_prompt_costs_two_flops_a_weight_and_token_and_attends_to_half_of_the_
     assert _term(terms, "prompt_flops")[0] == pytest.approx(expected)
     pairs = 32 * 32 * (128 + 128) * 4096**2 / 2
     assert _term(terms, "prompt_attention")[0] == pytest.approx(2 * pairs / 989.4e12)
+
+
+def test_a_prompt_works_its_experts_apart_from_what_every_token_uses():
+    stage, model = _stage("openai/gpt-oss-120b"), named("openai/gpt-oss-120b")
+    terms = prefill_terms(stage, _settings(H100, "tp1", [1]), np.array([1000.0]), np.array([1.0]))
+    assert _term(terms, "prompt_experts")[0] == pytest.approx(2 * model.chosen_weights * 1000 / 989.4e12)
+    dense = 2 * (model.dense_weights * 1000 + model.head) / 989.4e12
+    assert _term(terms, "prompt_flops")[0] == pytest.approx(dense, rel=1e-6)
+
+
+def test_a_prompt_moves_the_activations_of_every_token_through_every_layer():
+    stage = _stage("meta-llama/Meta-Llama-3.1-8B")
+    terms = prefill_terms(stage, _settings(H100, "tp1", [1]), np.array([1000.0]), np.array([1.0]))
+    expected = 1000 * 32 * (10 * 4096 + 3 * 14336) * 2 / 3.35e12  # 32 layers, 16 bit
+    assert _term(terms, "activations")[0] == pytest.approx(expected)
+
+
+def test_a_smaller_chunk_reads_the_weights_more_often():
+    stage, one = _stage("meta-llama/Meta-Llama-3.1-8B"), np.array([1.0])
+    whole, parts = (prefill_terms(stage, _settings(H100, "tp1", [1]), np.array([4096.0]), one, chunk)
+                    for chunk in (8192, chunk_of("llama.cpp")))  # fmt: skip
+    assert _term(parts, "weights")[0] == pytest.approx(8 * _term(whole, "weights")[0])
+
+
+def test_the_mean_of_a_run_counts_the_requests_of_its_start_and_the_median_does_not():
+    stage, s = _stage("meta-llama/Meta-Llama-3.1-8B"), _settings(H100, "tp1", [1, 65], input_len=8192)
+    extra = dict.fromkeys(EXTRA, 0.0) | {"first_wave": 0.1, "cold": 40.0}
+    factors = Factors(np.ones(len(TERMS)), extra, 1.0, 1.0, 1.0)
+    mean, median = (steady_state(stage, s, factors, mean=each).ttft for each in (True, False))
+    prompt = prefill_terms(stage, s, s.input_len, np.ones(2)).sum(1)
+    assert mean - median == pytest.approx(0.04 + 0.1 * np.array([0, 32]) * prompt)
 
 
 def test_more_tensor_parallel_chips_read_no_more_bytes_and_exchange_no_less():
@@ -163,3 +197,12 @@ def test_requests_that_fit_are_about_those_of_a_log_of_deepseek_r1():
     weights = (model.params - 2 * model.head + 4 * model.head) / 16
     room = 0.9 * 79.1 * 2**30 - weights
     assert room / (model.cached_elements / 2 * 2) / 32768 == pytest.approx(29.06, rel=0.25)
+
+
+def test_a_first_token_never_comes_sooner_because_others_wait_too():
+    n = np.arange(1.0, 4.0)
+    load = Load(n[::-1].copy(), n, n[::-1] + n * 1023, n, n, n, n, np.zeros((3, len(TERMS))))
+    found = rising(load, _settings(H100, "tp1", [2, 1, 4]))  # TTFT 3, 2, 1 at 2, 1 and 4 requests
+    assert found.ttft.tolist() == [3, 2, 3]
+    assert found.latency == pytest.approx(found.ttft + 1023 * n)
+    assert found.throughput == pytest.approx(load.throughput * load.latency / found.latency)

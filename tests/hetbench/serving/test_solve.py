@@ -77,9 +77,20 @@ def test_requests_that_the_cache_does_not_hold_wait(api: HetBench):
     assert more.value < 3 * fewer.value
 
 
-def test_weights_that_do_not_fit_are_refused_with_what_would(api: HetBench):
-    with pytest.raises(RefusedError, match="Divide it over more chips"):
-        api.query(**{**LLAMA, "precision": "bf16", "chips": 1}, target=H100, metric="tpot")
+@pytest.mark.parametrize(("target", "precision", "least"), [(H100, "bf16", 2), ("huawei-ascend-910b3", "bf16", 4)])
+def test_weights_that_do_not_fit_are_refused_with_the_least_chips_that_do(
+    api: HetBench, target: str, precision: str, least: int
+):
+    asked = {**LLAMA, "precision": precision, "target": target, "metric": "tpot"}
+    with pytest.raises(RefusedError, match=f"fit on {least} chips: chips={least};"):
+        api.query(**{**asked, "chips": least // 2})
+    assert api.query(**{**asked, "chips": least}).value > 0
+
+
+def test_weights_beyond_a_node_are_refused_without_a_plan_that_would_be_refused_too(api: HetBench):
+    asked = {"model": "deepseek-ai/DeepSeek-R1", "phase": "serving", "precision": "bf16", "target": H100}
+    with pytest.raises(RefusedError, match="need 32 chips, and a node has 8"):
+        api.query(**asked, metric="tpot")
 
 
 @pytest.mark.parametrize(("options", "error", "match"), [

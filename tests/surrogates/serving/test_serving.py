@@ -12,7 +12,8 @@ from surrogates.serving.rows import physical, terms, usable
 
 BASE = {"source": "s", "ref": "r", "model": "meta-llama/Meta-Llama-3.1-8B", "chip": "nvidia-h100-sxm5-80gb",
         "engine": "vllm", "version": "1", "weights": "bf16", "kv": "bf16", "chips": 1, "tp": 1, "dp": 1, "ep": 1,
-        "pp": 1, "input_len": 1024.0, "output_len": 256.0, "kind": "serving"}  # fmt: skip
+        "pp": 1, "input_len": 1024.0, "output_len": 256.0, "kind": "serving", "statistic": "median", "held": 0.0,
+        "chunk": 0.0}  # fmt: skip
 
 
 def _frame(engines: tuple[str, ...] = ("vllm",)) -> pd.DataFrame:
@@ -35,6 +36,20 @@ def test_the_fit_finds_how_much_slower_an_engine_is(factor: float):
     made = terms(frame)
     found = score.chosen(fit.answers(fit.fit(frame, made), frame, made), frame)
     assert found == pytest.approx(frame.value.to_numpy() / 1e3, rel=0.03)
+
+
+def test_runs_that_hold_requests_or_state_means_have_a_longer_first_token_and_bare_passes_a_shorter_one():
+    frame = _frame().iloc[[1, 11]].reset_index(drop=True)  # TTFT at 1 and 32 requests
+    effects = fit.Effects(np.log([fit.START[name] for name in fit.COLUMNS]))
+    found = {name: fit.answers(effects, made, terms(made)) for name, made in (
+        ("plain", frame), ("held", frame.assign(held=20.0)), ("mean", frame.assign(statistic="mean")),
+        ("pass", frame.assign(kind="pass")),
+    )}  # fmt: skip
+    plain = found["plain"]["ttft"]
+    alone = fit.answers(effects, frame.assign(output_len=2.0, kind="batch"), terms(frame))["tpot"]
+    assert found["held"]["ttft"] - plain == pytest.approx(20 * alone, rel=0.01)
+    assert (found["mean"]["ttft"] > plain + 0.029).all()
+    assert (found["pass"]["ttft"] < plain).all()
 
 
 def test_a_row_faster_than_its_weights_can_be_read_is_not_physical():

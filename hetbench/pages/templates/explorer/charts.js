@@ -75,7 +75,7 @@ function rankingChart(rows, block, width) {
     x: { ...scale, label: null }, y: { domain: rows.map(name), label: null, axis: narrow ? null : "left", tickSize: 0, padding: 0.2 },
     marks: [
       Plot.gridX(ticks, { stroke: "var(--line)", strokeOpacity: 1 }),
-      Plot.axisX(ticks, { tickFormat: tickText, label: spoken(state.metric) + ", " + unitOf(state.metric) + " (log scale)",
+      Plot.axisX(ticks, { text: tickText, label: spoken(state.metric) + ", " + unitOf(state.metric) + " (log scale)",
         labelAnchor: "center", labelArrow: "none", tickSize: 4 }),
       timed && limit > 0 ? Plot.ruleX([limit], { stroke: "var(--point)", strokeDasharray: "4,3" }) : null,
       Plot.ruleY(rows, { y: name, x1: "lower", x2: "upper", stroke: (row) => colour(row.chip.family), strokeWidth: 6,
@@ -102,8 +102,8 @@ function paretoChart(points, front, texts, width) {
     symbol: { type: "identity" }, color: { type: "identity" },
     marks: [
       Plot.gridX(horizontal.ticks, { stroke: "var(--line)", strokeOpacity: 1 }), Plot.gridY(vertical.ticks, { stroke: "var(--line)", strokeOpacity: 1 }),
-      Plot.axisX(horizontal.ticks, { tickFormat: tickText, label: texts.x, labelAnchor: "center", labelArrow: "none" }),
-      Plot.axisY(vertical.ticks, { tickFormat: tickText, label: texts.y, labelArrow: "none" }),
+      Plot.axisX(horizontal.ticks, { text: tickText, label: texts.x, labelAnchor: "center", labelArrow: "none" }),
+      Plot.axisY(vertical.ticks, { text: tickText, label: texts.y, labelArrow: "none" }),
       texts.lines ? Plot.line(points, { x: "x", y: "y", z: (point) => point.row.chip.label, stroke: (point) => colour(point.row.chip.family),
         strokeOpacity: 0.35 }) : null,
       Plot.line(front, { x: "x", y: "y", stroke: "var(--ink)", strokeDasharray: "2,3", curve: texts.lines ? "linear" : "step-after" }),
