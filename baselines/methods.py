@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import count
+from math import comb
 from types import MappingProxyType
 from typing import Any
 
@@ -109,22 +110,44 @@ def _neighbours(bench: Bench, code: Ints) -> Ints:
 
 
 def nsga2(bench: Bench) -> None:
-    """pymoo's NSGA-II by ask and tell, one generation at a time, on integer codes."""
+    """pymoo's NSGA-II on integer codes."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.core.evaluator import Evaluator
-    from pymoo.core.problem import Problem
+
+    _ask_and_tell(bench, NSGA2(pop_size=_POPULATION, **_pymoo_operators()))
+
+
+def nsga3(bench: Bench) -> None:
+    """pymoo's NSGA-III on integer codes, with about as many reference directions (Das and Dennis) as its population."""
+    from pymoo.algorithms.moo.nsga3 import NSGA3
+    from pymoo.util.ref_dirs import get_reference_directions
+
+    objectives = bench.scores.shape[1]
+    partitions = next(parts for parts in count(1) if comb(parts + objectives, objectives - 1) > _POPULATION)
+    directions = get_reference_directions("das-dennis", objectives, n_partitions=partitions)
+    _ask_and_tell(bench, NSGA3(ref_dirs=directions, pop_size=_POPULATION, **_pymoo_operators()))
+
+
+def _pymoo_operators() -> dict[str, Any]:
+    """Sampling, crossover and mutation of integer codes."""
     from pymoo.operators.crossover.sbx import SBX
     from pymoo.operators.mutation.pm import PM
     from pymoo.operators.repair.rounding import RoundingRepair
     from pymoo.operators.sampling.rnd import IntegerRandomSampling
+
+    return {
+        "sampling": IntegerRandomSampling(), "eliminate_duplicates": True,
+        "crossover": SBX(prob=0.9, eta=3, vtype=float, repair=RoundingRepair()),
+        "mutation": PM(eta=3, vtype=float, repair=RoundingRepair()),
+    }  # fmt: skip
+
+
+def _ask_and_tell(bench: Bench, algorithm: Any) -> None:
+    """Run an algorithm of pymoo, one generation at a time."""
+    from pymoo.core.evaluator import Evaluator
+    from pymoo.core.problem import Problem
     from pymoo.problems.static import StaticProblem
 
     wide = Problem(n_var=len(bench.counts), n_obj=bench.scores.shape[1], xl=0, xu=bench.counts - 1, vtype=int)
-    algorithm = NSGA2(
-        pop_size=_POPULATION, sampling=IntegerRandomSampling(), eliminate_duplicates=True,
-        crossover=SBX(prob=0.9, eta=3, vtype=float, repair=RoundingRepair()),
-        mutation=PM(eta=3, vtype=float, repair=RoundingRepair()),
-    )  # fmt: skip
     algorithm.setup(wide, termination=("n_gen", 10**6), seed=bench.seed, verbose=False)
     while bench.left:
         asked = algorithm.ask()
@@ -146,6 +169,7 @@ METHODS: Mapping[str, Method] = MappingProxyType({m.name: m for m in (
     Method("regularized_evolution", "regularized evolution, random scalarisation", _SYNE,
            "population 50; new weights every 25 evaluations", synetune.regularized_evolution),
     Method("nsga2", "NSGA-II (pymoo)", ("pymoo",), "population 40", nsga2),
+    Method("nsga3", "NSGA-III (pymoo)", ("pymoo",), "population 40, at most 40 reference directions", nsga3, least=2),
     Method("mo_rea", "multi-objective regularized evolution", _SYNE, "population 50", synetune.mo_rea),
     Method("mo_asha", "MO-ASHA over repeats", _SYNE, synetune.ASHA_LIMITS, synetune.mo_asha),
     Method("tpe", "TPE, random scalarisation", _SYNE, synetune.TPE_LIMITS, synetune.tpe),

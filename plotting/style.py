@@ -58,10 +58,11 @@ _SERIES = (
     Style(_GREEN, "v", _DASHED), Style(_PURPLE, "P", _DASHED), Style(_BLACK, "X", _DASHED),
     Style(_SKY, "<", _DASH_DOT), Style(_VERMILLION, ">", _DASH_DOT), Style(_BLUE, "p", _DASH_DOT),
     Style(_ORANGE, "h", _DOTTED), Style(_GREEN, "*", _DOTTED), Style(_BLACK, "d", _DOTTED),
+    Style(_YELLOW, "H", _DOTTED),
 )  # fmt: skip
 METHODS = (
     "nsga2", "ehvi", "random", "local_search", "mo_rea", "mo_asha", "grid", "tpe", "bo_random", "bore", "cqr",
-    "regularized_evolution", "bo_linear",
+    "regularized_evolution", "bo_linear", "nsga3",
 )  # fmt: skip
 """Search methods with the same style in every figure; others take the remaining styles."""
 

@@ -51,7 +51,7 @@ def chunk(row: dict[str, Any], month: str) -> float:
     """Tokens of prompts that one iteration takes at most, where a run script states other than is usual; else 0.
 
     The scripts of DeepSeek-R1 under TensorRT-LLM leave room for one prompt beside the running requests, until
-    those of January 2026, which leave at least 8192; `month` is that of the run, as 2025-11.
+    late January 2026, from when they leave at least 8192; `month` is that of the run, as 2025-11.
 
     >>> chunk({"source": "inferencex", "engine": "tensorrt-llm", "model": "deepseek-ai/DeepSeek-R1",
     ...        "concurrency": 64, "input_len": 1024}, "2025-11")
@@ -59,6 +59,6 @@ def chunk(row: dict[str, Any], month: str) -> float:
     """
     if row["source"] not in _RUNS or row["engine"] != "tensorrt-llm" or "DeepSeek-R1" not in row["model"]:
         return 0.0
-    if not month or month >= "2026-01" or not row.get("concurrency") or not row.get("input_len"):
+    if not month or month >= "2026-02" or not row.get("concurrency") or not row.get("input_len"):
         return 0.0
     return float((row["concurrency"] + row["input_len"] + 127) // 64 * 64)

@@ -204,7 +204,7 @@ def size(name: str, value: object) -> int | None:
         return None
     try:
         number = index(value)  # type: ignore[arg-type]
-    except TypeError:
+    except Exception:  # noqa: BLE001 - `__index__` of a caller's object may raise anything
         number = 0
     if isinstance(value, bool | np.bool_) or not 1 <= number <= MAX_SIZE:
         raise InvalidInputError(f"{name} must be a whole number from 1 to {MAX_SIZE:,}; given: {shown(value)}.")

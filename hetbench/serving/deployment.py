@@ -127,7 +127,7 @@ def _size(name: str, given: Any, usual: int) -> int:
         return usual
     try:
         number = index(given)
-    except TypeError:
+    except Exception:  # noqa: BLE001 - `__index__` of a caller's object may raise anything
         number = 0
     if isinstance(given, bool) or not 1 <= number <= _MOST[name]:
         raise InvalidInputError(f"{name} must be a whole number from 1 to {_MOST[name]:,}; given: {shown(given)}.")

@@ -23,9 +23,11 @@ from hetbench.errors import ArtifactError
 from hetbench.loading import load_once
 from hetbench.training.memory import MIXED
 
-__all__ = ["FORMAT", "Ratio", "StepSurrogate", "cell_of", "labels_of", "load"]
+__all__ = ["FORMAT", "RICH", "Ratio", "StepSurrogate", "cell_of", "labels_of", "load"]
 
 FORMAT = 1
+RICH = 30
+"""Networks from which on a cell is told by its own steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ class StepSurrogate:
     """Steps and networks measured of each cell."""
     quantiles: Sequence[float]
     bands: Mapping[str, Sequence[float]]
-    """Quantiles of log(measured / predicted): `C` of networks left out, `D` of dies; `C stack` of one stack alone."""
+    """Quantiles of log(measured / predicted): `C` of networks left out, `T` of those in cells of fewer than `RICH`
+    networks, `D` of dies; `C stack` of one stack alone."""
     memory: Mapping[str, Mapping[str, Sequence[float]]]
     """Family, or "" for those without rows -> MB that a framework adds (`add`), and quantiles of log(measured /
     predicted), `log_ratio`."""
@@ -98,9 +101,9 @@ class StepSurrogate:
         ('C', True)
         """
         log = sum(self.effects.get(label, 0.0) for label in labels_of(chip, stack, precision, updates))
-        rows, _ = self.cells.get(cell_of(chip, stack, precision), (0, 0))
-        level = "C" if rows else "D"
-        table = self.bands.get(f"{level} {stack}", self.bands[level])
+        rows, networks = self.cells.get(cell_of(chip, stack, precision), (0, 0))
+        level, kind = "C" if rows else "D", "T" if 0 < networks < RICH else "C" if rows else "D"
+        table = self.bands.get(f"{kind} {stack}", self.bands[kind])
         low, high = _between(self.quantiles, table, confidence)
         value = math.exp(log)
         return Ratio(value, value * math.exp(min(low, 0.0)), value * math.exp(max(high, 0.0)), level, rows)

@@ -20,7 +20,7 @@ import pandas as pd
 
 from hetbench.catalog.chips import chip as chip_named
 from hetbench.errors import command
-from hetbench.training.surrogate import FORMAT
+from hetbench.training.surrogate import FORMAT, RICH
 from surrogates.training.compose import composed, with_memory
 from surrogates.training.fit import best_share, effects, held_out, labelled, median_error
 from surrogates.training.peers import neusight
@@ -55,6 +55,7 @@ def main() -> None:
 
 def train(frame: pd.DataFrame, memory: pd.DataFrame) -> tuple[dict[str, Any], dict[str, Any]]:
     """The artefact and its card."""
+    frame = frame.assign(networks=frame.groupby("cell").graph.transform("nunique"))
     share, errors = best_share(frame, SHARES)
     models, dies, sources = (held_out(frame, share, by) for by in ("fold", "die", "source"))
     seen = models[models.known > 0]
@@ -76,16 +77,28 @@ def train(frame: pd.DataFrame, memory: pd.DataFrame) -> tuple[dict[str, Any], di
 
 def bands(seen: pd.DataFrame, dies: pd.DataFrame) -> dict[str, list[float]]:
     """Quantiles of log(measured / predicted) by level, and of a stack with enough rows of its own."""
-    found = {"C": _networks(seen), "D": _dies(dies)}
-    for stack, part in seen.groupby("stack"):
-        if len(part) >= _OWN_BAND:
-            found[f"C {stack}"] = _networks(part)
+    return {**_seen_bands(seen), "D": _dies(dies)}
+
+
+def _seen_bands(seen: pd.DataFrame) -> dict[str, list[float]]:
+    """Of networks left out: in rich cells (C), where every cell counts the same, and in thin ones (T), where the table
+    is that of one more network."""
+    rich = seen.networks >= RICH
+    found = {}
+    for name, part, made in (("C", seen[rich], _networks), ("T", seen[~rich], _one_more_network)):
+        found[name] = made(part)
+        for stack, own in part.groupby("stack"):
+            if len(own) >= _OWN_BAND:
+                found[f"{name} {stack}"] = made(own)
     return found
 
 
 def _networks(part: pd.DataFrame) -> list[float]:
-    """Every cell counts the same."""
     return quantiles(part.assign(away=part.cell), AT)
+
+
+def _one_more_network(part: pd.DataFrame) -> list[float]:
+    return of_one_more(part, "graph", variance_among([part], "graph"), AT)
 
 
 def _dies(part: pd.DataFrame) -> list[float]:
@@ -117,15 +130,13 @@ def _inside(held: pd.DataFrame, by: str) -> np.ndarray:
     """Whether each step lies in the 90 % interval that the other groups give."""
     log, inside = np.log(held.ms / held.surrogate).to_numpy(), np.zeros(len(held), dtype=bool)
     stacks = held["stack"].to_numpy()
+    kinds = np.where(held.networks >= RICH, "C", "T") if by == "fold" else np.full(len(held), "D")
     for group in held[by].unique():
         own, others = (held[by] == group).to_numpy(), held[held[by] != group]
-        tables = {"": (_networks if by == "fold" else _dies)(others)}
-        for stack, part in others.groupby("stack"):
-            if by == "fold" and len(part) >= _OWN_BAND:
-                tables[str(stack)] = _networks(part)
-        for stack in set(stacks[own]):
-            low, high = np.interp([0.05, 0.95], AT, tables.get(stack, tables[""]))
-            chosen = own & (stacks == stack)
+        tables = _seen_bands(others) if by == "fold" else {"D": _dies(others)}
+        for kind, stack in set(zip(kinds[own], stacks[own], strict=True)):
+            low, high = np.interp([0.05, 0.95], AT, tables.get(f"{kind} {stack}", tables[kind]))
+            chosen = own & (stacks == stack) & (kinds == kind)
             inside[chosen] = (log[chosen] >= min(low, 0.0)) & (log[chosen] <= max(high, 0.0))
     return inside
 

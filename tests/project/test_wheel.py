@@ -24,3 +24,5 @@ def test_the_wheel_holds_only_hetbench_with_its_catalogue(tmp_path: Path):
     for part in ("models.toml", "chips.toml", "graphs/", "knowledge.npz", "surrogates/operators.json"):
         assert any(name.startswith(f"hetbench/catalog/{part}") for name in names), part
     assert "hetbench/py.typed" in names
+    for page in ("vendor/plot.umd.min.js", "vendor/d3.LICENSE", "templates/explorer/main.js", "templates/tokens.css"):
+        assert f"hetbench/pages/{page}" in names

@@ -113,7 +113,10 @@ def axes_of(api: HetBench, choice: Choice, name: str, phase: str) -> dict[str, t
     known = models()[name]
     axes: dict[str, tuple[int, ...]] = {"batch": _BATCHES[choice.dense]}
     if known.seq_len is not None:
-        asked = {*_TOKENS[choice.dense], known.seq_len}
+        most = max(_TOKENS[choice.dense])
+        while not _accepts(api, name, most, phase):
+            most //= 2
+        asked = {*_TOKENS[choice.dense], known.seq_len, most}
         if known.category == "llm":
             asked -= {32} if not choice.dense else set()
         axes["seq_len"] = tuple(sorted(each for each in asked if _accepts(api, name, each, phase)))

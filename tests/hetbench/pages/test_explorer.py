@@ -111,6 +111,7 @@ def test_a_grid_holds_the_models_default_sizes_and_no_size_that_it_cannot_take(a
     assert 499 in axes_of(api, whole, "wav2vec2-base", "inference")["seq_len"]
     assert max(axes_of(api, whole, "gpt2", "decode")["seq_len"]) == 1024
     assert axes_of(api, whole, "resnet-50", "inference")["image_size"] == (224,)
+    assert axes_of(api, choose(api), "gpt2", "prefill")["seq_len"] == (128, 512, 1024)
 
 
 def test_names_choose_the_content_and_the_whole_catalogue_is_one_option(api: HetBench):

@@ -12,7 +12,7 @@ function comparedRows(found) {
 
 function drawMatrix([block, found]) {
   const rows = comparedRows(found);
-  if (!rows.length) return element("p", {}, "No chip passes the filters.");
+  if (!rows.length) return element("p", {}, titleOf(block) + ": no chip passes the filters at these sizes.");
   const cell = (source, target) => {
     if (source === target) {
       return element("td", {}, element("strong", {}, digits(source.value) + (state.metric === "per_chip" ? "" : " " + unitOf(state.metric))), " ", badge(source.level), element("small", {}, interval(source)));
@@ -52,7 +52,7 @@ function drawAttribution([block, found], width) {
     for (const [kind, each] of row.evidence.shares) ms.set(main.includes(kind) ? kind : "other", (ms.get(main.includes(kind) ? kind : "other") || 0) + each);
     return { name: row.chip.label, ms, shares: new Map([...ms].map(([kind, each]) => [kind, 100 * each / total(row)])) };
   });
-  const sizes = block.names.map((name) => spoken(name) + " " + block.defaults[name]).join(", ");
+  const sizes = settingText(block, block.defaults);
   const what = serving() ? "time of an output token" : "time by operator type", head = serving() ? "part" : "operator type";
   const title = titleOf(block) + ": " + what + ", " + block.phase + ", " + sizes;
   const lines = table("In ms. " + title, [head, ...bars.map((bar) => bar.name)], kinds.map((kind) => [kind, ...bars.map((bar) => digits(bar.ms.get(kind) ?? 0))]), bars.map((_, at) => at + 1));
@@ -66,9 +66,9 @@ function drawEvidence([block, found]) {
   const rows = comparedRows(found).filter((row) => row.evidence);
   const text = (row) => element("td", {}, element("ul", {}, ...row.evidence.notes.map((note) => element("li", {}, note)), ...row.evidence.refs.map((ref) => element("li", {}, reference(ref)))));
   const lines = rows.map((row) => [row.chip.label, row.evidence.kind, badge(row.level), row.evidence.stack, String(row.evidence.support ?? "–"), text(row)]);
-  const sizes = block.names.map((name) => spoken(name) + " " + block.defaults[name]).join(", ");
+  const sizes = settingText(block, block.defaults);
   const page = modelNamed(block.model).page ? element("p", {}, element("a", { href: "models/" + block.model + ".html" }, "All published measurements and operator coverage of " + titleOf(block))) : null;
-  return element("div", {}, page, rows.length ? table("Evidence of " + titleOf(block) + " at " + sizes, ["chip", "kind", "level here", "stack", "supporting rows", "notes and references"], lines, [4]) : element("p", {}, "No answer is shown."));
+  return element("div", {}, page, rows.length ? table("Evidence of " + titleOf(block) + " at " + sizes, ["chip", "kind", "level here", "stack", "supporting rows", "notes and references"], lines, [4]) : element("p", {}, titleOf(block) + ": no answer is shown."));
 }
 
 function reference(ref) {

@@ -83,9 +83,9 @@ function variantsMeant(block, chip) {
 }
 
 // The sizes of the question in words: "batch 1, 512 tokens".
-function settingText(block) {
+function settingText(block, sizes = state.sizes) {
   return block.names.map((name) => {
-    const size = block.axes[name].length === 1 ? block.axes[name][0] : state.sizes[name];
+    const size = block.axes[name].length === 1 ? block.axes[name][0] : sizes[name];
     return ["batch", "image_size"].includes(name) ? spoken(name) + " " + size
       : size.toLocaleString("en-US") + " " + (size === 1 && name === "concurrency" ? "request in flight" : spoken(name));
   }).join(", ");

@@ -52,7 +52,7 @@ const SHORT = 20;
 
 function drawRanking([block, found], width) {
   const rows = state.all ? found.shown : found.shown.slice(0, SHORT);
-  if (!rows.length) return element("p", {}, "No chip passes the filters for " + titleOf(block) + ". " + (found.hidden[0] && found.hidden[0].refused || ""));
+  if (!rows.length) return element("p", {}, titleOf(block) + ": no chip passes the filters at these sizes" + (found.hidden[0] && found.hidden[0].refused ? " (" + found.hidden[0].refused + ")." : "."));
   const title = titleOf(block) + ": " + spoken(state.metric).toLowerCase() + ", " + settingOf(block, null);
   const label = title + ". " + rows.length + " chips, best first; best " + rows[0].chip.label + " with " + digits(rows[0].value) + " " +
     unitOf(state.metric) + ". The table below holds every number.";
@@ -104,7 +104,7 @@ function drawPareto([block, found], width) {
   const texts = block.phase === "serving"
     ? { x: "time per output token, ms (log scale)", y: "tokens/s per chip", lines: true, about: "throughput per chip against time per output token at every number of requests in flight of the grid, " }
     : { x: "latency, ms (log scale)", y: "energy of one call, J (log scale)", about: "latency against energy, " };
-  if (points.length < 2) return element("p", {}, "Fewer than two chips have both quantities under these filters.");
+  if (points.length < 2) return element("p", {}, titleOf(block) + ": fewer than two chips have both quantities under these filters.");
   const front = pareto(points), title = titleOf(block) + ": " + texts.about + settingOf(block, null).replace(/, [^,]*flight/, "");
   const label = title + ". No chip beats these in both: " + front.map((point) => point.name).join(", ") + ". The table below lists them.";
   const head = block.phase === "serving" ? ["chip, requests in flight", "ms per token", "tokens/s per chip"] : ["chip", "latency, ms", "energy, J"];
