@@ -6,8 +6,9 @@ import math
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
-__all__ = ["KEEP_NOISY", "count", "number"]
+__all__ = ["CHIP_FILE", "KEEP_NOISY", "count", "number"]
 
+CHIP_FILE = "datasheet of this device (TOML or JSON); it joins the chips of this machine (`hetbench chips --mine`)"
 KEEP_NOISY = "where the machine stays loaded, keep the corrected latency of the quietest part, marked as noisy"
 
 _MOST = 10**9

@@ -115,6 +115,10 @@ class Backend:
                     return found
         return None
 
+    def accept(self, chip: Chip) -> Chip:
+        """The chip itself, if this device can be it; raises `RefusedError` for another kind of device or die."""
+        return self._borrowed(chip, self.identity().device_name)
+
     def _borrowed(self, chip: Chip, device_name: str) -> Chip:
         """A chip that the caller named for this device; refused where the device is certainly another."""
         kind = "cpu" if self.device == "cpu" else "gpu"

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_collection.arguments import number
+from data_collection.arguments import CHIP_FILE, number
 from data_collection.backends import Backend, backends, picked
 from data_collection.calibrate.choice import MOST, order, prior
 from data_collection.calibrate.measure import Timed, measured, read_timed
 from data_collection.calibrate.portfolio import DEFAULT_MODELS, candidates, is_held_out, passes
 from data_collection.calibrate.score import Score, model_table, operator_table, score
+from data_collection.chip import chosen_chip
 from data_collection.profile.environment import describe
 from data_collection.profile.tasks import Task
 from data_collection.profile.timing import Budget
@@ -54,12 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--precision", help="default: fp16 on an accelerator that has it, else fp32")
     add("--backend", choices=sorted(backends()), help="default: an accelerator if there is one, else the CPU")
     add("--chip", help="name of the chip, if the device is not recognised")
+    add("--chip-file", type=Path, metavar="FILE", help=CHIP_FILE)
     add("--output", type=Path, help="observations; default: CHIP.json in the observations of this machine")
     add("--again", action="store_true", help="measure again what an earlier run has measured")
     chosen = made.parse_args(argv)
     names = [model(name).name for name in chosen.models]
     device = picked(chosen.backend)
-    chip = describe(device, chosen.chip).chip
+    chip = describe(device, chosen_chip(device, chosen.chip, chosen.chip_file)).chip
     precision = chosen.precision or ("fp16" if device.device != "cpu" and chip.supports("fp16") else "fp32")
     output = chosen.output or folder().parent / "observations" / f"{chip.name}.json"
     journal = output.with_suffix(".journal.jsonl")

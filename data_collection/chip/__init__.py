@@ -6,6 +6,6 @@ makes a chip of both and keeps it beside the catalogue. `python -m data_collecti
 
 from __future__ import annotations
 
-from data_collection.chip.record import chip_of, measure_chip
+from data_collection.chip.record import chip_of, chosen_chip, measure_chip
 
-__all__ = ["chip_of", "measure_chip"]
+__all__ = ["chip_of", "chosen_chip", "measure_chip"]

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from data_collection.backends import Backend
 from data_collection.chip.facts import device_facts
 from data_collection.chip.probes import launch_us, peaks
 from hetbench.catalog.chips import Chip
+from hetbench.catalog.datasheets import load_chip
 from hetbench.catalog.own_chips import save_own_chip
 from hetbench.errors import InvalidInputError, RefusedError
 
-__all__ = ["SECONDS", "chip_of", "measure_chip"]
+__all__ = ["SECONDS", "chip_of", "chosen_chip", "measure_chip"]
 
 SECONDS = 10.0
 """Time for each figure: about a minute for all of them."""
@@ -34,6 +36,21 @@ def chip_of(facts: dict[str, Any], measured: dict[str, float], device_name: str,
         "source": f"measured-here on {day} by python -m data_collection.chip measure",
     }  # fmt: skip
     return Chip.from_mapping({**told, "notes": notes} if notes else told)
+
+
+def chosen_chip(backend: Backend, name: str | None, file: Path | None) -> str | None:
+    """The name of the chip that `--chip NAME` or `--chip-file FILE` gives a device; None where neither is given.
+
+    The record of a file joins the chips of this machine, so that queries and reports know its rows. Raises
+    `RefusedError` for a chip of another kind or die, `InvalidInputError` for both options or a name of the catalogue.
+    """
+    if file is None:
+        return name
+    if name is not None:
+        raise InvalidInputError("--chip and --chip-file both name the chip: give one of them.")
+    chip = backend.accept(load_chip(file))
+    save_own_chip(chip)
+    return chip.name
 
 
 def measure_chip(

@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from data_collection.arguments import KEEP_NOISY, count, number
+from data_collection.arguments import CHIP_FILE, KEEP_NOISY, count, number
 from data_collection.backends import Backend, backends, picked
+from data_collection.chip import chosen_chip
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.stacks import STACKS, missing
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         add("--protocol", help="event or wall; default: that of the backend")
         add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
         add("--chip", help="catalogue name of the chip, if the device is not recognised")
+        add("--chip-file", type=Path, metavar="FILE", help=CHIP_FILE)
         add("--limit", type=count(), help="largest number of operators or models")
         add("--store", "--out", type=Path, default=DEFAULT_STORE)
         add("--again", action="store_true", help="also measure rows that the store has")
@@ -94,7 +96,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     """Measure what the command line asks for; exit code 1 if any row failed or was disturbed."""
     device = picked(chosen.backend)
     tasks = _tasks(chosen, device)
-    environment = describe(device, chosen.chip)
+    environment = describe(device, chosen_chip(device, chosen.chip, chosen.chip_file))
     budget = Budget(
         min_repeats=chosen.repeats, min_seconds=chosen.min_seconds, max_seconds=max(chosen.seconds, chosen.min_seconds)
     )

@@ -98,7 +98,7 @@ def _timed(backend: Backend, task: Task, subject: Subject, budget: Budget, canar
         canary_ms = max(canary_ms, canary.ms())
     figures |= timing.figures()
     figures["energy_j"] = None if reset else _joules(backend, subject.call, budget, shortest)
-    least = robust(timing.windows, watch.looks, watch.best_ms) if watch else None
+    least = robust(timing.windows, watch.looks, min(watch.best_ms, *watch.looks)) if watch else None
     return figures, peak, Sight(canary_ms, others), least
 
 

@@ -1,10 +1,11 @@
-"""python -m data_collection.store sql "SELECT ..." | check | views | publish FILE  [--store DIR] [--json] [--unsafe]
+"""python -m data_collection.store sql "SELECT ..." | check | views | publish FILE | merge DIR ...  [--store DIR]
 
 Read this project's own measurements with SQL (DuckDB). Views: `rows` (everything, with its status), `operators` and
 `models` (figures of rows that are ok or noisy, with a `weight`; columns named as in the corpus), `runs` (manifests:
 command, environment). A query reaches these views and no file; `--unsafe` lets it read, write and attach files, those
 of the store included. `check` verifies every file, reports damaged ones, and recovers the journals of killed runs.
-`publish` writes the newest latency of every setting, with its environments, to one compact Parquet file.
+`publish` writes the newest latency of every setting, with its environments, to one compact Parquet file. `merge`
+copies the runs of other stores into this one.
 
 Exit codes: 0 done; 1 `check`: something is damaged or in quarantine; 2 wrong usage, or a store or file that cannot be
 read or written; 3 refused.
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from data_collection.store.merge import merge
 from data_collection.store.publish import publish
 from data_collection.store.read import DEFAULT_STORE, VIEWS, Contents, connect, read, why_empty
 from data_collection.store.write import recover
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_collection.store", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(dest="command", required=True)
     texts = {"sql": "run a query", "check": "verify and recover", "views": "list the columns",
-             "publish": "write one file of figures"}  # fmt: skip
+             "publish": "write one file of figures", "merge": "copy the runs of other stores"}  # fmt: skip
     for name, text in texts.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("--store", type=Path, default=DEFAULT_STORE, help="default: %(default)s")
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.add_argument("--unsafe", action="store_true", help="let the query read, write and attach files")
         if name == "publish":
             command.add_argument("out", type=Path)
+        if name == "merge":
+            command.add_argument("others", type=Path, nargs="+", metavar="DIR", help="stores to copy from; they stay")
     return exit_code(partial(_run, parser.parse_args(argv)), "stopped")
 
 
@@ -53,6 +57,11 @@ def _run(chosen: argparse.Namespace) -> int:
     if chosen.command == "check":
         for run, rows in recover(chosen.store).items():
             print(f"recovered {rows} rows of run {run}")
+    if chosen.command == "merge":
+        for other in chosen.others:
+            runs, rows = merge(chosen.store, other)
+            print(f"{other}: {runs} runs with {rows} rows copied into {chosen.store}")
+        return 0
     contents = read(chosen.store)
     for line in contents.skipped:
         print(f"skipped: {escaped(line)}", file=sys.stderr)

@@ -26,8 +26,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from data_collection.arguments import KEEP_NOISY, count, number
+from data_collection.arguments import CHIP_FILE, KEEP_NOISY, count, number
 from data_collection.backends import Backend, backends, picked
+from data_collection.chip import chosen_chip
 from data_collection.profile.environment import ROOT, describe
 from data_collection.store import DEFAULT_STORE
 from data_collection.store.rows import TIMED
@@ -57,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     add("--address", help="address of the Ray cluster; default: a local one")
     add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
     add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--chip-file", type=Path, metavar="FILE", help=CHIP_FILE)
     add("--memory-gb", type=number(above=True), help="limit of the child process; default: 0.9 of the free memory")
     add("--store", type=Path, default=DEFAULT_STORE)
     add = commands.add_parser("compare", help="list what became slower between two runs").add_argument
@@ -114,7 +116,7 @@ def _engine(chosen: argparse.Namespace, order: Order) -> Iterator[Measured]:
 
 def _here(chosen: argparse.Namespace) -> tuple[Backend, Device]:
     device = picked(chosen.backend)
-    return device, Device.of(device, describe(device, chosen.chip))
+    return device, Device.of(device, describe(device, chosen_chip(device, chosen.chip, chosen.chip_file)))
 
 
 def _create(path: Path) -> int:

@@ -18,9 +18,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from data_collection.arguments import KEEP_NOISY, count, number
+from data_collection.arguments import CHIP_FILE, KEEP_NOISY, count, number
 from data_collection.backends import Backend, backend, backends
 from data_collection.backends.oneapi import OneApi
+from data_collection.chip import chosen_chip
 from data_collection.pages import html
 from data_collection.profile.session import Policy
 from data_collection.profile.timing import Budget
@@ -49,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     add("--weights", type=Path, help="trained weights (.safetensors) for the accuracy part")
     add("--data", type=Path, help="data set (.npz with the model's inputs and `labels`) for the accuracy part")
     add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--chip-file", type=Path, metavar="FILE", help=CHIP_FILE)
     add("--store", type=Path, default=DEFAULT_STORE, help="store for the measured rows; default: %(default)s")
     add("--timeout", type=number(above=True), default=600.0, help="seconds one part may take; default: %(default)s")
     add("--seconds", type=number(), default=60.0, help="most seconds to repeat one batch size; default: %(default)s")
@@ -82,11 +84,13 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     workload = replace(workload, compile_only=workload.compile_only or chosen.compile_only)
     device, files = _device(chosen.hardware), Files(chosen.weights, chosen.data)
     tasks = prepare(workload, device, files)
+    chip = chosen_chip(device, chosen.chip, chosen.chip_file)
     policy = Policy(budget=Budget(min_seconds=0, max_seconds=chosen.seconds), timeout_s=chosen.timeout,
                     retries=chosen.retries, patience_s=chosen.patience, keep_noisy=chosen.keep_noisy)  # fmt: skip
     with staged(chosen.output, WRITTEN) as folder:
         session = {"store": chosen.store, "policy": policy, "say": partial(print, flush=True)}
-        report = evaluate(workload, tasks, set_up(workload, device, chosen.chip, session, ("tasks", *words)), files)
+        stage = set_up(workload, device, chip, session, ("tasks", *words))
+        report = evaluate(workload, tasks, stage, files)
         (folder / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
         title = f"{workload.name} on {report['environment']['chip']}"
         (folder / "summary.html").write_text(html(title, summary(report)), encoding="utf-8")

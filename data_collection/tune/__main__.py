@@ -22,8 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_collection.arguments import count, number
+from data_collection.arguments import CHIP_FILE, count, number
 from data_collection.backends import backends, picked
+from data_collection.chip import chosen_chip
 from data_collection.profile.environment import describe
 from data_collection.profile.session import Policy, Session
 from data_collection.profile.tasks import Task
@@ -62,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--batch-limit", type=count(), default=256, help="largest batch for --saturate; default: %(default)s")
     add("--backend", help=f"one of {', '.join(backends())}; default: an accelerator if there is one, else the CPU")
     add("--chip", help="catalogue name of the chip, if the device is not recognised")
+    add("--chip-file", type=Path, metavar="FILE", help=CHIP_FILE)
     add("--seconds", type=number(), default=1.0, help="most seconds to repeat one row")
     add("--timeout", type=number(above=True), default=300.0, help="time limit of one row in seconds")
     add("--patience", type=number(), default=60.0, help="most seconds to wait for a quiet machine")
@@ -83,7 +85,7 @@ def run(chosen: argparse.Namespace, words: Sequence[str]) -> int:
     if chosen.saturate and subject.kind == "operator" and not subject.batch_dim:
         raise InvalidInputError(f"--saturate of an operator needs --batch-dim, one of {', '.join(subject.dims or {})}.")
     device = picked(chosen.backend)
-    environment = describe(device, chosen.chip)
+    environment = describe(device, chosen_chip(device, chosen.chip, chosen.chip_file))
     asked = {axis: getattr(chosen, axis) for axis in AXES if getattr(chosen, axis)}
     space = space_for(subject, device, environment.chip, asked)
     subject.task(space.default, device.protocols[0])  # reject invalid arguments before anything is measured

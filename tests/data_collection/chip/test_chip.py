@@ -12,7 +12,7 @@ pytest.importorskip("psutil")
 pytest.importorskip("torch")
 
 from data_collection.backends import UnmeasuredError, backend
-from data_collection.chip import chip_of, measure_chip
+from data_collection.chip import chip_of, chosen_chip, measure_chip
 from data_collection.chip.__main__ import main
 from hetbench import HetBench
 from hetbench.catalog.own_chips import own_chip, own_chips, save_own_chip
@@ -26,6 +26,21 @@ MEASURED = {"fp64_tflops": 0.07, "fp32_tflops": 0.14, "mem_bw_gbs": 40.0}
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HETBENCH_HOME", str(tmp_path))
+
+
+def test_a_datasheet_of_this_device_joins_the_chips_of_this_machine_and_one_of_another_kind_does_not(tmp_path: Path):
+    cpu, file = backend("oneapi"), tmp_path / "mine.json"
+    own = cpu.recognised(cpu.identity().device_name)
+    file.write_text(json.dumps({**FACTS, **MEASURED, "arch": own.arch if own else FACTS["arch"]}))
+    assert chosen_chip(cpu, None, file) == "my-cpu"
+    assert own_chip("my-cpu") is not None
+    assert (chosen_chip(cpu, "my-cpu", None), chosen_chip(cpu, None, None)) == ("my-cpu", None)
+    with pytest.raises(InvalidInputError, match="--chip and --chip-file both name the chip"):
+        chosen_chip(cpu, "my-cpu", file)
+    file.write_text(json.dumps({**FACTS, **MEASURED, "name": "my-gpu", "kind": "gpu"}))
+    with pytest.raises(RefusedError, match=r"my-gpu is a gpu, and this device, .*, is a cpu"):
+        chosen_chip(cpu, None, file)
+    assert own_chip("my-gpu") is None
 
 
 def test_the_cpu_of_this_machine_becomes_a_chip_that_is_recognised_and_queried():

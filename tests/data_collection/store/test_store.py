@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from data_collection.store import Row, check, connect, key, open_run, read, recover
 from data_collection.store.__main__ import main
+from data_collection.store.merge import merge
 from data_collection.store.publish import environments, publish
 from hetbench.errors import InvalidInputError, RefusedError, UnknownNameError
 
@@ -108,6 +109,35 @@ def test_a_noisy_row_is_a_figure_of_less_weight_until_a_quiet_one_of_its_key_is_
     assert pq.read_table(out, columns=["latency_ms", "status", "weight"]).to_pylist() == [
         {"latency_ms": 0.5, "status": "ok", "weight": 1.0}
     ]
+
+
+def test_merged_stores_hold_every_run_once_and_the_newest_row_is_the_newest_of_both(tmp_path: Path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(there, OK)
+    run = write(there, MODEL)
+    for path in [*there.rglob(f"{run}*")]:  # a run of an earlier day
+        path.rename(path.with_name(path.name.replace(run, f"20200101T000000Z{run[16:]}")))
+    manifest = next((there / "runs").glob("2020*"))
+    manifest.write_text(manifest.read_text().replace(run, manifest.stem))
+    write(here, replace(MODEL, latency_ms=0.25))
+    assert merge(here, there) == (2, 2)
+    assert merge(here, there) == (0, 0)
+    assert sql(here, "SELECT count(*) FROM rows") == [(3,)]
+    assert not read(here).skipped
+    assert publish(read(here), tmp_path / "rows.parquet") == 2
+    kept = pq.read_table(tmp_path / "rows.parquet", columns=["kind", "latency_ms"]).to_pylist()
+    assert {row["kind"]: row["latency_ms"] for row in kept} == {"operator": 0.5, "model": 0.25}
+    with pytest.raises(InvalidInputError, match="cannot be merged with itself"):
+        merge(here, here)
+
+
+def test_a_damaged_store_is_not_merged(tmp_path: Path):
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(there, OK)
+    next((there / "parts").glob("*")).write_bytes(b"PAR1")
+    with pytest.raises(InvalidInputError, match=r"truncated or changed.* Run: python -m .* check"):
+        merge(here, there)
+    assert not here.exists()
 
 
 def test_an_empty_view_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
