@@ -16,8 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbench.catalog.chips import Chip
+from hetbench.errors import RefusedError
 from hetbench.formats import STORED
 from hetbench.graphs.operator_table import stored_elements
+from hetbench.operators import operator_type
 from hetbench.predict.canonical import canonical_dims
 from hetbench.predict.cells import Choice
 from hetbench.predict.features import Facts, Features, features
@@ -55,6 +57,11 @@ def dims_of(op: str, dims: Mapping[str, Any], dtype: str, chip: Chip, beside: bo
     rows = len(shared["flops"])
     if dtype not in STORED:
         return {**shared, "saved": np.zeros(rows), "faster": np.ones(rows)} if beside else shared
+    if operator_type(op).cost_class != "gemm":
+        raise RefusedError(
+            f"{op} has no weights in {dtype}, which is a format of the weights of matrix products: name the precision "
+            f"that it computes in, such as {known}."
+        )
     less = max(itemsize(known) - weight_bytes(dtype), 0.0)
     peaks = chip.peak_flops(dtype), chip.peak_flops(known)
     faster = peaks[0] / peaks[1] if peaks[0] and peaks[1] else 1.0
