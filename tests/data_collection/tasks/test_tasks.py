@@ -48,7 +48,7 @@ def file(folder: Path, name: str, text: str) -> Path:
 
 
 def test_every_model_of_the_catalogue_has_a_task_in_each_precision_and_all_can_be_read():
-    assert len(names()) == 4 * len(models())
+    assert len(names()) == 5 * len(models())
     assert [named(name).name for name in names()] == names()
 
 
