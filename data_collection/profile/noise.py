@@ -9,8 +9,8 @@ ways, and each is undone by what is known of it:
 * Others share caches, clocks and memory. The canary shows by how much its own work is slower than at its best.
 * Load comes and goes: the windows are grouped in blocks, and the block with the least median is the quietest.
 
-On two cores with a load average of 14, the clock's least median of a product of 10 ms lay between 40 and 55 ms in five
-rounds, this estimate between 8.0 and 9.8 ms.
+On two cores with a load average of 14, the least window of one matrix product lay between 40 and 55 ms by the clock in
+five rounds, and between 8.5 and 10.2 ms by the time on the processors.
 """
 
 from __future__ import annotations
