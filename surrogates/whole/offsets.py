@@ -39,6 +39,12 @@ def labelled(frame: pd.DataFrame, level: str, group: str) -> pd.DataFrame:
     })  # fmt: skip
 
 
+def passes(work: Path, kind: str, level: str) -> dict[str, pd.DataFrame]:
+    """Hold-outs of `surrogates.whole` of a kind, chips or models, by group; no chip of some groups can be left out."""
+    held = {path.name.split(".")[0]: pd.read_parquet(path) for path in sorted(work.glob(f"*.{kind}.parquet"))}
+    return {name: labelled(frame, level, name) for name, frame in held.items() if len(frame)}
+
+
 def labelled_serving(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of deployments in the same columns; times of steps (TPOT, rates) and of prompts (TTFT) are settings."""
     part = np.where(frame.metric == "ttft", " prompt", " step")
@@ -110,10 +116,7 @@ def main() -> None:
     parser.add_argument("--serving", type=Path, default=Path("runs/serving/held.parquet"))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    frames = [
-        labelled(pd.read_parquet(path), level, path.name.split(".")[0])
-        for kind, level in (("chips", "D"), ("models", "C")) for path in sorted(options.work.glob(f"*.{kind}.parquet"))
-    ]  # fmt: skip
+    frames = [*passes(options.work, "chips", "D").values(), *passes(options.work, "models", "C").values()]
     found = fitted([*frames, labelled_serving(pd.read_parquet(options.serving))])
     found.setdefault("C", found["D"])
     found["B"] = found["C"]  # of operator sums no whole passes are held out: the shares of other models on known chips

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from hetbench.predict.offsets import PARTS, OffsetRows, Offsets
-from surrogates.whole.offsets import CLIP, labelled, labelled_serving, shares_of
+from surrogates.whole.offsets import CLIP, labelled_serving, passes, shares_of
 
 OBSERVED = (0, 1, 2, 5)
 DRAWS = 8
@@ -85,10 +85,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/models"))
     parser.add_argument("--serving", type=Path, default=Path("runs/serving/held.parquet"))
     options = parser.parse_args()
-    passes = {path.name.split(".")[0]: labelled(pd.read_parquet(path), "D", path.name.split(".")[0])
-              for path in sorted(options.work.glob("*.chips.parquet"))}  # fmt: skip
-    pool = pd.concat(passes.values(), ignore_index=True) if passes else pd.DataFrame()
-    groups = {name: (rows, pool) for name, rows in passes.items()}
+    left_out = passes(options.work, "chips", "D")
+    pool = pd.concat(left_out.values(), ignore_index=True) if left_out else pd.DataFrame()
+    groups = {name: (rows, pool) for name, rows in left_out.items()}
     if options.serving.is_file():
         held = pd.read_parquet(options.serving)
         held = labelled_serving(held[held.split == "chip"])
