@@ -322,7 +322,7 @@ def test_every_model_is_answered_never_faster_at_a_larger_batch_or_refused(
                 api.query(name, **setting)
             continue
         one, eight = (api.query(name, batch=batch, **setting) for batch in (1, 8))
-        assert 0 < one.value <= eight.value < math.inf, name
+        assert 0 < one.value <= eight.value * (1 + 1e-12) < math.inf, name
         for answer in (one, eight):
             assert answer.kind == "measured" or answer.lower <= answer.value <= answer.upper
 
