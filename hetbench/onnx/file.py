@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _onnx() -> Any:
     return onnx
 
 
-def read_file(path: str | Path) -> OnnxFile:
+def read_file(path: str | PathLike[str]) -> OnnxFile:
     """The graph of a file, kept until the file changes.
 
     Raises `InvalidInputError` for a file that is not there, too large, or no ONNX; `RefusedError` without the package.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
+from hetbench.checks import whole_number
 from hetbench.errors import InvalidInputError, shown
 from hetbench.graphs import FORMAT, TRACED_AS, ModelGraph, Setting
 from hetbench.graphs.variant import Variant
@@ -111,7 +112,7 @@ class OnnxGraph(ModelGraph):
 
 
 def read(
-    path: str | Path, dims: Mapping[str, int] | str | None = None, *, batch: int | None = None,
+    path: str | PathLike[str], dims: Mapping[str, int] | str | None = None, *, batch: int | None = None,
     seq_len: int | None = None, image_size: int | None = None,
 ) -> OnnxGraph:  # fmt: skip
     """The graph of an ONNX file, as something that `query` takes for a model.
@@ -134,9 +135,14 @@ def read(
         For a file that cannot be read, for operators that no operator type covers (all are named), and for free sizes
         that are neither given nor understood (all are listed).
     """
+    if not isinstance(path, (str, PathLike)):
+        raise InvalidInputError(f"path must name an ONNX file; given: {shown(path)}.")
+    sizes = (
+        None if each is None else whole_number(name, each, 1, MAX_SIZE)
+        for name, each in zip(_SIZES, (batch, seq_len, image_size), strict=True)
+    )
     file = read_file(path)
-    given = tuple(sorted(checked_dims(dims).items()))
-    return _graph(file.path, file, given, batch, seq_len, image_size)
+    return _graph(file.path, file, tuple(sorted(checked_dims(dims).items())), *sizes)
 
 
 @lru_cache(maxsize=32)
@@ -160,5 +166,5 @@ class _Same:
         return id(self.file)
 
 
-def _graph(path: Path, file: OnnxFile, dims: tuple[tuple[str, int], ...], *sizes: int | None) -> OnnxGraph:
+def _graph(path: object, file: OnnxFile, dims: tuple[tuple[str, int], ...], *sizes: int | None) -> OnnxGraph:
     return _kept_graph((path, _Same(file), dims, *sizes))

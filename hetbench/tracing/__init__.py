@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hetbench.errors import InvalidInputError
+from hetbench.errors import InvalidInputError, shown
 from hetbench.tracing.flow import Node, Trace
 from hetbench.tracing.graph import TracedGraph, arguments
 from hetbench.tracing.passes import Snapshot, trace_call
@@ -64,6 +64,11 @@ def trace(
         module = module.module()
     if not isinstance(module, torch.nn.Module):
         raise InvalidInputError(f"trace needs a torch.nn.Module; given: {named}.")
+    if not isinstance(name, str | None):
+        raise InvalidInputError(f"name must be text; given: {shown(name)}.")
     args, kwargs = arguments(example_inputs, shapes)
-    snapshot = Snapshot(module, args, kwargs)
+    try:
+        snapshot = Snapshot(module, args, kwargs)
+    except RecursionError:
+        raise InvalidInputError("trace: the inputs nest too deeply or hold themselves; give tensors.") from None
     return TracedGraph(snapshot, name or type(snapshot.module).__name__)

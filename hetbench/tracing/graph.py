@@ -136,9 +136,11 @@ def arguments(
         args = tuple(example_inputs)
     elif example_inputs is not None:
         args = (example_inputs,)
+    if not isinstance(shapes, Mapping | None):
+        raise InvalidInputError(f"shapes must be a mapping of argument names to sizes; given: {shown(shapes)}.")
     for name, shape in (shapes or {}).items():
         try:
             kwargs[name] = torch.empty(tuple(shape), device="meta")
-        except (TypeError, RuntimeError):
-            raise InvalidInputError(f"shapes: {name}={shape!r} must be a tuple of whole numbers.") from None
+        except (TypeError, ValueError, RuntimeError):
+            raise InvalidInputError(f"shapes: {shown(name)}={shown(shape)} must be a tuple of whole numbers.") from None
     return args, kwargs

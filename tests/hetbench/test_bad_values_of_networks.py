@@ -68,7 +68,7 @@ def test_a_trace_of_anything_is_a_graph_or_taught(argument: str):
     given = {"module": torch.nn.Linear(8, 4), "example_inputs": torch.zeros(2, 8), "name": None}
     if argument == "shapes":
         given["example_inputs"] = None
-    assert _failures(HetBench().trace, given, argument) == []
+    assert _failures(HetBench().trace, given, argument, step=7) == []  # value 56 holds itself
 
 
 @pytest.mark.parametrize(("method", "argument"), [
