@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,8 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
         own = {name.rpartition(".")[2]: array for name, array in arrays.items() if name.rpartition(".")[0] == prefix}
         if "split_column" in own or prefix.rpartition(".")[2].startswith(("forest", "ratio_")):
             _check_forest(f"{path.name}: {prefix}", own)
+            _check_columns(f"{path.name}: {prefix}", own, _usual(path, known, packaged), prefix)
+        _check_layers(f"{path.name}: {prefix}", own)
     cells, effects = data.get("cells"), arrays.get("cell_effects")
     if isinstance(cells, list) and effects is not None and len(effects) != len(cells):
         raise ArtifactError(f"{path.name}: cell_effects has {len(effects)} rows for {len(cells)} cells.")
@@ -207,6 +210,39 @@ def _check_forest(where: str, own: Mapping[str, NDArray[Any]]) -> None:
     if own["leaves"].size != split.shape[1] << split.shape[0]:
         depth, trees = split.shape
         raise ArtifactError(f"{where} has {own['leaves'].size} leaves for {trees} trees of depth {depth}.")
+
+
+def _usual(path: Path, known: Mapping[str, NDArray[Any]], packaged: Path) -> Mapping[str, NDArray[Any]]:
+    """The packaged arrays that a file is like: of its name, else, for one more chip, of the first packaged chip."""
+    chips = sorted(packaged.glob("chip-*.npz")) if path.name.startswith("chip-") and not known else []
+    return _arrays(chips[0]) if chips else known
+
+
+def _check_columns(
+    where: str, own: Mapping[str, NDArray[Any]], packaged: Mapping[str, NDArray[Any]], prefix: str
+) -> None:
+    """A forest reads no column beyond those that the packaged ones of its kind read: they read the last one too."""
+    ratio = prefix.startswith("ratio_")
+    alike = [array for name, array in packaged.items() if name.endswith(".columns")
+             and (name.startswith("ratio_") if ratio else name == f"{prefix}.columns")]  # fmt: skip
+    most = max((int(array.max()) for array in alike), default=None)
+    if most is not None and int(own["columns"].max()) > most:
+        raise ArtifactError(f"{where} reads column {own['columns'].max()} of features; the last one is {most}.")
+
+
+def _check_layers(where: str, own: Mapping[str, NDArray[Any]]) -> None:
+    """The layers of a network follow one another: each is as wide as its bias and as what the next one reads."""
+    for weight, bias in (("weight", "bias"), ("w", "b")):
+        layers = [own[f"{weight}{at}"] for at in range(len(own)) if f"{weight}{at}" in own]
+        if any(each.ndim != 2 for each in layers):
+            raise ArtifactError(f"{where}: a layer of a network has two axes.")
+        wide = all(one.shape[1] == other.shape[0] for one, other in pairwise(layers))
+        beside = [own[name] for name in ("cells", "operator", "context0", "context1", "context2") if name in own]
+        wide = wide and all(each.shape[-1] == layers[0].shape[1] for each in beside if layers)
+        for at, layer in enumerate(layers):
+            wide = wide and own.get(f"{bias}{at}", layer[0]).shape == (layer.shape[1],)
+        if not wide:
+            raise ArtifactError(f"{where}: the layers of the network do not fit together.")
 
 
 def _check_like(path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mapping[str, NDArray[Any]]) -> None:

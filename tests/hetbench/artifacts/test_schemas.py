@@ -117,13 +117,13 @@ def test_arrays_that_do_not_fit_their_table_are_refused_by_name(name: str, array
         check_complete(other)
 
 
-def test_a_set_of_this_form_answers_and_one_with_mixed_up_sizes_is_found_by_asking_it(other: Path):
+def test_a_set_of_this_form_answers_and_one_whose_trees_read_beyond_the_features_is_refused(other: Path):
     check_complete(other)
     probe(other)
     with np.load(other / "gemm.npz") as stored:
         arrays = {key: stored[key] for key in stored.files}
     np.savez(other / "gemm.npz", **{**arrays, "ratio_any.columns": arrays["ratio_any.columns"] * 0 + 255})
-    with pytest.raises(ArtifactError, match="fails on a question"):
+    with pytest.raises(ArtifactError, match="reads column 255 of features"):
         probe(Path(shutil.copytree(other, other.with_name("again"))))
 
 
