@@ -115,7 +115,8 @@ def _change_npz(draw: random.Random, path: Path) -> None:
         arrays = {name: stored[name] for name in stored.files}
     name = draw.choice(list(arrays))
     if draw.random() < 0.2:
-        arrays[text(draw).replace("\0", "")[:40] + "x"] = arrays.pop(name)
+        given = text(draw).replace("\0", "")[:40].encode("utf-8", "ignore").decode()  # what an archive can name
+        arrays[f"{given}x"] = arrays.pop(name)
     else:
         arrays[name] = _change_array(draw, arrays[name])
     with path.open("wb") as stream:
