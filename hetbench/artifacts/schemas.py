@@ -33,6 +33,8 @@ _RESIDUALS = ("beside",)
 """Key of `serving.json` whose `rows` hold weights of measured rows, of either sign."""
 _PAIR = 16
 """Lists that are all of one length up to this many in the packaged set have that length."""
+_BY_CLASS = ("share", "width", "seen_amplitude")
+"""Tables of `rgat.json` with an entry for every class of operators."""
 _FOREST = ("columns", "borders", "border_counts", "split_column", "split_rank", "leaves", "bias")
 
 
@@ -88,7 +90,8 @@ def check_table(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
     if not known or not all(each.exists() for each in known):
         return
     _check(data, _packaged_form(tuple(known)), path.name, ())
-    for key in ("classes", "groups"):  # the names of parts that each set has
+    parts = ("classes", "groups", *(_BY_CLASS if path.name == "rgat.json" else ()))
+    for key in parts:  # whose names each set has
         lacking = set(read_json(known[0]).get(key, ())) - set(data.get(key, ()))
         if lacking and not path.name.startswith("chip-"):
             raise ArtifactError(f"{path.name}: {key} lacks {', '.join(sorted(lacking))}.")

@@ -69,7 +69,7 @@ MEASURED = next(iter(read_json(EMBEDDED / "power.json")["chips"]))
     ("power.json", put([1], "bands", "B")), ("power.json", delete("families")),
     ("transfer.json", delete("scores")), ("transfer.json", put("x", "exponents", "same family")),
     ("sums.json", delete("log_ratio")), ("sums.json", put([None], "log_ratio")),
-    ("rgat.json", delete("types")), ("rgat.json", put(True, "layers")),
+    ("rgat.json", delete("types")), ("rgat.json", put(True, "layers")), ("rgat.json", delete("share", "gemm")),
     (CHIP, delete("floors")), (CHIP, delete("classes", "gemm", "band")), (CHIP, put(-1, "floors", "gemm/wall")),
     (CHIP, put({}, "classes", "gemm")),
     ("serving.json", delete("base")), ("serving.json", put([0.1], "base")),
