@@ -239,7 +239,8 @@ def _check_layers(where: str, own: Mapping[str, NDArray[Any]]) -> None:
         layers = [own[f"{weight}{at}"] for at in range(len(own)) if f"{weight}{at}" in own]
         if any(each.ndim != 2 for each in layers):
             raise ArtifactError(f"{where}: a layer of a network has two axes.")
-        wide = all(one.shape[1] == other.shape[0] for one, other in pairwise(layers))
+        named = own["layers"] if weight == "weight" and "layers" in own else len(layers)
+        wide = int(named) == len(layers) and all(one.shape[1] == other.shape[0] for one, other in pairwise(layers))
         beside = [own[name] for name in ("cells", "operator", "context0", "context1", "context2") if name in own]
         wide = wide and all(each.shape[-1] == layers[0].shape[1] for each in beside if layers)
         for at, layer in enumerate(layers):

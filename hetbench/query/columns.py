@@ -29,6 +29,7 @@ _OTHER_WORDS = {
     "dtype": "precision", "precision": "dtype", "device": "chip", "target": "chip", "gpu": "chip", "network": "model",
     "operator": "op", "shape": "dims", "shapes": "dims", "bs": "batch", "tokens": "seq_len", "resolution": "image_size",
 }  # fmt: skip
+_MOST_NAMES, _MOST_LETTERS = 30, 60  # of columns in a message
 _PLAIN = {str, int, bool, dict, type(None)}
 """Types of cells that are taken as they are."""
 
@@ -51,6 +52,13 @@ class AnswerColumns:
         return {name: getattr(self, name) for name in ("value", "lower", "upper", "level", "reason")}
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Column names for a message, long ones cut and many counted."""
+    cut = [name if len(name) <= _MOST_LETTERS else f"{name[:_MOST_LETTERS]}..." for name in names[:_MOST_NAMES]]
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"{', '.join(cut) or 'none'}{more}"
+
+
 def read_columns(table: Table, required: Sequence[str], optional: Sequence[str]) -> dict[str, list[Any]]:
     """The required and optional columns of a table as lists of equal length; missing cells become None.
 
@@ -67,8 +75,8 @@ def read_columns(table: Table, required: Sequence[str], optional: Sequence[str])
     if missing:
         near = nearest(missing[0], names, 1)
         raise InvalidInputError(
-            f"the table lacks the columns {', '.join(missing)}; it has: {', '.join(names) or 'none'}."
-            + (f" Rename {near[0]!r} to {missing[0]!r} if that is what it holds." if near else "")
+            f"the table lacks the columns {', '.join(missing)}; it has: {_listed(names)}."
+            + (f" Rename {shown(near[0])} to {missing[0]!r} if that is what it holds." if near else "")
         )
     warn_of_unread(unread(names, (*required, *optional)), (*required, *optional))
     out = {name: _cells(name, table[name]) for name in (*required, *optional) if name in names}

@@ -244,3 +244,9 @@ def test_a_frame_with_two_columns_of_one_name_is_refused():
     for table in (pd.DataFrame(list(zip(*cells, strict=True)), columns=names), pa.table(cells, names=names)):
         with pytest.raises(InvalidInputError, match="two columns of the table are named 'model'"):
             HetBench().query_models(table)
+
+
+def test_names_of_columns_are_cut_in_messages():
+    table = {"model": ["gpt2"], "x" * 9999: [1], **{f"other{at}": [1] for at in range(50)}}
+    with pytest.raises(InvalidInputError, match=r"it has: model, x{60}\.\.\., other0, .* and 22 more\."):
+        HetBench().query_models(table)
