@@ -166,6 +166,8 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
             _check_forest(f"{path.name}: {prefix}", own)
             _check_columns(f"{path.name}: {prefix}", own, _usual(path, known, packaged), prefix)
         _check_layers(f"{path.name}: {prefix}", own)
+        if path.name.startswith("whole-") and "operator" in own:
+            _check_labels(f"{path.name}: {prefix}", own, data)
     cells, effects = data.get("cells"), arrays.get("cell_effects")
     if isinstance(cells, list) and effects is not None and len(effects) != len(cells):
         raise ArtifactError(f"{path.name}: cell_effects has {len(effects)} rows for {len(cells)} cells.")
@@ -247,6 +249,19 @@ def _check_layers(where: str, own: Mapping[str, NDArray[Any]]) -> None:
             wide = wide and own.get(f"{bias}{at}", layer[0]).shape == (layer.shape[1],)
         if not wide:
             raise ArtifactError(f"{where}: the layers of the network do not fit together.")
+
+
+def _check_labels(where: str, own: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> None:
+    """A network has a row for what it never saw and one for every label of its table."""
+    tables = ("stacks", "dies", "cells")
+    rows = {"operator": "operators"} | {f"{name}{at}": table for name in ("context", "scalars")
+                                        for at, table in enumerate(tables)}  # fmt: skip
+    for name, table in rows.items():
+        wanted = len(data.get(table, ())) + 1
+        if name not in own or len(own[name]) != wanted:
+            raise ArtifactError(f"{where}: {name} must have {wanted} rows, one for each of {table}.")
+    if any(own[f"scalars{at}"].shape[1:] != (3,) for at in range(len(tables))):
+        raise ArtifactError(f"{where}: scalars must have 3 columns.")
 
 
 def _check_like(path: Path, arrays: Mapping[str, NDArray[Any]], packaged: Mapping[str, NDArray[Any]]) -> None:
