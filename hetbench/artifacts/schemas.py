@@ -246,7 +246,8 @@ def _check_layers(where: str, own: Mapping[str, NDArray[Any]]) -> None:
         beside = [own[name] for name in ("cells", "operator", "context0", "context1", "context2") if name in own]
         wide = wide and all(each.shape[-1] == layers[0].shape[1] for each in beside if layers)
         for at, layer in enumerate(layers):
-            wide = wide and own.get(f"{bias}{at}", layer[0]).shape == (layer.shape[1],)
+            beyond = own.get(f"{bias}{at}")
+            wide = wide and (beyond is None or beyond.shape == layer.shape[1:])
         if not wide:
             raise ArtifactError(f"{where}: the layers of the network do not fit together.")
 

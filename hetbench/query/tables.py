@@ -16,7 +16,7 @@ from hetbench.catalog.chips import Chip
 from hetbench.errors import HetBenchError, InvalidInputError, UnknownNameError, shown
 from hetbench.operators import OperatorType, operator_type
 from hetbench.predict.operators import OperatorSurrogate, load
-from hetbench.query.columns import AnswerColumns, Rows, group_rows, read_columns
+from hetbench.query.columns import AnswerColumns, Rows, group_rows, read_columns, text_of
 from hetbench.query.operator_dims import read_dims
 from hetbench.query.question import check_precision
 from hetbench.query.wording import answer_as_written
@@ -118,7 +118,7 @@ def check_cells(
     kind, chip, dtype = operator_type(cells["op"]), chip_named(cells["chip"]), _dtype(cells["dtype"])
     if dtype in schema.QUERY_PRECISIONS:
         check_precision(dtype, chip)
-    protocol = cells.get("protocol") or "event"
+    protocol = "event" if cells.get("protocol") is None else text_of(cells["protocol"])
     if protocol not in schema.PROTOCOLS:
         raise UnknownNameError("protocol", protocol, schema.PROTOCOLS)
     return kind, chip, dtype, protocol

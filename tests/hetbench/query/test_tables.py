@@ -250,3 +250,12 @@ def test_names_of_columns_are_cut_in_messages():
     table = {"model": ["gpt2"], "x" * 9999: [1], **{f"other{at}": [1] for at in range(50)}}
     with pytest.raises(InvalidInputError, match=r"it has: model, x{60}\.\.\., other0, .* and 22 more\."):
         HetBench().query_models(table)
+
+
+@pytest.mark.parametrize("bad", [False, np.False_, 0, "evnt"])
+def test_a_protocol_that_is_none_is_refused_alone_as_in_a_table(bad: object):
+    row = {"op": "Linear", "dims": {"m": 8, "n": 8, "k": 8}, "dtype": "fp16", "phase": "fwd", "chip": "mlu"}
+    alone = HetBench().query_operators([{**row, "protocol": bad}])
+    both = HetBench().query_operators([{**row, "protocol": "event"}, {**row, "protocol": bad}])
+    assert "unknown protocol" in alone["reason"][0]
+    assert [reason == "" for reason in both["reason"]] == [True, False]
