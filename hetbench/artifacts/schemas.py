@@ -160,11 +160,12 @@ def check_arrays(path: Path, data: Mapping[str, Any], packaged: Path) -> None:
     needed = _needed(path, data)
     for prefix in sorted(needed - prefixes):
         raise ArtifactError(f"{path.name} lacks the arrays of {prefix or 'its table'}.")
+    usual = _usual(path, known, packaged)
     for prefix in sorted(prefixes):
         own = {name.rpartition(".")[2]: array for name, array in arrays.items() if name.rpartition(".")[0] == prefix}
         if "split_column" in own or prefix.rpartition(".")[2].startswith(("forest", "ratio_")):
             _check_forest(f"{path.name}: {prefix}", own)
-            _check_columns(f"{path.name}: {prefix}", own, _usual(path, known, packaged), prefix)
+            _check_columns(f"{path.name}: {prefix}", own, usual, prefix)
         _check_layers(f"{path.name}: {prefix}", own)
         if path.name.startswith("whole-") and "operator" in own:
             _check_labels(f"{path.name}: {prefix}", own, data)

@@ -72,13 +72,12 @@ def calibrated(rows: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
     everything = told_by(rows, blend)
     curves = {name: bands.slowness(part) for name, part in everything.groupby("cls")}
     everything = in_units(everything, curves)
+    groups = bands.medians(everything)
     specs: dict[str, dict[str, Any]] = {}
     for name in rows:
-        own, found = everything[everything.cls == name], bands.by_level(everything, name, "")
-        for family in sorted(set(own.family)):
-            known = [level for level, near in own[own.family == family].groupby("level") if len(near) >= _LEAST]
-            each = bands.by_level(everything, name, family)
-            found |= {f"{level}/{family}": each[f"{level}/{family}"] for level in known}
+        found: dict[str, bands.Band] = {}
+        for family in ("", *sorted(set(everything.family[everything.cls == name]))):
+            found |= bands.by_level(everything, name, family, groups)
         specs[name] = {"blend": blend[name], "intervals": found, "slowness": curves[name]}
     return specs
 

@@ -23,6 +23,7 @@ from surrogates.rgat import data, score
 from surrogates.rgat.fit import Effort, fit, outputs
 from surrogates.rgat.network import Rgat
 from surrogates.rgat.splits import FAMILIES, FITS, held_out
+from surrogates.threads import one_thread
 from surrogates.writing import write_arrays
 
 
@@ -31,7 +32,7 @@ def run(name: str, work: Path, effort: Effort) -> None:
     done = work / "rgat" / f"{name}.npz"
     if done.exists():
         return
-    torch.set_num_threads(1)
+    one_thread()
     names = data.node_names()
     graph = data.graph(names)
     table, moments = data.load(work, "chips", names)
